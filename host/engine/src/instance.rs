@@ -1,0 +1,341 @@
+//! One call: a fresh store, a fresh instance from the frozen image, one judgement, within limits.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nephron_keys::Grant;
+use nephron_model::Phi;
+use wasmtime::component::{HasSelf, Linker, Resource, ResourceAny};
+use wasmtime::{Store, UpdateDeadline};
+
+use crate::bindings::v0_1 as wit;
+use crate::capability::Guest;
+use crate::capability::key::Lent;
+use crate::capability::null_wasi::NullWasi;
+use crate::contract::{Event, RequestInfo};
+use crate::failure::Stop;
+use crate::load::Pre;
+use crate::vet::World;
+use crate::{Answer, Judgement, Limits, Plugin, PluginFailure};
+
+/// The sandbox. One for a process; cheap to share behind an `Arc`.
+pub struct Engine {
+    pub(crate) inner: wasmtime::Engine,
+}
+
+/// The sandbox could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// Wasmtime refused its configuration, or the machine lacks address space for the pool.
+    #[error("the sandbox cannot be set up: {0}")]
+    Setup(String),
+    /// The thread that interrupts guests could not be started.
+    #[error("the thread that interrupts guests cannot be started")]
+    Ticker(#[source] std::io::Error),
+}
+
+/// What came of a call.
+pub struct Verdict {
+    /// The answer, or why there is none.
+    pub answer: Result<Answer, PluginFailure>,
+    /// Fuel burnt: the same for the same component, settings and question.
+    pub fuel: u64,
+    /// Wall-clock time, instantiation included.
+    pub elapsed: Duration,
+}
+
+impl Verdict {
+    /// The bytes that are recorded and that replay compares: the answer, or the code of the failure.
+    #[must_use]
+    pub fn to_bytes(&self) -> Phi<Vec<u8>> {
+        match &self.answer {
+            Ok(answer) => answer.to_bytes(),
+            Err(failure) => {
+                let failed = serde_json::json!({ "failed": failure.code(), "detail": failure.detail() });
+                Phi::new(failed.to_string().into_bytes())
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// Calls that can run at the same time.
+    pub const CONCURRENT: u32 = 128;
+
+    /// Sets up the sandbox and starts the thread that interrupts guests.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn new() -> Result<Self, EngineError> {
+        let setup = |error: wasmtime::Error| EngineError::Setup(format!("{error:#}"));
+        let inner = wasmtime::Engine::new(&crate::compile::pooled(Self::CONCURRENT)).map_err(setup)?;
+        crate::ticker::start(&inner).map_err(EngineError::Ticker)?;
+        Ok(Self { inner })
+    }
+
+    /// A linker that holds what `world` names and nothing else (I3).
+    pub(crate) fn linker(&self, world: World) -> wasmtime::Result<Linker<Guest>> {
+        let mut linker = Linker::new(&self.inner);
+        wit::types::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+        wit::diagnostics::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+        match world {
+            World::AccessPolicy | World::Deidentifier => {}
+            World::KeyedDeidentifier => {
+                wit::keys::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+            }
+            World::LlmConnector | World::AuditExporter => {
+                wit::exchange::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+            }
+        }
+        Ok(linker)
+    }
+
+    /// Asks `plugin` in a fresh instance. `key` is lent to a transformer for this call and to nobody else.
+    pub async fn call(&self, plugin: &Plugin, judgement: &Judgement, key: Option<Grant>) -> Verdict {
+        let started = Instant::now();
+        let mut store = self.store(plugin, judgement.info());
+        let asked = ask(&mut store, &plugin.pre, judgement, key).await;
+        let answer = match asked {
+            Ok(answer) => answer.checked_against(judgement),
+            Err(error) => Err(PluginFailure::from_wasmtime(&error, store.data().limiter.refused_memory)),
+        };
+        let fuel = burnt(plugin, &store);
+        Verdict { answer, fuel, elapsed: started.elapsed() }
+    }
+
+    /// Starts decoding a response as it arrives.
+    pub async fn decode(
+        &self,
+        plugin: &Plugin,
+        info: &RequestInfo,
+        status: u16,
+        headers: &[(String, String)],
+    ) -> Decoding {
+        let started = Instant::now();
+        let mut store = self.store(plugin, Some(info));
+        let decoder = start_decoding(&mut store, &plugin.pre, status, headers).await;
+        let mut decoding = Decoding {
+            decoder: None,
+            failed: None,
+            limit: plugin.limits.fuel,
+            deadline: plugin.limits.deadline,
+            elapsed: started.elapsed(),
+            store,
+        };
+        match decoder {
+            Ok(decoder) => decoding.decoder = Some(decoder),
+            Err(error) => decoding.fail(&error),
+        }
+        decoding
+    }
+
+    fn store(&self, plugin: &Plugin, info: Option<&RequestInfo>) -> Store<Guest> {
+        new_store(&self.inner, &plugin.limits, info.map(NullWasi::for_request).unwrap_or_default())
+    }
+}
+
+fn burnt(plugin: &Plugin, store: &Store<Guest>) -> u64 {
+    plugin.limits.fuel.saturating_sub(store.get_fuel().unwrap_or_default())
+}
+
+/// A store held to `limits`.
+pub(crate) fn new_store(engine: &wasmtime::Engine, limits: &Limits, wasi: NullWasi) -> Store<Guest> {
+    let mut store = Store::new(engine, Guest::new(limits, wasi));
+    store.limiter(|guest| &mut guest.limiter);
+    store.set_hostcall_fuel(limits.copied);
+    // Fuel is always configured, so this cannot fail; if it did, the call would stop at once for want of it.
+    let _fuelled = store.set_fuel(limits.fuel);
+    expire_after(&mut store, limits.deadline);
+    store
+}
+
+/// Yields to other tasks at each tick, and stops the guest once `time` has passed from now.
+fn expire_after(store: &mut Store<Guest>, time: Duration) {
+    let deadline = Instant::now() + time;
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(move |_| {
+        if Instant::now() >= deadline { Err(Stop::Deadline.into()) } else { Ok(UpdateDeadline::Yield(1)) }
+    });
+}
+
+async fn ask(
+    store: &mut Store<Guest>,
+    pre: &Pre,
+    judgement: &Judgement,
+    key: Option<Grant>,
+) -> wasmtime::Result<Answer> {
+    let wrong_world = || wasmtime::format_err!("asked a plugin of another world");
+    Ok(match (pre, judgement) {
+        (Pre::AccessPolicy(pre), Judgement::Decide(query)) => {
+            let guest = pre.instantiate_async(&mut *store).await?;
+            Answer::Decided(guest.nephron_plugin_decider().call_decide(store, query).await?)
+        }
+        (Pre::Deidentifier(pre), Judgement::Detect { info, messages }) => {
+            let guest = pre.instantiate_async(&mut *store).await?;
+            Answer::Detected(guest.nephron_plugin_detector().call_detect(store, info, messages).await?)
+        }
+        (Pre::KeyedDeidentifier(pre), Judgement::Detect { info, messages }) => {
+            let guest = pre.instantiate_async(&mut *store).await?;
+            Answer::Detected(guest.nephron_plugin_detector().call_detect(store, info, messages).await?)
+        }
+        (Pre::KeyedDeidentifier(pre), Judgement::Deidentify { info, messages, found }) => {
+            let guest = pre.instantiate_async(&mut *store).await?;
+            let key = lend(store, key)?;
+            let transformer = guest.nephron_plugin_transformer();
+            Answer::Transformed(transformer.call_deidentify(store, info, messages, found, key).await?)
+        }
+        (Pre::KeyedDeidentifier(pre), Judgement::Reidentify { info, messages }) => {
+            let guest = pre.instantiate_async(&mut *store).await?;
+            let key = lend(store, key)?;
+            let transformer = guest.nephron_plugin_transformer();
+            Answer::Transformed(transformer.call_reidentify(store, info, messages, key).await?)
+        }
+        (Pre::LlmConnector(pre), Judgement::Encode { info, call }) => {
+            let guest = pre.instantiate_async(&mut *store).await?;
+            Answer::Planned(guest.nephron_plugin_connector().call_encode(store, info, call).await?)
+        }
+        (Pre::LlmConnector(_), Judgement::Decode { status, headers, chunks, .. }) => {
+            Answer::Decoded(decode_whole(store, pre, *status, headers, chunks).await?)
+        }
+        (Pre::AuditExporter(pre), Judgement::Export(batch)) => {
+            let guest = pre.instantiate_async(&mut *store).await?;
+            Answer::Exported(guest.nephron_plugin_exporter().call_encode(store, batch).await?)
+        }
+        (Pre::AuditExporter(pre), Judgement::Judge { status, headers, body }) => {
+            let guest = pre.instantiate_async(&mut *store).await?;
+            Answer::Judged(guest.nephron_plugin_exporter().call_judge(store, *status, headers, body).await?)
+        }
+        (
+            Pre::AccessPolicy(_)
+            | Pre::Deidentifier(_)
+            | Pre::KeyedDeidentifier(_)
+            | Pre::LlmConnector(_)
+            | Pre::AuditExporter(_),
+            _,
+        ) => return Err(wrong_world()),
+    })
+}
+
+/// Puts the grant where the guest's handle points for the length of this call. The store dies with the call, and the
+/// grant with it (I4).
+fn lend(store: &mut Store<Guest>, key: Option<Grant>) -> wasmtime::Result<Resource<Lent>> {
+    let key = key.ok_or_else(|| wasmtime::format_err!("a transformer was asked without a key"))?;
+    let lent = store.data_mut().keys.push(Lent(Arc::new(key)))?;
+    Ok(Resource::new_borrow(lent.rep()))
+}
+
+type Decoder = (wit::llm_connector::LlmConnector, ResourceAny);
+
+async fn start_decoding(
+    store: &mut Store<Guest>,
+    pre: &Pre,
+    status: u16,
+    headers: &[(String, String)],
+) -> wasmtime::Result<Decoder> {
+    let Pre::LlmConnector(pre) = pre else { wasmtime::bail!("asked a plugin of another world") };
+    let guest = pre.instantiate_async(&mut *store).await?;
+    let decoder = guest.nephron_plugin_connector().decoder();
+    let decoder = decoder.call_constructor(&mut *store, status, headers).await?;
+    Ok((guest, decoder))
+}
+
+async fn decode_whole(
+    store: &mut Store<Guest>,
+    pre: &Pre,
+    status: u16,
+    headers: &[(String, String)],
+    chunks: &[Vec<u8>],
+) -> wasmtime::Result<Result<Vec<Event>, crate::contract::Error>> {
+    let (guest, decoder) = start_decoding(store, pre, status, headers).await?;
+    let connector = guest.nephron_plugin_connector();
+    let mut events = Vec::new();
+    for chunk in chunks {
+        match connector.decoder().call_push(&mut *store, decoder, chunk).await? {
+            Ok(more) => events.extend(more),
+            Err(error) => return Ok(Err(error)),
+        }
+    }
+    Ok(connector.decoder().call_finish(&mut *store, decoder).await?.map(|more| {
+        events.extend(more);
+        events
+    }))
+}
+
+/// A response being decoded. Fuel is for the whole of it; the deadline is for each push, since a model takes its time.
+pub struct Decoding {
+    store: Store<Guest>,
+    decoder: Option<Decoder>,
+    failed: Option<PluginFailure>,
+    limit: u64,
+    deadline: Duration,
+    elapsed: Duration,
+}
+
+impl Decoding {
+    /// Hands over the next bytes and gives the events that are complete.
+    ///
+    /// # Errors
+    /// The guest's failure; every later push fails the same way.
+    pub async fn push(&mut self, chunk: &[u8]) -> Result<Vec<Event>, PluginFailure> {
+        let started = Instant::now();
+        expire_after(&mut self.store, self.deadline);
+        let pushed = match &self.decoder {
+            Some((guest, decoder)) => {
+                let decoding = guest.nephron_plugin_connector().decoder();
+                Some(decoding.call_push(&mut self.store, *decoder, chunk).await)
+            }
+            None => None,
+        };
+        self.took(started, pushed)
+    }
+
+    /// The response has ended.
+    ///
+    /// # Errors
+    /// The guest's failure.
+    pub async fn finish(&mut self) -> Result<Vec<Event>, PluginFailure> {
+        let started = Instant::now();
+        expire_after(&mut self.store, self.deadline);
+        let finished = match self.decoder.take() {
+            Some((guest, decoder)) => {
+                let decoding = guest.nephron_plugin_connector().decoder();
+                Some(decoding.call_finish(&mut self.store, decoder).await)
+            }
+            None => None,
+        };
+        self.took(started, finished)
+    }
+
+    /// Fuel burnt so far.
+    #[must_use]
+    pub fn fuel(&self) -> u64 {
+        self.limit.saturating_sub(self.store.get_fuel().unwrap_or_default())
+    }
+
+    /// Time spent inside the guest so far.
+    #[must_use]
+    pub const fn elapsed(&self) -> Duration {
+        self.elapsed
+    }
+
+    fn took(
+        &mut self,
+        started: Instant,
+        result: Option<wasmtime::Result<Result<Vec<Event>, crate::contract::Error>>>,
+    ) -> Result<Vec<Event>, PluginFailure> {
+        self.elapsed += started.elapsed();
+        match result {
+            Some(Ok(Ok(events))) => return Ok(events),
+            Some(Ok(Err(error))) => self.failed = Some(PluginFailure::Reported(error.code())),
+            Some(Err(error)) => self.fail(&error),
+            None => {}
+        }
+        self.decoder = None;
+        Err(self.failed.clone().unwrap_or(PluginFailure::NotRun("finished")))
+    }
+
+    fn fail(&mut self, error: &wasmtime::Error) {
+        self.failed = Some(PluginFailure::from_wasmtime(error, self.store.data().limiter.refused_memory));
+        self.decoder = None;
+    }
+}

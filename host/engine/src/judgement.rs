@@ -1,0 +1,241 @@
+//! One question to a plugin, and its answer: records in, records out, so that both can be logged and run again (I8).
+
+use nephron_model::{Kind, Phi};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroize;
+
+use crate::PluginFailure;
+use crate::contract::{
+    Batch, ChatCall, Decision, Delivery, Error, Event, Message, Outcome, Part, Plan, Query, RequestInfo, Span, Verdict,
+};
+
+/// A question, complete: a plugin's answer depends on this, its component and its settings alone.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Judgement {
+    /// To a decider.
+    Decide(Query),
+    /// To a detector.
+    Detect {
+        /// About the request.
+        info: RequestInfo,
+        /// What to search.
+        messages: Vec<Message>,
+    },
+    /// To a transformer, with a lent key: rewrite without identifiers.
+    Deidentify {
+        /// About the request.
+        info: RequestInfo,
+        /// What to rewrite.
+        messages: Vec<Message>,
+        /// Where the identifiers are.
+        found: Vec<Span>,
+    },
+    /// To a transformer, with a lent key: put identifiers back.
+    Reidentify {
+        /// About the request.
+        info: RequestInfo,
+        /// What to rewrite.
+        messages: Vec<Message>,
+    },
+    /// To a connector: which HTTP request, or which answer of its own.
+    Encode {
+        /// About the request.
+        info: RequestInfo,
+        /// The call.
+        call: ChatCall,
+    },
+    /// To a connector: what these bytes say. A live response is decoded as it arrives; this is the whole of it.
+    Decode {
+        /// About the request.
+        info: RequestInfo,
+        /// HTTP status.
+        status: u16,
+        /// Headers, names in lower case.
+        headers: Vec<(String, String)>,
+        /// The body as it was cut.
+        chunks: Vec<Vec<u8>>,
+    },
+    /// To an exporter: what to deliver.
+    Export(Batch),
+    /// To an exporter: whether an HTTP delivery arrived.
+    Judge {
+        /// HTTP status.
+        status: u16,
+        /// Headers, names in lower case.
+        headers: Vec<(String, String)>,
+        /// Body.
+        body: Vec<u8>,
+    },
+}
+
+/// What a plugin answered, its own errors included.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Answer {
+    /// To [`Judgement::Decide`].
+    Decided(Result<Decision, Error>),
+    /// To [`Judgement::Detect`].
+    Detected(Result<Vec<Span>, Error>),
+    /// To [`Judgement::Deidentify`] and [`Judgement::Reidentify`].
+    Transformed(Result<Outcome, Error>),
+    /// To [`Judgement::Encode`].
+    Planned(Result<Plan, Error>),
+    /// To [`Judgement::Decode`]: the events of each push and of the end, run together.
+    Decoded(Result<Vec<Event>, Error>),
+    /// To [`Judgement::Export`].
+    Exported(Result<Delivery, Error>),
+    /// To [`Judgement::Judge`].
+    Judged(Verdict),
+}
+
+impl Judgement {
+    /// The bytes that are recorded: JSON with the fields in the order of the contract, the same for equal questions.
+    #[must_use]
+    pub fn to_bytes(&self) -> Phi<Vec<u8>> {
+        Phi::new(serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    /// Reads recorded bytes.
+    ///
+    /// # Errors
+    /// When they are no judgement of this version; the error names a place, never the text.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, NotRecordedForm> {
+        serde_json::from_slice(bytes).map_err(|error| NotRecordedForm { line: error.line(), column: error.column() })
+    }
+}
+
+impl Answer {
+    /// The bytes that are recorded and that replay compares.
+    #[must_use]
+    pub fn to_bytes(&self) -> Phi<Vec<u8>> {
+        Phi::new(serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    /// Reads recorded bytes.
+    ///
+    /// # Errors
+    /// When they are no answer of this version.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, NotRecordedForm> {
+        serde_json::from_slice(bytes).map_err(|error| NotRecordedForm { line: error.line(), column: error.column() })
+    }
+}
+
+impl Judgement {
+    /// What the plugin is told about the request; exporters are asked about no request.
+    pub(crate) const fn info(&self) -> Option<&RequestInfo> {
+        match self {
+            Self::Decide(query) => Some(&query.info),
+            Self::Detect { info, .. }
+            | Self::Deidentify { info, .. }
+            | Self::Reidentify { info, .. }
+            | Self::Encode { info, .. }
+            | Self::Decode { info, .. } => Some(info),
+            Self::Export(_) | Self::Judge { .. } => None,
+        }
+    }
+}
+
+/// Spans of one answer.
+const MOST_SPANS: usize = 100_000;
+
+impl Answer {
+    /// The answer, if it keeps what the contract says beyond its types; a plugin's own error is a failure too.
+    pub(crate) fn checked_against(self, judgement: &Judgement) -> Result<Self, PluginFailure> {
+        match &self {
+            Self::Decided(Err(error))
+            | Self::Detected(Err(error))
+            | Self::Transformed(Err(error))
+            | Self::Planned(Err(error))
+            | Self::Decoded(Err(error))
+            | Self::Exported(Err(error)) => Err(PluginFailure::Reported(error.code())),
+            Self::Detected(Ok(spans)) => match judgement {
+                Judgement::Detect { messages, .. } => check_spans(spans, messages).map(|()| self),
+                _ => Err(PluginFailure::BadAnswer("to-another-question")),
+            },
+            Self::Transformed(Ok(outcome)) => match outcome.residual_risk {
+                Some(risk) if !(0.0..=1.0).contains(&risk) => Err(PluginFailure::BadAnswer("risk-out-of-range")),
+                _ => Ok(self),
+            },
+            Self::Decided(Ok(_)) | Self::Planned(Ok(_)) | Self::Decoded(Ok(_)) | Self::Exported(Ok(_)) | Self::Judged(_) => {
+                Ok(self)
+            }
+        }
+    }
+}
+
+/// Spans name a text, lie inside it on scalar boundaries, hold something, and do not overlap; kinds are names and
+/// confidences lie in 0 to 1.
+fn check_spans(spans: &[Span], messages: &[Message]) -> Result<(), PluginFailure> {
+    let bad = |what| Err(PluginFailure::BadAnswer(what));
+    if spans.len() > MOST_SPANS {
+        return bad("too-many-spans");
+    }
+    let mut places = Vec::with_capacity(spans.len());
+    for span in spans {
+        let index = |index: u32| usize::try_from(index).unwrap_or(usize::MAX);
+        let part = messages.get(index(span.message)).and_then(|message| message.parts.get(index(span.part)));
+        let Some(Part::Text(text) | Part::Json(text)) = part else { return bad("span-names-no-text") };
+        if span.start >= span.end || index(span.end) > text.len() {
+            return bad("span-out-of-range");
+        }
+        if text.get(index(span.start)..index(span.end)).is_none() {
+            return bad("span-inside-a-scalar");
+        }
+        if !(0.0..=1.0).contains(&span.confidence) {
+            return bad("confidence-out-of-range");
+        }
+        if span.kind.parse::<Kind>().is_err() {
+            return bad("kind-is-no-name");
+        }
+        places.push((span.message, span.part, span.start, span.end));
+    }
+    places.sort_unstable();
+    let overlapping = |pair: &[(u32, u32, u32, u32)]| match pair {
+        [first, second] => (first.0, first.1) == (second.0, second.1) && second.2 < first.3,
+        _ => false,
+    };
+    if places.windows(2).any(overlapping) { bad("spans-overlap") } else { Ok(()) }
+}
+
+impl Error {
+    /// Which case it is, as a code. Its text stays in the sandbox: a plugin has seen PHI.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::InvalidInput(_) => "invalid-input",
+            Self::Unsupported(_) => "unsupported",
+            Self::LimitExceeded(_) => "limit-exceeded",
+            Self::Unavailable(_) => "unavailable",
+            Self::Internal(_) => "internal",
+            Self::Other(_) => "other",
+        }
+    }
+}
+
+/// Bytes that are not in the recorded form.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}, column {column}: not a judgement or answer as this version records them")]
+pub struct NotRecordedForm {
+    line: usize,
+    column: usize,
+}
+
+/// Overwrites every text that a message holds, so that messages can be kept inside [`Phi`].
+#[derive(Clone, Default, PartialEq)]
+pub struct Messages(pub Vec<Message>);
+
+impl Zeroize for Messages {
+    fn zeroize(&mut self) {
+        for message in &mut self.0 {
+            message.name.zeroize();
+            for part in &mut message.parts {
+                match part {
+                    Part::Text(text) | Part::Json(text) => text.zeroize(),
+                    Part::Blob(_) => {}
+                }
+            }
+        }
+        self.0.clear();
+    }
+}

@@ -1,0 +1,147 @@
+//! From a vetted component and its settings to a plugin that can be called.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use nephron_model::{Digest, PluginRef};
+use wasmtime::component::Component;
+
+use crate::aot::{AotCache, Origin};
+use crate::bindings::v0_1 as wit;
+use crate::capability::{Guest, null_wasi};
+use crate::compile::{Compiler, PrepareError};
+use crate::vet::{Vetted, World};
+use crate::{Engine, Limits};
+
+/// A configured plugin, ready to be called. Cheap to share; immutable.
+pub struct Plugin {
+    pub(crate) reference: PluginRef,
+    pub(crate) world: World,
+    pub(crate) limits: Limits,
+    pub(crate) pre: Pre,
+}
+
+/// The world's pre-checked instance.
+pub(crate) enum Pre {
+    AccessPolicy(wit::access_policy::AccessPolicyPre<Guest>),
+    Deidentifier(wit::deidentifier::DeidentifierPre<Guest>),
+    KeyedDeidentifier(wit::keyed_deidentifier::KeyedDeidentifierPre<Guest>),
+    LlmConnector(wit::llm_connector::LlmConnectorPre<Guest>),
+    AuditExporter(wit::audit_exporter::AuditExporterPre<Guest>),
+}
+
+impl Plugin {
+    /// Name, version and digests, as entries carry them.
+    #[must_use]
+    pub const fn reference(&self) -> &PluginRef {
+        &self.reference
+    }
+
+    /// Its world.
+    #[must_use]
+    pub const fn world(&self) -> World {
+        self.world
+    }
+
+    /// What one call may use.
+    #[must_use]
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+}
+
+/// Why a plugin cannot be loaded. What was serving goes on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// It could not be configured, frozen or compiled.
+    #[error("plugin `{name}` ({digest})")]
+    Prepare {
+        /// The operator's name for it.
+        name: String,
+        /// Its digest.
+        digest: Digest,
+        /// Why.
+        #[source]
+        source: PrepareError,
+    },
+    /// Compiled, it does not fit this host.
+    #[error("plugin `{name}` ({digest}) does not fit its world: {reason}")]
+    Link {
+        /// The operator's name for it.
+        name: String,
+        /// Its digest.
+        digest: Digest,
+        /// What does not fit.
+        reason: String,
+    },
+}
+
+impl Engine {
+    /// Prepares `vetted` with `settings` (JSON), or takes it from the cache, and links it to what its world names.
+    ///
+    /// # Errors
+    /// [`LoadError`].
+    pub async fn load(
+        &self,
+        name: &str,
+        vetted: &Vetted,
+        settings: &str,
+        limits: &Limits,
+        compiler: &Compiler,
+        cache: Option<&AotCache>,
+    ) -> Result<Plugin, LoadError> {
+        let digest = vetted.digest();
+        let mut engine = DefaultHasher::new();
+        self.inner.precompile_compatibility_hash().hash(&mut engine);
+        let origin =
+            Origin { component: digest, settings: Digest::of(settings.as_bytes()), engine: engine.finish() };
+        let link = |error: wasmtime::Error| LoadError::Link {
+            name: name.to_owned(),
+            digest,
+            reason: format!("{error:#}"),
+        };
+        let cached = cache.and_then(|cache| cache.find(&self.inner, &origin));
+        let (descriptor, component) = match cached {
+            Some(found) => found,
+            None => {
+                let prepared = compiler.prepare(vetted.bytes(), settings, limits).await;
+                let prepared =
+                    prepared.map_err(|source| LoadError::Prepare { name: name.to_owned(), digest, source })?;
+                if let Some(cache) = cache {
+                    cache.keep(&origin, &prepared);
+                }
+                tracing::info!(plugin = name, %digest, frozen = %prepared.frozen, "compiled a plugin");
+                let component = crate::aot::load(&self.inner, &prepared.native).map_err(link)?;
+                (prepared.descriptor, component)
+            }
+        };
+        Ok(Plugin {
+            pre: self.pre(vetted.world(), vetted.granted().null_wasi, &component).map_err(link)?,
+            reference: PluginRef {
+                digest,
+                name: name.to_owned(),
+                settings: origin.settings,
+                version: descriptor.version,
+            },
+            world: vetted.world(),
+            limits: limits.clone(),
+        })
+    }
+
+    fn pre(&self, world: World, null_wasi: bool, component: &Component) -> wasmtime::Result<Pre> {
+        let mut linker = self.linker(world)?;
+        if null_wasi {
+            null_wasi::link(&mut linker, &self.inner, component)?;
+        }
+        let pre = linker.instantiate_pre(component)?;
+        Ok(match world {
+            World::AccessPolicy => Pre::AccessPolicy(wit::access_policy::AccessPolicyPre::new(pre)?),
+            World::Deidentifier => Pre::Deidentifier(wit::deidentifier::DeidentifierPre::new(pre)?),
+            World::KeyedDeidentifier => {
+                Pre::KeyedDeidentifier(wit::keyed_deidentifier::KeyedDeidentifierPre::new(pre)?)
+            }
+            World::LlmConnector => Pre::LlmConnector(wit::llm_connector::LlmConnectorPre::new(pre)?),
+            World::AuditExporter => Pre::AuditExporter(wit::audit_exporter::AuditExporterPre::new(pre)?),
+        })
+    }
+}
