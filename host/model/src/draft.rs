@@ -207,16 +207,19 @@ pub enum Space {
     Generation = 4,
     /// Exporters' cursors by name (no secret).
     Cursor = 5,
+    /// What became of a tenant's key, by its file name (no secret).
+    Key = 6,
 }
 
 impl Space {
     /// Every space.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::VaultValue,
         Self::VaultToken,
         Self::Grant,
         Self::Generation,
         Self::Cursor,
+        Self::Key,
     ];
 
     /// The space that is written as `byte`.
