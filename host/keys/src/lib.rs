@@ -1,1 +1,36 @@
-//! To be written.
+//! Keys: one per tenant, used under lent grants, never read.
+//!
+//! This crate draws every random byte, seals and opens every envelope, and keeps the vault of values that tokens
+//! stand for. It records each use before the key opens (I1) without knowing the log: it is handed a
+//! [`Recorder`](nephron_model::Recorder) and [`Records`](nephron_model::Records). No function gives key bytes (I4),
+//! and it must never know wasmtime, HTTP or the log's format.
+//!
+//! Read in this order: [`RootKey`] wraps [`TenantKeys`], which mints a [`Grant`], which seals, opens and tokenises.
+//! The bytes are drawn in `docs/formats/envelope.md` and `docs/formats/tokens.md`.
+
+mod error;
+mod grant;
+mod hex;
+pub mod random;
+mod root;
+mod scope;
+mod seal;
+mod secret;
+mod store;
+mod tenant_key;
+pub mod testing;
+mod token;
+mod vault;
+#[cfg(test)]
+mod ward;
+
+pub use error::{KeyError, Unavailability};
+pub use grant::{Grant, GrantRequest, Info, Subject};
+pub use root::{Cost, Passphrase, RootError, RootKey, RootProvider};
+pub use scope::{Kinds, Operations};
+pub use seal::{OVERHEAD, SealError};
+pub use secret::{Key, MacKey};
+pub use store::FileError;
+pub use tenant_key::{TenantKeyError, TenantKeys};
+pub use token::{InvalidToken, LITERAL, Token};
+pub use vault::Conversation;

@@ -1,0 +1,424 @@
+//! A grant: a lent handle to one tenant's keys, for named operations, kinds, uses and time.
+//!
+//! Every use is recorded, and the entry durable, before the key opens (I1); a refusal is recorded too, and names its
+//! reason. No method gives key bytes (I4). Where the result of an operation must stand in the entry itself, as tokens'
+//! sealed values do, it is made first and handed out after.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use nephron_model::{Digest, Draft, EntryKind, EventId, Kind, Phi, PluginRef, Point, Purpose, Timestamp};
+
+use crate::error::KeyError;
+use crate::random;
+use crate::scope::{Kinds, Operations};
+use crate::seal::{self, Binding, Boundary};
+use crate::tenant_key::{Ring, TenantKeys, VERSION};
+use crate::token::Token;
+use crate::vault::{self, Conversation, Found};
+
+/// A lent handle. Dropping it ends it; so do its expiry, its last use and the destruction of the tenant's key.
+pub struct Grant {
+    keys: TenantKeys,
+    id: String,
+    request: GrantRequest,
+    expires: Timestamp,
+    /// Nothing means without end.
+    remaining: Option<AtomicU64>,
+}
+
+/// What a grant is minted for. Begin with [`GrantRequest::new`] and set what else applies.
+pub struct GrantRequest {
+    /// Who will use it.
+    pub subject: Subject,
+    /// What it may do.
+    pub operations: Operations,
+    /// Why: stands in each entry, and is bound into what the grant seals.
+    pub purpose: Purpose,
+    /// For how long, from when it is minted.
+    pub lifetime: Duration,
+    /// How often; nothing means without end. One call is one use, however many values it takes.
+    pub uses: Option<u64>,
+    /// Which kinds of identifier it may replace and restore.
+    pub kinds: Kinds,
+    /// Which conversation's tokens it reaches; without one it reaches none.
+    pub conversation: Option<Conversation>,
+    /// The record that what it seals belongs to; bound, and never recorded. Empty: none.
+    pub record: String,
+    /// The field within the record; bound, and never recorded.
+    pub field: String,
+    /// The request that entries name.
+    pub request: Option<EventId>,
+    /// The enforcement point that entries name.
+    pub point: Option<Point>,
+    /// The caller that entries name; when the subject is a caller, that one unless set.
+    pub caller: Option<String>,
+    /// The generation that entries name (I7).
+    pub generation: Option<Digest>,
+}
+
+/// Who holds a grant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A plugin, lent the handle for one call.
+    Plugin(PluginRef),
+    /// A caller by its id, on whose behalf the host acts.
+    Caller(String),
+}
+
+/// What may be said about a grant to its holder and in a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Info {
+    /// The grant's id: random, and in every entry about it.
+    pub id: String,
+    /// The tenant key's version.
+    pub version: u32,
+    /// What it may do.
+    pub operations: Operations,
+    /// Uses left; nothing means without end.
+    pub remaining_uses: Option<u64>,
+    /// When it ends.
+    pub expires: Timestamp,
+}
+
+impl TenantKeys {
+    /// Mints a grant and queues its `grant-minted` entry. It need not be waited for: entries become durable in order,
+    /// and each use waits for its own.
+    ///
+    /// # Errors
+    /// [`KeyError::Destroyed`], recorded as a refusal; [`KeyError::Unavailable`] when no id can be drawn.
+    pub fn mint(&self, request: GrantRequest) -> Result<Grant, KeyError> {
+        let inner = self.inner();
+        let grant = Grant {
+            keys: self.clone(),
+            id: format!("grant-{}", random::event_id(&*inner.clock)?),
+            expires: inner.clock.now().plus(request.lifetime),
+            remaining: request.uses.map(AtomicU64::new),
+            request,
+        };
+        if !inner.is_live() {
+            let draft = grant.refused(Operations::NONE, KeyError::Destroyed.code(), "");
+            drop(inner.recorder.record(draft));
+            return Err(KeyError::Destroyed);
+        }
+        let uses = grant.request.uses;
+        let draft = grant
+            .draft(EntryKind::GrantMinted, "minted")
+            .fact("operations", grant.request.operations.to_string())
+            .fact("kinds", grant.request.kinds.to_string())
+            .fact(
+                "uses",
+                uses.map_or_else(|| "unlimited".to_owned(), |uses| uses.to_string()),
+            )
+            .fact("expires", grant.expires.to_string());
+        drop(inner.recorder.record(draft));
+        Ok(grant)
+    }
+}
+
+impl GrantRequest {
+    /// For `subject`, for these operations, this purpose and this long; of any kind, without limit on uses, about no
+    /// conversation, record or request.
+    #[must_use]
+    pub const fn new(subject: Subject, operations: Operations, purpose: Purpose, lifetime: Duration) -> Self {
+        Self {
+            subject,
+            operations,
+            purpose,
+            lifetime,
+            uses: None,
+            kinds: Kinds::Any,
+            conversation: None,
+            record: String::new(),
+            field: String::new(),
+            request: None,
+            point: None,
+            caller: None,
+            generation: None,
+        }
+    }
+}
+
+impl Grant {
+    /// What may be said about it.
+    #[must_use]
+    pub fn info(&self) -> Info {
+        Info {
+            id: self.id.clone(),
+            version: VERSION,
+            operations: self.request.operations,
+            remaining_uses: self.remaining.as_ref().map(|left| left.load(Ordering::Relaxed)),
+            expires: self.expires,
+        }
+    }
+
+    /// Seals `plaintext` for the grant's record, field and purpose, with `context` bound too.
+    ///
+    /// # Errors
+    /// Every [`KeyError`] but `AuthenticationFailed` and `NotFound`.
+    pub async fn seal(&self, plaintext: &[u8], context: &str) -> Result<Vec<u8>, KeyError> {
+        self.admit(Operations::SEAL, Ok(())).await?;
+        let used = self.used(Operations::SEAL);
+        self.perform(Operations::SEAL, used, |ring| {
+            let binding = self.binding(context);
+            Ok(seal::seal(&ring.field, Boundary::Field, &binding, plaintext)?)
+        })
+        .await
+    }
+
+    /// Opens what a grant for the same tenant, record, field and purpose sealed with the same `context`.
+    ///
+    /// # Errors
+    /// Every [`KeyError`] but `NotFound`.
+    pub async fn open(&self, sealed: &[u8], context: &str) -> Result<Phi<Vec<u8>>, KeyError> {
+        self.admit(Operations::OPEN, Ok(())).await?;
+        let used = self.used(Operations::OPEN);
+        self.perform(Operations::OPEN, used, |ring| {
+            let binding = self.binding(context);
+            let mut opened = seal::open(&ring.field, Boundary::Field, &binding, sealed)?;
+            Ok(Phi::new(std::mem::take(&mut *opened)))
+        })
+        .await
+    }
+
+    /// HMAC-SHA-256 of `data` under a key that serves nothing else; the grant's record, field and purpose are part of
+    /// its input, each with its length before it.
+    ///
+    /// # Errors
+    /// Every [`KeyError`] but `AuthenticationFailed` and `NotFound`.
+    pub async fn mac(&self, data: &[u8]) -> Result<[u8; 32], KeyError> {
+        self.admit(Operations::MAC, Ok(())).await?;
+        let used = self.used(Operations::MAC);
+        self.perform(Operations::MAC, used, |ring| {
+            let GrantRequest {
+                purpose,
+                record,
+                field,
+                ..
+            } = &self.request;
+            let parts = [
+                purpose.as_str().as_bytes(),
+                record.as_bytes(),
+                field.as_bytes(),
+                data,
+            ];
+            Ok(ring.mac.mac(&parts))
+        })
+        .await
+    }
+
+    /// Opens the payload `what` of an entry about `request`, as
+    /// [`seal_payload`](TenantKeys::seal_payload) sealed it.
+    ///
+    /// # Errors
+    /// Every [`KeyError`] but `NotFound`.
+    pub async fn open_payload(
+        &self,
+        sealed: &[u8],
+        request: Option<EventId>,
+        what: &str,
+    ) -> Result<Phi<Vec<u8>>, KeyError> {
+        self.admit(Operations::OPEN_PAYLOAD, Ok(())).await?;
+        let about = request.map(|id| id.to_string()).unwrap_or_default();
+        let used = self
+            .used(Operations::OPEN_PAYLOAD)
+            .fact("payload-of", about.clone());
+        self.perform(Operations::OPEN_PAYLOAD, used, |ring| {
+            let binding = self.keys.inner().payload(&about, what);
+            let key = &ring.audit_payload;
+            let mut opened = seal::open(key, Boundary::AuditPayload, &binding, sealed)?;
+            Ok(Phi::new(std::mem::take(&mut *opened)))
+        })
+        .await
+    }
+
+    /// One token for each value, in order. A value gets the token that it has in the grant's conversation, compared
+    /// exactly as written and within its kind; otherwise a new one. The sealed values are committed with the entry.
+    ///
+    /// # Errors
+    /// Every [`KeyError`] but `NotFound`; `NotPermitted` also when one of the kinds is not the grant's, or it has no
+    /// conversation; `AuthenticationFailed` when the store was tampered with.
+    pub async fn tokenize(&self, values: &[(Kind, &str)]) -> Result<Vec<Token>, KeyError> {
+        const OPERATION: Operations = Operations::TOKENIZE;
+        let permitted = match self.request.conversation {
+            Some(_) if values.iter().any(|(kind, _)| !self.request.kinds.cover(kind)) => Err("kind"),
+            conversation => conversation.ok_or("conversation"),
+        };
+        let conversation = self.admit(OPERATION, permitted).await?;
+        let issued = match vault::issue(self.keys.inner(), conversation, values) {
+            Ok(issued) => issued,
+            Err(error) => return self.refuse(OPERATION, error, "").await,
+        };
+        let mut used = values
+            .iter()
+            .fold(self.used(OPERATION), |used, (kind, _)| used.count(kind));
+        used.counts.insert(TOKENS_NEW.to_owned(), issued.fresh);
+        used.records = issued.records;
+        self.perform(OPERATION, used, |_| Ok(())).await?;
+        drop(issued.reservation);
+        Ok(issued.tokens)
+    }
+
+    /// The value of each token, in order. Nothing for a token that was not issued to this tenant and conversation, and
+    /// nothing for one whose kind the grant does not cover: both stay in the text as they stand, and are counted.
+    ///
+    /// # Errors
+    /// Every [`KeyError`] but `NotFound`; `AuthenticationFailed` when the store was tampered with.
+    pub async fn detokenize(&self, tokens: &[Token]) -> Result<Vec<Option<Phi<String>>>, KeyError> {
+        const OPERATION: Operations = Operations::DETOKENIZE;
+        let permitted = self.request.conversation.ok_or("conversation");
+        let conversation = self.admit(OPERATION, permitted).await?;
+
+        let mut used = self.used(OPERATION);
+        let mut found = Vec::with_capacity(tokens.len());
+        for token in tokens {
+            if !self.request.kinds.cover(token.kind()) {
+                *used.counts.entry(TOKENS_WITHHELD.to_owned()).or_default() += 1;
+                found.push(None);
+                continue;
+            }
+            match vault::find(self.keys.inner(), conversation, token) {
+                Ok(Found::Sealed(sealed)) => {
+                    used = used.count(token.kind());
+                    found.push(Some(sealed));
+                }
+                Ok(Found::Unknown) => {
+                    *used.counts.entry(TOKENS_UNKNOWN.to_owned()).or_default() += 1;
+                    found.push(None);
+                }
+                Err(error) => return self.refuse(OPERATION, error, "").await,
+            }
+        }
+        self.perform(OPERATION, used, |ring| {
+            let values = tokens.iter().zip(found).map(|(token, sealed)| {
+                let sealed = sealed.as_deref();
+                let reveal = |sealed| vault::reveal(ring, self.keys.inner(), conversation, token, sealed);
+                sealed.map(reveal).transpose()
+            });
+            values.collect()
+        })
+        .await
+    }
+
+    /// Checks what every use must pass, takes one use, and gives what the operation is `permitted`, or else names
+    /// what the grant lacks for it. A refusal is recorded.
+    async fn admit<T>(
+        &self,
+        operation: Operations,
+        permitted: Result<T, &'static str>,
+    ) -> Result<T, KeyError> {
+        let (why, detail) = if !self.keys.inner().is_live() {
+            (KeyError::Destroyed, "")
+        } else if self.has_expired() {
+            (KeyError::Expired, "")
+        } else if !self.request.operations.contain(operation) {
+            (KeyError::NotPermitted, "operation")
+        } else {
+            match permitted {
+                Ok(permitted) if self.take_use() => return Ok(permitted),
+                Ok(_) => (KeyError::BudgetExhausted, ""),
+                Err(lacking) => (KeyError::NotPermitted, lacking),
+            }
+        };
+        self.refuse(operation, why, detail).await
+    }
+
+    fn take_use(&self) -> bool {
+        self.remaining.as_ref().is_none_or(|remaining| {
+            let take = |left: u64| left.checked_sub(1);
+            remaining
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+                .is_ok()
+        })
+    }
+
+    fn has_expired(&self) -> bool {
+        self.keys.inner().clock.now() >= self.expires
+    }
+
+    /// Records `used`, waits until it is durable, and only then acts with the keys. What fails is recorded as refused.
+    async fn perform<T>(
+        &self,
+        operation: Operations,
+        used: Draft,
+        act: impl FnOnce(&Ring) -> Result<T, KeyError>,
+    ) -> Result<T, KeyError> {
+        let inner = self.keys.inner();
+        let _durable = inner.recorder.record(used).await?;
+        // The wait may have been long.
+        let done = if self.has_expired() {
+            Err(KeyError::Expired)
+        } else {
+            inner.with_ring(act)
+        };
+        match done {
+            Ok(done) => Ok(done),
+            Err(why) => self.refuse(operation, why, "").await,
+        }
+    }
+
+    async fn refuse<T>(&self, operation: Operations, why: KeyError, detail: &str) -> Result<T, KeyError> {
+        let draft = self.refused(operation, why.code(), detail);
+        let _durable = self.keys.inner().recorder.record(draft).await?;
+        Err(why)
+    }
+
+    fn used(&self, operation: Operations) -> Draft {
+        self.draft(EntryKind::KeyUsed, "permit")
+            .fact("operation", operation.to_string())
+    }
+
+    fn refused(&self, operation: Operations, code: &str, detail: &str) -> Draft {
+        let mut draft = self
+            .draft(EntryKind::KeyRefused, "deny")
+            .fact("operation", operation.to_string());
+        let reasons = [code, detail].into_iter().filter(|reason| !reason.is_empty());
+        draft.reasons = reasons.map(str::to_owned).collect();
+        draft
+    }
+
+    /// What every entry about the grant says.
+    fn draft(&self, kind: EntryKind, outcome: &str) -> Draft {
+        let request = &self.request;
+        let mut draft = Draft::new(kind, outcome)
+            .fact("grant", &*self.id)
+            .fact("key-version", VERSION.to_string());
+        draft.request = request.request;
+        draft.point = request.point;
+        draft.purpose = Some(request.purpose.clone());
+        draft.generation = request.generation;
+        draft.caller.clone_from(&request.caller);
+        match &request.subject {
+            Subject::Plugin(plugin) => draft.plugin = Some(plugin.clone()),
+            Subject::Caller(id) => {
+                draft.caller.get_or_insert_with(|| id.clone());
+            }
+        }
+        draft
+    }
+
+    fn binding<'a>(&'a self, context: &'a str) -> Binding<'a> {
+        Binding {
+            tenant: Some(self.keys.tenant()),
+            key_version: VERSION,
+            record: &self.request.record,
+            field: &self.request.field,
+            purpose: self.request.purpose.as_str(),
+            context,
+        }
+    }
+}
+
+impl std::fmt::Debug for Grant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Debug::fmt(&self.info(), f)
+    }
+}
+
+// A slash keeps these apart from every kind of identifier.
+const TOKENS_NEW: &str = "tokens/new";
+const TOKENS_UNKNOWN: &str = "tokens/unknown";
+const TOKENS_WITHHELD: &str = "tokens/withheld";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,296 @@
+//! The vault: which token stands for which value, in one conversation of one tenant.
+//!
+//! A value is looked up by a keyed digest and kept sealed; both travel as records on the entry that records the use of
+//! the key, so that a token exists if and only if its entry does. Drawn in `docs/formats/tokens.md`.
+//!
+//! The lookup takes the value exactly as it was written. "John Smith" and "JOHN SMITH" get two tokens: were they to
+//! share one, only one of them could be put back, and a restored text must equal what was sent.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use nephron_model::{Kind, Phi, Record, Space};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroize;
+
+use crate::error::{KeyError, Unavailability};
+use crate::hex;
+use crate::seal::{self, Binding, Boundary};
+use crate::secret::Key;
+use crate::tenant_key::{Inner, Ring, TenantKeys, VERSION};
+use crate::token::Token;
+
+/// A conversation as the vault knows it: a keyed digest of tenant and name, so that the name stands nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Conversation([u8; 32]);
+
+impl TenantKeys {
+    /// The conversation that the caller calls `name`: its own id, or the request's where it has none.
+    ///
+    /// # Errors
+    /// [`KeyError::Destroyed`].
+    pub fn conversation(&self, name: &str) -> Result<Conversation, KeyError> {
+        let tenant = self.tenant().as_str().as_bytes();
+        self.inner().with_ring(|ring| {
+            let digest = ring.token.mac(&[b"conversation", tenant, name.as_bytes()]);
+            Ok(Conversation(digest))
+        })
+    }
+}
+
+/// Tokens that were chosen for an entry that is not yet durable.
+pub(crate) struct Issued {
+    /// One for each value, in order.
+    pub(crate) tokens: Vec<Token>,
+    /// What the entry must carry for them.
+    pub(crate) records: Vec<Record>,
+    /// How many of the values had no token before.
+    pub(crate) fresh: u64,
+    /// INVARIANT: kept until the entry is durable, so that others who ask meanwhile are given the same tokens.
+    pub(crate) reservation: Reservation,
+}
+
+/// What the vault knows about a token.
+pub(crate) enum Found {
+    /// Its value, sealed.
+    Sealed(Vec<u8>),
+    /// It was not issued to this tenant and conversation.
+    Unknown,
+}
+
+/// Chooses a token for each of `values`: the one it has, the one that another task is about to record for it, or a new
+/// one that no value of the conversation has.
+pub(crate) fn issue(
+    inner: &Arc<Inner>,
+    conversation: Conversation,
+    values: &[(Kind, &str)],
+) -> Result<Issued, KeyError> {
+    inner.with_ring(|ring| {
+        let mut issued = Issued {
+            tokens: Vec::with_capacity(values.len()),
+            records: Vec::new(),
+            fresh: 0,
+            reservation: Reservation {
+                inner: Arc::clone(inner),
+                lookups: Vec::new(),
+            },
+        };
+        let mut chosen: BTreeMap<[u8; 32], Token> = BTreeMap::new();
+        for (kind, value) in values {
+            let lookup = lookup(&ring.token, conversation, kind, value);
+            if let Some(token) = chosen.get(&lookup) {
+                issued.tokens.push(token.clone());
+                continue;
+            }
+            let (token, is_durable) = issued.reservation.choose(ring, conversation, &lookup, kind)?;
+            if !is_durable {
+                issued.fresh += 1;
+                issued
+                    .records
+                    .extend(records(ring, inner, conversation, &lookup, &token, value)?);
+            }
+            chosen.insert(lookup, token.clone());
+            issued.tokens.push(token);
+        }
+        Ok(issued)
+    })
+}
+
+/// Looks `token` up. No key opens for that: conversation and token are no secret to the store.
+pub(crate) fn find(inner: &Inner, conversation: Conversation, token: &Token) -> Result<Found, KeyError> {
+    let sealed = inner
+        .records
+        .read(Space::VaultValue, &value_key(conversation, token))?;
+    // An empty value is one that is no longer there.
+    Ok(sealed
+        .filter(|sealed| !sealed.is_empty())
+        .map_or(Found::Unknown, Found::Sealed))
+}
+
+/// Opens what [`find`] found. INVARIANT: called after the use is durable.
+pub(crate) fn reveal(
+    ring: &Ring,
+    inner: &Inner,
+    conversation: Conversation,
+    token: &Token,
+    sealed: &[u8],
+) -> Result<Phi<String>, KeyError> {
+    let place = place(conversation, token);
+    let mut opened = seal::open(&ring.vault, Boundary::Vault, &place.binding(inner), sealed)?;
+    // Moved, not copied: the text keeps the buffer.
+    match String::from_utf8(std::mem::take(&mut *opened)) {
+        Ok(value) => Ok(Phi::new(value)),
+        Err(error) => {
+            error.into_bytes().zeroize();
+            Err(KeyError::AuthenticationFailed)
+        }
+    }
+}
+
+/// Tokens that are on their way into the log, for all tasks of one tenant.
+#[derive(Default)]
+pub(crate) struct InFlight(Mutex<Flights>);
+
+#[derive(Default)]
+struct Flights {
+    /// By lookup: the token, and how many tasks are about to record it.
+    tokens: BTreeMap<[u8; 32], (Token, Conversation, usize)>,
+    taken: BTreeSet<Vec<u8>>,
+}
+
+impl InFlight {
+    fn lock(&self) -> MutexGuard<'_, Flights> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One task's share of [`InFlight`], given back when it is dropped.
+pub(crate) struct Reservation {
+    inner: Arc<Inner>,
+    lookups: Vec<[u8; 32]>,
+}
+
+impl Reservation {
+    /// The token for `lookup`, and whether it is durable already. One that another task is about to record counts as
+    /// not durable: each of the two records it, so that neither depends on the other's entry.
+    fn choose(
+        &mut self,
+        ring: &Ring,
+        conversation: Conversation,
+        lookup: &[u8; 32],
+        kind: &Kind,
+    ) -> Result<(Token, bool), KeyError> {
+        // The records are read under the lock: a token leaves the map only once it can be read there.
+        let mut flights = self.inner.in_flight.lock();
+        if let Some((token, _, tasks)) = flights.tokens.get_mut(lookup) {
+            *tasks += 1;
+            self.lookups.push(*lookup);
+            return Ok((token.clone(), false));
+        }
+        let records = &self.inner.records;
+        if let Some(kept) = records.read(Space::VaultToken, lookup)?
+            && !kept.is_empty()
+        {
+            return Ok((verified(ring, lookup, &kept)?, true));
+        }
+        // Even with half of all tokens taken, 64 draws fail once in 2^64 times.
+        for _ in 0..64 {
+            let token = Token::draw(kind.clone())?;
+            let key = value_key(conversation, &token);
+            if flights.taken.contains(&key) || records.read(Space::VaultValue, &key)?.is_some() {
+                continue;
+            }
+            flights.taken.insert(key);
+            flights.tokens.insert(*lookup, (token.clone(), conversation, 1));
+            self.lookups.push(*lookup);
+            return Ok((token, false));
+        }
+        Err(KeyError::Unavailable(Unavailability::TokensExhausted))
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let mut flights = self.inner.in_flight.lock();
+        for lookup in &self.lookups {
+            let Some((token, conversation, tasks)) = flights.tokens.get_mut(lookup) else {
+                continue;
+            };
+            *tasks -= 1;
+            if *tasks == 0 {
+                let key = value_key(*conversation, token);
+                flights.tokens.remove(lookup);
+                flights.taken.remove(&key);
+            }
+        }
+    }
+}
+
+/// The sealed value under its token, and the token under its lookup.
+fn records(
+    ring: &Ring,
+    inner: &Inner,
+    conversation: Conversation,
+    lookup: &[u8; 32],
+    token: &Token,
+    value: &str,
+) -> Result<[Record; 2], KeyError> {
+    let place = place(conversation, token);
+    let sealed = seal::seal(
+        &ring.vault,
+        Boundary::Vault,
+        &place.binding(inner),
+        value.as_bytes(),
+    )?;
+    let mut kept = issued_mac(&ring.token, lookup, &place.token).to_vec();
+    kept.extend_from_slice(place.token.as_bytes());
+    Ok([
+        Record {
+            space: Space::VaultValue,
+            key: value_key(conversation, token),
+            value: sealed,
+        },
+        Record {
+            space: Space::VaultToken,
+            key: lookup.to_vec(),
+            value: kept,
+        },
+    ])
+}
+
+/// The token that `kept` holds, if this tenant's key put it there for `lookup`: otherwise who can write to the store
+/// could give one patient's value the token of another's.
+fn verified(ring: &Ring, lookup: &[u8; 32], kept: &[u8]) -> Result<Token, KeyError> {
+    let (mac, text) = kept
+        .split_first_chunk::<32>()
+        .ok_or(KeyError::AuthenticationFailed)?;
+    let text = std::str::from_utf8(text).map_err(|_| KeyError::AuthenticationFailed)?;
+    if !bool::from(issued_mac(&ring.token, lookup, text).ct_eq(mac)) {
+        return Err(KeyError::AuthenticationFailed);
+    }
+    text.parse().map_err(|_| KeyError::AuthenticationFailed)
+}
+
+fn lookup(key: &Key, conversation: Conversation, kind: &Kind, value: &str) -> [u8; 32] {
+    let kind = kind.as_str().as_bytes();
+    key.mac(&[b"lookup", &conversation.0, kind, value.as_bytes()])
+}
+
+fn issued_mac(key: &Key, lookup: &[u8; 32], token: &str) -> [u8; 32] {
+    key.mac(&[b"issued", lookup, token.as_bytes()])
+}
+
+fn value_key(conversation: Conversation, token: &Token) -> Vec<u8> {
+    let mut key = conversation.0.to_vec();
+    key.extend_from_slice(token.to_string().as_bytes());
+    key
+}
+
+/// The texts that a vault envelope is bound to.
+struct Place {
+    conversation: String,
+    token: String,
+}
+
+fn place(conversation: Conversation, token: &Token) -> Place {
+    Place {
+        conversation: hex::encode(&conversation.0),
+        token: token.to_string(),
+    }
+}
+
+impl Place {
+    fn binding<'a>(&'a self, inner: &'a Inner) -> Binding<'a> {
+        Binding {
+            tenant: Some(&inner.tenant),
+            key_version: VERSION,
+            record: &self.conversation,
+            field: &self.token,
+            purpose: "",
+            context: "",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
