@@ -9,12 +9,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use nephron_model::{Kind, Phi, Record, Space};
+use nephron_model::{Kind, Phi, Record, Records, Space};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
 use crate::error::{KeyError, Unavailability};
 use crate::hex;
+use crate::random::RandomError;
 use crate::seal::{self, Binding, Boundary};
 use crate::secret::Key;
 use crate::tenant_key::{Inner, Ring, TenantKeys, VERSION};
@@ -173,17 +174,30 @@ impl Reservation {
         {
             return Ok((verified(ring, lookup, &kept)?, true));
         }
+        let draw = || Token::draw(kind.clone());
+        let token = flights.free_token(&**records, conversation, draw)?;
+        flights.taken.insert(value_key(conversation, &token));
+        flights.tokens.insert(*lookup, (token.clone(), conversation, 1));
+        self.lookups.push(*lookup);
+        Ok((token, false))
+    }
+}
+
+impl Flights {
+    /// The first token drawn that no value of the conversation has, neither a durable one nor one on its way.
+    fn free_token(
+        &self,
+        records: &dyn Records,
+        conversation: Conversation,
+        mut draw: impl FnMut() -> Result<Token, RandomError>,
+    ) -> Result<Token, KeyError> {
         // Even with half of all tokens taken, 64 draws fail once in 2^64 times.
         for _ in 0..64 {
-            let token = Token::draw(kind.clone())?;
+            let token = draw()?;
             let key = value_key(conversation, &token);
-            if flights.taken.contains(&key) || records.read(Space::VaultValue, &key)?.is_some() {
-                continue;
+            if !self.taken.contains(&key) && records.read(Space::VaultValue, &key)?.is_none() {
+                return Ok(token);
             }
-            flights.taken.insert(key);
-            flights.tokens.insert(*lookup, (token.clone(), conversation, 1));
-            self.lookups.push(*lookup);
-            return Ok((token, false));
         }
         Err(KeyError::Unavailable(Unavailability::TokensExhausted))
     }

@@ -2,7 +2,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use nephron_model::{Draft, Records as _};
+use nephron_model::Draft;
 use pollster::block_on;
 use proptest::prelude::*;
 use serde_json::Value;
@@ -282,6 +282,36 @@ fn a_shared_token_outlives_the_task_that_chose_it() {
     };
     assert_eq!(detokenize(&grants[1], &tokens), [Some("Jane Example".to_owned())]);
     assert_eq!(tokenize(&grants[1], &[("name", "Jane Example")]), tokens);
+}
+
+#[test]
+fn a_token_that_is_taken_is_drawn_again() {
+    let ward = Ward::new("st-marys");
+    let conversation = ward.conversation("c");
+    let [durable, on_its_way, gone, free]: [Token; 4] =
+        ["[NAME_00001]", "[NAME_00002]", "[NAME_00003]", "[NAME_00004]"].map(|text| text.parse().unwrap());
+    let mut flights = Flights::default();
+    flights.taken.insert(value_key(conversation, &on_its_way));
+    let place = |token: &Token| value_key(conversation, token);
+    ward.log.forge(Space::VaultValue, &place(&durable), b"sealed");
+    ward.log.forge(Space::VaultValue, &place(&gone), b"");
+
+    let mut draws = [&durable, &on_its_way, &gone, &free].into_iter().cloned();
+    let chosen = flights.free_token(&ward.log, conversation, || Ok(draws.next().unwrap()));
+    assert_eq!(chosen.unwrap(), free);
+    let other = ward.conversation("other");
+    assert_eq!(
+        flights
+            .free_token(&ward.log, other, || Ok(durable.clone()))
+            .unwrap(),
+        durable
+    );
+
+    let exhausted = flights.free_token(&ward.log, conversation, || Ok(durable.clone()));
+    assert!(matches!(
+        exhausted,
+        Err(KeyError::Unavailable(Unavailability::TokensExhausted))
+    ));
 }
 
 #[test]
