@@ -1,0 +1,264 @@
+//! Access decider: Cedar policies as its settings.
+//!
+//! Read [`Settings`] first, then `rules.rs` (what annotations say about a policy) and `request.rs` (how a question of
+//! the host becomes a Cedar request). Cedar semantics: default deny, a forbid beats every permit. A policy that cannot
+//! be evaluated makes the whole answer `indeterminate`, where Cedar alone would skip it.
+
+mod request;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+use cedar_policy::{
+    AuthorizationError, Authorizer, Decision as CedarDecision, Effect as CedarEffect, Entities, PolicyId,
+    PolicySet, Schema, ValidationMode, Validator,
+};
+use nephron_sdk::decider::{Decider, Decision, Effect, Query, Reason};
+use nephron_sdk::{Error, Plugin, Problem};
+use serde::Deserialize;
+
+use request::{EntityTypes, Unexpressed};
+use rules::Rule;
+
+/// What the operator sets.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Settings {
+    /// Policies in Cedar's own syntax.
+    pub policies: String,
+    /// Schema in Cedar's own syntax. When given, policies are validated strictly against it, and entities too.
+    pub schema: Option<String>,
+    /// Entities in Cedar's JSON format, such as the hierarchies of purposes and roles.
+    pub entities: Option<EntitiesSetting>,
+    /// Enforcement points that these policies speak for; at any other the answer is `not-applicable`.
+    pub points: Option<Vec<String>>,
+}
+
+/// Entities, written in place or as the text of a file.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub enum EntitiesSetting {
+    /// The JSON array itself.
+    Array(Vec<serde_json::Value>),
+    /// Text that holds the JSON array.
+    Text(String),
+}
+
+/// Parsed policies, ready to decide.
+pub struct CedarPolicy {
+    policies: PolicySet,
+    rules: Vec<Rule>,
+    entities: Entities,
+    authorizer: Authorizer,
+    types: EntityTypes,
+    points: Vec<String>,
+}
+
+/// The enforcement points of `nephron:plugin@0.1`.
+const POINTS: [&str; 6] = ["ingress", "egress", "rehydrate", "key-use", "admin", "export"];
+
+impl Plugin for CedarPolicy {
+    type Settings = Settings;
+    const NAME: &str = "cedar-policy";
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+    const SETTINGS_SCHEMA: Option<&str> = Some(include_str!("settings.schema.json"));
+
+    fn configure(settings: Settings) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let points = checked_points(settings.points, &mut problems);
+        let schema = settings
+            .schema
+            .and_then(|text| parsed_schema(&text, &mut problems));
+        let entities = parsed_entities(settings.entities, schema.as_ref(), &mut problems);
+        let (policies, rules) = rules::parse(&settings.policies, &mut problems);
+        if let Some(schema) = schema {
+            validate(&policies, schema, &settings.policies, &mut problems);
+        }
+        let Some(types) = EntityTypes::parse() else {
+            problems.push(Problem {
+                key: None,
+                message: "an entity type of requests is no Cedar name".to_owned(),
+            });
+            return Err(problems);
+        };
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        Ok(Self {
+            policies,
+            rules,
+            entities,
+            authorizer: Authorizer::new(),
+            types,
+            points,
+        })
+    }
+}
+
+impl Decider for CedarPolicy {
+    fn decide(&self, query: Query) -> Result<Decision, Error> {
+        if !self.points.contains(&query.point) {
+            return Ok(Decision {
+                effect: Effect::NotApplicable,
+                reasons: Vec::new(),
+                obligations: Vec::new(),
+            });
+        }
+        let (request, entities) = match request::build(query, &self.types, &self.entities) {
+            Ok(built) => built,
+            Err(unexpressed) => return Ok(indeterminate(vec![because(unexpressed)])),
+        };
+        let response = self.authorizer.is_authorized(&request, &self.policies, &entities);
+        let failed: Vec<&PolicyId> = response
+            .diagnostics()
+            .errors()
+            .map(|AuthorizationError::PolicyEvaluationError(error)| error.policy_id())
+            .collect();
+        // An error's own text may quote values of the request, so only the policy is named.
+        if !failed.is_empty() {
+            let reason = |rule: &Rule| rule.reason_with("evaluation-error");
+            return Ok(indeterminate(self.rules_in(&failed).map(reason).collect()));
+        }
+        let determining: Vec<&PolicyId> = response.diagnostics().reason().collect();
+        Ok(match response.decision() {
+            CedarDecision::Allow => {
+                let obligations = rules::obligations(self.rules_in(&determining));
+                let reasons = self.rules_in(&determining).map(Rule::reason).collect();
+                Decision {
+                    effect: Effect::Permit,
+                    reasons,
+                    obligations,
+                }
+            }
+            CedarDecision::Deny if determining.is_empty() => denied(vec![code("no-policy-permits")]),
+            CedarDecision::Deny => denied(self.rules_in(&determining).map(Rule::reason).collect()),
+        })
+    }
+}
+
+impl CedarPolicy {
+    /// The rules among `ids`, in the order of the policy text: Cedar itself names them in no order.
+    fn rules_in<'a>(&'a self, ids: &[&PolicyId]) -> impl Iterator<Item = &'a Rule> {
+        self.rules.iter().filter(move |rule| ids.contains(&&rule.id))
+    }
+}
+
+fn denied(reasons: Vec<Reason>) -> Decision {
+    Decision {
+        effect: Effect::Deny,
+        reasons,
+        obligations: Vec::new(),
+    }
+}
+
+fn indeterminate(reasons: Vec<Reason>) -> Decision {
+    Decision {
+        effect: Effect::Indeterminate,
+        reasons,
+        obligations: Vec::new(),
+    }
+}
+
+fn because(unexpressed: Unexpressed) -> Reason {
+    code(match unexpressed {
+        Unexpressed::RepeatedName => "repeated-fact-name",
+        Unexpressed::Time => "time-out-of-range",
+        Unexpressed::Refused => "unreadable-request",
+    })
+}
+
+fn code(code: &str) -> Reason {
+    Reason {
+        code: code.to_owned(),
+        text: None,
+        policy: None,
+    }
+}
+
+fn checked_points(given: Option<Vec<String>>, problems: &mut Vec<Problem>) -> Vec<String> {
+    let Some(given) = given else {
+        return POINTS.map(str::to_owned).to_vec();
+    };
+    if given.is_empty() {
+        problems.push(Problem::at(
+            "points",
+            "names no point, so nothing would ever be decided; leave it out for all",
+        ));
+    }
+    for (index, point) in given.iter().enumerate() {
+        if !POINTS.contains(&point.as_str()) {
+            let message = format!(
+                "`{point}` is no enforcement point; known are {}",
+                POINTS.join(", ")
+            );
+            problems.push(Problem::at(format!("points[{index}]"), message));
+        }
+    }
+    given
+}
+
+fn parsed_schema(text: &str, problems: &mut Vec<Problem>) -> Option<Schema> {
+    match Schema::from_cedarschema_str(text) {
+        Ok((schema, warnings)) => {
+            problems.extend(warnings.map(|warning| Problem::at("schema", rules::located(text, &warning))));
+            Some(schema)
+        }
+        Err(error) => {
+            problems.push(Problem::at("schema", rules::located(text, &error)));
+            None
+        }
+    }
+}
+
+fn parsed_entities(
+    given: Option<EntitiesSetting>,
+    schema: Option<&Schema>,
+    problems: &mut Vec<Problem>,
+) -> Entities {
+    let parsed = match given {
+        None => Entities::from_json_value(serde_json::Value::Array(Vec::new()), schema),
+        Some(EntitiesSetting::Array(array)) => {
+            Entities::from_json_value(serde_json::Value::Array(array), schema)
+        }
+        Some(EntitiesSetting::Text(text)) => Entities::from_json_str(&text, schema),
+    };
+    let entities = parsed.unwrap_or_else(|error| {
+        problems.push(Problem::at("entities", rules::chain(&error)));
+        Entities::empty()
+    });
+    // The host makes the caller of each request; one written here would be overridden without a word.
+    for entity in entities
+        .iter()
+        .filter(|entity| entity.uid().type_name().to_string() == request::CALLER)
+    {
+        let message = format!(
+            "`{}`: callers come with each request; give roles and purposes here",
+            entity.uid()
+        );
+        problems.push(Problem::at("entities", message));
+    }
+    entities
+}
+
+/// Strict validation; what Cedar only warns of (a condition that can never hold, confusable letters) is a fault here.
+fn validate(policies: &PolicySet, schema: Schema, text: &str, problems: &mut Vec<Problem>) {
+    let result = Validator::new(schema).validate(policies, ValidationMode::Strict);
+    let errors = result
+        .validation_errors()
+        .map(|error| rules::located(text, error));
+    let warnings = result
+        .validation_warnings()
+        .map(|warning| rules::located(text, warning));
+    problems.extend(
+        errors
+            .chain(warnings)
+            .map(|message| Problem::at("policies", message)),
+    );
+}
+
+/// Whether a policy permits or forbids, as the rules need it.
+fn permits(effect: CedarEffect) -> bool {
+    matches!(effect, CedarEffect::Permit)
+}
+
+nephron_sdk::export!(decider: CedarPolicy);

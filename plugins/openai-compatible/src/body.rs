@@ -1,0 +1,246 @@
+//! The body of the request: keys in one order always, so that the same call is the same bytes.
+
+use std::collections::BTreeMap;
+
+use nephron_sdk::Error;
+use nephron_sdk::connector::{Attribute, ChatCall, Message, Part, Value};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::{MaxTokensField, Settings};
+
+/// Options of the caller that are passed on. Others are refused, never dropped: some would carry identifiers past the
+/// de-identifier (`user`, `metadata`), some would have the provider keep the text (`store`), and some bring answers
+/// that the contract has no event for (`logprobs`, `audio`).
+const OPTIONS: [&str; 12] = [
+    "frequency_penalty",
+    "logit_bias",
+    "parallel_tool_calls",
+    "presence_penalty",
+    "reasoning_effort",
+    "response_format",
+    "seed",
+    "tool_choice",
+    "tools",
+    "top_k",
+    "top_p",
+    "verbosity",
+];
+
+const ROLES: [&str; 5] = ["system", "developer", "user", "assistant", "tool"];
+
+/// Writes the body as JSON.
+///
+/// # Errors
+/// [`Error::Unsupported`] when the call asks for what this interface cannot say, [`Error::InvalidInput`] when it
+/// contradicts itself. Neither holds text of the request.
+pub(crate) fn write(call: &ChatCall, settings: &Settings) -> Result<Vec<u8>, Error> {
+    let model = settings.model.as_deref().unwrap_or(&call.model);
+    if model.is_empty() {
+        return Err(Error::InvalidInput(
+            "no model is named; name one in the call or in the settings".to_owned(),
+        ));
+    }
+    if call.messages.is_empty() {
+        return Err(Error::InvalidInput("the call has no messages".to_owned()));
+    }
+    if call
+        .temperature
+        .is_some_and(|temperature| !temperature.is_finite())
+    {
+        return Err(Error::InvalidInput(
+            "the temperature is no finite number".to_owned(),
+        ));
+    }
+    let messages: Result<Vec<_>, _> = call
+        .messages
+        .iter()
+        .enumerate()
+        .map(|(index, message)| WireMessage::new(index, message))
+        .collect();
+    let body = Body {
+        model,
+        messages: messages?,
+        max_tokens: call
+            .max_tokens
+            .map(|limit| (settings.max_tokens_field.as_str(), limit)),
+        temperature: call.temperature,
+        stop: &call.stop,
+        stream: call.want_stream,
+        options: options(&call.options)?,
+    };
+    serde_json::to_vec(&body).map_err(|_| Error::Internal("the body could not be written".to_owned()))
+}
+
+struct Body<'a> {
+    model: &'a str,
+    messages: Vec<WireMessage<'a>>,
+    max_tokens: Option<(&'static str, u32)>,
+    temperature: Option<f64>,
+    stop: &'a [String],
+    stream: bool,
+    options: BTreeMap<&'a str, Box<RawValue>>,
+}
+
+impl Serialize for Body<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("model", self.model)?;
+        map.serialize_entry("messages", &self.messages)?;
+        if let Some((name, limit)) = self.max_tokens {
+            map.serialize_entry(name, &limit)?;
+        }
+        if let Some(temperature) = self.temperature {
+            map.serialize_entry("temperature", &temperature)?;
+        }
+        if !self.stop.is_empty() {
+            map.serialize_entry("stop", self.stop)?;
+        }
+        if self.stream {
+            map.serialize_entry("stream", &true)?;
+            map.serialize_entry("stream_options", &BTreeMap::from([("include_usage", true)]))?;
+        }
+        for (name, value) in &self.options {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
+struct WireMessage<'a> {
+    role: &'a str,
+    name: Option<&'a str>,
+    texts: Vec<&'a str>,
+    /// `tool_calls` of an assistant, `tool_call_id` of a tool.
+    fields: BTreeMap<&'a str, &'a RawValue>,
+}
+
+impl<'a> WireMessage<'a> {
+    fn new(index: usize, message: &'a Message) -> Result<Self, Error> {
+        if !ROLES.contains(&message.role.as_str()) {
+            let known = ROLES.join(", ");
+            return Err(Error::Unsupported(format!(
+                "message {index}: its role is none of {known}"
+            )));
+        }
+        let mut wire = Self {
+            role: &message.role,
+            name: message.name.as_deref(),
+            texts: Vec::new(),
+            fields: BTreeMap::new(),
+        };
+        for (part_index, part) in message.parts.iter().enumerate() {
+            match part {
+                Part::Text(text) => wire.texts.push(text),
+                Part::Json(json) => wire.take_fields(json).map_err(|fault| {
+                    Error::Unsupported(format!("message {index}, part {part_index}: {fault}"))
+                })?,
+                Part::Blob(_) => {
+                    let fault = "only text is sent; images, audio and files stay in the host";
+                    return Err(Error::Unsupported(format!(
+                        "message {index}, part {part_index}: {fault}"
+                    )));
+                }
+            }
+        }
+        Ok(wire)
+    }
+
+    fn take_fields(&mut self, json: &'a str) -> Result<(), &'static str> {
+        const FAULT: &str =
+            "a JSON part is an object of `tool_calls` (role assistant) or `tool_call_id` (role tool)";
+        let fields: BTreeMap<&str, &RawValue> = serde_json::from_str(json).map_err(|_| FAULT)?;
+        for (name, value) in fields {
+            match (name, self.role) {
+                ("tool_calls", "assistant") | ("tool_call_id", "tool") => {}
+                _ => return Err(FAULT),
+            }
+            if self.fields.insert(name, value).is_some() {
+                return Err("a field is given twice");
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for WireMessage<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("role", self.role)?;
+        if let Some(name) = self.name {
+            map.serialize_entry("name", name)?;
+        }
+        match self.texts.as_slice() {
+            // An assistant that only calls tools has said nothing.
+            [] if self.fields.contains_key("tool_calls") => map.serialize_entry("content", &())?,
+            [] => map.serialize_entry("content", "")?,
+            [text] => map.serialize_entry("content", text)?,
+            texts => {
+                let parts: Vec<_> = texts
+                    .iter()
+                    .map(|text| BTreeMap::from([("type", "text"), ("text", *text)]))
+                    .collect();
+                map.serialize_entry("content", &parts)?;
+            }
+        }
+        for (name, value) in &self.fields {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
+impl MaxTokensField {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::MaxTokens => "max_tokens",
+            Self::MaxCompletionTokens => "max_completion_tokens",
+        }
+    }
+}
+
+fn options(given: &[Attribute]) -> Result<BTreeMap<&str, Box<RawValue>>, Error> {
+    let mut options = BTreeMap::new();
+    for Attribute { name, value } in given {
+        match name.as_str() {
+            // The contract has one answer.
+            "n" if matches!(value, Value::Number(1))
+                || matches!(value, Value::Json(json) if json.trim() == "1") => {}
+            "n" => {
+                return Err(Error::Unsupported(
+                    "option `n`: only one answer can be asked for".to_owned(),
+                ));
+            }
+            name if OPTIONS.contains(&name) => {
+                let json =
+                    raw(value).ok_or_else(|| Error::InvalidInput(format!("option `{name}` is no JSON")))?;
+                if options.insert(name, json).is_some() {
+                    return Err(Error::InvalidInput(format!("option `{name}` is given twice")));
+                }
+            }
+            name => {
+                return Err(Error::Unsupported(format!(
+                    "option `{}` is not passed on",
+                    shown(name)
+                )));
+            }
+        }
+    }
+    Ok(options)
+}
+
+fn raw(value: &Value) -> Option<Box<RawValue>> {
+    match value {
+        Value::Json(json) => RawValue::from_string(json.clone()).ok(),
+        Value::Text(text) => to_raw_value(text).ok(),
+        Value::Number(number) => to_raw_value(number).ok(),
+        Value::Boolean(claim) => to_raw_value(claim).ok(),
+        Value::Texts(texts) => to_raw_value(texts).ok(),
+    }
+}
+
+/// An option's name if it is written as such names are. Whatever else the caller put there is not repeated.
+fn shown(name: &str) -> &str {
+    let plain = name.len() <= 40 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    if plain { name } else { "…" }
+}

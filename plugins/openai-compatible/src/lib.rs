@@ -1,0 +1,136 @@
+//! Connector for chat completions as OpenAI, Azure, vLLM, Ollama and llama.cpp speak them.
+//!
+//! `body.rs` writes the request, `decode.rs` takes the response as it arrives: `sse.rs` cuts a stream into events,
+//! `chunk.rs` reads one JSON object of the answer. The tokens that the host puts in place of identifiers pass through
+//! as any other text.
+
+mod body;
+mod chunk;
+mod decode;
+mod sse;
+#[cfg(test)]
+mod tests;
+
+use nephron_sdk::connector::{ChatCall, Connector, HttpRequest, Plan, RequestInfo};
+use nephron_sdk::{Error, Plugin, Problem};
+use serde::Deserialize;
+
+pub use decode::Decoder;
+
+/// What the operator sets.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Settings {
+    /// Path on the endpoint, with its query if it has one.
+    pub path: String,
+    /// Model to ask for, whatever the caller named.
+    pub model: Option<String>,
+    /// Name of the credential that the host attaches.
+    pub credential: Option<String>,
+    /// The field in which this server takes the limit of the answer's length.
+    pub max_tokens_field: MaxTokensField,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            path: "/v1/chat/completions".to_owned(),
+            model: None,
+            credential: None,
+            max_tokens_field: MaxTokensField::MaxTokens,
+        }
+    }
+}
+
+/// How the limit of the answer's length is spelt.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum MaxTokensField {
+    /// What every server of this family takes.
+    MaxTokens,
+    /// What OpenAI's reasoning models insist on.
+    MaxCompletionTokens,
+}
+
+/// Speaks chat completions.
+#[derive(Clone, Debug)]
+pub struct OpenAiCompatible {
+    settings: Settings,
+}
+
+impl Plugin for OpenAiCompatible {
+    type Settings = Settings;
+    const NAME: &str = "openai-compatible";
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+    const SETTINGS_SCHEMA: Option<&str> = Some(include_str!("settings.schema.json"));
+
+    fn configure(settings: Settings) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let path = &settings.path;
+        if !path.starts_with('/') || path.starts_with("//") {
+            problems.push(Problem::at(
+                "path",
+                "must start with one `/`: the host knows the endpoint, the plugin its path",
+            ));
+        }
+        if path.len() > 1024 || !path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
+            problems.push(Problem::at(
+                "path",
+                "must be at most 1024 printable ASCII characters without `#`",
+            ));
+        }
+        if settings
+            .model
+            .as_deref()
+            .is_some_and(|model| model.trim().is_empty())
+        {
+            problems.push(Problem::at(
+                "model",
+                "is empty; leave it out to ask for the model that the caller named",
+            ));
+        }
+        if settings.credential.as_deref().is_some_and(|name| !is_name(name)) {
+            problems.push(Problem::at(
+                "credential",
+                "must be the name of a credential, 1 to 64 of letters, digits, `-`, `_` and `.`, never the secret",
+            ));
+        }
+        if problems.is_empty() {
+            Ok(Self { settings })
+        } else {
+            Err(problems)
+        }
+    }
+}
+
+impl Connector for OpenAiCompatible {
+    type Decoder = Decoder;
+
+    fn encode(&self, _: RequestInfo, call: ChatCall) -> Result<Plan, Error> {
+        let accept = if call.want_stream {
+            "text/event-stream"
+        } else {
+            "application/json"
+        };
+        let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        Ok(Plan::Call(HttpRequest {
+            method: "POST".to_owned(),
+            path: self.settings.path.clone(),
+            headers: vec![
+                header("content-type", "application/json"),
+                header("accept", accept),
+            ],
+            body: body::write(&call, &self.settings)?,
+            credential: self.settings.credential.clone(),
+        }))
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+}
+
+nephron_sdk::export!(connector: OpenAiCompatible);
