@@ -1,0 +1,168 @@
+//! What the log asks of a disk, so that a test can put a failing one in its place.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cap_std::fs::{Dir, OpenOptions};
+
+/// A file that was opened for writing, and the path by which it was opened, relative to the log's folder.
+#[derive(Debug)]
+pub struct OpenedFile {
+    /// The open file.
+    pub file: File,
+    /// Its path when it was opened.
+    pub path: PathBuf,
+}
+
+/// Every change that the log makes to its folder, except what the view's store does inside `view/`.
+///
+/// The provided methods are the real thing; a fault-injecting disk counts or refuses and then calls [`RealDisk`].
+/// Paths are relative to the log's folder `root`.
+pub trait Disk: Send + Sync {
+    /// Makes a new file, or empties an old one.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn create(&self, root: &Dir, path: &Path) -> io::Result<OpenedFile> {
+        let options = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .clone();
+        let file = root.open_with(path, &options)?.into_std();
+        let path = path.to_owned();
+        Ok(OpenedFile { file, path })
+    }
+
+    /// Reserves `length` bytes and makes the file that long.
+    ///
+    /// # Errors
+    /// What the file system says; a full disk speaks up here rather than in the middle of an entry.
+    fn allocate(&self, file: &OpenedFile, length: u64) -> io::Result<()> {
+        match rustix::fs::fallocate(&file.file, rustix::fs::FallocateFlags::empty(), 0, length) {
+            Ok(()) => Ok(()),
+            // Not every file system has it; the zeros that are written next then do the same, less tidily.
+            Err(rustix::io::Errno::OPNOTSUPP) => file.file.set_len(length),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Writes all of `bytes` at `offset`.
+    ///
+    /// # Errors
+    /// What the file system says; part of the bytes may have been written.
+    fn write_at(&self, file: &OpenedFile, bytes: &[u8], offset: u64) -> io::Result<()> {
+        file.file.write_all_at(bytes, offset)
+    }
+
+    /// Returns when the file's bytes and length are on stable storage (`fdatasync`).
+    ///
+    /// # Errors
+    /// What the file system says. Nothing may be assumed about the bytes then, not even after a second, successful
+    /// call: Linux forgets the failure.
+    fn sync(&self, file: &OpenedFile) -> io::Result<()> {
+        rustix::fs::fdatasync(&file.file).map_err(io::Error::from)
+    }
+
+    /// Returns when the names in the folder `path` are on stable storage.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn sync_folder(&self, root: &Dir, path: &Path) -> io::Result<()> {
+        let path = if path.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            path
+        };
+        root.open(path)?.sync_all()
+    }
+
+    /// Renames a file or a folder, replacing a file of that name.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn rename(&self, root: &Dir, from: &Path, to: &Path) -> io::Result<()> {
+        root.rename(from, root, to)
+    }
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn remove(&self, root: &Dir, path: &Path) -> io::Result<()> {
+        root.remove_file(path)
+    }
+}
+
+/// The machine's own disk.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealDisk;
+
+impl Disk for RealDisk {}
+
+/// The folder of one log, and the disk through which it is changed.
+#[derive(Clone)]
+pub(crate) struct Folder {
+    pub(crate) root: Arc<Dir>,
+    pub(crate) path: PathBuf,
+    pub(crate) disk: Arc<dyn Disk>,
+}
+
+impl Folder {
+    /// Opens the folder at `path`, which must exist.
+    pub(crate) fn open(path: &Path, disk: Arc<dyn Disk>) -> io::Result<Self> {
+        let root = Arc::new(Dir::open_ambient_dir(path, cap_std::ambient_authority())?);
+        Ok(Self {
+            root,
+            path: path.to_owned(),
+            disk,
+        })
+    }
+
+    /// Opens a file for writing without changing it.
+    pub(crate) fn open_for_writing(&self, path: &Path) -> io::Result<OpenedFile> {
+        let options = OpenOptions::new().read(true).write(true).clone();
+        let file = self.root.open_with(path, &options)?.into_std();
+        let path = path.to_owned();
+        Ok(OpenedFile { file, path })
+    }
+
+    /// Writes a whole file so that after a crash it is there entirely or not at all.
+    pub(crate) fn write_atomically(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let temporary = path.with_extension("tmp");
+        let file = self.disk.create(&self.root, &temporary)?;
+        self.disk.write_at(&file, bytes, 0)?;
+        self.disk.sync(&file)?;
+        self.disk.rename(&self.root, &temporary, path)?;
+        let folder = path.parent().unwrap_or_else(|| Path::new(""));
+        self.disk.sync_folder(&self.root, folder)
+    }
+
+    /// Removes a file so that it does not come back after a crash; no error if there is none.
+    pub(crate) fn remove_durably(&self, path: &Path) -> io::Result<()> {
+        if !self.root.try_exists(path)? {
+            return Ok(());
+        }
+        self.disk.remove(&self.root, path)?;
+        let folder = path.parent().unwrap_or_else(|| Path::new(""));
+        self.disk.sync_folder(&self.root, folder)
+    }
+
+    /// Makes the next free folder `damaged/<n>/`.
+    pub(crate) fn make_quarantine(&self) -> io::Result<PathBuf> {
+        self.root.create_dir_all("damaged")?;
+        for number in 1u64.. {
+            let path = Path::new("damaged").join(number.to_string());
+            match self.root.create_dir(&path) {
+                Ok(()) => return Ok(path),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(io::Error::from(io::ErrorKind::StorageFull))
+    }
+}

@@ -1,0 +1,121 @@
+//! What can be wrong with a log, named so that a person finds the place.
+
+use serde::{Deserialize, Serialize};
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// The first entry that it breaks, by sequence, where it breaks one.
+    pub entry: Option<u64>,
+    /// The file, relative to the log's folder.
+    pub file: String,
+    /// Bytes from the start of the file to the damaged structure, where that is known.
+    pub offset: Option<u64>,
+    /// What is wrong there.
+    pub what: FaultKind,
+}
+
+/// What is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum FaultKind {
+    /// The file or folder cannot be read.
+    Unreadable,
+    /// A segment of the journal is not there.
+    SegmentMissing,
+    /// A segment's first bytes are not a segment header, or fail their checksum.
+    SegmentHeader,
+    /// A segment stands where another belongs: its number is not the one in its name.
+    SegmentMisplaced,
+    /// A segment is longer or shorter than its header says.
+    SegmentLength,
+    /// A segment does not continue the chain where the one before it ended.
+    SegmentChain,
+    /// A frame fails its checksum, or there is none where one must be.
+    FrameDamaged,
+    /// The last frames of the journal were never finished: a crash, or damage to entries not yet seen by anyone.
+    TornTail,
+    /// Bytes that are not zero stand after the last frame of a segment.
+    TrailingBytes,
+    /// A header is not canonical JSON of the known form.
+    HeaderMalformed,
+    /// A frame holds another entry than the one that belongs there: moved, repeated or left out.
+    OutOfOrder,
+    /// An entry's hash is not the one that its successor names.
+    ChainBroken,
+    /// The sealed payload has another digest than its header says.
+    PayloadDiffers,
+    /// The records have another digest than their header says, or do not decode.
+    RecordsDiffer,
+    /// The entry belongs to another tenant's log.
+    OtherTenant,
+    /// The entry is older than the one before it.
+    TimeBackwards,
+    /// The first entry is not `log-opened`, or a later one is.
+    FirstEntry,
+    /// A file or folder that no log has.
+    UnknownFile,
+    /// `closed.json` is not a seal in canonical form.
+    SealMalformed,
+    /// `closed.json` names another tenant or head than the journal has.
+    SealDiffers,
+    /// A file that `closed.json` names is not there.
+    FileMissing,
+    /// A file differs from what `closed.json` says of it, or is not named there.
+    FileAltered,
+    /// A seal was asked for, and there is none.
+    NotSealed,
+    /// The view holds something else than the journal.
+    ViewDiffers,
+    /// The view knows an entry that the journal has not: the journal lost it.
+    ViewAhead,
+    /// The log does not hold the head that was expected of it.
+    HeadDiffers,
+}
+
+impl std::fmt::Display for FaultKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Unreadable => "cannot be read",
+            Self::SegmentMissing => "segment is missing",
+            Self::SegmentHeader => "segment header is damaged",
+            Self::SegmentMisplaced => "segment stands in another's place",
+            Self::SegmentLength => "segment has another length than its header says",
+            Self::SegmentChain => "segment does not continue the chain",
+            Self::FrameDamaged => "frame is damaged",
+            Self::TornTail => "last frames are unfinished",
+            Self::TrailingBytes => "bytes stand after the last frame",
+            Self::HeaderMalformed => "entry header is not canonical",
+            Self::OutOfOrder => "another entry stands in this one's place",
+            Self::ChainBroken => "entry hash is not the one that its successor names",
+            Self::PayloadDiffers => "sealed payload differs from its digest",
+            Self::RecordsDiffer => "records differ from their digest",
+            Self::OtherTenant => "entry belongs to another tenant",
+            Self::TimeBackwards => "entry is older than the one before it",
+            Self::FirstEntry => "log does not begin as a log does",
+            Self::UnknownFile => "file does not belong here",
+            Self::SealMalformed => "seal is malformed",
+            Self::SealDiffers => "seal does not fit the journal",
+            Self::FileMissing => "sealed file is missing",
+            Self::FileAltered => "file differs from its seal",
+            Self::NotSealed => "log is not sealed",
+            Self::ViewDiffers => "view differs from the journal",
+            Self::ViewAhead => "view knows a later entry than the journal",
+            Self::HeadDiffers => "log does not hold the expected head",
+        })
+    }
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(entry) = self.entry {
+            write!(f, "entry {entry}: ")?;
+        }
+        write!(f, "{} in `{}`", self.what, self.file)?;
+        if let Some(offset) = self.offset {
+            write!(f, " at byte {offset}")?;
+        }
+        Ok(())
+    }
+}

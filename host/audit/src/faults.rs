@@ -1,0 +1,221 @@
+//! A disk that fails on purpose. For tests, of this crate and of those that record through it.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use cap_std::fs::Dir;
+
+use crate::{Disk, OpenedFile, RealDisk};
+
+/// A disk that does the real thing until it is told to fail, counts its calls, and remembers what was never synced, so
+/// that a power cut can take it away.
+///
+/// A process that is killed at its n-th call and a disk that refuses from the n-th call on leave the same bytes behind.
+#[derive(Default)]
+pub struct FaultyDisk(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    calls: u64,
+    fails_from: Option<u64>,
+    /// Half of the bytes of the first write that fails reach the file.
+    tears: bool,
+    unsynced: Vec<Unsynced>,
+}
+
+/// What a power cut may take back.
+enum Unsynced {
+    /// Bytes that a write replaced, and those it wrote.
+    Write {
+        path: PathBuf,
+        offset: u64,
+        before: Vec<u8>,
+        after: Vec<u8>,
+    },
+    Created(PathBuf),
+    Renamed(PathBuf, PathBuf),
+    Removed(PathBuf, Vec<u8>),
+}
+
+impl FaultyDisk {
+    /// Works until it is told otherwise.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Fails its `n`-th call, counted from 0, and every one after it.
+    #[must_use]
+    pub fn failing_from(n: u64) -> Self {
+        let disk = Self::default();
+        disk.fail_from(n);
+        disk
+    }
+
+    /// Fails from the `n`-th call on, counted from 0 since this disk was made.
+    pub fn fail_from(&self, n: u64) {
+        self.state().fails_from = Some(n);
+    }
+
+    /// Fails from the next call on.
+    pub fn fail_now(&self) {
+        let mut state = self.state();
+        state.fails_from = Some(state.calls);
+    }
+
+    /// Half of the bytes of the first write that fails reach the file.
+    pub fn tear_writes(&self) {
+        self.state().tears = true;
+    }
+
+    /// Calls so far, those that failed included.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.state().calls
+    }
+
+    /// Takes back what was never synced below `folder`, as a power cut may: each unsynced sector of 512 bytes stays or
+    /// goes by `seed`, names whose folder was not synced are as before. Everything fails from here on.
+    ///
+    /// # Errors
+    /// What the file system says while it is changed back.
+    pub fn cut_power(&self, folder: &Path, seed: u64) -> io::Result<()> {
+        let mut state = self.state();
+        state.fails_from = Some(0);
+        let root = Dir::open_ambient_dir(folder, cap_std::ambient_authority())?;
+        let mut draw = seed;
+        while let Some(unsynced) = state.unsynced.pop() {
+            match unsynced {
+                Unsynced::Write {
+                    path,
+                    offset,
+                    before,
+                    after,
+                } => {
+                    let options = cap_std::fs::OpenOptions::new().write(true).clone();
+                    let file = root.open_with(&path, &options)?.into_std();
+                    for (sector, (before, after)) in
+                        before.chunks(512).zip(after.chunks(512)).enumerate()
+                    {
+                        draw = draw.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                        let bytes = if draw >> 63 == 0 { before } else { after };
+                        file.write_all_at(bytes, offset + 512 * sector as u64)?;
+                    }
+                }
+                Unsynced::Created(path) => root.remove_file(path)?,
+                Unsynced::Renamed(from, to) => root.rename(to, &root, from)?,
+                Unsynced::Removed(path, bytes) => root.write(path, bytes)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a call; fails it if its time has come.
+    fn enter(&self) -> io::Result<MutexGuard<'_, State>> {
+        let mut state = self.state();
+        let call = state.calls;
+        state.calls += 1;
+        match state.fails_from {
+            Some(from) if call >= from => Err(io::Error::other("a test made the disk fail")),
+            Some(_) | None => Ok(state),
+        }
+    }
+}
+
+impl Disk for FaultyDisk {
+    fn create(&self, root: &Dir, path: &Path) -> io::Result<OpenedFile> {
+        let mut state = self.enter()?;
+        let file = RealDisk.create(root, path)?;
+        state.unsynced.push(Unsynced::Created(path.to_owned()));
+        Ok(file)
+    }
+
+    fn allocate(&self, file: &OpenedFile, length: u64) -> io::Result<()> {
+        let _state = self.enter()?;
+        RealDisk.allocate(file, length)
+    }
+
+    fn write_at(&self, file: &OpenedFile, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let tears = {
+            let state = self.state();
+            state.tears && state.fails_from == Some(state.calls)
+        };
+        let half = bytes.get(..bytes.len() / 2).unwrap_or_default();
+        if tears {
+            RealDisk.write_at(file, half, offset)?;
+        }
+        let mut state = self.enter()?;
+        let mut before = vec![0; bytes.len()];
+        // Beyond the end there is nothing to restore: zeros stand there until the file itself is taken back.
+        file.file.read_at(&mut before, offset)?;
+        RealDisk.write_at(file, bytes, offset)?;
+        state.unsynced.push(Unsynced::Write {
+            path: file.path.clone(),
+            offset,
+            before,
+            after: bytes.to_vec(),
+        });
+        Ok(())
+    }
+
+    fn sync(&self, file: &OpenedFile) -> io::Result<()> {
+        let mut state = self.enter()?;
+        // No real sync: the machine stays up, and the tests stay fast. What counts is what a power cut takes back.
+        state.unsynced.retain(|unsynced| match unsynced {
+            Unsynced::Write { path, .. } => *path != file.path,
+            Unsynced::Created(_) | Unsynced::Renamed(..) | Unsynced::Removed(..) => true,
+        });
+        Ok(())
+    }
+
+    fn sync_folder(&self, root: &Dir, path: &Path) -> io::Result<()> {
+        let mut state = self.enter()?;
+        RealDisk.sync_folder(root, path)?;
+        state.unsynced.retain(|unsynced| match unsynced {
+            Unsynced::Write { .. } => true,
+            Unsynced::Created(name) | Unsynced::Renamed(_, name) | Unsynced::Removed(name, _) => {
+                name.parent() != Some(path)
+            }
+        });
+        Ok(())
+    }
+
+    fn rename(&self, root: &Dir, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.enter()?;
+        RealDisk.rename(root, from, to)?;
+        let moved: HashMap<&Path, &Path> = HashMap::from([(from, to)]);
+        for unsynced in &mut state.unsynced {
+            if let Unsynced::Write { path, .. } = unsynced
+                && let Some(to) = moved.get(path.as_path())
+            {
+                *path = (*to).to_owned();
+            }
+        }
+        state
+            .unsynced
+            .push(Unsynced::Renamed(from.to_owned(), to.to_owned()));
+        Ok(())
+    }
+
+    fn remove(&self, root: &Dir, path: &Path) -> io::Result<()> {
+        let mut state = self.enter()?;
+        let bytes = root.read(path)?;
+        RealDisk.remove(root, path)?;
+        // Its own unsynced writes go with it: what comes back is the file as it was last seen.
+        state.unsynced.retain(|unsynced| match unsynced {
+            Unsynced::Write { path: written, .. } => written != path,
+            Unsynced::Created(_) | Unsynced::Renamed(..) | Unsynced::Removed(..) => true,
+        });
+        state
+            .unsynced
+            .push(Unsynced::Removed(path.to_owned(), bytes));
+        Ok(())
+    }
+}

@@ -1,0 +1,285 @@
+//! The queue before the writer: gives every entry its place and its link in the chain, in the order of arrival.
+//!
+//! The encoding is done by the thread that records, under the lock that keeps the order, so that the writer has nothing
+//! to do between two syncs but to write. The queue is bounded in entries and bytes; a full one holds up its callers.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use nephron_model::{
+    Clock, Commit, Digest, Draft, NotRecorded, Record, Recorded, TenantId, Timestamp,
+};
+
+use crate::entry::{Header, entry_hash};
+use crate::frame::{Frame, MAX_HEADER, encode_records};
+use crate::overlay::RecordKey;
+use crate::{Head, Options};
+
+type Sender = oneshot::Sender<Result<Recorded, NotRecorded>>;
+
+/// An entry on its way to the disk.
+pub(crate) struct Pending {
+    pub(crate) sequence: u64,
+    pub(crate) hash: Digest,
+    /// Bytes of its frame.
+    pub(crate) length: usize,
+    pub(crate) records: Vec<RecordKey>,
+    pub(crate) sender: Sender,
+}
+
+/// What is written and synced at once: everything that was queued while the last group was on its way.
+#[derive(Default)]
+pub(crate) struct Group {
+    /// The frames, one after the other.
+    pub(crate) frames: Vec<u8>,
+    pub(crate) entries: Vec<Pending>,
+}
+
+pub(crate) struct Intake {
+    state: Mutex<State>,
+    queued: Condvar,
+    room: Condvar,
+    tenant: TenantId,
+    clock: Arc<dyn Clock>,
+    queue_entries: usize,
+    queue_bytes: usize,
+    frame_limit: usize,
+}
+
+struct State {
+    group: Group,
+    /// The last entry that was given a place; it need not be durable.
+    head: Head,
+    time: Timestamp,
+    standing: Standing,
+    writer_waits: bool,
+    callers_wait: usize,
+}
+
+enum Standing {
+    Open,
+    Closed,
+    Poisoned(String),
+}
+
+impl Intake {
+    pub(crate) fn new(
+        tenant: TenantId,
+        clock: Arc<dyn Clock>,
+        options: &Options,
+        head: Head,
+        time: Timestamp,
+    ) -> Self {
+        Self {
+            state: Mutex::new(State {
+                group: Group::default(),
+                head,
+                time,
+                standing: Standing::Open,
+                writer_waits: false,
+                callers_wait: 0,
+            }),
+            queued: Condvar::new(),
+            room: Condvar::new(),
+            tenant,
+            clock,
+            queue_entries: options.queue_entries.max(1),
+            queue_bytes: options.queue_bytes,
+            frame_limit: options.frame_limit,
+        }
+    }
+
+    /// Queues `draft`; waits while the queue is full.
+    pub(crate) fn record(&self, mut draft: Draft) -> Commit {
+        let (sender, commit) = Commit::pending();
+        let mut header = Header::of_draft(&mut draft, &self.tenant);
+        let payload = draft.payload.unwrap_or_default();
+        let Some(records) = encode_records(&draft.records) else {
+            refuse(sender, self.too_large(usize::MAX));
+            return commit;
+        };
+        header.records = (!draft.records.is_empty()).then(|| Digest::of(&records));
+        let body = Frame::length_of(payload.len().saturating_add(records.len()));
+        if body > self.frame_limit {
+            refuse(sender, self.too_large(body));
+            return commit;
+        }
+        let keys = draft.records.into_iter().map(
+            |Record {
+                 space,
+                 key,
+                 value: _,
+             }| (space, key),
+        );
+        let keys = keys.collect();
+
+        let mut state = self.wait_for_room(body);
+        match &state.standing {
+            Standing::Open => {}
+            Standing::Closed => {
+                refuse(sender, NotRecorded::Closed);
+                return commit;
+            }
+            Standing::Poisoned(reason) => {
+                refuse(sender, NotRecorded::Storage(reason.clone()));
+                return commit;
+            }
+        }
+        header.time = self.clock.now().max(state.time);
+        header.sequence = state.head.entries;
+        header.previous = state.head.hash;
+        match state.push(&header, &payload, &records, self.frame_limit) {
+            Ok((hash, length)) => state.group.entries.push(Pending {
+                sequence: header.sequence,
+                hash,
+                length,
+                records: keys,
+                sender,
+            }),
+            Err(error) => {
+                refuse(sender, error);
+                return commit;
+            }
+        }
+        if state.writer_waits {
+            state.writer_waits = false;
+            self.queued.notify_one();
+        }
+        commit
+    }
+
+    /// Takes everything that is queued and leaves `empty` in its place; waits while nothing is. `None` when the queue is
+    /// closed and empty.
+    pub(crate) fn take(&self, mut empty: Group) -> Option<Group> {
+        let mut state = self.lock();
+        while state.group.entries.is_empty() {
+            if !matches!(state.standing, Standing::Open) {
+                return None;
+            }
+            state.writer_waits = true;
+            state = self
+                .queued
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        state.writer_waits = false;
+        std::mem::swap(&mut state.group, &mut empty);
+        if state.callers_wait > 0 {
+            self.room.notify_all();
+        }
+        Some(empty)
+    }
+
+    /// Takes no more entries; what is queued is still written.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        if matches!(state.standing, Standing::Open) {
+            state.standing = Standing::Closed;
+        }
+        self.queued.notify_one();
+        self.room.notify_all();
+    }
+
+    /// Takes no more entries, and refuses what is queued.
+    pub(crate) fn poison(&self, reason: &str) {
+        let mut state = self.lock();
+        state.standing = Standing::Poisoned(reason.to_owned());
+        let group = std::mem::take(&mut state.group);
+        drop(state);
+        self.queued.notify_one();
+        self.room.notify_all();
+        for entry in group.entries {
+            refuse(entry.sender, NotRecorded::Storage(reason.to_owned()));
+        }
+    }
+
+    /// Why nothing more is taken, if the disk is the reason.
+    pub(crate) fn poisoned(&self) -> Option<String> {
+        match &self.lock().standing {
+            Standing::Poisoned(reason) => Some(reason.clone()),
+            Standing::Open | Standing::Closed => None,
+        }
+    }
+
+    fn wait_for_room(&self, body: usize) -> MutexGuard<'_, State> {
+        let mut state = self.lock();
+        loop {
+            let group = &state.group;
+            let has_room = group.entries.len() < self.queue_entries
+                && group.frames.len().saturating_add(body) <= self.queue_bytes;
+            // An entry larger than the whole queue waits until the queue is empty.
+            if has_room || group.entries.is_empty() || !matches!(state.standing, Standing::Open) {
+                return state;
+            }
+            state.callers_wait += 1;
+            state = self
+                .room
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+            state.callers_wait -= 1;
+        }
+    }
+
+    fn too_large(&self, size: usize) -> NotRecorded {
+        NotRecorded::TooLarge {
+            size,
+            limit: self.frame_limit,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Appends the frame and moves the head on, or changes nothing.
+    fn push(
+        &mut self,
+        header: &Header,
+        payload: &[u8],
+        records: &[u8],
+        frame_limit: usize,
+    ) -> Result<(Digest, usize), NotRecorded> {
+        let bytes = header.to_bytes();
+        let bytes = bytes.map_err(|error| NotRecorded::Storage(error.to_string()))?;
+        let size = Frame::length_of(bytes.len() + payload.len() + records.len());
+        if bytes.len() > MAX_HEADER || size > frame_limit {
+            let (size, limit) = if bytes.len() > MAX_HEADER {
+                (bytes.len(), MAX_HEADER)
+            } else {
+                (size, frame_limit)
+            };
+            return Err(NotRecorded::TooLarge { size, limit });
+        }
+        let group = self
+            .group
+            .entries
+            .first()
+            .map_or(header.sequence, |first| first.sequence);
+        let frame = Frame {
+            sequence: header.sequence,
+            group,
+            header: &bytes,
+            payload,
+            records,
+            length: size,
+        };
+        let encoded = frame.encode(&mut self.group.frames);
+        let length = encoded.ok_or(NotRecorded::TooLarge {
+            size,
+            limit: frame_limit,
+        })?;
+        let hash = entry_hash(&bytes);
+        self.time = header.time;
+        self.head = Head {
+            entries: header.sequence + 1,
+            hash,
+        };
+        Ok((hash, length))
+    }
+}
+
+/// Nobody may be waiting any more: then there is nobody to tell.
+pub(crate) fn refuse(sender: Sender, error: NotRecorded) {
+    drop(sender.send(Err(error)));
+}

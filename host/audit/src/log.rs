@@ -1,0 +1,591 @@
+//! The log of one tenant, open for appending.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+
+use cap_std::fs::OpenOptions;
+use nephron_model::{
+    Clock, Commit, Draft, EntryKind, EventId, NotRecorded, Recorder, Records, RecordsError, Space,
+    TenantId,
+};
+
+use crate::disk::Folder;
+use crate::frame::{FRAME_HEADER, MAX_SEGMENT, SEGMENT_HEADER};
+use crate::intake::Intake;
+use crate::overlay::{Newest, Overlay};
+use crate::recover::{Recovered, recover};
+use crate::seal::seal;
+use crate::view::follow::{Follower, Slot};
+use crate::view::tide::Tide;
+use crate::view::{Damage, RecordName, SledViews, Term, View, ViewError, Views, guard};
+use crate::writer::{Shared, Writer};
+use crate::{Disk, Entries, Entry, Fault, Head, Location, ReadError, RealDisk};
+
+/// How a log is kept. [`Options::default`] is what production uses.
+#[derive(Clone)]
+pub struct Options {
+    /// Bytes of a journal segment, 4 KiB to 1 GiB; a frame that needs more gets a segment of its own. Default 4 MiB.
+    pub segment_size: u64,
+    /// Entries that may wait for the disk; further callers are held up. Default 4096.
+    pub queue_entries: usize,
+    /// Bytes of frames that may wait for the disk. Default 64 MiB.
+    pub queue_bytes: usize,
+    /// Bytes that one entry may have, with payload and records. Default 32 MiB, at most 512 MiB.
+    pub frame_limit: usize,
+    /// The disk. A test puts one in that fails.
+    pub disk: Arc<dyn Disk>,
+    /// The store of the view.
+    pub view: Arc<dyn Views>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            segment_size: 4 << 20,
+            queue_entries: 4096,
+            queue_bytes: 64 << 20,
+            frame_limit: 32 << 20,
+            disk: Arc::new(RealDisk),
+            view: Arc::new(SledViews::default()),
+        }
+    }
+}
+
+/// A log cannot be opened. Nothing was changed, unless a variant says otherwise.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The options contradict each other or the format.
+    #[error("log option `{option}` is {given}: expected {expected}")]
+    Options {
+        /// The option's name.
+        option: &'static str,
+        /// What was given, in bytes.
+        given: u64,
+        /// What is allowed.
+        expected: &'static str,
+    },
+    /// The folder cannot be opened or made.
+    #[error(
+        "the log folder `{path}` cannot be opened: check that it is a folder that this process may write to"
+    )]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the file system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Another process, or this one, has the log open.
+    #[error(
+        "the log in `{path}` is already open for writing: stop the process that holds it (`fuser {path}/lock` names it), or read the log with `nephron audit show` or `audit-verify`, which need no lock"
+    )]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The log belongs to another tenant.
+    #[error(
+        "the log in `{path}` belongs to tenant `{found}`, not to `{expected}`: correct the configured folder"
+    )]
+    OtherTenant {
+        /// The folder.
+        path: PathBuf,
+        /// The tenant it was opened for.
+        expected: TenantId,
+        /// The tenant in its entries.
+        found: TenantId,
+    },
+    /// The log is damaged in a way that no crash explains.
+    #[error(
+        "the log in `{path}` is damaged: {fault}; nothing was changed: keep a copy as evidence, list the damage with `audit-verify {path}`, and restore the folder from a copy that verifies"
+    )]
+    Damaged {
+        /// The folder.
+        path: PathBuf,
+        /// The first fault.
+        fault: Fault,
+    },
+    /// The view holds entries that the journal has lost.
+    #[error(
+        "the journal in `{path}` ends after {journal} entries, but its view has seen {view}: entry {journal} was acknowledged and is lost; the journal was not changed: keep a copy as evidence and restore the folder from a copy that verifies"
+    )]
+    ViewAhead {
+        /// The folder.
+        path: PathBuf,
+        /// Entries that the view has seen.
+        view: u64,
+        /// Entries that the journal holds.
+        journal: u64,
+    },
+    /// The disk refused while the log was made ready. Opening again after the cause is gone loses nothing.
+    #[error(
+        "the log in `{path}` cannot be made ready ({what}): free space or correct permissions, then open it again"
+    )]
+    Storage {
+        /// The folder.
+        path: PathBuf,
+        /// What was being done.
+        what: &'static str,
+        /// What the file system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The first entry, or the entry that says what was repaired, could not be written.
+    #[error(
+        "the log in `{path}` cannot be written to: free space or correct permissions, then open it again"
+    )]
+    NotRecorded {
+        /// The folder.
+        path: PathBuf,
+        /// What the writer said.
+        #[source]
+        source: NotRecorded,
+    },
+}
+
+/// A log was closed, but not cleanly. Every entry that was acknowledged is durable all the same.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CloseError {
+    /// It was closed before.
+    #[error("the log is already closed")]
+    AlreadyClosed,
+    /// The disk refused earlier.
+    #[error("the log was stopped by its disk: {0}; open it again to have it checked")]
+    Poisoned(String),
+    /// The view could not be closed, so the folder is not sealed. The next open repairs it.
+    #[error(
+        "the log's view could not be closed; the log is not sealed, and the next open repairs it"
+    )]
+    View,
+    /// The seal could not be written.
+    #[error("the log's seal `closed.json` could not be written")]
+    Seal(#[source] io::Error),
+}
+
+/// The log of one tenant, open for appending. Cloning is cheap; the last clone that is dropped closes it.
+#[derive(Clone)]
+pub struct Log {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    tenant: TenantId,
+    slot: Slot,
+    running: Mutex<Option<Running>>,
+}
+
+struct Running {
+    writer: JoinHandle<()>,
+    follower: JoinHandle<bool>,
+    /// Holds the lock for as long as it is open.
+    lock: File,
+}
+
+impl Log {
+    /// Opens the log in `folder`, making the folder and the first entry if there is none yet. Reads the whole journal,
+    /// repairs what a crash may have left, and records each repair. Times never go backwards, whatever `clock` says.
+    ///
+    /// # Errors
+    /// [`OpenError`]: damage that no crash explains, another holder, another tenant, or a disk that refuses.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the options are the log's from here on"
+    )]
+    pub fn open(
+        folder: &Path,
+        tenant: &TenantId,
+        clock: Arc<dyn Clock>,
+        options: Options,
+    ) -> Result<Self, OpenError> {
+        check(&options)?;
+        let is_new = !folder.exists();
+        let opened = Self::open_in(folder, tenant, clock, &options);
+        if is_new && opened.is_err() {
+            // No half-made log stays behind; if even this fails, the next open finishes what is there.
+            drop(std::fs::remove_dir_all(folder));
+        }
+        opened
+    }
+
+    fn open_in(
+        path: &Path,
+        tenant: &TenantId,
+        clock: Arc<dyn Clock>,
+        options: &Options,
+    ) -> Result<Self, OpenError> {
+        let folder = make_folder(path, options).map_err(|source| OpenError::Folder {
+            path: path.to_owned(),
+            source,
+        })?;
+        let lock = lock(&folder)?;
+        let Recovered {
+            journal,
+            tail,
+            head,
+            time,
+            view,
+            repairs,
+        } = recover(&folder, tenant, options)?;
+
+        let (view, viewed) = view.unzip();
+        let viewed = viewed.unwrap_or(Head::START);
+        let shared = Arc::new(Shared {
+            folder,
+            journal,
+            intake: Intake::new(tenant.clone(), clock, options, head, time),
+            overlay: Overlay::starting_at(head.entries),
+            tide: Tide::new(head, viewed.entries),
+        });
+        let slot: Slot = Arc::new(RwLock::new(view));
+        let writer = Writer::new(Arc::clone(&shared), tail, head, options.segment_size);
+        let views = Arc::clone(&options.view);
+        let follower = Follower::new(Arc::clone(&shared), views, Arc::clone(&slot), viewed);
+        let storage = |source| OpenError::Storage {
+            path: path.to_owned(),
+            what: "starting its threads",
+            source,
+        };
+        let spawn = |name: &str| std::thread::Builder::new().name(name.to_owned());
+        let writer = spawn("log-writer")
+            .spawn(move || writer.run())
+            .map_err(storage)?;
+        let follower = match spawn("log-view").spawn(move || follower.run()) {
+            Ok(follower) => follower,
+            Err(error) => {
+                shared.intake.close();
+                return Err(storage(error));
+            }
+        };
+        let running = Mutex::new(Some(Running {
+            writer,
+            follower,
+            lock,
+        }));
+        let log = Self {
+            inner: Arc::new(Inner {
+                shared,
+                tenant: tenant.clone(),
+                slot,
+                running,
+            }),
+        };
+
+        let mut first = Vec::new();
+        if head.entries == 0 {
+            let opened = Draft::new(EntryKind::LogOpened, "ok");
+            first.push(opened.fact("format", "1").fact("tenant", tenant.as_str()));
+        }
+        for draft in first.into_iter().chain(repairs) {
+            let recorded = log.record(draft).wait();
+            let _durable = recorded.map_err(|source| OpenError::NotRecorded {
+                path: path.to_owned(),
+                source,
+            })?;
+        }
+        Ok(log)
+    }
+
+    /// The last durable entry.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        self.inner.shared.tide.durable()
+    }
+
+    /// The tenant whose log this is.
+    #[must_use]
+    pub fn tenant(&self) -> &TenantId {
+        &self.inner.tenant
+    }
+
+    /// The entry at `sequence`, held against its own digests; `None` if the log is not that long.
+    ///
+    /// # Errors
+    /// [`ReadError`] when the journal cannot be read or is not what was written.
+    pub fn entry(&self, sequence: u64) -> Result<Option<Entry>, ReadError> {
+        let shared = &self.inner.shared;
+        if sequence >= shared.tide.durable().entries {
+            return Ok(None);
+        }
+        let row = self.ask(|view| view.row(sequence)).flatten();
+        if let Some(row) = &row
+            && let Ok(entry) = shared.journal.read(sequence, row.at)
+            && entry.hash == row.hash
+        {
+            return Ok(Some(entry));
+        }
+        let at = shared.journal.find(sequence)?;
+        let entry = shared.journal.read(sequence, at)?;
+        if row.is_some() {
+            // The journal is sound, so the view is not.
+            shared.tide.doubt(Damage::Differs);
+        }
+        Ok(Some(entry))
+    }
+
+    /// The durable entries of `range` (half open), in order, read from the journal. Ends after the first error.
+    #[must_use]
+    pub fn entries(&self, range: Range<u64>) -> Entries {
+        let durable = self.inner.shared.tide.durable().entries;
+        let end = range.end.min(durable);
+        self.inner.shared.journal.entries(range.start..end)
+    }
+
+    /// The sequences of the entries of one request, in order.
+    ///
+    /// # Errors
+    /// [`ReadError`] when neither the view nor the journal can be read.
+    pub fn of_request(&self, request: EventId) -> Result<Vec<u64>, ReadError> {
+        self.sequences(&Term::Request(request))
+    }
+
+    /// The sequences of the durable entries with this term, in order.
+    ///
+    /// # Errors
+    /// [`ReadError`] when neither the view nor the journal can be read.
+    pub fn sequences(&self, term: &Term) -> Result<Vec<u64>, ReadError> {
+        let shared = &self.inner.shared;
+        let durable = shared.tide.durable().entries;
+        if shared.tide.catch_up().is_some()
+            && let Some(mut sequences) = self.ask(|view| match view.head()?.entries >= durable {
+                true => view.sequences(term.key()),
+                false => Err(ViewError::Malformed),
+            })
+        {
+            sequences.retain(|sequence| *sequence < durable);
+            return Ok(sequences);
+        }
+        sequences_in(self.entries(0..durable), term)
+    }
+
+    /// Stops taking entries, makes those that wait durable, brings the view up to date and seals the folder. Every clone
+    /// of this log is closed with it.
+    ///
+    /// # Errors
+    /// [`CloseError`] when the log could not be left sealed. What was acknowledged is durable all the same.
+    pub fn close(self) -> Result<Head, CloseError> {
+        self.inner.close()
+    }
+
+    /// Asks the view; whatever goes wrong there is the follower's business, and the answer comes from the journal.
+    fn ask<T>(&self, question: impl FnOnce(&dyn View) -> Result<T, ViewError>) -> Option<T> {
+        let slot = self
+            .inner
+            .slot
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let view = slot.as_deref()?;
+        match guard(|| question(view)) {
+            Ok(answer) => Some(answer),
+            Err(error) => {
+                self.inner.shared.tide.doubt(Damage::of(&error));
+                None
+            }
+        }
+    }
+
+    /// The newest place of a record.
+    fn newest(&self, space: Space, key: &[u8]) -> Result<Option<(u64, Location)>, ReadError> {
+        let shared = &self.inner.shared;
+        // The overlay first: what it forgets, the view has had before.
+        let unseen = match shared.overlay.newest(&(space, key.to_vec())) {
+            Newest::At(sequence, at) => return Ok(Some((sequence, at))),
+            Newest::Before(start) => start,
+        };
+        let seen = self.ask(|view| {
+            let viewed = view.head()?.entries;
+            Ok((viewed, view.record(RecordName::of(space, key))?))
+        });
+        let (viewed, place) = seen.unwrap_or((0, None));
+        if viewed >= unseen {
+            return Ok(place);
+        }
+        // The view lags or is being rebuilt, and the overlay does not reach back so far.
+        let scanned = newest_in(shared.journal.entries(viewed..unseen), space, key)?;
+        match scanned {
+            Some(sequence) => Ok(Some((sequence, shared.journal.find(sequence)?))),
+            None => Ok(place),
+        }
+    }
+}
+
+impl Recorder for Log {
+    fn record(&self, draft: Draft) -> Commit {
+        self.inner.shared.intake.record(draft)
+    }
+}
+
+impl Records for Log {
+    fn read(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, RecordsError> {
+        let failed = |error: ReadError| RecordsError {
+            reason: error.to_string(),
+        };
+        let Some((sequence, at)) = self.newest(space, key).map_err(failed)? else {
+            return Ok(None);
+        };
+        let shared = &self.inner.shared;
+        // The journal has the last word: a wrong place in the view shows here, and the journal is searched instead.
+        let entry = match shared.journal.read(sequence, at) {
+            Ok(entry) if holds(&entry, space, key) => Some(entry),
+            Ok(_) | Err(_) => {
+                shared.tide.doubt(Damage::Differs);
+                let durable = shared.tide.durable().entries;
+                let newest =
+                    newest_in(shared.journal.entries(0..durable), space, key).map_err(failed)?;
+                match newest {
+                    Some(sequence) => self.entry(sequence).map_err(failed)?,
+                    None => None,
+                }
+            }
+        };
+        Ok(entry.and_then(|entry| value_in(entry, space, key)))
+    }
+}
+
+impl Inner {
+    fn close(&self) -> Result<Head, CloseError> {
+        let running = self
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let Some(Running {
+            writer,
+            follower,
+            lock,
+        }) = running
+        else {
+            return Err(CloseError::AlreadyClosed);
+        };
+        let shared = &self.shared;
+        shared.intake.close();
+        let writer_ended = writer.join();
+        shared.tide.close();
+        let view_is_whole = follower.join().unwrap_or(false);
+        if let Some(reason) = shared.intake.poisoned() {
+            return Err(CloseError::Poisoned(reason));
+        }
+        if writer_ended.is_err() || !view_is_whole {
+            return Err(CloseError::View);
+        }
+        let head = shared.tide.durable();
+        seal(&shared.folder, &self.tenant, head).map_err(CloseError::Seal)?;
+        drop(lock);
+        Ok(head)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Nobody is left to be told; the next open checks everything.
+        drop(self.close());
+    }
+}
+
+/// The sequences of the entries with a term, by reading them all.
+pub(crate) fn sequences_in(entries: Entries, term: &Term) -> Result<Vec<u64>, ReadError> {
+    let mut sequences = Vec::new();
+    for entry in entries {
+        let header = entry?.header;
+        if Term::of(&header).contains(term) {
+            sequences.push(header.sequence);
+        }
+    }
+    Ok(sequences)
+}
+
+/// The last of some entries that holds a record, by reading them all.
+pub(crate) fn newest_in(
+    entries: Entries,
+    space: Space,
+    key: &[u8],
+) -> Result<Option<u64>, ReadError> {
+    let mut newest = None;
+    for entry in entries {
+        let entry = entry?;
+        if holds(&entry, space, key) {
+            newest = Some(entry.header.sequence);
+        }
+    }
+    Ok(newest)
+}
+
+/// The value that an entry gives to a record; `None` also if it takes the record away.
+pub(crate) fn value_in(entry: Entry, space: Space, key: &[u8]) -> Option<Vec<u8>> {
+    let mut records = entry.records.into_iter().rev();
+    let record = records.find(|record| record.space == space && record.key == key)?;
+    Some(record.value).filter(|value| !value.is_empty())
+}
+
+fn holds(entry: &Entry, space: Space, key: &[u8]) -> bool {
+    entry
+        .records
+        .iter()
+        .any(|record| record.space == space && record.key == key)
+}
+
+fn check(options: &Options) -> Result<(), OpenError> {
+    let frame_limit = options.frame_limit as u64;
+    let least = (SEGMENT_HEADER + FRAME_HEADER) as u64;
+    let fault = |option, given, expected| {
+        Err(OpenError::Options {
+            option,
+            given,
+            expected,
+        })
+    };
+    if !(4096..=MAX_SEGMENT).contains(&options.segment_size) {
+        return fault("segment_size", options.segment_size, "4 KiB to 1 GiB");
+    }
+    if !(least..=512 << 20).contains(&frame_limit) {
+        return fault("frame_limit", frame_limit, "168 bytes to 512 MiB");
+    }
+    Ok(())
+}
+
+fn make_folder(path: &Path, options: &Options) -> io::Result<Folder> {
+    if !path.exists() {
+        // The tenant's own: nobody else on the machine has business in it.
+        use std::os::unix::fs::DirBuilderExt as _;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)?;
+        let parent = path
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty())
+            .unwrap_or_else(|| Path::new("."));
+        File::open(parent)?.sync_all()?;
+    }
+    Folder::open(path, Arc::clone(&options.disk))
+}
+
+fn lock(folder: &Folder) -> Result<File, OpenError> {
+    let options = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .clone();
+    let file = folder.root.open_with("lock", &options);
+    let file = file.map_err(|source| OpenError::Folder {
+        path: folder.path.clone(),
+        source,
+    })?;
+    let file = file.into_std();
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::InUse {
+            path: folder.path.clone(),
+        }),
+        Err(std::fs::TryLockError::Error(source)) => Err(OpenError::Folder {
+            path: folder.path.clone(),
+            source,
+        }),
+    }
+}

@@ -1,0 +1,275 @@
+//! From the folder as the last run left it to a log that can be appended to.
+//!
+//! Everything is looked at before anything is changed. A crash is repaired, and the repair is an entry; damage is never
+//! repaired, because the damaged bytes are evidence: the log refuses to open and says where.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use nephron_model::{Draft, EntryKind, TenantId, Timestamp};
+
+use crate::disk::Folder;
+use crate::entry::entry_hash;
+use crate::frame::{MAX_SEGMENT, SegmentHeader};
+use crate::journal::{Journal, Segment, segment_path};
+use crate::log::{OpenError, Options};
+use crate::seal::{SEAL, Seal, unseal};
+use crate::view::follow::{repair_entry, set_aside};
+use crate::view::{Damage, View, ViewError, guard, open};
+use crate::walk::{Torn, Walked, walk};
+use crate::writer::{Tail, make_segment};
+use crate::{Fault, FaultKind, Head, Header};
+
+/// A view, and how far it has followed.
+pub(crate) type FollowedView = (Box<dyn View>, Head);
+
+/// A log that is ready to be appended to.
+pub(crate) struct Recovered {
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) tail: Tail,
+    pub(crate) head: Head,
+    /// Time of the last entry.
+    pub(crate) time: Timestamp,
+    /// The view and how far it has followed; none if its store cannot be opened at all.
+    pub(crate) view: Option<FollowedView>,
+    /// Entries that say what was repaired.
+    pub(crate) repairs: Vec<Draft>,
+}
+
+/// Looks at the log in `folder`, repairs what a crash left, and refuses what only damage leaves.
+pub(crate) fn recover(
+    folder: &Folder,
+    tenant: &TenantId,
+    options: &Options,
+) -> Result<Recovered, OpenError> {
+    let storage = |what: &'static str| {
+        let path = folder.path.clone();
+        move |source| OpenError::Storage { path, what, source }
+    };
+    let walked = walk(&folder.root, false, &mut |_| {}, &mut |_, _| {});
+    check_journal(folder, tenant, &walked)?;
+    check_seal(folder, tenant, &walked)?;
+    unseal(folder).map_err(storage("removing the seal"))?;
+
+    folder
+        .root
+        .create_dir_all("journal")
+        .map_err(storage("making `journal`"))?;
+    folder
+        .disk
+        .sync_folder(&folder.root, Path::new(""))
+        .map_err(storage("making `journal`"))?;
+    let journal = Journal::new(Arc::clone(&folder.root), walked.segments.clone());
+    let mut repairs = Vec::new();
+    let view = open_view(folder, options, &journal, walked.head, &mut repairs)?;
+    remove_spares(folder).map_err(storage("removing an unfinished segment"))?;
+    if let Some(torn) = &walked.torn {
+        repairs.push(set_tail_aside(folder, torn).map_err(storage("setting a torn tail aside"))?);
+    }
+    let tail = match walked.segments.last() {
+        Some(segment) => reopen(folder, segment, walked.end),
+        None => begin(folder, &journal, options.segment_size),
+    };
+    let tail = tail.map_err(storage("opening the journal"))?;
+    Ok(Recovered {
+        journal,
+        tail,
+        head: walked.head,
+        time: walked.time,
+        view,
+        repairs,
+    })
+}
+
+fn check_journal(folder: &Folder, tenant: &TenantId, walked: &Walked) -> Result<(), OpenError> {
+    // What does not belong here is `audit-verify`'s business; it does no harm to what does.
+    let harmful = |fault: &&Fault| fault.what != FaultKind::UnknownFile;
+    if let Some(fault) = walked.faults.iter().find(harmful) {
+        return Err(OpenError::Damaged {
+            path: folder.path.clone(),
+            fault: fault.clone(),
+        });
+    }
+    match &walked.tenant {
+        Some(found) if found != tenant => Err(OpenError::OtherTenant {
+            path: folder.path.clone(),
+            expected: tenant.clone(),
+            found: found.clone(),
+        }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn check_seal(folder: &Folder, tenant: &TenantId, walked: &Walked) -> Result<(), OpenError> {
+    let damaged = |what| OpenError::Damaged {
+        path: folder.path.clone(),
+        fault: Fault {
+            entry: None,
+            file: SEAL.to_owned(),
+            offset: None,
+            what,
+        },
+    };
+    let Some(seal) = Seal::read(&folder.root).map_err(damaged)? else {
+        return Ok(());
+    };
+    if let Some(torn) = &walked.torn {
+        // A log that was closed has no unfinished write.
+        return Err(OpenError::Damaged {
+            path: folder.path.clone(),
+            fault: torn.fault.clone(),
+        });
+    }
+    if seal.head() != walked.head || seal.tenant != *tenant {
+        return Err(damaged(FaultKind::SealDiffers));
+    }
+    Ok(())
+}
+
+/// Opens the view and holds it against the journal. A view that cannot be used is set aside and begun again.
+fn open_view(
+    folder: &Folder,
+    options: &Options,
+    journal: &Journal,
+    head: Head,
+    repairs: &mut Vec<Draft>,
+) -> Result<Option<FollowedView>, OpenError> {
+    let path = folder.path.join("view");
+    let was_there = path.exists();
+    let opened = open(options.view.as_ref(), &path);
+    let (damage, view) = match opened {
+        Err(error) => (Damage::of(&error), None),
+        Ok(view) => match guard(|| compare(view.as_ref(), journal, head)) {
+            Ok(Standing::Behind(_)) if !was_there && head.entries > 0 => {
+                (Damage::Missing, Some(view))
+            }
+            Ok(Standing::Behind(viewed)) => return Ok(Some((view, viewed))),
+            Ok(Standing::Ahead(viewed)) => {
+                return Err(OpenError::ViewAhead {
+                    path: folder.path.clone(),
+                    view: viewed.entries,
+                    journal: head.entries,
+                });
+            }
+            Ok(Standing::Elsewhere) => (Damage::Differs, Some(view)),
+            Err(error) => (Damage::of(&error), Some(view)),
+        },
+    };
+    if damage == Damage::Missing {
+        repairs.push(repair_entry(damage, None));
+        return Ok(view.map(|view| (view, Head::START)));
+    }
+    let aside = set_aside(folder, options.view.as_ref(), view);
+    let aside = aside.map_err(|source| OpenError::Storage {
+        path: folder.path.clone(),
+        what: "setting a damaged view aside",
+        source,
+    })?;
+    repairs.push(repair_entry(damage, aside.as_deref()));
+    let fresh = open(options.view.as_ref(), &path);
+    Ok(fresh.ok().map(|view| (view, Head::START)))
+}
+
+enum Standing {
+    /// The view holds a beginning of the journal.
+    Behind(Head),
+    /// The view holds entries after the journal's last that follow from it.
+    Ahead(Head),
+    /// The view holds something else.
+    Elsewhere,
+}
+
+fn compare(view: &dyn View, journal: &Journal, head: Head) -> Result<Standing, ViewError> {
+    let viewed = view.head()?;
+    if viewed.entries > head.entries {
+        // Only an entry that continues the chain is believed: then the journal lost it. Anything else is a broken view.
+        let row = view.row(head.entries)?;
+        let continues = row.is_some_and(|row| {
+            let header: Option<Header> = serde_json::from_slice(&row.header).ok();
+            entry_hash(&row.header) == row.hash
+                && header.is_some_and(|header| {
+                    header.previous == head.hash && header.sequence == head.entries
+                })
+        });
+        return Ok(if continues {
+            Standing::Ahead(viewed)
+        } else {
+            Standing::Elsewhere
+        });
+    }
+    let Some(last) = viewed.entries.checked_sub(1) else {
+        return Ok(Standing::Behind(viewed));
+    };
+    let entry = journal.find(last).and_then(|at| journal.read(last, at));
+    let row = view.row(last)?;
+    let agrees = entry.is_ok_and(|entry| {
+        entry.hash == viewed.hash && row.is_some_and(|row| row.header == entry.header_bytes)
+    });
+    Ok(if agrees {
+        Standing::Behind(viewed)
+    } else {
+        Standing::Elsewhere
+    })
+}
+
+/// Removes segments that never got their name: no entry was ever written to one.
+fn remove_spares(folder: &Folder) -> std::io::Result<()> {
+    for file in folder.root.read_dir("journal")? {
+        let path = Path::new("journal").join(file?.file_name());
+        if path.extension().is_some_and(|extension| extension == "tmp") {
+            folder.remove_durably(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Copies an unfinished write to `damaged/<n>/` and then overwrites it with zeros.
+fn set_tail_aside(folder: &Folder, torn: &Torn) -> std::io::Result<Draft> {
+    use std::os::unix::fs::FileExt as _;
+    let file = folder.open_for_writing(&segment_path(torn.segment))?;
+    let length = usize::try_from(torn.bytes.end - torn.bytes.start).unwrap_or_default();
+    let mut bytes = vec![0; length];
+    file.file.read_exact_at(&mut bytes, torn.bytes.start)?;
+    let aside = folder.make_quarantine()?;
+    let name = format!("tail-{:08}-{}.bin", torn.segment, torn.bytes.start);
+    folder.write_atomically(&aside.join(&name), &bytes)?;
+    folder
+        .disk
+        .sync_folder(&folder.root, Path::new("damaged"))?;
+    folder.disk.sync_folder(&folder.root, Path::new(""))?;
+    bytes.fill(0);
+    folder.disk.write_at(&file, &bytes, torn.bytes.start)?;
+    folder.disk.sync(&file)?;
+    Ok(Draft::new(EntryKind::LogRepaired, "tail-set-aside")
+        .fact("part", "journal")
+        .fact("reason", "unfinished-write")
+        .fact("file", &*torn.fault.file)
+        .fact("offset", torn.bytes.start.to_string())
+        .fact("bytes", length.to_string())
+        .fact("set-aside", aside.join(name).display().to_string()))
+}
+
+fn reopen(folder: &Folder, segment: &Segment, end: u64) -> std::io::Result<Tail> {
+    Ok(Tail {
+        file: folder.open_for_writing(&segment_path(segment.number))?,
+        number: segment.number,
+        size: segment.size,
+        offset: end,
+    })
+}
+
+fn begin(folder: &Folder, journal: &Journal, size: u64) -> std::io::Result<Tail> {
+    let header = SegmentHeader {
+        number: 0,
+        first: 0,
+        size: size.min(MAX_SEGMENT),
+        previous: Head::START.hash,
+    };
+    let tail = make_segment(folder, &header)?;
+    journal.add(Segment {
+        number: 0,
+        first: 0,
+        size: header.size,
+    });
+    Ok(tail)
+}

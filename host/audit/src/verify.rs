@@ -1,0 +1,436 @@
+//! Verifies a log without trusting whoever kept it, and without changing a byte of it.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use cap_std::fs::Dir;
+use nephron_model::Digest;
+use serde::{Deserialize, Serialize};
+
+use crate::frame::decode_records;
+use crate::seal::{SEAL, Seal, files_below};
+use crate::view::{RecordName, SledViews, Term, TermKey, View, ViewError, Views, guard, open};
+use crate::walk::{Met, walk};
+use crate::{Fault, FaultKind, Head, Location};
+
+/// What to hold the log against, besides itself.
+#[derive(Default)]
+pub struct VerifyOptions<'a> {
+    /// A head that was noted earlier: the log must still hold exactly that entry there. It may have grown since.
+    pub expected_head: Option<Head>,
+    /// A log that was not closed cleanly is a fault.
+    pub require_seal: bool,
+    /// Leaves the view out. On a closed log its bytes are covered by the seal either way.
+    pub skip_view: bool,
+    /// The store of the view, if it is not the usual one.
+    pub views: Option<Arc<dyn Views>>,
+    /// Hears about progress, once for each segment.
+    pub progress: Option<&'a mut dyn FnMut(Progress)>,
+}
+
+/// How far a verification has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes of the journal that were read.
+    pub bytes: u64,
+    /// Bytes of the journal altogether.
+    pub of_bytes: u64,
+    /// Entries that were recomputed.
+    pub entries: u64,
+}
+
+/// What verification found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// Entries that the journal holds.
+    pub entries: u64,
+    /// Hash of the last of them; zeros if there is none.
+    pub head: Digest,
+    /// Nothing is wrong. If `sealed` is false, entries at the very end could be missing without a trace in the folder:
+    /// then hold the log against a head that was noted elsewhere.
+    pub verified: bool,
+    /// What is wrong, in the order in which it stands in the journal.
+    pub faults: Vec<Fault>,
+    /// Whether the view was held against the journal.
+    pub view: ViewCheck,
+    /// The log was closed cleanly and its seal is there.
+    pub sealed: bool,
+}
+
+impl Verdict {
+    /// The first entry that is broken, if an entry is.
+    #[must_use]
+    pub fn first_broken(&self) -> Option<u64> {
+        self.faults.iter().filter_map(|fault| fault.entry).min()
+    }
+}
+
+/// What became of the view in a verification. It is derived data: only where it contradicts the journal is it a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ViewCheck {
+    /// Every row, term and record in it was held against the journal.
+    Checked,
+    /// There is none.
+    Absent,
+    /// A writer is at work on it.
+    InUse,
+    /// Its store cannot open a copy of it, as may be after a crash. The next open of the log builds it again.
+    Unreadable,
+    /// It was left out on request.
+    Skipped,
+}
+
+/// The log could not be read at all.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// The folder cannot be read, or is no log.
+    #[error("`{path}` cannot be verified: name the folder of a log, which holds `journal`")]
+    Folder {
+        /// The folder.
+        path: std::path::PathBuf,
+        /// What the file system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Reads the log in `folder` from first to last and recomputes everything.
+///
+/// Nothing in the folder is written, whatever it holds; the view is opened on a temporary copy.
+///
+/// # Errors
+/// [`VerifyError`] when there is nothing that could be verified.
+pub fn verify(folder: &Path, mut options: VerifyOptions<'_>) -> Result<Verdict, VerifyError> {
+    let failed = |source| VerifyError::Folder {
+        path: folder.to_owned(),
+        source,
+    };
+    let root = Dir::open_ambient_dir(folder, cap_std::ambient_authority()).map_err(failed)?;
+    let has = |name| root.try_exists(name).map_err(failed);
+    if !has("journal")? && !has(SEAL)? && !has("view")? {
+        return Err(failed(io::Error::from(io::ErrorKind::NotFound)));
+    }
+    let is_in_use = is_in_use(&root);
+    let seal = Seal::read(&root);
+    let mut checks = Checks::new(&root, folder, &options, &seal, is_in_use);
+
+    let of_bytes = journal_bytes(&root);
+    let mut bytes = 0;
+    let mut progress = options.progress.take();
+    let walked = walk(
+        &root,
+        is_in_use,
+        &mut |met| checks.meet(met),
+        &mut |read, entries| {
+            bytes += read;
+            if let Some(progress) = &mut progress {
+                progress(Progress {
+                    bytes,
+                    of_bytes,
+                    entries,
+                });
+            }
+        },
+    );
+    let mut faults = walked.faults;
+    faults.extend(walked.torn.map(|torn| torn.fault));
+    let view = checks.finish(walked.head, &mut faults);
+    if !root.try_exists("journal").unwrap_or(false) {
+        faults.push(file_fault("journal", FaultKind::FileMissing));
+    }
+    check_names(&root, &mut faults);
+    let sealed = match &seal {
+        Ok(Some(seal)) => {
+            let names_tenant = walked
+                .tenant
+                .as_ref()
+                .is_none_or(|tenant| *tenant == seal.tenant);
+            if seal.head() != walked.head || !names_tenant {
+                faults.push(file_fault(SEAL, FaultKind::SealDiffers));
+            }
+            seal.check(&root, &mut |fault| faults.push(fault));
+            true
+        }
+        Ok(None) => {
+            if options.require_seal {
+                faults.push(file_fault(SEAL, FaultKind::NotSealed));
+            }
+            false
+        }
+        Err(what) => {
+            faults.push(file_fault(SEAL, *what));
+            false
+        }
+    };
+    Ok(Verdict {
+        entries: walked.head.entries,
+        head: walked.head.hash,
+        verified: faults.is_empty(),
+        faults,
+        view,
+        sealed,
+    })
+}
+
+/// Whether somebody has the log open for writing. Takes the lock shared, and lets it go at once; writes nothing.
+pub(crate) fn is_in_use(root: &Dir) -> bool {
+    let Ok(lock) = root.open("lock") else {
+        return false;
+    };
+    match lock.into_std().try_lock_shared() {
+        Ok(()) => false,
+        Err(fs::TryLockError::WouldBlock) => true,
+        Err(fs::TryLockError::Error(_)) => false,
+    }
+}
+
+/// What is held against each entry while the journal is walked.
+struct Checks {
+    expected: Option<Head>,
+    expected_is_met: bool,
+    view: OpenView,
+    /// Entries that the view claims to hold.
+    viewed: Head,
+    viewed_is_met: bool,
+    /// Sums over (term, sequence) of the journal, to compare with the view's without holding them all.
+    terms: (u64, u64),
+    records: HashMap<RecordName, (u64, Location)>,
+    faults: Vec<Fault>,
+}
+
+enum OpenView {
+    /// The view, and the copy it was opened on, which goes away with it.
+    Open(Box<dyn View>, tempfile::TempDir),
+    Not(ViewCheck),
+}
+
+impl Checks {
+    fn new(
+        root: &Dir,
+        folder: &Path,
+        options: &VerifyOptions<'_>,
+        seal: &Result<Option<Seal>, FaultKind>,
+        is_in_use: bool,
+    ) -> Self {
+        let opened = if options.skip_view {
+            Ok(OpenView::Not(ViewCheck::Skipped))
+        } else if is_in_use {
+            Ok(OpenView::Not(ViewCheck::InUse))
+        } else if !root.try_exists("view").unwrap_or(false) {
+            Ok(OpenView::Not(ViewCheck::Absent))
+        } else {
+            open_copy(&folder.join("view"), options.views.as_deref())
+        };
+        let view = opened.unwrap_or(OpenView::Not(ViewCheck::Unreadable));
+        let viewed = match &view {
+            OpenView::Open(view, _) => guard(|| view.head()),
+            OpenView::Not(_) => Ok(Head::START),
+        };
+        let (view, viewed) = match viewed {
+            Ok(viewed) => (view, viewed),
+            Err(_) => (OpenView::Not(ViewCheck::Unreadable), Head::START),
+        };
+        let mut faults = Vec::new();
+        // A cleanly closed log has a view that opens.
+        if matches!(
+            (&view, seal),
+            (OpenView::Not(ViewCheck::Unreadable), Ok(Some(_)))
+        ) {
+            faults.push(file_fault("view", FaultKind::Unreadable));
+        }
+        Self {
+            expected: options.expected_head,
+            expected_is_met: false,
+            view,
+            viewed,
+            viewed_is_met: viewed.entries == 0,
+            terms: (0, 0),
+            records: HashMap::new(),
+            faults,
+        }
+    }
+
+    fn meet(&mut self, met: &Met<'_>) {
+        let sequence = met.header.sequence;
+        let is =
+            |head: Head| head.entries.checked_sub(1) == Some(sequence) && head.hash == met.hash;
+        self.expected_is_met |= self.expected.is_some_and(is);
+        self.viewed_is_met |= is(self.viewed);
+        let OpenView::Open(view, _) = &self.view else {
+            return;
+        };
+        if sequence >= self.viewed.entries {
+            return;
+        }
+        let row = guard(|| view.row(sequence)).ok().flatten();
+        let agrees = row.is_some_and(|row| {
+            row.at == met.at && row.hash == met.hash && row.header == met.frame.header
+        });
+        if !agrees {
+            self.fault(Some(sequence));
+        }
+        for term in Term::of(met.header) {
+            add_term(&mut self.terms, term.key(), sequence);
+        }
+        for record in decode_records(met.frame.records).unwrap_or_default() {
+            let name = RecordName::of(record.space, &record.key);
+            self.records.insert(name, (sequence, met.at));
+        }
+    }
+
+    fn finish(mut self, head: Head, faults: &mut Vec<Fault>) -> ViewCheck {
+        let expects_more = self
+            .expected
+            .is_some_and(|expected| expected != Head::START);
+        if expects_more && !self.expected_is_met {
+            let entry = self
+                .expected
+                .and_then(|expected| expected.entries.checked_sub(1));
+            faults.push(Fault {
+                entry,
+                ..file_fault("journal", FaultKind::HeadDiffers)
+            });
+        }
+        if self.viewed.entries > head.entries {
+            self.faults.push(Fault {
+                entry: Some(head.entries),
+                ..file_fault("view", FaultKind::ViewAhead)
+            });
+        } else if !self.viewed_is_met {
+            self.fault(self.viewed.entries.checked_sub(1));
+        }
+        let checked = match &self.view {
+            OpenView::Open(view, _) => Some(guard(|| self.indexes_agree(view.as_ref()))),
+            OpenView::Not(_) => None,
+        };
+        // A journal with faults has entries that were not met, so the indexes cannot be compared as a whole.
+        if checked.is_some_and(|agrees| agrees != Ok(true))
+            && faults.is_empty()
+            && self.faults.is_empty()
+        {
+            self.fault(None);
+        }
+        faults.append(&mut self.faults);
+        match self.view {
+            OpenView::Open(view, copy) => {
+                // The store may panic when it closes; the copy goes away either way.
+                drop(guard(|| {
+                    drop(view);
+                    Ok(())
+                }));
+                drop(copy);
+                ViewCheck::Checked
+            }
+            OpenView::Not(why) => why,
+        }
+    }
+
+    fn indexes_agree(&self, view: &dyn View) -> Result<bool, ViewError> {
+        let mut terms = (0, 0);
+        view.each_term(&mut |term, sequence| add_term(&mut terms, term, sequence))?;
+        let mut count = 0;
+        let mut agree = terms == self.terms;
+        view.each_record(&mut |name, sequence, at| {
+            count += 1;
+            agree &= self.records.get(&name) == Some(&(sequence, at));
+        })?;
+        Ok(agree && count == self.records.len())
+    }
+
+    fn fault(&mut self, entry: Option<u64>) {
+        // One is enough to say that the view is not this journal's.
+        if self
+            .faults
+            .iter()
+            .all(|fault| fault.what != FaultKind::ViewDiffers)
+        {
+            self.faults.push(Fault {
+                entry,
+                ..file_fault("view", FaultKind::ViewDiffers)
+            });
+        }
+    }
+}
+
+/// Adds a (term, sequence) pair to a count and to a sum that no two different sets share by accident.
+fn add_term(terms: &mut (u64, u64), term: TermKey, sequence: u64) {
+    let mut pair = term.0.to_vec();
+    pair.extend_from_slice(&sequence.to_le_bytes());
+    let digest = Digest::of(&pair).0;
+    let part = digest
+        .iter()
+        .take(8)
+        .fold(0u64, |sum, byte| (sum << 8) | u64::from(*byte));
+    terms.0 += 1;
+    terms.1 = terms.1.wrapping_add(part);
+}
+
+/// Opens a copy of the view: a store writes to what it opens, and evidence is not written to.
+fn open_copy(view: &Path, views: Option<&dyn Views>) -> io::Result<OpenView> {
+    let copy = tempfile::Builder::new().prefix("audit-verify-").tempdir()?;
+    copy_folder(view, copy.path())?;
+    let usual = SledViews::default();
+    Ok(match open(views.unwrap_or(&usual), copy.path()) {
+        Ok(view) => OpenView::Open(view, copy),
+        Err(_) => OpenView::Not(ViewCheck::Unreadable),
+    })
+}
+
+fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+    for item in fs::read_dir(from)? {
+        let item = item?;
+        let to = to.join(item.file_name());
+        let kind = item.file_type()?;
+        if kind.is_dir() {
+            fs::create_dir(&to)?;
+            copy_folder(&item.path(), &to)?;
+        } else if kind.is_file() {
+            fs::copy(item.path(), to)?;
+        }
+    }
+    Ok(())
+}
+
+/// Reports names at the top of the folder that no log has.
+fn check_names(root: &Dir, faults: &mut Vec<Fault>) {
+    let Ok(paths) = files_below(root) else {
+        return faults.push(file_fault(".", FaultKind::Unreadable));
+    };
+    for path in paths {
+        let (top, is_inside) = match path.split_once('/') {
+            Some((top, _)) => (top, true),
+            None => (path.as_str(), false),
+        };
+        let is_known = match top {
+            // The journal's own names were looked at when it was walked.
+            "journal" | "view" | "damaged" => is_inside,
+            "lock" | "closed.tmp" => !is_inside,
+            _ => false,
+        };
+        if !is_known {
+            faults.push(file_fault(&path, FaultKind::UnknownFile));
+        }
+    }
+}
+
+fn journal_bytes(root: &Dir) -> u64 {
+    let Ok(files) = root.read_dir("journal") else {
+        return 0;
+    };
+    let lengths = files.filter_map(|file| Some(file.ok()?.metadata().ok()?.len()));
+    lengths.fold(0, u64::saturating_add)
+}
+
+fn file_fault(file: &str, what: FaultKind) -> Fault {
+    Fault {
+        entry: None,
+        file: file.to_owned(),
+        offset: None,
+        what,
+    }
+}

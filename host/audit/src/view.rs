@@ -1,0 +1,259 @@
+//! The queryable view behind the journal: a small trait, so that another store can stand in for sled.
+//!
+//! A view is derived data. It is filled from the journal, in order, by one thread; whatever it answers is held against
+//! the journal before it is believed; and any error, panic or contradiction throws it away and builds it again. It holds
+//! no payload and no record, only where in the journal they stand, so every value in it is small.
+
+pub(crate) mod follow;
+mod sled;
+pub(crate) mod tide;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use nephron_model::{Digest, EntryKind, EventId, Space};
+use sha2::{Digest as _, Sha256};
+
+pub use self::sled::SledViews;
+use crate::{Head, Header, Location};
+
+/// Something by which entries are looked up.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Term {
+    /// Every entry of one request.
+    Request(EventId),
+    /// Every entry of one caller.
+    Caller(String),
+    /// Every entry of one component, by its digest.
+    Plugin(Digest),
+    /// Every entry of one kind.
+    Kind(EntryKind),
+}
+
+/// A term as a store keys it: 16 bytes of a SHA-256 over its family and text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TermKey(pub [u8; 16]);
+
+/// A record's name as a store keys it: 16 bytes of a SHA-256 over its space and key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RecordName(pub [u8; 16]);
+
+impl Term {
+    /// The terms under which an entry is found.
+    #[must_use]
+    pub fn of(header: &Header) -> Vec<Self> {
+        let mut terms = vec![Self::Kind(header.kind)];
+        terms.extend(header.request.map(Self::Request));
+        terms.extend(header.caller.clone().map(Self::Caller));
+        terms.extend(
+            header
+                .plugin
+                .as_ref()
+                .map(|plugin| Self::Plugin(plugin.digest)),
+        );
+        terms
+    }
+
+    /// The term as a store keys it.
+    #[must_use]
+    pub fn key(&self) -> TermKey {
+        TermKey(match self {
+            Self::Request(id) => short_digest(b'q', id.to_string().as_bytes()),
+            Self::Caller(id) => short_digest(b'c', id.as_bytes()),
+            Self::Plugin(digest) => short_digest(b'p', &digest.0),
+            Self::Kind(kind) => short_digest(b'k', format!("{kind:?}").as_bytes()),
+        })
+    }
+}
+
+impl RecordName {
+    /// The name of the record `key` in `space`.
+    #[must_use]
+    pub fn of(space: Space, key: &[u8]) -> Self {
+        Self(short_digest(space as u8, key))
+    }
+}
+
+fn short_digest(family: u8, text: &[u8]) -> [u8; 16] {
+    let mut hasher = Sha256::new();
+    hasher.update([family]);
+    hasher.update(text);
+    let digest: [u8; 32] = hasher.finalize().into();
+    let mut short = [0; 16];
+    short
+        .iter_mut()
+        .zip(digest)
+        .for_each(|(short, byte)| *short = byte);
+    short
+}
+
+/// What a view holds of one entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The entry's sequence.
+    pub sequence: u64,
+    /// Where its frame stands in the journal.
+    pub at: Location,
+    /// Its hash.
+    pub hash: Digest,
+    /// The exact bytes of its header.
+    pub header: Vec<u8>,
+}
+
+/// One entry on its way into a view.
+#[derive(Clone, Debug)]
+pub struct Addition {
+    /// What is held of the entry itself.
+    pub row: Row,
+    /// The terms under which it is found.
+    pub terms: Vec<TermKey>,
+    /// The records that it holds.
+    pub records: Vec<RecordName>,
+}
+
+/// A store that can hold a view.
+///
+/// Any method may fail, and may panic: the log calls none of them outside [`catch_unwind`].
+pub trait View: Send + Sync {
+    /// How far this view has followed.
+    ///
+    /// # Errors
+    /// [`ViewError`] when the store cannot say; the log then rebuilds it.
+    fn head(&self) -> Result<Head, ViewError>;
+
+    /// Adds the entries that come next, all of them or none.
+    ///
+    /// # Errors
+    /// [`ViewError`] as for [`View::head`].
+    fn add(&self, additions: &[Addition], head: Head) -> Result<(), ViewError>;
+
+    /// What is held of one entry.
+    ///
+    /// # Errors
+    /// [`ViewError`] as for [`View::head`].
+    fn row(&self, sequence: u64) -> Result<Option<Row>, ViewError>;
+
+    /// The sequences of the entries with this term, in order.
+    ///
+    /// # Errors
+    /// [`ViewError`] as for [`View::head`].
+    fn sequences(&self, term: TermKey) -> Result<Vec<u64>, ViewError>;
+
+    /// The newest entry that holds this record, and where it stands.
+    ///
+    /// # Errors
+    /// [`ViewError`] as for [`View::head`].
+    fn record(&self, name: RecordName) -> Result<Option<(u64, Location)>, ViewError>;
+
+    /// Hands every term with each of its sequences to `each`, in any order.
+    ///
+    /// # Errors
+    /// [`ViewError`] as for [`View::head`].
+    fn each_term(&self, each: &mut dyn FnMut(TermKey, u64)) -> Result<(), ViewError>;
+
+    /// Hands every record's name and newest place to `each`, in any order.
+    ///
+    /// # Errors
+    /// [`ViewError`] as for [`View::head`].
+    fn each_record(&self, each: &mut dyn FnMut(RecordName, u64, Location))
+    -> Result<(), ViewError>;
+
+    /// Returns when everything added so far is on stable storage and reads back.
+    ///
+    /// # Errors
+    /// [`ViewError`] as for [`View::head`].
+    fn checkpoint(&self) -> Result<(), ViewError>;
+}
+
+/// Opens views. The folder is the view's own and may not exist yet.
+pub trait Views: Send + Sync {
+    /// Opens the view in `folder`, or makes an empty one.
+    ///
+    /// # Errors
+    /// [`ViewError`] when there is something that cannot be opened; the log then sets it aside and asks again.
+    fn open(&self, folder: &Path) -> Result<Box<dyn View>, ViewError>;
+
+    /// Returns when a view that was dropped has let go of its files.
+    ///
+    /// # Errors
+    /// [`ViewError`] when it does not.
+    fn released(&self, folder: &Path) -> Result<(), ViewError>;
+}
+
+/// A view failed. The reason never holds PHI: a view holds none.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ViewError {
+    /// The store said no.
+    #[error("the view's store failed: {0}")]
+    Store(String),
+    /// The store panicked.
+    #[error("the view's store panicked")]
+    Panicked,
+    /// The store holds something that this version never writes.
+    #[error("the view holds malformed data")]
+    Malformed,
+    /// The store keeps data where the log cannot make it durable.
+    #[error("the view's store wrote a value outside its log")]
+    Blob,
+}
+
+/// Why a view is thrown away, as the log's own entry says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Damage {
+    /// The store failed.
+    Store,
+    /// The store panicked.
+    Panicked,
+    /// It contradicted the journal.
+    Differs,
+    /// It was not there.
+    Missing,
+}
+
+impl Damage {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Store => "store-failed",
+            Self::Panicked => "store-panicked",
+            Self::Differs => "differs-from-journal",
+            Self::Missing => "missing",
+        }
+    }
+
+    pub(crate) const fn of(error: &ViewError) -> Self {
+        match error {
+            ViewError::Store(_) | ViewError::Blob => Self::Store,
+            ViewError::Panicked => Self::Panicked,
+            ViewError::Malformed => Self::Differs,
+        }
+    }
+}
+
+/// Calls into a store, and turns a panic into an error.
+pub(crate) fn guard<T>(call: impl FnOnce() -> Result<T, ViewError>) -> Result<T, ViewError> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or(Err(ViewError::Panicked))
+}
+
+/// Opens a view in a thread of its own: sled leaves thread-local state behind when it panics.
+pub(crate) fn open(views: &dyn Views, folder: &Path) -> Result<Box<dyn View>, ViewError> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("log-view-open".to_owned());
+        let opening = thread.spawn_scoped(scope, || guard(|| views.open(folder)));
+        let opening = opening.map_err(|error| ViewError::Store(error.to_string()))?;
+        opening.join().unwrap_or(Err(ViewError::Panicked))
+    })
+}
+
+/// Drops a view, which may panic, and waits until its files are free.
+pub(crate) fn close(
+    views: &dyn Views,
+    view: Box<dyn View>,
+    folder: &Path,
+) -> Result<(), ViewError> {
+    guard(|| {
+        drop(view);
+        Ok(())
+    })?;
+    guard(|| views.released(folder))
+}

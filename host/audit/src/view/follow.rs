@@ -1,0 +1,245 @@
+//! The thread that keeps the view behind the journal, and builds it again when it is in doubt.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use nephron_model::{Draft, EntryKind};
+
+use super::tide::Task;
+use super::{Addition, Damage, RecordName, Row, Term, View, ViewError, Views, close, guard, open};
+use crate::disk::Folder;
+use crate::entry::{entry_hash, parse_header};
+use crate::frame::decode_records;
+use crate::journal::Cursor;
+use crate::writer::Shared;
+use crate::{Head, ReadError};
+
+/// Entries in one batch.
+const BATCH_ENTRIES: usize = 1024;
+/// Bytes of headers in one batch.
+const BATCH_BYTES: usize = 512 << 10;
+/// Entries between two checkpoints.
+const CHECKPOINT: u64 = 1 << 16;
+/// A view that fails so often in a row is given up until the next open; the journal serves alone.
+const ATTEMPTS: u32 = 3;
+
+/// The view, for those who ask; empty while it is being rebuilt.
+pub(crate) type Slot = Arc<RwLock<Option<Box<dyn View>>>>;
+
+pub(crate) struct Follower {
+    shared: Arc<Shared>,
+    views: Arc<dyn Views>,
+    slot: Slot,
+    head: Head,
+    cursor: Cursor,
+    checkpointed: u64,
+    failures: u32,
+}
+
+/// Why following stopped for now.
+enum Stop {
+    View(Damage),
+    Journal(ReadError),
+}
+
+impl From<ViewError> for Stop {
+    fn from(error: ViewError) -> Self {
+        Self::View(Damage::of(&error))
+    }
+}
+
+impl Follower {
+    /// Follows from `head` on, which is how far the view in `slot` has come.
+    pub(crate) fn new(shared: Arc<Shared>, views: Arc<dyn Views>, slot: Slot, head: Head) -> Self {
+        let cursor = Cursor::new(Arc::clone(&shared.journal), head.entries);
+        Self {
+            shared,
+            views,
+            slot,
+            head,
+            cursor,
+            checkpointed: head.entries,
+            failures: 0,
+        }
+    }
+
+    /// Follows until the log closes. Returns whether the view is whole and closed.
+    pub(crate) fn run(mut self) -> bool {
+        // Requests come first: on Linux this is this thread's priority alone. Without the right to it, nothing is lost.
+        let _priority = rustix::process::nice(10);
+        let is_whole = self.follow();
+        self.shared.tide.end();
+        is_whole
+    }
+
+    fn follow(&mut self) -> bool {
+        loop {
+            let stopped = match self.shared.tide.next_task() {
+                Task::Follow(entries) => self.catch_up(entries),
+                Task::Rebuild(damage) => Err(Stop::View(damage)),
+                Task::Finish => match self.checkpoint() {
+                    Ok(()) => return self.close_view(),
+                    Err(stop) => Err(stop),
+                },
+            };
+            match stopped {
+                Ok(()) => self.failures = 0,
+                Err(Stop::View(damage)) => {
+                    self.failures += 1;
+                    if self.failures > ATTEMPTS {
+                        return false;
+                    }
+                    if let Some(is_at_rest) = self.rebuild(damage) {
+                        return is_at_rest;
+                    }
+                }
+                Err(Stop::Journal(error)) => {
+                    // What was acknowledged cannot be read back: nothing more may be acknowledged (I6).
+                    let reason = format!("the journal cannot be read back: {error}");
+                    self.shared.intake.poison(&reason);
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// Brings the view up to `entries` entries.
+    fn catch_up(&mut self, entries: u64) -> Result<(), Stop> {
+        while self.head.entries < entries {
+            let additions = self.read_batch(entries)?;
+            let Some(last) = additions.last() else {
+                return Ok(());
+            };
+            let head = Head {
+                entries: last.row.sequence + 1,
+                hash: last.row.hash,
+            };
+            self.with_view(|view| view.add(&additions, head))?;
+            self.head = head;
+            self.shared.tide.follow(head.entries);
+            self.shared.overlay.forget_before(head.entries);
+            if head.entries - self.checkpointed >= CHECKPOINT {
+                self.checkpoint()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn read_batch(&mut self, entries: u64) -> Result<Vec<Addition>, Stop> {
+        let mut additions = Vec::new();
+        let mut bytes = 0;
+        let mut next = self.head.entries;
+        while next < entries && additions.len() < BATCH_ENTRIES && bytes < BATCH_BYTES {
+            let addition = self.cursor.step(|at, frame| {
+                let header = parse_header(&frame)?;
+                let records = decode_records(frame.records)?;
+                let names = records.iter().map(|it| RecordName::of(it.space, &it.key));
+                Ok(Addition {
+                    terms: Term::of(&header).iter().map(Term::key).collect(),
+                    records: names.collect(),
+                    row: Row {
+                        sequence: frame.sequence,
+                        at,
+                        hash: entry_hash(frame.header),
+                        header: frame.header.to_vec(),
+                    },
+                })
+            });
+            let addition = addition.map_err(Stop::Journal)?;
+            bytes += addition.row.header.len();
+            additions.push(addition);
+            next += 1;
+        }
+        Ok(additions)
+    }
+
+    fn checkpoint(&mut self) -> Result<(), Stop> {
+        let head = self.head;
+        self.with_view(|view| match view.head()? == head {
+            true => view.checkpoint(),
+            false => Err(ViewError::Malformed),
+        })?;
+        self.checkpointed = head.entries;
+        Ok(())
+    }
+
+    fn with_view(
+        &self,
+        call: impl FnOnce(&dyn View) -> Result<(), ViewError>,
+    ) -> Result<(), ViewError> {
+        let slot = self.slot.read().unwrap_or_else(PoisonError::into_inner);
+        match slot.as_deref() {
+            Some(view) => guard(|| call(view)),
+            None => Err(ViewError::Store("the view is closed".to_owned())),
+        }
+    }
+
+    /// Sets the damaged view aside and begins an empty one, which is then filled like any other.
+    ///
+    /// `None` if it may go on. If not, there is no view any more, and this is whether its files are at rest.
+    fn rebuild(&mut self, damage: Damage) -> Option<bool> {
+        let is_at_rest = self.close_view();
+        self.shared.tide.follow(0);
+        let folder = &self.shared.folder;
+        let Ok(aside) = set_aside(folder, self.views.as_ref(), None) else {
+            return Some(false);
+        };
+        let repair = repair_entry(damage, aside.as_deref());
+        if self.shared.intake.record(repair).wait().is_err() {
+            // The log is closing. The next open finds no view, builds one, and says so.
+            return Some(is_at_rest);
+        }
+        let Ok(view) = open(self.views.as_ref(), &folder.path.join("view")) else {
+            return Some(false);
+        };
+        self.head = Head::START;
+        self.checkpointed = 0;
+        self.cursor = Cursor::new(Arc::clone(&self.shared.journal), 0);
+        *self.slot.write().unwrap_or_else(PoisonError::into_inner) = Some(view);
+        None
+    }
+
+    fn close_view(&self) -> bool {
+        let folder = self.shared.folder.path.join("view");
+        self.take_view()
+            .is_some_and(|view| close(self.views.as_ref(), view, &folder).is_ok())
+    }
+
+    fn take_view(&self) -> Option<Box<dyn View>> {
+        self.slot
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+}
+
+/// Closes a damaged view and moves its files to `damaged/<n>/view`. Says where, unless there was nothing to move.
+pub(crate) fn set_aside(
+    folder: &Folder,
+    views: &dyn Views,
+    view: Option<Box<dyn View>>,
+) -> std::io::Result<Option<String>> {
+    if let Some(view) = view {
+        // Its store may hold on to the files: they are moved all the same, and it keeps what it has open.
+        drop(close(views, view, &folder.path.join("view")));
+    }
+    let from = std::path::Path::new("view");
+    if !folder.root.try_exists(from)? {
+        return Ok(None);
+    }
+    let aside = folder.make_quarantine()?.join("view");
+    folder.disk.rename(&folder.root, from, &aside)?;
+    folder
+        .disk
+        .sync_folder(&folder.root, std::path::Path::new(""))?;
+    Ok(Some(aside.display().to_string()))
+}
+
+/// The entry that says that the view was built again.
+pub(crate) fn repair_entry(damage: Damage, aside: Option<&str>) -> Draft {
+    let draft = Draft::new(EntryKind::LogRepaired, "rebuilt").fact("part", "view");
+    let draft = draft.fact("reason", damage.as_str());
+    match aside {
+        Some(aside) => draft.fact("set-aside", aside),
+        None => draft,
+    }
+}

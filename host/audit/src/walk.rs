@@ -1,0 +1,381 @@
+//! Reads a whole journal from first to last, recomputes everything, and reports whatever does not hold.
+//!
+//! Opening a log and verifying one go through here, so that they never disagree. Nothing is written, any input is
+//! survived, and after damage the walk goes on at the next whole frame.
+
+use std::io::{self, Read as _};
+
+use cap_std::fs::Dir;
+use nephron_model::{Digest, EntryKind, TenantId, Timestamp};
+
+use crate::entry::{Header, entry_hash, parse_header};
+use crate::frame::{Frame, MAX_SEGMENT, Next, SEGMENT_HEADER, SegmentHeader};
+use crate::journal::{Segment, segment_name, segment_path};
+use crate::{Fault, FaultKind, Head, Location};
+
+/// Faults that are told one by one; a thoroughly broken log has more, and nobody reads them.
+const MAX_FAULTS: usize = 1000;
+/// How often the tail of a log in use is read again, in case its writer was in the middle of it.
+const TAIL_READS: usize = 8;
+
+/// What the walk found.
+#[derive(Debug)]
+pub(crate) struct Walked {
+    pub(crate) segments: Vec<Segment>,
+    /// The last whole entry.
+    pub(crate) head: Head,
+    pub(crate) tenant: Option<TenantId>,
+    /// Time of the last whole entry.
+    pub(crate) time: Timestamp,
+    /// Where the next frame goes, in the last segment.
+    pub(crate) end: u64,
+    /// An unfinished write at the very end. Not among the faults: a crash leaves such, and opening repairs it.
+    pub(crate) torn: Option<Torn>,
+    pub(crate) faults: Vec<Fault>,
+}
+
+/// Bytes after the last whole frame that no later entry vouches for.
+#[derive(Clone, Debug)]
+pub(crate) struct Torn {
+    /// Where they are. The offset is where the next frame belongs; the entry is the one that would stand there.
+    pub(crate) fault: Fault,
+    pub(crate) segment: u64,
+    /// From the first to after the last byte that is not zero.
+    pub(crate) bytes: std::ops::Range<u64>,
+}
+
+/// One entry as the walk met it.
+pub(crate) struct Met<'a> {
+    pub(crate) header: &'a Header,
+    pub(crate) frame: &'a Frame<'a>,
+    pub(crate) at: Location,
+    pub(crate) hash: Digest,
+}
+
+/// Walks the journal below `root`. `each` gets every entry that holds by itself; `bytes_done` hears about progress.
+pub(crate) fn walk(
+    root: &Dir,
+    is_in_use: bool,
+    each: &mut dyn FnMut(&Met<'_>),
+    bytes_done: &mut dyn FnMut(u64, u64),
+) -> Walked {
+    let mut walk = Walk {
+        root,
+        is_in_use,
+        each,
+        found: Walked {
+            segments: Vec::new(),
+            head: Head::START,
+            tenant: None,
+            time: Timestamp {
+                seconds: 0,
+                nanoseconds: 0,
+            },
+            end: 0,
+            torn: None,
+            faults: Vec::new(),
+        },
+        link: Some(Head::START.hash),
+        suspect: None,
+    };
+    let numbers = walk.list();
+    let mut expected = 0;
+    for (index, number) in numbers.iter().enumerate() {
+        if *number != expected {
+            walk.fault_at(expected, 0, FaultKind::SegmentMissing);
+            walk.link = None;
+        }
+        expected = number + 1;
+        let read = walk.segment(*number, index + 1 == numbers.len());
+        bytes_done(read, walk.found.head.entries);
+    }
+    if let Some((earlier, _)) = walk.suspect.take() {
+        walk.push(earlier);
+    }
+    walk.found
+}
+
+struct Walk<'a> {
+    root: &'a Dir,
+    is_in_use: bool,
+    each: &'a mut dyn FnMut(&Met<'_>),
+    found: Walked,
+    /// The hash that the next entry must name, unless damage makes it unknown.
+    link: Option<Digest>,
+    /// A broken link: the fault if the earlier entry was altered, and if the later one was. The next entry tells.
+    suspect: Option<(Fault, Fault)>,
+}
+
+impl Walk<'_> {
+    /// The numbers of the segments, in order.
+    fn list(&mut self) -> Vec<u64> {
+        let mut numbers = Vec::new();
+        let folder = match self.root.read_dir("journal") {
+            Ok(folder) => folder,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return numbers,
+            Err(_) => {
+                self.push_file("journal", FaultKind::Unreadable);
+                return numbers;
+            }
+        };
+        for file in folder {
+            let Ok(file) = file else {
+                self.push_file("journal", FaultKind::Unreadable);
+                continue;
+            };
+            let name = file.file_name().to_string_lossy().into_owned();
+            let is_file = file.file_type().is_ok_and(|it| it.is_file());
+            let number = name
+                .split_once('.')
+                .and_then(|(number, _)| number.parse().ok());
+            match number {
+                Some(number) if is_file && name == format!("{number:08}.wal") => {
+                    numbers.push(number)
+                }
+                // A segment in the making; whether it belongs to a closed log is the seal's question.
+                Some(number) if is_file && name == format!("{number:08}.tmp") => {}
+                Some(_) | None => {
+                    self.push_file(&format!("journal/{name}"), FaultKind::UnknownFile)
+                }
+            }
+        }
+        numbers.sort_unstable();
+        numbers
+    }
+
+    /// Walks one segment; returns the bytes read.
+    fn segment(&mut self, number: u64, is_last: bool) -> u64 {
+        let bytes = match read_segment(self.root, number) {
+            Ok(bytes) => bytes,
+            Err(what) => {
+                self.fault_at(number, 0, what);
+                self.link = None;
+                return 0;
+            }
+        };
+        let length = bytes.len() as u64;
+        self.segment_header(number, &bytes);
+        self.found.segments.push(Segment {
+            number,
+            first: self.found.head.entries,
+            size: length,
+        });
+        self.frames(number, bytes, is_last);
+        length
+    }
+
+    fn segment_header(&mut self, number: u64, bytes: &[u8]) {
+        let Some(header) = SegmentHeader::decode(bytes) else {
+            return self.fault_at(number, 0, FaultKind::SegmentHeader);
+        };
+        if header.number != number {
+            self.fault_at(number, 0, FaultKind::SegmentMisplaced);
+        }
+        if header.size != bytes.len() as u64 {
+            self.push(Fault {
+                entry: None,
+                file: segment_name(number),
+                offset: Some(header.size.min(bytes.len() as u64)),
+                what: FaultKind::SegmentLength,
+            });
+        }
+        let is_linked = self.link.is_none_or(|link| link == header.previous);
+        if header.first != self.found.head.entries || !is_linked {
+            self.fault_at(number, 0, FaultKind::SegmentChain);
+            self.link = None;
+        }
+    }
+
+    fn frames(&mut self, number: u64, mut bytes: Vec<u8>, is_last: bool) {
+        let mut offset = SEGMENT_HEADER;
+        let mut reads = 0;
+        loop {
+            let rest = bytes.get(offset..).unwrap_or_default();
+            let is_blank = match Frame::decode(rest) {
+                Next::Frame(frame) => {
+                    offset += frame.length;
+                    let start = offset - frame.length;
+                    self.entry(&frame, number, start as u64);
+                    continue;
+                }
+                Next::Blank => true,
+                Next::Damaged => false,
+            };
+            if is_blank && rest.iter().all(|byte| *byte == 0) {
+                break;
+            }
+            if is_last && self.is_unfinished(rest) {
+                // A writer that is at work may just have been here.
+                if self.is_in_use && reads < TAIL_READS {
+                    reads += 1;
+                    if let Ok(again) = read_segment(self.root, number)
+                        && again != bytes
+                    {
+                        bytes = again;
+                        continue;
+                    }
+                }
+                self.found.torn = Some(self.torn(number, offset, rest, is_blank));
+                break;
+            }
+            let next = Frame::find(rest, 1).map(|(at, frame)| (at, frame.sequence));
+            let what = if next.is_none() && is_blank {
+                FaultKind::TrailingBytes
+            } else {
+                FaultKind::FrameDamaged
+            };
+            self.fault_at(number, offset as u64, what);
+            self.link = None;
+            let Some((at, sequence)) = next else { break };
+            offset += at;
+            self.found.head.entries = self.found.head.entries.max(sequence);
+        }
+        self.found.end = offset as u64;
+    }
+
+    /// Whether nothing after the damage shows that the entry there was ever acknowledged: no whole frame follows, or only
+    /// frames that were on their way to the disk together with it.
+    fn is_unfinished(&self, rest: &[u8]) -> bool {
+        let mut from = 1;
+        while let Some((at, frame)) = Frame::find(rest, from) {
+            if frame.group > self.found.head.entries {
+                return false;
+            }
+            from = at + frame.length;
+        }
+        true
+    }
+
+    fn torn(&self, number: u64, offset: usize, rest: &[u8], is_blank: bool) -> Torn {
+        let length = rest
+            .iter()
+            .rposition(|byte| *byte != 0)
+            .map_or(0, |last| last + 1);
+        let offset = offset as u64;
+        let what = if is_blank {
+            FaultKind::TrailingBytes
+        } else {
+            FaultKind::TornTail
+        };
+        Torn {
+            fault: Fault {
+                entry: Some(self.found.head.entries),
+                file: segment_name(number),
+                offset: Some(offset),
+                what,
+            },
+            segment: number,
+            bytes: offset..offset + length as u64,
+        }
+    }
+
+    fn entry(&mut self, frame: &Frame<'_>, number: u64, offset: u64) {
+        let expected = self.found.head.entries;
+        if frame.sequence != expected {
+            self.fault_at(number, offset, FaultKind::OutOfOrder);
+            self.link = None;
+            if frame.sequence < expected {
+                return;
+            }
+            self.found.head.entries = frame.sequence;
+        }
+        let hash = entry_hash(frame.header);
+        match parse_header(frame) {
+            Ok(header) => {
+                self.check(&header, hash, number, offset);
+                (self.each)(&Met {
+                    header: &header,
+                    frame,
+                    at: Location {
+                        segment: number,
+                        offset,
+                    },
+                    hash,
+                });
+            }
+            Err(what) => {
+                self.fault_at(number, offset, what);
+                self.suspect = None;
+                self.link = None;
+            }
+        }
+        // Not `+ 1` on a hostile number without a look.
+        self.found.head = Head {
+            entries: frame.sequence.saturating_add(1),
+            hash,
+        };
+    }
+
+    /// Holds an entry against those before it.
+    fn check(&mut self, header: &Header, hash: Digest, number: u64, offset: u64) {
+        let is_linked = self.link.is_none_or(|link| link == header.previous);
+        if let Some((earlier, later)) = self.suspect.take() {
+            // Whoever's hash the others agree with was not altered.
+            let fault = if is_linked { earlier } else { later };
+            self.push(fault);
+        } else if !is_linked {
+            let place = |entry| Fault {
+                entry: Some(entry),
+                file: segment_name(number),
+                offset: Some(offset),
+                what: FaultKind::ChainBroken,
+            };
+            let earlier = place(header.sequence.saturating_sub(1));
+            self.suspect = Some((earlier, place(header.sequence)));
+        }
+        self.link = Some(hash);
+        if (header.kind == EntryKind::LogOpened) != (header.sequence == 0) {
+            self.fault_at(number, offset, FaultKind::FirstEntry);
+        }
+        if header.time < self.found.time {
+            self.fault_at(number, offset, FaultKind::TimeBackwards);
+        }
+        self.found.time = header.time;
+        match &self.found.tenant {
+            Some(tenant) if *tenant != header.tenant => {
+                self.fault_at(number, offset, FaultKind::OtherTenant);
+            }
+            Some(_) => {}
+            None => self.found.tenant = Some(header.tenant.clone()),
+        }
+    }
+
+    /// Reports a fault of the entry that comes next.
+    fn fault_at(&mut self, number: u64, offset: u64, what: FaultKind) {
+        self.push(Fault {
+            entry: Some(self.found.head.entries),
+            file: segment_name(number),
+            offset: Some(offset),
+            what,
+        });
+    }
+
+    fn push_file(&mut self, file: &str, what: FaultKind) {
+        self.push(Fault {
+            entry: None,
+            file: file.to_owned(),
+            offset: None,
+            what,
+        });
+    }
+
+    fn push(&mut self, fault: Fault) {
+        if self.found.faults.len() < MAX_FAULTS {
+            self.found.faults.push(fault);
+        }
+    }
+}
+
+fn read_segment(root: &Dir, number: u64) -> Result<Vec<u8>, FaultKind> {
+    let file = root
+        .open(segment_path(number))
+        .map_err(|_| FaultKind::Unreadable)?;
+    let length = file.metadata().map_err(|_| FaultKind::Unreadable)?.len();
+    if length > MAX_SEGMENT {
+        return Err(FaultKind::SegmentLength);
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
+    let read = file.take(MAX_SEGMENT).read_to_end(&mut bytes);
+    read.map_err(|_| FaultKind::Unreadable)?;
+    Ok(bytes)
+}

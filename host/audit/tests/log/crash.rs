@@ -1,0 +1,247 @@
+//! Killed, unplugged, or out of disk at any moment: what was acknowledged is there, and nothing else is claimed.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use nephron_audit::faults::FaultyDisk;
+use nephron_audit::{FaultKind, Log, OpenError, Reader};
+use nephron_model::{Digest, EntryKind, Recorder as _};
+use proptest::prelude::*;
+
+use crate::support::{
+    Place, alter, check, copy, draft, fill, frames, open, options, place, segment, try_open,
+    with_disk,
+};
+
+/// Records entries until the disk fails; returns what was acknowledged: sequence, hash and number of the draft.
+fn record_until_it_fails(log: &Log, writers: u64) -> Vec<(u64, Digest, u64)> {
+    std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..writers)
+            .map(|writer| {
+                let log = log.clone();
+                scope.spawn(move || {
+                    let mut acknowledged = Vec::new();
+                    for number in writer * 1000..writer * 1000 + 40 {
+                        match log.record(draft(number)).wait() {
+                            Ok(recorded) => {
+                                acknowledged.push((recorded.sequence(), recorded.hash(), number))
+                            }
+                            Err(_) => break,
+                        }
+                    }
+                    acknowledged
+                })
+            })
+            .collect();
+        writers
+            .into_iter()
+            .flat_map(|writer| writer.join().unwrap())
+            .collect()
+    })
+}
+
+/// Opens the log as the next run would, and finds every acknowledged entry in it.
+fn holds_after_a_crash(path: &Path, acknowledged: &[(u64, Digest, u64)]) {
+    // A disk that does not really sync: what it holds is what the crash left, and the tests stay fast.
+    let log = try_open(path, with_disk(Arc::new(FaultyDisk::new()))).unwrap();
+    for (sequence, hash, number) in acknowledged {
+        let entry = log.entry(*sequence).unwrap().unwrap();
+        assert_eq!(
+            (entry.hash, entry.header.facts["number"].clone()),
+            (*hash, number.to_string())
+        );
+        assert_eq!(
+            (&entry.payload, &entry.records),
+            (&draft(*number).payload, &draft(*number).records)
+        );
+    }
+    fill(&log, 0..5);
+    log.close().unwrap();
+    let verdict = check(path);
+    assert!(verdict.verified && verdict.sealed, "{:?}", verdict.faults);
+}
+
+/// A log with its first entry, closed.
+fn begun() -> Place {
+    let place = place();
+    open(&place.path).close().unwrap();
+    place
+}
+
+/// How many calls one run of the scenario makes at least.
+fn calls_of_a_run(writers: u64) -> u64 {
+    let (place, disk) = (place(), Arc::new(FaultyDisk::new()));
+    let log = try_open(&place.path, with_disk(Arc::clone(&disk) as _)).unwrap();
+    let acknowledged = record_until_it_fails(&log, writers);
+    assert_eq!(acknowledged.len() as u64, writers * 40);
+    log.close().unwrap();
+    disk.calls()
+}
+
+#[test]
+fn i1_killed_at_every_call_no_acknowledged_entry_is_lost() {
+    let begun = begun();
+    for tears in [false, true] {
+        let mut cut_short = 0;
+        // A torn write differs only in what the next open finds: every third call shows it.
+        let step = if tears { 3 } else { 1 };
+        for n in (0..calls_of_a_run(1)).step_by(step) {
+            let place = place();
+            copy(&begun.path, &place.path);
+            let disk = Arc::new(FaultyDisk::failing_from(n));
+            if tears {
+                disk.tear_writes();
+            }
+            let acknowledged = match try_open(&place.path, with_disk(disk)) {
+                Ok(log) => record_until_it_fails(&log, 1),
+                Err(OpenError::Storage { .. } | OpenError::NotRecorded { .. }) => Vec::new(),
+                Err(error) => panic!("call {n}: {error}"),
+            };
+            cut_short += u64::from(acknowledged.len() < 40);
+            holds_after_a_crash(&place.path, &acknowledged);
+        }
+        assert!(
+            cut_short > 40 / step as u64,
+            "the disk failed too late to matter: {cut_short}"
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn i1_a_power_cut_at_any_call_loses_no_acknowledged_entry(n in 1u64..100, seed: u64, tears: bool) {
+        let place = begun();
+        let disk = Arc::new(FaultyDisk::failing_from(n));
+        if tears {
+            disk.tear_writes();
+        }
+        let acknowledged = match try_open(&place.path, with_disk(Arc::clone(&disk) as _)) {
+            Ok(log) => record_until_it_fails(&log, 4),
+            Err(_) => Vec::new(),
+        };
+        disk.cut_power(&place.path, seed).unwrap();
+        holds_after_a_crash(&place.path, &acknowledged);
+    }
+}
+
+/// A log that was not closed: its writer is stopped by its disk.
+fn unclosed(path: &Path, entries: u64) {
+    let disk = Arc::new(FaultyDisk::new());
+    let log = try_open(path, with_disk(Arc::clone(&disk) as _)).unwrap();
+    fill(&log, 0..entries);
+    disk.fail_now();
+    assert!(log.record(draft(0)).wait().is_err());
+    drop(log);
+    assert!(!path.join("closed.json").exists());
+    // The view would know the entries, and rightly refuse a journal without them.
+    std::fs::remove_dir_all(path.join("view")).unwrap();
+}
+
+#[test]
+fn a_torn_tail_is_set_aside_zeroed_and_recorded() {
+    let place = place();
+    unclosed(&place.path, 10);
+    let bytes = std::fs::read(segment(&place.path, 0)).unwrap();
+    let (offset, length, sequence) = *frames(&bytes).last().unwrap();
+    assert_eq!(sequence, 10);
+    alter(&segment(&place.path, 0), |bytes| {
+        bytes[offset + length / 2..offset + length].fill(0)
+    });
+    let verdict = check(&place.path);
+    assert_eq!(
+        (verdict.first_broken(), verdict.faults[0].what),
+        (Some(10), FaultKind::TornTail)
+    );
+
+    let log = open(&place.path);
+    let repairs: Vec<_> = log
+        .entries(10..u64::MAX)
+        .map(|entry| entry.unwrap().header)
+        .collect();
+    let journal = repairs
+        .iter()
+        .find(|header| header.facts["part"] == "journal")
+        .unwrap();
+    assert_eq!(
+        (journal.kind, journal.outcome.as_str()),
+        (EntryKind::LogRepaired, "tail-set-aside")
+    );
+    let aside = std::fs::read(place.path.join(&journal.facts["set-aside"])).unwrap();
+    assert!(bytes[offset..].starts_with(&aside[..length / 2]));
+    log.close().unwrap();
+    assert!(check(&place.path).verified);
+}
+
+#[test]
+fn garbage_after_the_last_frame_is_set_aside() {
+    let place = place();
+    unclosed(&place.path, 10);
+    alter(&segment(&place.path, 0), |bytes| {
+        bytes[12_000..12_100].fill(0x5a)
+    });
+    assert_eq!(check(&place.path).faults[0].what, FaultKind::TrailingBytes);
+    let log = open(&place.path);
+    assert_eq!(log.entries(0..11).filter(Result::is_ok).count(), 11);
+    log.close().unwrap();
+    assert!(check(&place.path).verified);
+}
+
+#[test]
+fn a_bad_frame_that_later_entries_vouch_for_is_an_alarm_and_never_a_truncation() {
+    for victim in [0, 1, 5, 9] {
+        let place = place();
+        unclosed(&place.path, 10);
+        let path = segment(&place.path, 0);
+        let (offset, ..) = frames(&std::fs::read(&path).unwrap())[victim];
+        alter(&path, |bytes| bytes[offset + 50] ^= 1);
+        let before = std::fs::read(&path).unwrap();
+        let error = try_open(&place.path, options()).err().unwrap();
+        let OpenError::Damaged { fault, .. } = &error else {
+            panic!("{error}")
+        };
+        assert_eq!(fault.entry, Some(victim as u64));
+        assert_eq!(
+            (fault.what, fault.offset),
+            (FaultKind::FrameDamaged, Some(offset as u64))
+        );
+        assert!(
+            error.to_string().contains("audit-verify"),
+            "the remedy is named"
+        );
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+        // What is before the damage can still be read.
+        let reader = Reader::open(&place.path).unwrap();
+        assert_eq!(reader.head().entries, victim as u64);
+        assert_eq!(reader.entries(0..100).filter(Result::is_ok).count(), victim);
+        assert!(!reader.damage().is_empty());
+    }
+}
+
+#[test]
+fn a_closed_log_has_no_torn_tail() {
+    let place = place();
+    let log = open(&place.path);
+    fill(&log, 0..10);
+    log.close().unwrap();
+    let path = segment(&place.path, 0);
+    let (offset, length, _) = *frames(&std::fs::read(&path).unwrap()).last().unwrap();
+    alter(&path, |bytes| bytes[offset..offset + length].fill(0));
+    let error = try_open(&place.path, options()).err().unwrap();
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+    assert!(place.path.join("closed.json").exists());
+}
+
+#[test]
+fn a_missing_segment_is_refused() {
+    let place = place();
+    unclosed(&place.path, 120);
+    std::fs::remove_file(segment(&place.path, 1)).unwrap();
+    let error = try_open(&place.path, options()).err().unwrap();
+    let OpenError::Damaged { fault, .. } = error else {
+        panic!("{error}")
+    };
+    assert_eq!(fault.what, FaultKind::SegmentMissing);
+    assert_eq!(fault.entry, check(&place.path).first_broken());
+}

@@ -1,0 +1,14 @@
+//! The log through its public interface, on a real disk and on failing ones.
+
+#[cfg(test)]
+mod append;
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod tamper;
+#[cfg(test)]
+mod vectors;
+#[cfg(test)]
+mod view;
