@@ -69,7 +69,8 @@ pub(crate) fn write(call: &ChatCall, settings: &Settings) -> Result<Vec<u8>, Err
         stream: call.want_stream,
         options: options(&call.options)?,
     };
-    serde_json::to_vec(&body).map_err(|_| Error::Internal("the body could not be written".to_owned()))
+    serde_json::to_vec(&body)
+        .map_err(|_| Error::Internal("the body could not be written".to_owned()))
 }
 
 struct Body<'a> {
@@ -147,8 +148,7 @@ impl<'a> WireMessage<'a> {
     }
 
     fn take_fields(&mut self, json: &'a str) -> Result<(), &'static str> {
-        const FAULT: &str =
-            "a JSON part is an object of `tool_calls` (role assistant) or `tool_call_id` (role tool)";
+        const FAULT: &str = "a JSON part is an object of `tool_calls` (role assistant) or `tool_call_id` (role tool)";
         let fields: BTreeMap<&str, &RawValue> = serde_json::from_str(json).map_err(|_| FAULT)?;
         for (name, value) in fields {
             match (name, self.role) {
@@ -212,10 +212,12 @@ fn options(given: &[Attribute]) -> Result<BTreeMap<&str, Box<RawValue>>, Error> 
                 ));
             }
             name if OPTIONS.contains(&name) => {
-                let json =
-                    raw(value).ok_or_else(|| Error::InvalidInput(format!("option `{name}` is no JSON")))?;
+                let json = raw(value)
+                    .ok_or_else(|| Error::InvalidInput(format!("option `{name}` is no JSON")))?;
                 if options.insert(name, json).is_some() {
-                    return Err(Error::InvalidInput(format!("option `{name}` is given twice")));
+                    return Err(Error::InvalidInput(format!(
+                        "option `{name}` is given twice"
+                    )));
                 }
             }
             name => {
@@ -241,6 +243,9 @@ fn raw(value: &Value) -> Option<Box<RawValue>> {
 
 /// An option's name if it is written as such names are. Whatever else the caller put there is not repeated.
 fn shown(name: &str) -> &str {
-    let plain = name.len() <= 40 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    let plain = name.len() <= 40
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'_');
     if plain { name } else { "…" }
 }

@@ -85,8 +85,16 @@ impl Reader {
         }
         self.is_begun = true;
         if let Some(delta) = choice.delta.or(choice.message) {
-            events.extend(delta.content.filter(|text| !text.is_empty()).map(Event::Text));
-            for (name, text) in [("refusal", delta.refusal), ("reasoning", delta.reasoning_content)] {
+            events.extend(
+                delta
+                    .content
+                    .filter(|text| !text.is_empty())
+                    .map(Event::Text),
+            );
+            for (name, text) in [
+                ("refusal", delta.refusal),
+                ("reasoning", delta.reasoning_content),
+            ] {
                 if let Some(text) = text.filter(|text| !text.is_empty()) {
                     events.push(Event::Other(Attribute {
                         name: name.to_owned(),
@@ -115,7 +123,9 @@ impl Reader {
             .function
             .map_or((None, None), |function| (function.name, function.arguments));
         let name = name.filter(|name| !name.is_empty());
-        let index = call.index.map_or_else(|| self.guess_index(id.as_deref()), Ok)?;
+        let index = call
+            .index
+            .map_or_else(|| self.guess_index(id.as_deref()), Ok)?;
         let (is_new, place) = match self.calls.iter().position(|known| known.index == index) {
             Some(place) => (false, place),
             None => {
@@ -139,7 +149,8 @@ impl Reader {
             }
         };
         let told_name = name.filter(|_| !std::mem::replace(&mut known.is_named, true));
-        let arguments = arguments.map_or_else(|| Ok(String::new()), |arguments| text_of(&arguments))?;
+        let arguments =
+            arguments.map_or_else(|| Ok(String::new()), |arguments| text_of(&arguments))?;
         Ok(ToolCallDelta {
             index,
             id: told_id,
@@ -150,11 +161,17 @@ impl Reader {
 
     /// The index of a call that came without one, as in a whole completion: a new id begins a new call.
     fn guess_index(&self, id: Option<&str>) -> Result<u32, Fault> {
-        let known = id.and_then(|id| self.calls.iter().find(|call| call.id.as_deref() == Some(id)));
+        let known = id.and_then(|id| {
+            self.calls
+                .iter()
+                .find(|call| call.id.as_deref() == Some(id))
+        });
         match (known, id, self.calls.last()) {
             (Some(call), _, _) => Ok(call.index),
             (None, None, Some(last)) => Ok(last.index),
-            (None, _, last) => last.map_or(Ok(0), |last| last.index.checked_add(1).ok_or(Fault::Malformed)),
+            (None, _, last) => last.map_or(Ok(0), |last| {
+                last.index.checked_add(1).ok_or(Fault::Malformed)
+            }),
         }
     }
 }
@@ -226,7 +243,8 @@ fn is_truthy(json: &serde_json::Value) -> bool {
     }
 }
 
-fn is_retryable(error: &serde_json::Value) -> bool {
+/// Whether an error object speaks of overload, rate limits or a failure of the server itself.
+pub(crate) fn is_retryable(error: &serde_json::Value) -> bool {
     let member = |name: &str| error.get(name);
     let status = ["code", "status"]
         .into_iter()

@@ -4,7 +4,7 @@ use nephron_sdk::Error;
 use nephron_sdk::connector::{Decode, Event};
 use nephron_sdk::types::OtherError;
 
-use crate::chunk::{Fault, Reader};
+use crate::chunk::{self, Fault, Reader};
 use crate::sse::{Framer, MAX_BYTES, SseEvent, TooLong};
 
 /// Decodes one response, streamed or whole.
@@ -69,7 +69,8 @@ impl Decode for Decoder {
 
     fn finish(mut self) -> Result<Vec<Event>, Error> {
         let mut events = Vec::new();
-        self.end(&mut events).map_err(|failure| self.fail(failure))?;
+        self.end(&mut events)
+            .map_err(|failure| self.fail(failure))?;
         Ok(events)
     }
 }
@@ -88,7 +89,10 @@ impl Decoder {
             }
             Body::Undecided(bytes) => {
                 append(bytes, chunk)?;
-                let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace()).copied();
+                let first = bytes
+                    .iter()
+                    .find(|byte| !byte.is_ascii_whitespace())
+                    .copied();
                 let bytes = std::mem::take(bytes);
                 self.body = match first {
                     None => Body::Undecided(bytes),
@@ -131,7 +135,11 @@ impl Decoder {
         }
     }
 
-    fn read_all(&mut self, complete: Vec<SseEvent>, events: &mut Vec<Event>) -> Result<(), Failure> {
+    fn read_all(
+        &mut self,
+        complete: Vec<SseEvent>,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Failure> {
         for SseEvent { data, is_error } in complete {
             if data.trim_ascii() == b"[DONE]" {
                 self.reader.end(events);
@@ -139,8 +147,12 @@ impl Decoder {
                 return Ok(());
             }
             match self.reader.read(&data, events) {
+                // llama.cpp writes the error object itself, others whatever they like.
                 Ok(()) | Err(Fault::Malformed) if is_error => {
-                    return Err(Failure::Reported { retryable: false });
+                    let error = serde_json::from_slice(&data).unwrap_or_default();
+                    return Err(Failure::Reported {
+                        retryable: chunk::is_retryable(&error),
+                    });
                 }
                 read => read?,
             }
@@ -205,7 +217,11 @@ impl From<Failure> for Error {
                 "the server reported a failure inside its answer".to_owned(),
                 retryable,
             ),
-            Failure::Malformed => other("malformed", "the answer is no chat completion".to_owned(), false),
+            Failure::Malformed => other(
+                "malformed",
+                "the answer is no chat completion".to_owned(),
+                false,
+            ),
             Failure::EndedEarly => other("ended-early", "the answer broke off".to_owned(), true),
             Failure::TooLong => Self::LimitExceeded(format!(
                 "the answer holds an event or a body over {MAX_BYTES} bytes"

@@ -73,7 +73,11 @@ impl Plugin for OpenAiCompatible {
                 "must start with one `/`: the host knows the endpoint, the plugin its path",
             ));
         }
-        if path.len() > 1024 || !path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
+        if path.len() > 1024
+            || !path
+                .bytes()
+                .all(|byte| byte.is_ascii_graphic() && byte != b'#')
+        {
             problems.push(Problem::at(
                 "path",
                 "must be at most 1024 printable ASCII characters without `#`",
@@ -89,7 +93,11 @@ impl Plugin for OpenAiCompatible {
                 "is empty; leave it out to ask for the model that the caller named",
             ));
         }
-        if settings.credential.as_deref().is_some_and(|name| !is_name(name)) {
+        if settings
+            .credential
+            .as_deref()
+            .is_some_and(|name| !is_name(name))
+        {
             problems.push(Problem::at(
                 "credential",
                 "must be the name of a credential, 1 to 64 of letters, digits, `-`, `_` and `.`, never the secret",

@@ -30,7 +30,11 @@ pub(crate) struct Framer {
 
 impl Framer {
     /// Takes the next bytes and appends the events that they complete.
-    pub(crate) fn push(&mut self, mut bytes: &[u8], events: &mut Vec<SseEvent>) -> Result<(), TooLong> {
+    pub(crate) fn push(
+        &mut self,
+        mut bytes: &[u8],
+        events: &mut Vec<SseEvent>,
+    ) -> Result<(), TooLong> {
         while let Some(end) = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
             let (piece, rest) = bytes.split_at(end);
             let belongs_to_cr = self.after_cr && piece.is_empty() && rest.first() == Some(&b'\n');
@@ -70,7 +74,10 @@ impl Framer {
         if line.is_empty() {
             return self.dispatch(events);
         }
-        let colon = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
+        let colon = line
+            .iter()
+            .position(|byte| *byte == b':')
+            .unwrap_or(line.len());
         let (field, value) = line.split_at(colon);
         let value = value.strip_prefix(b":").unwrap_or(value);
         let value = value.strip_prefix(b" ").unwrap_or(value);

@@ -1,5 +1,6 @@
 use nephron_sdk::connector::{
-    Attribute, ChatCall, Connector, Decode, Event, HttpRequest, Message, Part, Plan, RequestInfo, Value,
+    Attribute, ChatCall, Connector, Decode, Event, HttpRequest, Message, Part, Plan, RequestInfo,
+    Value,
 };
 use nephron_sdk::types::{BlobRef, Caller, Instant, OtherError, Sensitivity};
 use nephron_sdk::{Error, Plugin};
@@ -89,7 +90,10 @@ fn a_call_becomes_one_post() {
     );
     let request = request.unwrap();
     assert_eq!(request.method, "POST");
-    assert_eq!(request.path, "/openai/v1/chat/completions?api-version=2026-01-01");
+    assert_eq!(
+        request.path,
+        "/openai/v1/chat/completions?api-version=2026-01-01"
+    );
     assert_eq!(request.credential.as_deref(), Some("azure"));
     let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let json = header("content-type", "application/json");
@@ -105,7 +109,10 @@ fn a_call_becomes_one_post() {
         },
     )
     .unwrap();
-    assert_eq!(streamed.headers, [json, header("accept", "text/event-stream")]);
+    assert_eq!(
+        streamed.headers,
+        [json, header("accept", "text/event-stream")]
+    );
     assert_eq!(
         (streamed.path.as_str(), streamed.credential),
         ("/v1/chat/completions", None)
@@ -246,8 +253,10 @@ fn what_cannot_be_said_is_refused_and_not_repeated() {
 
 #[test]
 fn every_fault_of_the_settings_is_told_at_once() {
-    let settings = r#"{"path":"https://model.example/v1 #","model":" ","credential":"sk-live/123"}"#;
-    let problems = OpenAiCompatible::configure(serde_json::from_str(settings).unwrap()).unwrap_err();
+    let settings =
+        r#"{"path":"https://model.example/v1 #","model":" ","credential":"sk-live/123"}"#;
+    let problems =
+        OpenAiCompatible::configure(serde_json::from_str(settings).unwrap()).unwrap_err();
     let keys: Vec<_> = problems
         .iter()
         .filter_map(|problem| problem.key.as_deref())
@@ -299,7 +308,9 @@ fn told(events: &[Event]) -> Vec<String> {
                 )
             }
             Event::Stopped(reason) => format!("stopped {reason}"),
-            Event::Used(usage) => format!("used {:?} {:?}", usage.input_tokens, usage.output_tokens),
+            Event::Used(usage) => {
+                format!("used {:?} {:?}", usage.input_tokens, usage.output_tokens)
+            }
             Event::Model(model) => format!("model {model}"),
             Event::Other(attribute) => format!("other {} {:?}", attribute.name, attribute.value),
         })
@@ -359,7 +370,11 @@ fn a_stream_becomes_events() {
         None,
         Some("application/octet-stream"),
     ] {
-        assert_eq!(decode(content_type, STREAM), STREAM_EVENTS, "{content_type:?}");
+        assert_eq!(
+            decode(content_type, STREAM),
+            STREAM_EVENTS,
+            "{content_type:?}"
+        );
     }
 }
 
@@ -408,7 +423,11 @@ fn tool_calls_give_each_id_and_name_once() {
     let whole = r#"{"choices":[{"message":{"content":"","tool_calls":[{"id":"a","function":{"name":"f","arguments":"{}"}},{"id":"b","function":{"name":"g","arguments":{"x": 1}}}]},"finish_reason":"tool_calls"}]}"#;
     assert_eq!(
         decode(None, whole),
-        ["call 0 a f {}", "call 1 b g {\"x\": 1}", "stopped tool_calls"]
+        [
+            "call 0 a f {}",
+            "call 1 b g {\"x\": 1}",
+            "stopped tool_calls"
+        ]
     );
     let swapped = "data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"a\"},{\"index\":0,\"id\":\"b\"}]}}]}\n\n";
     assert_eq!(failure(200, Some(SSE), swapped.as_bytes()).0, "malformed");
@@ -439,7 +458,8 @@ fn a_stream_that_stops_for_a_reason_may_leave_out_the_last_word() {
 
 #[test]
 fn nothing_after_the_last_word_counts() {
-    let stream = format!("{STREAM}data: {{\"choices\":[{{\"delta\":{{\"content\":\"more\"}}}}]}}\n\n");
+    let stream =
+        format!("{STREAM}data: {{\"choices\":[{{\"delta\":{{\"content\":\"more\"}}}}]}}\n\n");
     assert_eq!(decode(Some(SSE), &stream), STREAM_EVENTS);
 }
 
@@ -456,7 +476,12 @@ fn every_failure_is_named_without_a_word_of_the_server() {
         ),
         (401, None, b"secret".to_vec(), ("status", false)),
         (302, None, vec![], ("status", false)),
-        (429, Some("application/json"), b"{}".to_vec(), ("status", true)),
+        (
+            429,
+            Some("application/json"),
+            b"{}".to_vec(),
+            ("status", true),
+        ),
         (500, None, vec![], ("status", true)),
         (503, Some(SSE), STREAM.as_bytes().to_vec(), ("status", true)),
         (
@@ -465,7 +490,12 @@ fn every_failure_is_named_without_a_word_of_the_server() {
             b"{\"error\":{\"message\":\"secret\",\"type\":\"server_error\"}}".to_vec(),
             ("reported", true),
         ),
-        (200, None, b"{\"error\":\"secret\"}".to_vec(), ("reported", false)),
+        (
+            200,
+            None,
+            b"{\"error\":\"secret\"}".to_vec(),
+            ("reported", false),
+        ),
         (
             200,
             Some(SSE),
@@ -482,7 +512,7 @@ fn every_failure_is_named_without_a_word_of_the_server() {
             200,
             Some(SSE),
             after("error: {\"code\":500,\"message\":\"secret\"}\n\n"),
-            ("reported", false),
+            ("reported", true),
         ),
         (
             200,
@@ -490,7 +520,12 @@ fn every_failure_is_named_without_a_word_of_the_server() {
             after("event: error\ndata: secret\n\n"),
             ("reported", false),
         ),
-        (200, Some(SSE), after("data: secret\n\n"), ("malformed", false)),
+        (
+            200,
+            Some(SSE),
+            after("data: secret\n\n"),
+            ("malformed", false),
+        ),
         (
             200,
             Some(SSE),
@@ -527,7 +562,12 @@ fn every_failure_is_named_without_a_word_of_the_server() {
             b"{\"choices\":[{\"message\":{\"content\":\"secret".to_vec(),
             ("malformed", false),
         ),
-        (200, Some(SSE), begun.as_bytes().to_vec(), ("ended-early", true)),
+        (
+            200,
+            Some(SSE),
+            begun.as_bytes().to_vec(),
+            ("ended-early", true),
+        ),
         (200, Some(SSE), vec![], ("ended-early", true)),
         (
             200,
