@@ -10,7 +10,7 @@ use std::fmt::Write;
 use crate::world::{self, PERMITS};
 
 /// Nested blocks, each the target of every branch table before it.
-const BLOCKS: usize = 800;
+const BLOCKS: usize = 500;
 
 /// Locals whose value depends on the path.
 const LOCALS: usize = 300;
