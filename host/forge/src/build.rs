@@ -1,0 +1,517 @@
+//! From folders to components: one cargo invocation for each workspace, then a wrapping for each plugin.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::machine::Machine;
+use crate::run::{Line, RunError, indented, output_of, run};
+use crate::toolchain::{self, Std, TARGET, ToolchainError};
+use crate::wrap::{WrapError, wrap_file};
+use crate::{Manifest, ManifestError, Progress};
+
+/// How to build.
+pub struct Options<'a> {
+    /// Where cargo and this crate keep what they make; `None` is the workspace's own target folder.
+    pub target_dir: Option<PathBuf>,
+    /// The cargo profile; `plugin` is the nephron workspace's own for this.
+    pub profile: String,
+    /// Whether the network must not be used.
+    pub offline: bool,
+    /// Called with each step, on the calling thread.
+    pub progress: &'a mut dyn FnMut(Progress),
+    pub(crate) machine: Machine,
+}
+
+impl<'a> Options<'a> {
+    /// The profile `plugin`, the workspace's own target folder, network allowed.
+    pub fn new(progress: &'a mut dyn FnMut(Progress)) -> Self {
+        Self {
+            target_dir: None,
+            profile: "plugin".to_owned(),
+            offline: false,
+            progress,
+            machine: Machine::default(),
+        }
+    }
+}
+
+/// A plugin that was built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Built {
+    /// Its name, from its manifest.
+    pub name: String,
+    /// Its world, from its manifest. Nothing here has held the component to it.
+    pub world: String,
+    /// Its version, from its `Cargo.toml`.
+    pub version: String,
+    /// Its source folder, as it was given.
+    pub folder: PathBuf,
+    /// The component's file, an absolute path: `plugins/<name>.component.wasm` in the target folder.
+    pub component: PathBuf,
+    /// The component's SHA-256.
+    pub digest: [u8; 32],
+}
+
+/// Plugins that could not be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A `plugin.toml` is missing or wrong.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// Two folders would make the same component.
+    #[error("`{}` and `{}` are both named `{name}`; rename one in its plugin.toml", first.display(), second.display())]
+    SameName {
+        /// The name.
+        name: String,
+        /// A folder that has it.
+        first: PathBuf,
+        /// Another.
+        second: PathBuf,
+    },
+    /// Cargo cannot read a folder's package.
+    #[error("cargo cannot read the package in `{}`", folder.display())]
+    Package {
+        /// The folder.
+        folder: PathBuf,
+        /// What cargo said.
+        #[source]
+        source: RunError,
+    },
+    /// The folder's `Cargo.toml` is no package of the workspace that it belongs to.
+    #[error("`{}/Cargo.toml` is no package; it needs `[package]` and a place in its workspace's members", folder.display())]
+    NoPackage {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// There is no standard library to compile against.
+    #[error(transparent)]
+    Toolchain(#[from] ToolchainError),
+    /// Cargo could not be run to its end.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The compiler or cargo refused.
+    #[error("compiling {} failed ({status}){}{}", names.join(", "), indented(said), remedy(said))]
+    Compile {
+        /// The plugins that were to be compiled.
+        names: Vec<String>,
+        /// How cargo ended.
+        status: ExitStatus,
+        /// The compiler's errors, then cargo's last lines.
+        said: Vec<String>,
+    },
+    /// The package made no module.
+    #[error(
+        "`{name}` made no Wasm module; its Cargo.toml needs `crate-type = [\"cdylib\", \"rlib\"]` under `[lib]`"
+    )]
+    NoModule {
+        /// The plugin.
+        name: String,
+    },
+    /// The module cannot become a component.
+    #[error("cannot make `{name}` a component")]
+    Wrap {
+        /// The plugin.
+        name: String,
+        /// Why.
+        #[source]
+        source: WrapError,
+    },
+    /// A folder of ours cannot be made or locked.
+    #[error("cannot use `{}`", path.display())]
+    Files {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Builds the plugins in `folders` and gives them in that order.
+///
+/// One build at a time works in a target folder; another process waits. When nothing has changed, nothing is
+/// written and no progress is reported.
+///
+/// # Errors
+/// [`BuildError`]. Components of other plugins, and of this one from before, stay as they were.
+pub fn build(folders: &[PathBuf], options: &mut Options<'_>) -> Result<Vec<Built>, BuildError> {
+    let mut manifests: Vec<(Manifest, &Path)> = Vec::new();
+    for folder in folders {
+        let manifest = Manifest::read(folder)?;
+        if let Some((same, first)) = manifests
+            .iter()
+            .find(|(other, _)| other.name == manifest.name)
+        {
+            let (first, second) = ((*first).to_owned(), folder.clone());
+            return Err(BuildError::SameName {
+                name: same.name.clone(),
+                first,
+                second,
+            });
+        }
+        manifests.push((manifest, folder));
+    }
+
+    let mut workspaces: Vec<Workspace> = Vec::new();
+    let mut sources: BTreeMap<PathBuf, Vec<Source<'_>>> = BTreeMap::new();
+    for (at, (manifest, folder)) in manifests.iter().enumerate() {
+        let package = match workspaces
+            .iter()
+            .find_map(|workspace| workspace.package_in(folder))
+        {
+            Some(package) => package,
+            None => {
+                let workspace = Workspace::ask(&options.machine, folder)?;
+                let package = workspace.package_in(folder);
+                workspaces.push(workspace);
+                package.ok_or_else(|| BuildError::NoPackage {
+                    folder: (*folder).to_owned(),
+                })?
+            }
+        };
+        let source = Source {
+            at,
+            manifest,
+            folder,
+            id: package.id,
+            version: package.version,
+        };
+        sources
+            .entry(package.workspace_root)
+            .or_default()
+            .push(source);
+    }
+
+    let mut built = BTreeMap::new();
+    for workspace in workspaces {
+        if let Some(sources) = sources.remove(&workspace.workspace_root) {
+            built.extend(workspace.build(&sources, options)?);
+        }
+    }
+    Ok(built.into_values().collect())
+}
+
+/// Asking cargo about a package reads manifests only.
+const ASKING: Duration = Duration::from_secs(120);
+/// Longer than any build, shorter than for ever.
+const COMPILING: Duration = Duration::from_secs(4 * 3600);
+
+/// A plugin to be built: its place in what was asked for, and cargo's name for its package.
+struct Source<'a> {
+    at: usize,
+    manifest: &'a Manifest,
+    folder: &'a Path,
+    id: String,
+    version: String,
+}
+
+/// What `cargo metadata` says.
+#[derive(Deserialize)]
+struct Workspace {
+    packages: Vec<Package>,
+    workspace_root: PathBuf,
+    target_directory: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    id: String,
+    version: String,
+    manifest_path: PathBuf,
+}
+
+/// A package with its workspace: its id is a full one, for a plugin may bear the name of one of its dependencies.
+struct Located {
+    id: String,
+    version: String,
+    workspace_root: PathBuf,
+}
+
+impl Workspace {
+    fn ask(machine: &Machine, folder: &Path) -> Result<Self, BuildError> {
+        let mut cargo = machine.command("cargo");
+        cargo.args([
+            "metadata",
+            "--no-deps",
+            "--format-version=1",
+            "--manifest-path",
+        ]);
+        let said = output_of(cargo.arg(folder.join("Cargo.toml")), ASKING);
+        let said = said.map_err(|source| BuildError::Package {
+            folder: folder.to_owned(),
+            source,
+        })?;
+        serde_json::from_str(&said).map_err(|_| BuildError::NoPackage {
+            folder: folder.to_owned(),
+        })
+    }
+
+    fn package_in(&self, folder: &Path) -> Option<Located> {
+        let manifest = folder.join("Cargo.toml").canonicalize().ok()?;
+        let is_here = |package: &&Package| {
+            package
+                .manifest_path
+                .canonicalize()
+                .is_ok_and(|path| path == manifest)
+        };
+        let package = self.packages.iter().find(is_here)?;
+        let (id, version) = (package.id.clone(), package.version.clone());
+        Some(Located {
+            id,
+            version,
+            workspace_root: self.workspace_root.clone(),
+        })
+    }
+
+    fn build(
+        self,
+        sources: &[Source<'_>],
+        options: &mut Options<'_>,
+    ) -> Result<Vec<(usize, Built)>, BuildError> {
+        let target = options
+            .target_dir
+            .clone()
+            .unwrap_or_else(|| self.target_directory.clone());
+        let target = std::path::absolute(&target).unwrap_or(target);
+        let components = target.join("plugins");
+        let _lock = lock(&components, options.progress)?;
+
+        let root = &self.workspace_root;
+        let std = toolchain::prepare(
+            &options.machine,
+            root,
+            &components,
+            options.offline,
+            options.progress,
+        )?;
+        let mut cargo = cargo_build(&options.machine, root, &std);
+        cargo
+            .args(["--profile", &options.profile])
+            .arg("--target-dir")
+            .arg(&target);
+        if options.offline {
+            cargo.arg("--offline");
+        }
+        cargo.args(sources.iter().flat_map(|source| ["--package", &source.id]));
+        let modules = compile(&mut cargo, sources, options.progress)?;
+
+        let mut built = Vec::new();
+        for source in sources {
+            let name = &source.manifest.name;
+            let module = modules
+                .get(&source.id)
+                .ok_or_else(|| BuildError::NoModule { name: name.clone() })?;
+            let component = components.join(format!("{name}.component.wasm"));
+            let digest = wrap_file(module, &component, || {
+                (options.progress)(Progress::Wrapping(name.clone()))
+            })
+            .map_err(|source| BuildError::Wrap {
+                name: name.clone(),
+                source,
+            })?;
+            let (name, world) = (name.clone(), source.manifest.world.clone());
+            let (version, folder) = (source.version.clone(), source.folder.to_owned());
+            built.push((
+                source.at,
+                Built {
+                    name,
+                    world,
+                    version,
+                    folder,
+                    component,
+                    digest,
+                },
+            ));
+        }
+        Ok(built)
+    }
+}
+
+/// Holds the folder against other processes until the file is dropped.
+fn lock(folder: &Path, progress: &mut dyn FnMut(Progress)) -> Result<File, BuildError> {
+    let path = folder.join(".lock");
+    let locked = std::fs::create_dir_all(folder).and_then(|()| {
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)?;
+        if file.try_lock().is_err() {
+            progress(Progress::Waiting);
+            file.lock()?;
+        }
+        Ok(file)
+    });
+    locked.map_err(|source| BuildError::Files { path, source })
+}
+
+/// `cargo build` for the wasm target in the workspace `root`, the same whatever the user's own flags are.
+fn cargo_build(machine: &Machine, root: &Path, std: &Std) -> Command {
+    let mut cargo = machine.command("cargo");
+    cargo
+        .current_dir(root)
+        .args(["build", "--target", TARGET, "--message-format", "json"]);
+    cargo.args(["--manifest-path"]).arg(root.join("Cargo.toml"));
+    if root.join("Cargo.lock").is_file() {
+        cargo.arg("--locked");
+    }
+    let mut remapped = vec![(root.to_owned(), "/plugin")];
+    if let Some(home) = cargo_home() {
+        remapped.push((home.join("registry/src"), "/registry"));
+    }
+    if let Std::Source(library) = std {
+        remapped.push((library.clone(), "/rustc/library"));
+        cargo.arg("-Zbuild-std=std,panic_abort");
+        // Cargo has no stable way to say either; both go no further than this child.
+        cargo
+            .env("RUSTC_BOOTSTRAP", "1")
+            .env("__CARGO_TESTS_ONLY_SRC_ROOT", library);
+    }
+    // A component's bytes, and so its digest, should not tell in whose home it was built. The variable also
+    // outranks flags in the user's configuration, which are meant for native code.
+    let mut flags = OsString::new();
+    for (from, to) in remapped {
+        if !flags.is_empty() {
+            flags.push("\u{1f}");
+        }
+        flags.push("--remap-path-prefix=");
+        flags.push(from);
+        flags.push("=");
+        flags.push(to);
+    }
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags);
+    // The bar is the one place where cargo says how much there is to do.
+    cargo
+        .env("CARGO_TERM_PROGRESS_WHEN", "always")
+        .env("CARGO_TERM_PROGRESS_WIDTH", "100");
+    cargo
+        .env("CARGO_TERM_COLOR", "never")
+        .env("CARGO_TERM_QUIET", "false")
+        .env("CARGO_TERM_VERBOSE", "false");
+    cargo
+}
+
+fn cargo_home() -> Option<PathBuf> {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    home.or_else(|| Some(env::home_dir()?.join(".cargo")))
+}
+
+/// One of the JSON messages that cargo writes, a line each.
+#[derive(Deserialize)]
+struct Message {
+    reason: String,
+    package_id: Option<String>,
+    #[serde(default)]
+    filenames: Vec<PathBuf>,
+    #[serde(default)]
+    fresh: bool,
+    message: Option<Diagnostic>,
+}
+
+#[derive(Deserialize)]
+struct Diagnostic {
+    level: String,
+    rendered: Option<String>,
+}
+
+/// Runs cargo and gives each package's module by the package's id.
+fn compile(
+    cargo: &mut Command,
+    sources: &[Source<'_>],
+    progress: &mut dyn FnMut(Progress),
+) -> Result<BTreeMap<String, PathBuf>, BuildError> {
+    let mut modules = BTreeMap::new();
+    let mut warnings: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let (mut errors, mut said) = (Vec::new(), Vec::new());
+    let status = run(cargo, COMPILING, |line| match line {
+        Line::Out(line) => {
+            let Ok(message) = serde_json::from_str::<Message>(&line) else {
+                return;
+            };
+            let id = message.package_id.unwrap_or_default();
+            if let Some(diagnostic) = message.message {
+                let rendered = diagnostic.rendered.unwrap_or_default();
+                if diagnostic.level.starts_with("error") {
+                    errors.extend(rendered.lines().map(str::to_owned));
+                } else if sources.iter().any(|source| source.id == id) {
+                    warnings.entry(id).or_default().push(rendered);
+                }
+            } else if message.reason == "compiler-artifact" {
+                // Cargo repeats a package's warnings when it has nothing to do for it; a person need not read them twice.
+                let unread = warnings.remove(&id).unwrap_or_default();
+                if !message.fresh {
+                    unread
+                        .into_iter()
+                        .for_each(|warning| progress(Progress::Said(warning)));
+                }
+                let module = message
+                    .filenames
+                    .into_iter()
+                    .find(|file| file.extension() == Some("wasm".as_ref()));
+                modules.extend(module.map(|module| (id, module)));
+            }
+        }
+        Line::Err(line) => match Progress::from_cargo(&line) {
+            Some(step) => progress(step),
+            None if is_routine(&line) => {}
+            None if line.trim_start().starts_with("Blocking") => progress(Progress::Said(line)),
+            None => said.push(line),
+        },
+    })?;
+    if status.success() {
+        return Ok(modules);
+    }
+    let names = sources
+        .iter()
+        .map(|source| format!("`{}`", source.manifest.name))
+        .collect();
+    errors.extend(said);
+    errors.truncate(200);
+    Err(BuildError::Compile {
+        names,
+        status,
+        said: errors,
+    })
+}
+
+/// Whether a line only says what cargo does next, or is a piece of its bar.
+fn is_routine(line: &str) -> bool {
+    let line = line.trim();
+    let verbs = [
+        "Compiling",
+        "Downloading",
+        "Downloaded",
+        "Updating",
+        "Locking",
+        "Adding",
+        "Finished",
+        "Building",
+        "Fresh",
+    ];
+    line.is_empty()
+        || line.starts_with("warning: `")
+        || verbs.iter().any(|verb| line.starts_with(verb))
+}
+
+fn remedy(said: &[String]) -> &'static str {
+    if said
+        .iter()
+        .any(|line| line.contains("because --locked was passed"))
+    {
+        "\nCargo.lock is behind the manifests; run `cargo metadata --format-version=1` there once to update it"
+    } else {
+        ""
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,176 @@
+//! `plugin.toml`, which stands beside a plugin's `Cargo.toml`.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// What a plugin's author says of it. Unknown keys are refused.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Manifest {
+    /// The plugin's name: lower-case ASCII letters, digits and hyphens. Its component's file is named after it.
+    pub name: String,
+    /// The world of `nephron:plugin` that it is for, such as `access-policy`. The engine holds the component to it.
+    pub world: String,
+}
+
+/// A manifest that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ManifestError {
+    /// The file cannot be read; most often it is not there.
+    #[error("cannot read `{}`; a plugin's folder holds a plugin.toml with `name` and `world`", path.display())]
+    Read {
+        /// The manifest.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is no TOML, lacks a key, or holds one that is not known.
+    #[error("{}:{line}:{column}: {message}", path.display())]
+    Parse {
+        /// The manifest.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// The column in characters, counted from 1.
+        column: usize,
+        /// What is wrong there.
+        message: String,
+    },
+    /// A name that could not name a file or a world.
+    #[error("{}: `{key}` is `{value}`; use lower-case letters, digits and hyphens, a letter first", path.display())]
+    Name {
+        /// The manifest.
+        path: PathBuf,
+        /// The key.
+        key: &'static str,
+        /// What it says.
+        value: String,
+    },
+}
+
+impl Manifest {
+    /// The file's name within a plugin's folder.
+    pub const FILE: &str = "plugin.toml";
+
+    /// Reads the manifest of the plugin in `folder`.
+    ///
+    /// # Errors
+    /// [`ManifestError`], whichever fault comes first.
+    pub fn read(folder: &Path) -> Result<Self, ManifestError> {
+        let path = folder.join(Self::FILE);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Self::parse(&text, &path),
+            Err(source) => Err(ManifestError::Read { path, source }),
+        }
+    }
+
+    /// Reads a manifest from `text`; errors name `path`.
+    ///
+    /// # Errors
+    /// [`ManifestError::Parse`] and [`ManifestError::Name`].
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ManifestError> {
+        let manifest: Self = toml::from_str(text).map_err(|error| {
+            let before = error
+                .span()
+                .and_then(|span| text.get(..span.start))
+                .unwrap_or_default();
+            let column = before
+                .rsplit('\n')
+                .next()
+                .unwrap_or_default()
+                .chars()
+                .count()
+                + 1;
+            let line = before.matches('\n').count() + 1;
+            ManifestError::Parse {
+                path: path.to_owned(),
+                line,
+                column,
+                message: error.message().to_owned(),
+            }
+        })?;
+        for (key, value) in [("name", &manifest.name), ("world", &manifest.world)] {
+            if !is_kebab_case(value) {
+                return Err(ManifestError::Name {
+                    path: path.to_owned(),
+                    key,
+                    value: value.clone(),
+                });
+            }
+        }
+        Ok(manifest)
+    }
+}
+
+fn is_kebab_case(text: &str) -> bool {
+    let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.chars().all(known)
+        && !text.ends_with('-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(text: &str) -> String {
+        Manifest::parse(text, Path::new("plugins/x/plugin.toml"))
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn a_manifest_names_the_plugin_and_its_world() {
+        let read = Manifest::parse(
+            "name = \"safe-harbor\"\nworld = \"deidentifier\"\n",
+            Path::new("p"),
+        )
+        .unwrap();
+        assert_eq!(
+            read,
+            Manifest {
+                name: "safe-harbor".to_owned(),
+                world: "deidentifier".to_owned()
+            }
+        );
+    }
+
+    #[test]
+    fn a_fault_is_placed_by_file_line_and_column() {
+        assert_eq!(
+            fault("name = \"x\"\n\nworlds = \"deidentifier\"\n"),
+            "plugins/x/plugin.toml:3:1: unknown field `worlds`, expected `name` or `world`"
+        );
+        assert!(
+            fault("name = \"x\"\nworld = 3\n")
+                .starts_with("plugins/x/plugin.toml:2:9: invalid type")
+        );
+        assert!(fault("name = \"x\"\n").contains("missing field `world`"));
+        assert!(fault("name = \"x\nworld = \"y\"").starts_with("plugins/x/plugin.toml:1:"));
+    }
+
+    #[test]
+    fn a_name_that_could_leave_its_folder_is_refused() {
+        for name in ["../x", "", "X", "a b", "9x", "x-", "a/b", "a.b"] {
+            assert!(
+                fault(&format!("name = \"{name}\"\nworld = \"w\"")).contains("`name` is"),
+                "{name}"
+            );
+        }
+        assert!(fault("name = \"x\"\nworld = \"Access\"").contains("`world` is `Access`"));
+    }
+
+    #[test]
+    fn a_missing_manifest_says_what_belongs_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = Manifest::read(folder.path()).unwrap_err().to_string();
+        assert!(
+            error.contains("plugin.toml") && error.contains("`name` and `world`"),
+            "{error}"
+        );
+    }
+}
