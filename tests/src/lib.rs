@@ -1,1 +1,27 @@
-//! Harness.
+//! The harness: components built at first use, a gateway in a scratch folder, a mock model server on loopback.
+
+#![expect(clippy::expect_used, reason = "a test stops at the first surprise")]
+
+mod components;
+mod mock_model;
+mod rig;
+
+pub use components::{component, nephron};
+pub use mock_model::MockModel;
+pub use rig::{NOW, Rig, Setup};
+
+/// A note with unmistakable identifiers, all invented: wherever one of [`CANARIES`] turns up, PHI leaked.
+pub const CANARY_NOTE: &str = "\
+Patient: Zebulon Quackenbush
+MRN: 90210557
+Date of Birth: 03/14/1951
+Phone: (503) 555-0187, email zebulon.quackenbush@letterbox.example
+SSN 219-09-9999
+
+Mr. Quackenbush was admitted on 11/02/2026 with chest pain. Troponin was negative. Metoprolol 25 mg twice daily was
+started. Quackenbush was discharged in good condition.
+";
+
+/// What must never be seen outside the vault and the sealed payloads.
+pub const CANARIES: [&str; 6] =
+    ["Zebulon", "Quackenbush", "90210557", "555-0187", "zebulon.quackenbush", "219-09-9999"];

@@ -32,12 +32,23 @@ impl AotCache {
     /// When the folder cannot be made.
     pub fn new(folder: &Path, key: MacKey) -> std::io::Result<Self> {
         std::fs::create_dir_all(folder)?;
-        Ok(Self { folder: folder.to_owned(), key })
+        Ok(Self {
+            folder: folder.to_owned(),
+            key,
+        })
     }
 
     fn path(&self, origin: &Origin) -> PathBuf {
-        let Origin { component, settings, engine } = origin;
-        self.folder.join(format!("{}-{}-{engine:016x}.cwasm", component.hex(), settings.short()))
+        let Origin {
+            component,
+            settings,
+            engine,
+        } = origin;
+        self.folder.join(format!(
+            "{}-{}-{engine:016x}.cwasm",
+            component.hex(),
+            settings.short()
+        ))
     }
 
     fn authenticated(origin: &Origin, body: &[u8]) -> Vec<u8> {
@@ -51,7 +62,11 @@ impl AotCache {
     }
 
     /// What was cached for `origin`, if the file is whole and ours. A file that is not is as good as absent.
-    pub(crate) fn find(&self, engine: &wasmtime::Engine, origin: &Origin) -> Option<(Descriptor, Component)> {
+    pub(crate) fn find(
+        &self,
+        engine: &wasmtime::Engine,
+        origin: &Origin,
+    ) -> Option<(Descriptor, Component)> {
         let file = std::fs::read(self.path(origin)).ok()?;
         let (head, body) = file.split_at_checked(MAGIC.len() + 32)?;
         let (magic, tag) = head.split_at_checked(MAGIC.len())?;
@@ -60,7 +75,8 @@ impl AotCache {
             return None;
         }
         let (length, rest) = body.split_first_chunk::<4>()?;
-        let (descriptor, native) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
+        let (descriptor, native) =
+            rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
         let descriptor = serde_json::from_slice(descriptor).ok()?;
         let component = load(engine, native).ok()?;
         Some((descriptor, component))
@@ -87,7 +103,10 @@ impl AotCache {
 }
 
 /// Loads native code that this process, or its own child, or this host under its MAC, compiled.
-#[expect(unsafe_code, reason = "wasmtime cannot check native code; the callers have, and there is no other")]
+#[expect(
+    unsafe_code,
+    reason = "wasmtime cannot check native code; the callers have, and there is no other"
+)]
 pub(crate) fn load(engine: &wasmtime::Engine, native: &[u8]) -> wasmtime::Result<Component> {
     // SAFETY: `native` comes from `precompile_component` of this wasmtime, either through a pipe from the child that
     // this process started, or from a file whose MAC under a key that never leaves this host was checked just before.

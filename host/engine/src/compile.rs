@@ -2,7 +2,7 @@
 //! be small and still take minutes and gigabytes to compile.
 
 use std::io::{Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use nephron_model::Digest;
@@ -66,7 +66,9 @@ pub enum PrepareError {
     #[error("the component cannot be compiled: {0}")]
     Compile(String),
     /// The compiling process was ended, or ended itself, at its limits.
-    #[error("compiling took more than {seconds} s of CPU or {memory} bytes of memory, and was stopped")]
+    #[error(
+        "compiling took more than {seconds} s of CPU or {memory} bytes of memory, and was stopped"
+    )]
     Limits {
         /// CPU seconds allowed.
         seconds: u64,
@@ -85,9 +87,14 @@ pub enum PrepareError {
 }
 
 fn list(problems: &[Problem]) -> String {
-    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    problems
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` hands it over")]
 impl PrepareError {
     pub(crate) fn snapshot(error: wasmtime::Error) -> Self {
         Self::Snapshot(format!("{error:#}"))
@@ -125,9 +132,14 @@ struct Order {
 
 #[derive(Serialize, Deserialize)]
 enum Report {
-    Prepared { descriptor: Descriptor, frozen: Digest },
+    Prepared {
+        descriptor: Descriptor,
+        frozen: Digest,
+    },
     Settings(Vec<Problem>),
-    Failed { code: String },
+    Failed {
+        code: String,
+    },
     Snapshot(String),
     Link(String),
     Compile(String),
@@ -138,7 +150,12 @@ impl Compiler {
     ///
     /// # Errors
     /// [`PrepareError`].
-    pub async fn prepare(&self, component: &[u8], settings: &str, limits: &Limits) -> Result<Prepared, PrepareError> {
+    pub async fn prepare(
+        &self,
+        component: &[u8],
+        settings: &str,
+        limits: &Limits,
+    ) -> Result<Prepared, PrepareError> {
         match self {
             Self::InProcess => prepare(component, settings, limits).await,
             Self::Process { program, arguments } => {
@@ -147,24 +164,32 @@ impl Compiler {
                     limits: limits.clone(),
                     length: u64::try_from(component.len()).unwrap_or(u64::MAX),
                 };
-                let (program, arguments, component) = (program.clone(), arguments.clone(), component.to_vec());
-                let run = move || in_child(program, &arguments, &order, &component);
-                tokio::task::spawn_blocking(run).await.map_err(|error| PrepareError::Compile(error.to_string()))?
+                let (program, arguments, component) =
+                    (program.clone(), arguments.clone(), component.to_vec());
+                let run = move || in_child(&program, &arguments, &order, &component);
+                tokio::task::spawn_blocking(run)
+                    .await
+                    .map_err(|error| PrepareError::Compile(error.to_string()))?
             }
         }
     }
 }
 
 fn in_child(
-    program: PathBuf,
+    program: &Path,
     arguments: &[String],
     order: &Order,
     component: &[u8],
 ) -> Result<Prepared, PrepareError> {
-    let process = |source| PrepareError::Process { program: program.clone(), source };
-    let stopped =
-        || PrepareError::Limits { seconds: order.limits.compile_seconds, memory: order.limits.compile_memory };
-    let mut child = Command::new(&program)
+    let process = |source| PrepareError::Process {
+        program: program.to_owned(),
+        source,
+    };
+    let stopped = || PrepareError::Limits {
+        seconds: order.limits.compile_seconds,
+        memory: order.limits.compile_memory,
+    };
+    let mut child = Command::new(program)
         .args(arguments)
         .env_clear()
         .stdin(Stdio::piped())
@@ -172,8 +197,11 @@ fn in_child(
         .stderr(Stdio::null())
         .spawn()
         .map_err(process)?;
-    let (Some(mut to), Some(mut from)) = (child.stdin.take(), child.stdout.take()) else { return Err(stopped()) };
-    let mut header = serde_json::to_vec(order).map_err(|error| PrepareError::Compile(error.to_string()))?;
+    let (Some(mut to), Some(mut from)) = (child.stdin.take(), child.stdout.take()) else {
+        return Err(stopped());
+    };
+    let mut header =
+        serde_json::to_vec(order).map_err(|error| PrepareError::Compile(error.to_string()))?;
     header.push(b'\n');
     // The child reads everything before it answers, so writing first cannot deadlock. A child that died early breaks
     // the pipe; how it died says why.
@@ -183,13 +211,22 @@ fn in_child(
     let read = from.read_to_end(&mut answer);
     let status = child.wait().map_err(process)?;
     read.map_err(process)?;
-    let Some(line) = answer.iter().position(|byte| *byte == b'\n').filter(|_| status.success()) else {
+    let Some(line) = answer
+        .iter()
+        .position(|byte| *byte == b'\n')
+        .filter(|_| status.success())
+    else {
         return Err(stopped());
     };
     let native = answer.split_off(line + 1);
-    let report = serde_json::from_slice(&answer).map_err(|error| PrepareError::Compile(error.to_string()))?;
+    let report = serde_json::from_slice(&answer)
+        .map_err(|error| PrepareError::Compile(error.to_string()))?;
     match report {
-        Report::Prepared { descriptor, frozen } => Ok(Prepared { descriptor, frozen, native }),
+        Report::Prepared { descriptor, frozen } => Ok(Prepared {
+            descriptor,
+            frozen,
+            native,
+        }),
         Report::Settings(problems) => Err(PrepareError::Settings(problems)),
         Report::Failed { code } => Err(PrepareError::Failed(match code.as_str() {
             "out-of-fuel" => PluginFailure::OutOfFuel,
@@ -217,20 +254,30 @@ pub fn serve(mut input: impl Read, mut output: impl Write) -> std::io::Result<()
     let mut component = Vec::new();
     input.take(order.length).read_to_end(&mut component)?;
     hold_to(&order.limits)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()?;
     let prepared = runtime.block_on(prepare(&component, &order.settings, &order.limits));
     let (report, native) = match prepared {
-        Ok(prepared) => {
-            (Report::Prepared { descriptor: prepared.descriptor, frozen: prepared.frozen }, prepared.native)
-        }
+        Ok(prepared) => (
+            Report::Prepared {
+                descriptor: prepared.descriptor,
+                frozen: prepared.frozen,
+            },
+            prepared.native,
+        ),
         Err(error) => (
             match error {
                 PrepareError::Settings(problems) => Report::Settings(problems),
-                PrepareError::Failed(failure) => Report::Failed { code: failure.code().to_owned() },
+                PrepareError::Failed(failure) => Report::Failed {
+                    code: failure.code().to_owned(),
+                },
                 PrepareError::Snapshot(text) => Report::Snapshot(text),
                 PrepareError::Link(text) => Report::Link(text),
                 PrepareError::Compile(text) => Report::Compile(text),
-                PrepareError::Limits { .. } | PrepareError::Process { .. } => Report::Compile(error.to_string()),
+                PrepareError::Limits { .. } | PrepareError::Process { .. } => {
+                    Report::Compile(error.to_string())
+                }
             },
             Vec::new(),
         ),
@@ -246,20 +293,33 @@ pub fn serve(mut input: impl Read, mut output: impl Write) -> std::io::Result<()
 /// reserves far more than it uses.
 fn hold_to(limits: &Limits) -> std::io::Result<()> {
     use rustix::process::{Resource, Rlimit, setrlimit};
-    let at = |limit: u64| Rlimit { current: Some(limit), maximum: Some(limit) };
+    let at = |limit: u64| Rlimit {
+        current: Some(limit),
+        maximum: Some(limit),
+    };
     setrlimit(Resource::Cpu, at(limits.compile_seconds))?;
     setrlimit(Resource::Data, at(limits.compile_memory))?;
     setrlimit(Resource::Core, at(0))?;
     Ok(())
 }
 
-async fn prepare(component: &[u8], settings: &str, limits: &Limits) -> Result<Prepared, PrepareError> {
+async fn prepare(
+    component: &[u8],
+    settings: &str,
+    limits: &Limits,
+) -> Result<Prepared, PrepareError> {
     // The draft runs `configure` once: compile it fast, not well.
     let draft = wasmtime::Engine::new(&config(OptLevel::None)).map_err(PrepareError::compile)?;
     let frozen = crate::snapshot::freeze(&draft, component, settings, limits).await?;
     let engine = wasmtime::Engine::new(&pooled(1)).map_err(PrepareError::compile)?;
-    let native = engine.precompile_component(&frozen.component).map_err(PrepareError::compile)?;
-    Ok(Prepared { descriptor: frozen.descriptor, frozen: Digest::of(&frozen.component), native })
+    let native = engine
+        .precompile_component(&frozen.component)
+        .map_err(PrepareError::compile)?;
+    Ok(Prepared {
+        descriptor: frozen.descriptor,
+        frozen: Digest::of(&frozen.component),
+        native,
+    })
 }
 
 /// What every engine here has: Cranelift only, fuel and epochs, and nothing that would let two runs differ (I8).

@@ -59,8 +59,16 @@ impl PluginFailure {
     #[must_use]
     pub const fn detail(&self) -> Option<&'static str> {
         match self {
-            Self::Trapped(detail) | Self::BadAnswer(detail) | Self::Reported(detail) | Self::NotRun(detail) => Some(detail),
-            Self::OutOfFuel | Self::OutOfMemory | Self::TimedOut | Self::TooManyHostCalls | Self::TooLarge | Self::KeptKey => None,
+            Self::Trapped(detail)
+            | Self::BadAnswer(detail)
+            | Self::Reported(detail)
+            | Self::NotRun(detail) => Some(detail),
+            Self::OutOfFuel
+            | Self::OutOfMemory
+            | Self::TimedOut
+            | Self::TooManyHostCalls
+            | Self::TooLarge
+            | Self::KeptKey => None,
         }
     }
 
@@ -85,7 +93,10 @@ impl PluginFailure {
                 Self::BadAnswer("does-not-lift")
             };
         };
-        #[expect(clippy::wildcard_enum_match_arm, reason = "every other trap is one, and has no name of its own here")]
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "every other trap is one, and has no name of its own here"
+        )]
         match trap {
             Trap::OutOfFuel => Self::OutOfFuel,
             Trap::Interrupt => Self::TimedOut,
@@ -97,7 +108,9 @@ impl PluginFailure {
             Trap::IntegerDivisionByZero => Self::Trapped("division-by-zero"),
             Trap::CannotLeaveComponent | Trap::CannotEnterComponent => Self::Trapped("re-entered"),
             Trap::StringOutOfBounds | Trap::ListOutOfBounds => Self::BadAnswer("out-of-bounds"),
-            Trap::InvalidChar | Trap::InvalidDiscriminant | Trap::UnalignedPointer => Self::BadAnswer("does-not-lift"),
+            Trap::InvalidChar | Trap::InvalidDiscriminant | Trap::UnalignedPointer => {
+                Self::BadAnswer("does-not-lift")
+            }
             _ => Self::Trapped("other"),
         }
     }

@@ -51,7 +51,8 @@ impl Verdict {
         match &self.answer {
             Ok(answer) => answer.to_bytes(),
             Err(failure) => {
-                let failed = serde_json::json!({ "failed": failure.code(), "detail": failure.detail() });
+                let failed =
+                    serde_json::json!({ "failed": failure.code(), "detail": failure.detail() });
                 Phi::new(failed.to_string().into_bytes())
             }
         }
@@ -68,7 +69,8 @@ impl Engine {
     /// [`EngineError`].
     pub fn new() -> Result<Self, EngineError> {
         let setup = |error: wasmtime::Error| EngineError::Setup(format!("{error:#}"));
-        let inner = wasmtime::Engine::new(&crate::compile::pooled(Self::CONCURRENT)).map_err(setup)?;
+        let inner =
+            wasmtime::Engine::new(&crate::compile::pooled(Self::CONCURRENT)).map_err(setup)?;
         crate::ticker::start(&inner).map_err(EngineError::Ticker)?;
         Ok(Self { inner })
     }
@@ -91,16 +93,28 @@ impl Engine {
     }
 
     /// Asks `plugin` in a fresh instance. `key` is lent to a transformer for this call and to nobody else.
-    pub async fn call(&self, plugin: &Plugin, judgement: &Judgement, key: Option<Grant>) -> Verdict {
+    pub async fn call(
+        &self,
+        plugin: &Plugin,
+        judgement: &Judgement,
+        key: Option<Grant>,
+    ) -> Verdict {
         let started = Instant::now();
         let mut store = self.store(plugin, judgement.info());
         let asked = ask(&mut store, &plugin.pre, judgement, key).await;
         let answer = match asked {
             Ok(answer) => answer.checked_against(judgement),
-            Err(error) => Err(PluginFailure::from_wasmtime(&error, store.data().limiter.refused_memory)),
+            Err(error) => Err(PluginFailure::from_wasmtime(
+                &error,
+                store.data().limiter.refused_memory,
+            )),
         };
         let fuel = burnt(plugin, &store);
-        Verdict { answer, fuel, elapsed: started.elapsed() }
+        Verdict {
+            answer,
+            fuel,
+            elapsed: started.elapsed(),
+        }
     }
 
     /// Starts decoding a response as it arrives.
@@ -130,16 +144,27 @@ impl Engine {
     }
 
     fn store(&self, plugin: &Plugin, info: Option<&RequestInfo>) -> Store<Guest> {
-        new_store(&self.inner, &plugin.limits, info.map(NullWasi::for_request).unwrap_or_default())
+        new_store(
+            &self.inner,
+            &plugin.limits,
+            info.map(NullWasi::for_request).unwrap_or_default(),
+        )
     }
 }
 
 fn burnt(plugin: &Plugin, store: &Store<Guest>) -> u64 {
-    plugin.limits.fuel.saturating_sub(store.get_fuel().unwrap_or_default())
+    plugin
+        .limits
+        .fuel
+        .saturating_sub(store.get_fuel().unwrap_or_default())
 }
 
 /// A store held to `limits`.
-pub(crate) fn new_store(engine: &wasmtime::Engine, limits: &Limits, wasi: NullWasi) -> Store<Guest> {
+pub(crate) fn new_store(
+    engine: &wasmtime::Engine,
+    limits: &Limits,
+    wasi: NullWasi,
+) -> Store<Guest> {
     let mut store = Store::new(engine, Guest::new(limits, wasi));
     store.limiter(|guest| &mut guest.limiter);
     store.set_hostcall_fuel(limits.copied);
@@ -150,11 +175,15 @@ pub(crate) fn new_store(engine: &wasmtime::Engine, limits: &Limits, wasi: NullWa
 }
 
 /// Yields to other tasks at each tick, and stops the guest once `time` has passed from now.
-fn expire_after(store: &mut Store<Guest>, time: Duration) {
+pub(crate) fn expire_after(store: &mut Store<Guest>, time: Duration) {
     let deadline = Instant::now() + time;
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(move |_| {
-        if Instant::now() >= deadline { Err(Stop::Deadline.into()) } else { Ok(UpdateDeadline::Yield(1)) }
+        if Instant::now() >= deadline {
+            Err(Stop::Deadline.into())
+        } else {
+            Ok(UpdateDeadline::Yield(1))
+        }
     });
 }
 
@@ -168,42 +197,100 @@ async fn ask(
     Ok(match (pre, judgement) {
         (Pre::AccessPolicy(pre), Judgement::Decide(query)) => {
             let guest = pre.instantiate_async(&mut *store).await?;
-            Answer::Decided(guest.nephron_plugin_decider().call_decide(store, query).await?)
+            Answer::Decided(
+                guest
+                    .nephron_plugin_decider()
+                    .call_decide(store, query)
+                    .await?,
+            )
         }
         (Pre::Deidentifier(pre), Judgement::Detect { info, messages }) => {
             let guest = pre.instantiate_async(&mut *store).await?;
-            Answer::Detected(guest.nephron_plugin_detector().call_detect(store, info, messages).await?)
+            Answer::Detected(
+                guest
+                    .nephron_plugin_detector()
+                    .call_detect(store, info, messages)
+                    .await?,
+            )
         }
         (Pre::KeyedDeidentifier(pre), Judgement::Detect { info, messages }) => {
             let guest = pre.instantiate_async(&mut *store).await?;
-            Answer::Detected(guest.nephron_plugin_detector().call_detect(store, info, messages).await?)
+            Answer::Detected(
+                guest
+                    .nephron_plugin_detector()
+                    .call_detect(store, info, messages)
+                    .await?,
+            )
         }
-        (Pre::KeyedDeidentifier(pre), Judgement::Deidentify { info, messages, found }) => {
+        (
+            Pre::KeyedDeidentifier(pre),
+            Judgement::Deidentify {
+                info,
+                messages,
+                found,
+            },
+        ) => {
             let guest = pre.instantiate_async(&mut *store).await?;
             let key = lend(store, key)?;
             let transformer = guest.nephron_plugin_transformer();
-            Answer::Transformed(transformer.call_deidentify(store, info, messages, found, key).await?)
+            Answer::Transformed(
+                transformer
+                    .call_deidentify(store, info, messages, found, key)
+                    .await?,
+            )
         }
         (Pre::KeyedDeidentifier(pre), Judgement::Reidentify { info, messages }) => {
             let guest = pre.instantiate_async(&mut *store).await?;
             let key = lend(store, key)?;
             let transformer = guest.nephron_plugin_transformer();
-            Answer::Transformed(transformer.call_reidentify(store, info, messages, key).await?)
+            Answer::Transformed(
+                transformer
+                    .call_reidentify(store, info, messages, key)
+                    .await?,
+            )
         }
         (Pre::LlmConnector(pre), Judgement::Encode { info, call }) => {
             let guest = pre.instantiate_async(&mut *store).await?;
-            Answer::Planned(guest.nephron_plugin_connector().call_encode(store, info, call).await?)
+            Answer::Planned(
+                guest
+                    .nephron_plugin_connector()
+                    .call_encode(store, info, call)
+                    .await?,
+            )
         }
-        (Pre::LlmConnector(_), Judgement::Decode { status, headers, chunks, .. }) => {
-            Answer::Decoded(decode_whole(store, pre, *status, headers, chunks).await?)
-        }
+        (
+            Pre::LlmConnector(_),
+            Judgement::Decode {
+                status,
+                headers,
+                chunks,
+                ..
+            },
+        ) => Answer::Decoded(decode_whole(store, pre, *status, headers, chunks).await?),
         (Pre::AuditExporter(pre), Judgement::Export(batch)) => {
             let guest = pre.instantiate_async(&mut *store).await?;
-            Answer::Exported(guest.nephron_plugin_exporter().call_encode(store, batch).await?)
+            Answer::Exported(
+                guest
+                    .nephron_plugin_exporter()
+                    .call_encode(store, batch)
+                    .await?,
+            )
         }
-        (Pre::AuditExporter(pre), Judgement::Judge { status, headers, body }) => {
+        (
+            Pre::AuditExporter(pre),
+            Judgement::Judge {
+                status,
+                headers,
+                body,
+            },
+        ) => {
             let guest = pre.instantiate_async(&mut *store).await?;
-            Answer::Judged(guest.nephron_plugin_exporter().call_judge(store, *status, headers, body).await?)
+            Answer::Judged(
+                guest
+                    .nephron_plugin_exporter()
+                    .call_judge(store, *status, headers, body)
+                    .await?,
+            )
         }
         (
             Pre::AccessPolicy(_)
@@ -232,10 +319,14 @@ async fn start_decoding(
     status: u16,
     headers: &[(String, String)],
 ) -> wasmtime::Result<Decoder> {
-    let Pre::LlmConnector(pre) = pre else { wasmtime::bail!("asked a plugin of another world") };
+    let Pre::LlmConnector(pre) = pre else {
+        wasmtime::bail!("asked a plugin of another world")
+    };
     let guest = pre.instantiate_async(&mut *store).await?;
     let decoder = guest.nephron_plugin_connector().decoder();
-    let decoder = decoder.call_constructor(&mut *store, status, headers).await?;
+    let decoder = decoder
+        .call_constructor(&mut *store, status, headers)
+        .await?;
     Ok((guest, decoder))
 }
 
@@ -250,15 +341,23 @@ async fn decode_whole(
     let connector = guest.nephron_plugin_connector();
     let mut events = Vec::new();
     for chunk in chunks {
-        match connector.decoder().call_push(&mut *store, decoder, chunk).await? {
+        match connector
+            .decoder()
+            .call_push(&mut *store, decoder, chunk)
+            .await?
+        {
             Ok(more) => events.extend(more),
             Err(error) => return Ok(Err(error)),
         }
     }
-    Ok(connector.decoder().call_finish(&mut *store, decoder).await?.map(|more| {
-        events.extend(more);
-        events
-    }))
+    Ok(connector
+        .decoder()
+        .call_finish(&mut *store, decoder)
+        .await?
+        .map(|more| {
+            events.extend(more);
+            events
+        }))
 }
 
 /// A response being decoded. Fuel is for the whole of it; the deadline is for each push, since a model takes its time.
@@ -309,7 +408,8 @@ impl Decoding {
     /// Fuel burnt so far.
     #[must_use]
     pub fn fuel(&self) -> u64 {
-        self.limit.saturating_sub(self.store.get_fuel().unwrap_or_default())
+        self.limit
+            .saturating_sub(self.store.get_fuel().unwrap_or_default())
     }
 
     /// Time spent inside the guest so far.
@@ -331,11 +431,17 @@ impl Decoding {
             None => {}
         }
         self.decoder = None;
-        Err(self.failed.clone().unwrap_or(PluginFailure::NotRun("finished")))
+        Err(self
+            .failed
+            .clone()
+            .unwrap_or(PluginFailure::NotRun("finished")))
     }
 
     fn fail(&mut self, error: &wasmtime::Error) {
-        self.failed = Some(PluginFailure::from_wasmtime(error, self.store.data().limiter.refused_memory));
+        self.failed = Some(PluginFailure::from_wasmtime(
+            error,
+            self.store.data().limiter.refused_memory,
+        ));
         self.decoder = None;
     }
 }

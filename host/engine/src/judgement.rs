@@ -6,7 +6,8 @@ use zeroize::Zeroize;
 
 use crate::PluginFailure;
 use crate::contract::{
-    Batch, ChatCall, Decision, Delivery, Error, Event, Message, Outcome, Part, Plan, Query, RequestInfo, Span, Verdict,
+    Batch, ChatCall, Decision, Delivery, Error, Event, Message, Outcome, Part, Plan, Query,
+    RequestInfo, Span, Verdict,
 };
 
 /// A question, complete: a plugin's answer depends on this, its component and its settings alone.
@@ -101,7 +102,10 @@ impl Judgement {
     /// # Errors
     /// When they are no judgement of this version; the error names a place, never the text.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, NotRecordedForm> {
-        serde_json::from_slice(bytes).map_err(|error| NotRecordedForm { line: error.line(), column: error.column() })
+        serde_json::from_slice(bytes).map_err(|error| NotRecordedForm {
+            line: error.line(),
+            column: error.column(),
+        })
     }
 }
 
@@ -117,7 +121,10 @@ impl Answer {
     /// # Errors
     /// When they are no answer of this version.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, NotRecordedForm> {
-        serde_json::from_slice(bytes).map_err(|error| NotRecordedForm { line: error.line(), column: error.column() })
+        serde_json::from_slice(bytes).map_err(|error| NotRecordedForm {
+            line: error.line(),
+            column: error.column(),
+        })
     }
 }
 
@@ -149,20 +156,62 @@ impl Answer {
             | Self::Planned(Err(error))
             | Self::Decoded(Err(error))
             | Self::Exported(Err(error)) => Err(PluginFailure::Reported(error.code())),
-            Self::Detected(Ok(spans)) => match judgement {
-                Judgement::Detect { messages, .. } => check_spans(spans, messages).map(|()| self),
-                _ => Err(PluginFailure::BadAnswer("to-another-question")),
-            },
+            Self::Detected(Ok(spans)) => {
+                let Judgement::Detect { messages, .. } = judgement else {
+                    return Err(PluginFailure::BadAnswer("to-another-question"));
+                };
+                check_spans(spans, messages).map(|()| self)
+            }
             Self::Transformed(Ok(outcome)) => match outcome.residual_risk {
-                Some(risk) if !(0.0..=1.0).contains(&risk) => Err(PluginFailure::BadAnswer("risk-out-of-range")),
+                Some(risk) if !(0.0..=1.0).contains(&risk) => {
+                    Err(PluginFailure::BadAnswer("risk-out-of-range"))
+                }
                 _ => Ok(self),
             },
-            Self::Decided(Ok(_)) | Self::Planned(Ok(_)) | Self::Decoded(Ok(_)) | Self::Exported(Ok(_)) | Self::Judged(_) => {
-                Ok(self)
-            }
+            Self::Decided(Ok(_))
+            | Self::Planned(Ok(_))
+            | Self::Decoded(Ok(_))
+            | Self::Exported(Ok(_))
+            | Self::Judged(_) => Ok(self),
         }
     }
 }
+
+/// The answer to the question that was asked, since the types of a judgement and of its answer cannot be tied here.
+macro_rules! answer_to {
+    ($(#[$doc:meta])* $name:ident: $variant:ident($inner:ty)) => {
+        impl Answer {
+            $(#[$doc])*
+            ///
+            /// # Errors
+            /// [`PluginFailure`] when it is the plugin's own error, or an answer to another question.
+            pub fn $name(self) -> Result<$inner, PluginFailure> {
+                match self {
+                    Self::$variant(Ok(answer)) => Ok(answer),
+                    Self::$variant(Err(error)) => Err(PluginFailure::Reported(error.code())),
+                    _ => Err(PluginFailure::BadAnswer("to-another-question")),
+                }
+            }
+        }
+    };
+}
+
+answer_to!(
+    /// The decision of a decider.
+    decision: Decided(Decision)
+);
+answer_to!(
+    /// The spans of a detector.
+    spans: Detected(Vec<Span>)
+);
+answer_to!(
+    /// The plan of a connector.
+    plan: Planned(Plan)
+);
+answer_to!(
+    /// The delivery of an exporter.
+    delivery: Exported(Delivery)
+);
 
 /// Spans name a text, lie inside it on scalar boundaries, hold something, and do not overlap; kinds are names and
 /// confidences lie in 0 to 1.
@@ -174,8 +223,12 @@ fn check_spans(spans: &[Span], messages: &[Message]) -> Result<(), PluginFailure
     let mut places = Vec::with_capacity(spans.len());
     for span in spans {
         let index = |index: u32| usize::try_from(index).unwrap_or(usize::MAX);
-        let part = messages.get(index(span.message)).and_then(|message| message.parts.get(index(span.part)));
-        let Some(Part::Text(text) | Part::Json(text)) = part else { return bad("span-names-no-text") };
+        let part = messages
+            .get(index(span.message))
+            .and_then(|message| message.parts.get(index(span.part)));
+        let Some(Part::Text(text) | Part::Json(text)) = part else {
+            return bad("span-names-no-text");
+        };
         if span.start >= span.end || index(span.end) > text.len() {
             return bad("span-out-of-range");
         }
@@ -195,7 +248,11 @@ fn check_spans(spans: &[Span], messages: &[Message]) -> Result<(), PluginFailure
         [first, second] => (first.0, first.1) == (second.0, second.1) && second.2 < first.3,
         _ => false,
     };
-    if places.windows(2).any(overlapping) { bad("spans-overlap") } else { Ok(()) }
+    if places.windows(2).any(overlapping) {
+        bad("spans-overlap")
+    } else {
+        Ok(())
+    }
 }
 
 impl Error {
@@ -224,6 +281,22 @@ pub struct NotRecordedForm {
 /// Overwrites every text that a message holds, so that messages can be kept inside [`Phi`].
 #[derive(Clone, Default, PartialEq)]
 pub struct Messages(pub Vec<Message>);
+
+impl Messages {
+    /// Bytes of text in all messages together.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let text = |part: &Part| match part {
+            Part::Text(text) | Part::Json(text) => text.len(),
+            Part::Blob(_) => 0,
+        };
+        self.0
+            .iter()
+            .flat_map(|message| &message.parts)
+            .map(text)
+            .sum()
+    }
+}
 
 impl Zeroize for Messages {
     fn zeroize(&mut self) {

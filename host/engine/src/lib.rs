@@ -18,6 +18,7 @@ mod load;
 mod snapshot;
 mod ticker;
 pub mod vet;
+pub mod warm;
 
 pub use failure::PluginFailure;
 pub use instance::{Decoding, Engine, EngineError, Verdict};
@@ -39,6 +40,7 @@ pub mod contract {
         ChatCall, Event, Plan, ToolCallDelta, Usage,
     };
     pub use crate::bindings::v0_1::types::{
-        Attribute, BlobRef, Caller, Error, Instant, Message, OtherError, Part, RequestInfo, Sensitivity, Span, Value,
+        Attribute, BlobRef, Caller, Error, Instant, Message, OtherError, Part, RequestInfo,
+        Sensitivity, Span, Value,
     };
 }

@@ -93,8 +93,11 @@ impl Engine {
         let digest = vetted.digest();
         let mut engine = DefaultHasher::new();
         self.inner.precompile_compatibility_hash().hash(&mut engine);
-        let origin =
-            Origin { component: digest, settings: Digest::of(settings.as_bytes()), engine: engine.finish() };
+        let origin = Origin {
+            component: digest,
+            settings: Digest::of(settings.as_bytes()),
+            engine: engine.finish(),
+        };
         let link = |error: wasmtime::Error| LoadError::Link {
             name: name.to_owned(),
             digest,
@@ -105,8 +108,11 @@ impl Engine {
             Some(found) => found,
             None => {
                 let prepared = compiler.prepare(vetted.bytes(), settings, limits).await;
-                let prepared =
-                    prepared.map_err(|source| LoadError::Prepare { name: name.to_owned(), digest, source })?;
+                let prepared = prepared.map_err(|source| LoadError::Prepare {
+                    name: name.to_owned(),
+                    digest,
+                    source,
+                })?;
                 if let Some(cache) = cache {
                     cache.keep(&origin, &prepared);
                 }
@@ -116,7 +122,9 @@ impl Engine {
             }
         };
         Ok(Plugin {
-            pre: self.pre(vetted.world(), vetted.granted().null_wasi, &component).map_err(link)?,
+            pre: self
+                .pre(vetted.world(), vetted.granted().null_wasi, &component)
+                .map_err(link)?,
             reference: PluginRef {
                 digest,
                 name: name.to_owned(),
@@ -135,13 +143,19 @@ impl Engine {
         }
         let pre = linker.instantiate_pre(component)?;
         Ok(match world {
-            World::AccessPolicy => Pre::AccessPolicy(wit::access_policy::AccessPolicyPre::new(pre)?),
+            World::AccessPolicy => {
+                Pre::AccessPolicy(wit::access_policy::AccessPolicyPre::new(pre)?)
+            }
             World::Deidentifier => Pre::Deidentifier(wit::deidentifier::DeidentifierPre::new(pre)?),
             World::KeyedDeidentifier => {
                 Pre::KeyedDeidentifier(wit::keyed_deidentifier::KeyedDeidentifierPre::new(pre)?)
             }
-            World::LlmConnector => Pre::LlmConnector(wit::llm_connector::LlmConnectorPre::new(pre)?),
-            World::AuditExporter => Pre::AuditExporter(wit::audit_exporter::AuditExporterPre::new(pre)?),
+            World::LlmConnector => {
+                Pre::LlmConnector(wit::llm_connector::LlmConnectorPre::new(pre)?)
+            }
+            World::AuditExporter => {
+                Pre::AuditExporter(wit::audit_exporter::AuditExporterPre::new(pre)?)
+            }
         })
     }
 }

@@ -15,5 +15,8 @@ pub(crate) fn start(engine: &wasmtime::Engine) -> std::io::Result<()> {
             std::thread::sleep(TICK);
         }
     };
-    std::thread::Builder::new().name("epoch".to_owned()).spawn(tick).map(drop)
+    std::thread::Builder::new()
+        .name("epoch".to_owned())
+        .spawn(tick)
+        .map(drop)
 }

@@ -25,8 +25,13 @@ pub enum World {
 
 impl World {
     /// Every world that this host runs.
-    pub const ALL: [Self; 5] =
-        [Self::AccessPolicy, Self::Deidentifier, Self::KeyedDeidentifier, Self::LlmConnector, Self::AuditExporter];
+    pub const ALL: [Self; 5] = [
+        Self::AccessPolicy,
+        Self::Deidentifier,
+        Self::KeyedDeidentifier,
+        Self::LlmConnector,
+        Self::AuditExporter,
+    ];
 
     /// The name in `wit/`.
     #[must_use]
@@ -124,7 +129,9 @@ impl Vetted {
 #[non_exhaustive]
 pub enum VetError {
     /// The file cannot be read.
-    #[error("cannot read the component `{path}`; build it with `nephron plugin build`, or correct the path")]
+    #[error(
+        "cannot read the component `{path}`; build it with `nephron plugin build`, or correct the path"
+    )]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -152,7 +159,9 @@ pub enum VetError {
     #[error("the file is no WebAssembly: it does not begin with `\\0asm`")]
     NotWasm,
     /// It is a core module.
-    #[error("the file is a core module, not a component; wrap it with `nephron plugin build` or `wasm-tools component new`")]
+    #[error(
+        "the file is a core module, not a component; wrap it with `nephron plugin build` or `wasm-tools component new`"
+    )]
     CoreModule,
     /// It is damaged or truncated, or uses a feature that is off.
     #[error("the component is malformed at byte {offset}: {reason}")]
@@ -201,14 +210,22 @@ pub enum VetError {
 /// # Errors
 /// [`VetError::Unreadable`] and [`VetError::TooLarge`].
 pub fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>, VetError> {
-    let unreadable = |source| VetError::Unreadable { path: path.to_owned(), source };
+    let unreadable = |source| VetError::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
     let file = std::fs::File::open(path).map_err(unreadable)?;
     let size = file.metadata().map_err(unreadable)?.len();
     if size > limits.component {
-        return Err(VetError::TooLarge { size, limit: limits.component });
+        return Err(VetError::TooLarge {
+            size,
+            limit: limits.component,
+        });
     }
     let mut bytes = Vec::new();
-    file.take(limits.component).read_to_end(&mut bytes).map_err(unreadable)?;
+    file.take(limits.component)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
     Ok(bytes)
 }
 
@@ -226,21 +243,37 @@ pub fn vet(
 ) -> Result<Vetted, VetError> {
     let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     if size > limits.component {
-        return Err(VetError::TooLarge { size, limit: limits.component });
+        return Err(VetError::TooLarge {
+            size,
+            limit: limits.component,
+        });
     }
     let digest = Digest::of(&bytes);
     if let Some(expected) = pinned.filter(|expected| *expected != digest) {
-        return Err(VetError::DigestMismatch { expected, found: digest });
+        return Err(VetError::DigestMismatch {
+            expected,
+            found: digest,
+        });
     }
     let (imports, exports) = outline(&bytes)?;
     let world = world_of(&exports)?;
     if let Some(expected) = expected.filter(|expected| *expected != world) {
-        return Err(VetError::WorldMismatch { expected: expected.name(), found: world.name() });
+        return Err(VetError::WorldMismatch {
+            expected: expected.name(),
+            found: world.name(),
+        });
     }
     for import in &imports {
         may_import(import, world, granted)?;
     }
-    Ok(Vetted { bytes, digest, world, imports, exports, granted })
+    Ok(Vetted {
+        bytes,
+        digest,
+        world,
+        imports,
+        exports,
+        granted,
+    })
 }
 
 /// Bytes of one function's body. Interpreters' main loops stay far below.
@@ -260,9 +293,15 @@ fn outline(bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), VetError> {
     let (mut imports, mut exports) = (Vec::new(), Vec::new());
     let (mut depth, mut functions) = (0_usize, 0_usize);
     for payload in Parser::new(0).parse_all(bytes) {
-        #[expect(clippy::wildcard_enum_match_arm, reason = "the rest is the validator's concern")]
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "the rest is the validator's concern"
+        )]
         match payload.map_err(malformed)? {
-            Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => return Err(VetError::CoreModule),
+            Payload::Version {
+                encoding: Encoding::Module,
+                ..
+            } if depth == 0 => return Err(VetError::CoreModule),
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(section) if depth == 0 => {
@@ -279,16 +318,26 @@ fn outline(bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), VetError> {
                 functions += 1;
                 let size = body.range().len();
                 if size > LARGEST_BODY {
-                    return Err(VetError::TooComplex { what: "a function body (bytes)", found: size, limit: LARGEST_BODY });
+                    return Err(VetError::TooComplex {
+                        what: "a function body (bytes)",
+                        found: size,
+                        limit: LARGEST_BODY,
+                    });
                 }
             }
             _ => {}
         }
     }
     if functions > MOST_FUNCTIONS {
-        return Err(VetError::TooComplex { what: "a number of functions", found: functions, limit: MOST_FUNCTIONS });
+        return Err(VetError::TooComplex {
+            what: "a number of functions",
+            found: functions,
+            limit: MOST_FUNCTIONS,
+        });
     }
-    Validator::new_with_features(WasmFeatures::default()).validate_all(bytes).map_err(malformed)?;
+    Validator::new_with_features(WasmFeatures::default())
+        .validate_all(bytes)
+        .map_err(malformed)?;
     Ok((imports, exports))
 }
 
@@ -299,29 +348,41 @@ fn of_contract(interface: &str) -> Option<&str> {
 }
 
 fn world_of(exports: &[String]) -> Result<World, VetError> {
-    let mut named: Vec<&str> = exports.iter().filter_map(|export| of_contract(export)).collect();
+    let mut named: Vec<&str> = exports
+        .iter()
+        .filter_map(|export| of_contract(export))
+        .collect();
     named.sort_unstable();
     let world = World::ALL.into_iter().find(|world| {
         let mut wanted: Vec<&str> = world.exports().iter().copied().chain(["plugin"]).collect();
         wanted.sort_unstable();
         wanted == named
     });
-    world.ok_or_else(|| VetError::NoSuchWorld { exports: exports.to_vec() })
+    world.ok_or_else(|| VetError::NoSuchWorld {
+        exports: exports.to_vec(),
+    })
 }
 
 fn may_import(import: &str, world: World, granted: Grants) -> Result<(), VetError> {
-    let refused = |reason| Err(VetError::Import { import: import.to_owned(), reason });
+    let refused = |reason| {
+        Err(VetError::Import {
+            import: import.to_owned(),
+            reason,
+        })
+    };
     match of_contract(import) {
-        Some("keys") if world.imports().contains(&"keys") && !granted.keys => {
-            refused("the operator did not grant; set `grant.keys = true` for this plugin if it shall be lent a key")
-        }
+        Some("keys") if world.imports().contains(&"keys") && !granted.keys => refused(
+            "the operator did not grant; set `grant.keys = true` for this plugin if it shall be lent a key",
+        ),
         Some(name) if world.imports().contains(&name) => Ok(()),
         Some(_) => refused("its world does not name"),
         None if crate::capability::null_wasi::can_stand_in_for(import) => {
             if granted.null_wasi {
                 Ok(())
             } else {
-                refused("the operator did not grant; set `grant.null-wasi = true` to link a WASI that grants nothing")
+                refused(
+                    "the operator did not grant; set `grant.null-wasi = true` to link a WASI that grants nothing",
+                )
             }
         }
         None => refused("no plugin is ever given"),
@@ -335,31 +396,101 @@ mod tests {
     #[test]
     fn i3_imports_are_held_to_world_and_grant() {
         let none = Grants::default();
-        let all = Grants { keys: true, null_wasi: true };
+        let all = Grants {
+            keys: true,
+            null_wasi: true,
+        };
         for (import, world, granted, allowed) in [
-            ("nephron:plugin/types@0.1.0", World::AccessPolicy, none, true),
-            ("nephron:plugin/diagnostics@0.1.7", World::AccessPolicy, none, true),
-            ("nephron:plugin/diagnostics@0.2.0", World::AccessPolicy, all, false),
+            (
+                "nephron:plugin/types@0.1.0",
+                World::AccessPolicy,
+                none,
+                true,
+            ),
+            (
+                "nephron:plugin/diagnostics@0.1.7",
+                World::AccessPolicy,
+                none,
+                true,
+            ),
+            (
+                "nephron:plugin/diagnostics@0.2.0",
+                World::AccessPolicy,
+                all,
+                false,
+            ),
             ("nephron:plugin/keys@0.1.0", World::AccessPolicy, all, false),
-            ("nephron:plugin/keys@0.1.0", World::KeyedDeidentifier, none, false),
-            ("nephron:plugin/keys@0.1.0", World::KeyedDeidentifier, all, true),
-            ("nephron:plugin/exchange@0.1.0", World::Deidentifier, all, false),
-            ("wasi:clocks/wall-clock@0.2.6", World::Deidentifier, none, false),
-            ("wasi:clocks/wall-clock@0.2.6", World::Deidentifier, all, true),
+            (
+                "nephron:plugin/keys@0.1.0",
+                World::KeyedDeidentifier,
+                none,
+                false,
+            ),
+            (
+                "nephron:plugin/keys@0.1.0",
+                World::KeyedDeidentifier,
+                all,
+                true,
+            ),
+            (
+                "nephron:plugin/exchange@0.1.0",
+                World::Deidentifier,
+                all,
+                false,
+            ),
+            (
+                "wasi:clocks/wall-clock@0.2.6",
+                World::Deidentifier,
+                none,
+                false,
+            ),
+            (
+                "wasi:clocks/wall-clock@0.2.6",
+                World::Deidentifier,
+                all,
+                true,
+            ),
             ("wasi:sockets/tcp@0.2.0", World::Deidentifier, all, false),
-            ("wasi:http/outgoing-handler@0.2.0", World::LlmConnector, all, false),
+            (
+                "wasi:http/outgoing-handler@0.2.0",
+                World::LlmConnector,
+                all,
+                false,
+            ),
             ("vendor:secret/door", World::LlmConnector, all, false),
         ] {
-            assert_eq!(may_import(import, world, granted).is_ok(), allowed, "{import} in {}", world.name());
+            assert_eq!(
+                may_import(import, world, granted).is_ok(),
+                allowed,
+                "{import} in {}",
+                world.name()
+            );
         }
     }
 
     #[test]
     fn what_is_no_component_is_named() {
-        let vetted = |bytes: &[u8]| vet(bytes.to_vec(), None, None, Grants::default(), &Limits::default());
+        let vetted = |bytes: &[u8]| {
+            vet(
+                bytes.to_vec(),
+                None,
+                None,
+                Grants::default(),
+                &Limits::default(),
+            )
+        };
         assert!(matches!(vetted(b"ELF"), Err(VetError::NotWasm)));
-        assert!(matches!(vetted(b"\0asm\x01\0\0\0"), Err(VetError::CoreModule)));
-        assert!(matches!(vetted(b"\0asm\x0d\0\x01\0"), Err(VetError::NoSuchWorld { .. })));
-        assert!(matches!(vetted(b"\0asm\x0d\0\x01\0\x07"), Err(VetError::Malformed { .. })));
+        assert!(matches!(
+            vetted(b"\0asm\x01\0\0\0"),
+            Err(VetError::CoreModule)
+        ));
+        assert!(matches!(
+            vetted(b"\0asm\x0d\0\x01\0"),
+            Err(VetError::NoSuchWorld { .. })
+        ));
+        assert!(matches!(
+            vetted(b"\0asm\x0d\0\x01\0\x07"),
+            Err(VetError::Malformed { .. })
+        ));
     }
 }

@@ -1,1 +1,33 @@
-//! To be written.
+//! The gateway: the life of a request, one file a stage, and around it the process that operators run.
+//!
+//! Read `chain.rs` first, then the stages in order: [`receive`], [`authenticate`], [`admit`], then `chain/decide.rs`,
+//! `chain/deidentify.rs`, `chain/connect.rs`, `chain/reidentify.rs`, `chain/export.rs`, then [`reply`]. Each takes what
+//! the one before it made, in a type with private fields and one constructor, so that a stage left out does not compile.
+//!
+//! This crate knows sockets, HTTP, the configuration and the process. It never knows ciphers, hashes or key bytes.
+
+mod admit;
+mod associates;
+pub mod authenticate;
+mod case;
+pub mod chain;
+pub mod cli;
+pub mod config;
+mod egress;
+mod gateway;
+pub mod receive;
+mod refusal;
+pub mod replay;
+pub mod reply;
+mod roster;
+mod tenant;
+
+pub use case::Case;
+pub use chain::connect::{RECEIVED, SENT};
+pub use chain::deidentify::{REPLACEMENTS, Replacement};
+pub use chain::reidentify::{RESTORATION, Restoration};
+pub use egress::EgressError;
+pub use gateway::{Gateway, OpenError, Surroundings};
+pub use refusal::Refusal;
+pub use roster::{Manifest, Roster};
+pub use tenant::{LOG, Tenant, TenantError};

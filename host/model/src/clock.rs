@@ -48,7 +48,8 @@ impl std::str::FromStr for Timestamp {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let time = humantime::parse_rfc3339(text)?;
         Ok(Self::from_duration(
-            time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
+            time.duration_since(SystemTime::UNIX_EPOCH)
+                .unwrap_or_default(),
         ))
     }
 }

@@ -105,8 +105,8 @@ pub struct EventId(u128);
 
 impl EventId {
     const ALPHABET: [char; 32] = [
-        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F', 'G', 'H', 'J', 'K',
-        'M', 'N', 'P', 'Q', 'R', 'S', 'T', 'V', 'W', 'X', 'Y', 'Z',
+        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F', 'G', 'H',
+        'J', 'K', 'M', 'N', 'P', 'Q', 'R', 'S', 'T', 'V', 'W', 'X', 'Y', 'Z',
     ];
 
     /// The id of something that happened `at`, with 80 bits drawn by the caller from `nephron_keys::random`.
@@ -177,7 +177,10 @@ mod tests {
         for text in ["", "..", "a/b", "A", "0a", "a.b", &"a".repeat(64)] {
             assert!(text.parse::<TenantId>().is_err(), "{text}");
         }
-        assert_eq!("st-marys-2".parse::<TenantId>().unwrap().as_str(), "st-marys-2");
+        assert_eq!(
+            "st-marys-2".parse::<TenantId>().unwrap().as_str(),
+            "st-marys-2"
+        );
     }
 
     #[test]

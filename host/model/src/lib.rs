@@ -13,8 +13,8 @@ mod phi;
 pub use clock::{Clock, FixedClock, SystemClock, Timestamp};
 pub use digest::{Digest, Fingerprint, ParseDigestError};
 pub use draft::{
-    Commit, Committing, Draft, EntryKind, NotRecorded, PluginRef, Point, Record, Recorded, Recorder, Records,
-    RecordsError, Space,
+    Commit, Committing, Draft, EntryKind, NotRecorded, PluginRef, Point, Record, Recorded,
+    Recorder, Records, RecordsError, Space,
 };
 pub use id::{EventId, InvalidId, Kind, Purpose, TenantId};
 pub use phi::Phi;

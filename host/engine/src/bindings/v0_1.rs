@@ -3,7 +3,10 @@
 //! The generated records derive `Debug`, which cannot be turned off; wherever they hold request text the host keeps
 //! them inside `Phi`, which has none (I9).
 
-#![expect(missing_docs, reason = "generated from wit/, where each item has its line")]
+#![expect(
+    missing_docs,
+    reason = "generated from wit/, where each item has its line"
+)]
 
 /// What every world shares: types, exchange, diagnostics.
 pub mod base {

@@ -30,7 +30,12 @@ impl HostKey for Guest {
                 operations |= operation;
             }
         }
-        Ok(KeyInfo { id: info.id, version: info.version, operations, remaining_uses: info.remaining_uses })
+        Ok(KeyInfo {
+            id: info.id,
+            version: info.version,
+            operations,
+            remaining_uses: info.remaining_uses,
+        })
     }
 
     async fn seal(
@@ -52,7 +57,9 @@ impl HostKey for Guest {
     ) -> wasmtime::Result<Result<Vec<u8>, KeyError>> {
         let grant = Arc::clone(&self.keys.get(&key)?.0);
         let opened = self.budget.within(grant.open(&sealed, &context)).await?;
-        Ok(opened.map(|plaintext| plaintext.expose().clone()).map_err(|error| told(&error)))
+        Ok(opened
+            .map(|plaintext| plaintext.expose().clone())
+            .map_err(|error| told(&error)))
     }
 
     async fn tokenize(
@@ -61,11 +68,18 @@ impl HostKey for Guest {
         values: Vec<String>,
         kind: String,
     ) -> wasmtime::Result<Result<Vec<String>, KeyError>> {
-        let Ok(kind) = kind.parse::<Kind>() else { return Ok(Err(KeyError::NotPermitted)) };
+        let Ok(kind) = kind.parse::<Kind>() else {
+            return Ok(Err(KeyError::NotPermitted));
+        };
         let grant = Arc::clone(&self.keys.get(&key)?.0);
-        let values: Vec<(Kind, &str)> = values.iter().map(|value| (kind.clone(), value.as_str())).collect();
+        let values: Vec<(Kind, &str)> = values
+            .iter()
+            .map(|value| (kind.clone(), value.as_str()))
+            .collect();
         let tokens = self.budget.within(grant.tokenize(&values)).await?;
-        Ok(tokens.map(|tokens| tokens.iter().map(ToString::to_string).collect()).map_err(|error| told(&error)))
+        Ok(tokens
+            .map(|tokens| tokens.iter().map(ToString::to_string).collect())
+            .map_err(|error| told(&error)))
     }
 
     async fn detokenize(
@@ -74,17 +88,30 @@ impl HostKey for Guest {
         tokens: Vec<String>,
         _kind: String,
     ) -> wasmtime::Result<Result<Vec<String>, KeyError>> {
-        let parsed: Result<Vec<nephron_keys::Token>, _> = tokens.iter().map(|token| token.parse()).collect();
-        let Ok(parsed) = parsed else { return Ok(Err(KeyError::NotFound)) };
+        let parsed: Result<Vec<nephron_keys::Token>, _> =
+            tokens.iter().map(|token| token.parse()).collect();
+        let Ok(parsed) = parsed else {
+            return Ok(Err(KeyError::NotFound));
+        };
         let grant = Arc::clone(&self.keys.get(&key)?.0);
         let values = self.budget.within(grant.detokenize(&parsed)).await?;
         Ok(values.map_err(|error| told(&error)).and_then(|values| {
-            let value = |value: Option<nephron_model::Phi<String>>| value.map(|value| value.expose().clone());
-            values.into_iter().map(value).collect::<Option<_>>().ok_or(KeyError::NotFound)
+            let value = |value: Option<nephron_model::Phi<String>>| {
+                value.map(|value| value.expose().clone())
+            };
+            values
+                .into_iter()
+                .map(value)
+                .collect::<Option<_>>()
+                .ok_or(KeyError::NotFound)
         }))
     }
 
-    async fn mac(&mut self, key: Resource<Lent>, data: Vec<u8>) -> wasmtime::Result<Result<Vec<u8>, KeyError>> {
+    async fn mac(
+        &mut self,
+        key: Resource<Lent>,
+        data: Vec<u8>,
+    ) -> wasmtime::Result<Result<Vec<u8>, KeyError>> {
         let grant = Arc::clone(&self.keys.get(&key)?.0);
         let tag = self.budget.within(grant.mac(&data)).await?;
         Ok(tag.map(|tag| tag.to_vec()).map_err(|error| told(&error)))
@@ -105,6 +132,8 @@ fn told(refusal: &Refusal) -> KeyError {
         Refusal::BudgetExhausted => KeyError::BudgetExhausted,
         Refusal::AuthenticationFailed => KeyError::AuthenticationFailed,
         Refusal::NotFound => KeyError::NotFound,
-        _ => KeyError::Unavailable("the host could not use the key".to_owned()),
+        Refusal::NotRecorded(_) | Refusal::Unavailable(_) => {
+            KeyError::Unavailable("the host could not use the key".to_owned())
+        }
     }
 }

@@ -23,7 +23,12 @@ impl Guest {
     pub(crate) fn new(limits: &Limits, wasi: null_wasi::NullWasi) -> Self {
         let mut keys = wasmtime::component::ResourceTable::new();
         keys.set_max_capacity(16);
-        Self { limiter: Limiter::new(limits), budget: Budget::new(limits), keys, wasi }
+        Self {
+            limiter: Limiter::new(limits),
+            budget: Budget::new(limits),
+            keys,
+            wasi,
+        }
     }
 }
 
@@ -36,7 +41,10 @@ pub(crate) struct Budget {
 
 impl Budget {
     fn new(limits: &Limits) -> Self {
-        Self { calls: limits.host_calls, time: limits.host_call_time }
+        Self {
+            calls: limits.host_calls,
+            time: limits.host_call_time,
+        }
     }
 
     /// Takes one call off.
@@ -49,7 +57,9 @@ impl Budget {
     pub(crate) async fn within<T>(&mut self, call: impl Future<Output = T>) -> wasmtime::Result<T> {
         self.spend()?;
         let started = Instant::now();
-        let result = tokio::time::timeout(self.time, call).await.map_err(|_| Stop::HostCalls)?;
+        let result = tokio::time::timeout(self.time, call)
+            .await
+            .map_err(|_| Stop::HostCalls)?;
         self.time = self.time.saturating_sub(started.elapsed());
         Ok(result)
     }

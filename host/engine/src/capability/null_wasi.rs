@@ -16,12 +16,20 @@ use crate::capability::Guest;
 use crate::contract::RequestInfo;
 
 /// Interfaces that can be stood in for, in any 0.2 version. Sockets and HTTP are not among them, on purpose.
-const INTERFACES: [&str; 5] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/"];
+const INTERFACES: [&str; 5] = [
+    "wasi:cli/",
+    "wasi:clocks/",
+    "wasi:filesystem/",
+    "wasi:io/",
+    "wasi:random/",
+];
 
 /// Whether `import` is an interface of WASI that this one can stand in for.
 pub(crate) fn can_stand_in_for(import: &str) -> bool {
     INTERFACES.iter().any(|prefix| import.starts_with(prefix))
-        && import.split_once('@').is_some_and(|(_, version)| version.starts_with("0.2."))
+        && import
+            .split_once('@')
+            .is_some_and(|(_, version)| version.starts_with("0.2."))
 }
 
 /// What clocks and randomness are made of: the request, and nothing else.
@@ -49,7 +57,10 @@ impl NullWasi {
     fn random(&mut self, length: usize) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(length + 32);
         while bytes.len() < length {
-            let block = Sha256::new().chain_update(self.seed).chain_update(self.drawn.to_le_bytes()).finalize();
+            let block = Sha256::new()
+                .chain_update(self.seed)
+                .chain_update(self.drawn.to_le_bytes())
+                .finalize();
             bytes.extend_from_slice(&block);
             self.drawn += 1;
         }
@@ -59,7 +70,9 @@ impl NullWasi {
 
     fn random_u64(&mut self) -> u64 {
         let bytes = self.random(8);
-        bytes.iter().fold(0, |number, byte| (number << 8) | u64::from(*byte))
+        bytes
+            .iter()
+            .fold(0, |number, byte| (number << 8) | u64::from(*byte))
     }
 
     fn now(&self) -> Val {
@@ -70,7 +83,9 @@ impl NullWasi {
     }
 
     fn monotonic(&self) -> u64 {
-        self.seconds.saturating_mul(1_000_000_000).saturating_add(u64::from(self.nanoseconds))
+        self.seconds
+            .saturating_mul(1_000_000_000)
+            .saturating_add(u64::from(self.nanoseconds))
     }
 }
 
@@ -81,7 +96,9 @@ pub(crate) fn link(
     component: &Component,
 ) -> wasmtime::Result<()> {
     for (name, item) in component.component_type().imports(engine) {
-        let ComponentItem::ComponentInstance(interface) = item.ty else { continue };
+        let ComponentItem::ComponentInstance(interface) = item.ty else {
+            continue;
+        };
         if !can_stand_in_for(name) {
             continue;
         }
@@ -109,7 +126,10 @@ pub(crate) fn link(
 /// A handle that stands for nothing.
 fn nothing(mut store: StoreContextMut<'_, Guest>) -> wasmtime::Result<Val> {
     let resource = wasmtime::component::Resource::<Nothing>::new_own(0);
-    Ok(Val::Resource(ResourceAny::try_from_resource(resource, store.as_context_mut())?))
+    Ok(Val::Resource(ResourceAny::try_from_resource(
+        resource,
+        store.as_context_mut(),
+    )?))
 }
 
 fn answer(
@@ -131,13 +151,14 @@ fn answer(
         | "wasi:cli/environment#get-arguments"
         | "wasi:filesystem/preopens#get-directories" => Val::List(Vec::new()),
         "wasi:cli/environment#initial-cwd" => Val::Option(None),
-        "wasi:cli/stdin#get-stdin" | "wasi:cli/stdout#get-stdout" | "wasi:cli/stderr#get-stderr" => {
-            nothing(store.as_context_mut())?
-        }
+        "wasi:cli/stdin#get-stdin"
+        | "wasi:cli/stdout#get-stdout"
+        | "wasi:cli/stderr#get-stderr" => nothing(store.as_context_mut())?,
         "wasi:cli/terminal-stdin#get-terminal-stdin"
         | "wasi:cli/terminal-stdout#get-terminal-stdout"
         | "wasi:cli/terminal-stderr#get-terminal-stderr" => Val::Option(None),
-        "wasi:io/streams#[method]input-stream.read" | "wasi:io/streams#[method]input-stream.blocking-read" => closed(),
+        "wasi:io/streams#[method]input-stream.read"
+        | "wasi:io/streams#[method]input-stream.blocking-read" => closed(),
         "wasi:io/streams#[method]output-stream.check-write" => ok(Some(Val::U64(4096))),
         "wasi:io/streams#[method]output-stream.write"
         | "wasi:io/streams#[method]output-stream.blocking-write-and-flush"
@@ -150,7 +171,8 @@ fn answer(
             ("nanoseconds".to_owned(), Val::U32(1)),
         ]),
         "wasi:clocks/monotonic-clock#resolution" => Val::U64(1),
-        "wasi:random/random#get-random-bytes" | "wasi:random/insecure#get-insecure-random-bytes" => {
+        "wasi:random/random#get-random-bytes"
+        | "wasi:random/insecure#get-insecure-random-bytes" => {
             let length = length();
             bytes(store.data_mut().wasi.random(length))
         }
@@ -159,7 +181,10 @@ fn answer(
         }
         "wasi:random/insecure-seed#insecure-seed" => {
             let wasi = &mut store.data_mut().wasi;
-            Val::Tuple(vec![Val::U64(wasi.random_u64()), Val::U64(wasi.random_u64())])
+            Val::Tuple(vec![
+                Val::U64(wasi.random_u64()),
+                Val::U64(wasi.random_u64()),
+            ])
         }
         _ => wasmtime::bail!("the null WASI does not do `{called}`"),
     };
@@ -176,7 +201,10 @@ mod tests {
     #[test]
     fn i8_randomness_is_a_function_of_the_seed() {
         let draw = |id: &str| {
-            let mut wasi = NullWasi { seed: Sha256::digest(id).into(), ..NullWasi::default() };
+            let mut wasi = NullWasi {
+                seed: Sha256::digest(id).into(),
+                ..NullWasi::default()
+            };
             (wasi.random(40), wasi.random_u64())
         };
         assert_eq!(draw("a"), draw("a"));
@@ -186,7 +214,12 @@ mod tests {
 
     #[test]
     fn i3_no_socket_is_stood_in_for() {
-        for import in ["wasi:sockets/tcp@0.2.0", "wasi:http/types@0.2.0", "wasi:clocks/wall-clock@0.3.0", "wasi:io/x"] {
+        for import in [
+            "wasi:sockets/tcp@0.2.0",
+            "wasi:http/types@0.2.0",
+            "wasi:clocks/wall-clock@0.3.0",
+            "wasi:io/x",
+        ] {
             assert!(!can_stand_in_for(import), "{import}");
         }
         assert!(can_stand_in_for("wasi:io/streams@0.2.6"));

@@ -1,0 +1,76 @@
+//! Stage 3: [`Called`] → [`Admitted`]: the tenant's handles and one roster, held to the end.
+
+use nephron_engine::contract;
+use nephron_model::{EntryKind, Sensitivity};
+
+use crate::authenticate::Called;
+use crate::case::Case;
+use crate::gateway::Gateway;
+use crate::receive::Call;
+use crate::refusal::Refusal;
+
+/// A request that has a tenant, a roster and an event id, and whose opening is queued for the log.
+pub(crate) struct Admitted {
+    pub(crate) case: Case,
+    pub(crate) call: Call,
+}
+
+/// Admits a request.
+///
+/// # Errors
+/// [`Refusal::NoTenant`], and [`Refusal::Key`] when no id can be drawn.
+pub(crate) fn admit(gateway: &Gateway, called: Called) -> Result<Admitted, Refusal> {
+    let Called { received, by } = called;
+    let tenant = gateway
+        .tenant(&received.tenant)
+        .ok_or_else(|| Refusal::NoTenant {
+            tenant: received.tenant.to_string(),
+        })?;
+    let id = gateway.event_id()?;
+    let info = contract::RequestInfo {
+        id: id.to_string(),
+        tenant: received.tenant.to_string(),
+        received_at: contract::Instant {
+            seconds: received.at.seconds,
+            nanoseconds: received.at.nanoseconds,
+        },
+        caller: contract::Caller {
+            id: received.caller.id.clone(),
+            roles: received.caller.roles.clone(),
+            attributes: Vec::new(),
+        },
+        purpose: received.purpose.to_string(),
+        sensitivity: match received.sensitivity {
+            Sensitivity::Public => contract::Sensitivity::Public,
+            Sensitivity::Internal => contract::Sensitivity::Internal,
+            Sensitivity::Pii => contract::Sensitivity::Pii,
+            Sensitivity::Phi => contract::Sensitivity::Phi,
+        },
+        attributes: Vec::new(),
+    };
+    let case = Case {
+        tenant,
+        roster: gateway.roster(),
+        engine: gateway.engine(),
+        id,
+        caller: received.caller,
+        purpose: received.purpose,
+        // A request that names no conversation is one of its own.
+        conversation: received.conversation.unwrap_or_else(|| id.to_string()),
+        info,
+    };
+    let mut opened = case
+        .draft(EntryKind::RequestOpened, "admitted")
+        .fact("authentication", by.as_str())
+        .fact("model", received.call.model.as_str())
+        .fact("roles", case.caller.roles.join(" "));
+    opened.counts.insert(
+        "bytes".to_owned(),
+        u64::try_from(received.bytes).unwrap_or(u64::MAX),
+    );
+    drop(case.record(opened));
+    Ok(Admitted {
+        case,
+        call: received.call,
+    })
+}

@@ -1,0 +1,232 @@
+//! What a request carries from admission to reply: its tenant, its roster, and the pen that records.
+
+use std::sync::Arc;
+
+use nephron_engine::contract::{Decision, Effect, RequestInfo};
+use nephron_engine::{Answer, Engine, Judgement, Plugin, PluginFailure, Verdict};
+use nephron_keys::{Grant, GrantRequest, KeyError, Operations, Subject};
+use nephron_model::{
+    Caller, Commit, Draft, EntryKind, EventId, Fingerprint, Phi, Point, Purpose, Recorder as _,
+};
+
+use crate::refusal::Refusal;
+use crate::roster::Roster;
+use crate::tenant::Tenant;
+
+/// One admitted request. It holds the handles of one tenant and of no other (I5), and one roster to its end (I7).
+pub struct Case {
+    pub(crate) tenant: Arc<Tenant>,
+    pub(crate) roster: Arc<Roster>,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) id: EventId,
+    pub(crate) caller: Caller,
+    pub(crate) purpose: Purpose,
+    pub(crate) conversation: String,
+    pub(crate) info: RequestInfo,
+}
+
+impl Case {
+    /// An entry about this request.
+    pub(crate) fn draft(&self, kind: EntryKind, outcome: impl Into<String>) -> Draft {
+        Draft {
+            request: Some(self.id),
+            caller: Some(self.caller.id.clone()),
+            purpose: Some(self.purpose.clone()),
+            generation: Some(self.roster.generation()),
+            ..Draft::new(kind, outcome)
+        }
+    }
+
+    /// Queues an entry. What it describes waits for the commit; what only follows from it need not, since entries
+    /// become durable in order.
+    pub(crate) fn record(&self, draft: Draft) -> Commit {
+        self.tenant.log().record(draft)
+    }
+
+    /// Seals what goes with an entry: only a grant opens it.
+    pub(crate) fn sealed(&self, what: &str, payload: &[u8]) -> Result<Option<Vec<u8>>, KeyError> {
+        self.tenant
+            .keys()
+            .seal_payload(Some(self.id), what, payload)
+            .map(Some)
+    }
+
+    /// A grant for one use in this conversation, on the caller's behalf.
+    pub(crate) fn grant(&self, operations: Operations, point: Point) -> Result<Grant, KeyError> {
+        let keys = self.tenant.keys();
+        let subject = Subject::Caller(self.caller.id.clone());
+        keys.mint(GrantRequest {
+            uses: Some(1),
+            conversation: Some(keys.conversation(&self.conversation)?),
+            request: Some(self.id),
+            point: Some(point),
+            generation: Some(self.roster.generation()),
+            ..GrantRequest::new(
+                subject,
+                operations,
+                self.purpose.clone(),
+                std::time::Duration::from_secs(60),
+            )
+        })
+    }
+
+    /// Asks one plugin and records its judgement, whatever it is: question and answer sealed, digests keyed, fuel and
+    /// time in the open. A failure becomes a refusal, after it was recorded (I6).
+    pub(crate) async fn ask<T>(
+        &self,
+        point: Point,
+        plugin: &Plugin,
+        judgement: &Judgement,
+        answered: impl FnOnce(Answer) -> Result<T, PluginFailure>,
+    ) -> Result<T, Refusal> {
+        let verdict = self.engine.call(plugin, judgement, None).await;
+        self.judged(point, plugin, judgement, &verdict)?;
+        let name = || plugin.reference().name.clone();
+        verdict
+            .answer
+            .and_then(answered)
+            .map_err(|failure| Refusal::PluginFailed {
+                point,
+                plugin: name(),
+                failure,
+            })
+    }
+
+    /// Records a judgement that was made.
+    pub(crate) fn judged(
+        &self,
+        point: Point,
+        plugin: &Plugin,
+        judgement: &Judgement,
+        verdict: &Verdict,
+    ) -> Result<(), Refusal> {
+        let draft = Draft {
+            point: Some(point),
+            ..self.draft(EntryKind::Decision, "")
+        };
+        Ok(record_judgement(
+            &self.tenant,
+            Some(self.id),
+            draft,
+            plugin,
+            judgement,
+            verdict,
+        )?)
+    }
+}
+
+/// Name of the payload of a `decision` entry, bound into its seal.
+pub(crate) const JUDGEMENT: &str = "judgement";
+
+/// Fills in and queues the entry of a judgement; exporters' judgements belong to no request.
+pub(crate) fn record_judgement(
+    tenant: &Tenant,
+    request: Option<EventId>,
+    mut draft: Draft,
+    plugin: &Plugin,
+    judgement: &Judgement,
+    verdict: &Verdict,
+) -> Result<(), KeyError> {
+    let (input, output) = (judgement.to_bytes(), verdict.to_bytes());
+    summarise(verdict, &mut draft);
+    draft.plugin = Some(plugin.reference().clone());
+    draft.fuel = Some(verdict.fuel);
+    draft.micros = Some(u64::try_from(verdict.elapsed.as_micros()).unwrap_or(u64::MAX));
+    draft.input = Some(fingerprint(tenant, &input)?);
+    draft.output = Some(fingerprint(tenant, &output)?);
+    let payload = Phi::new(
+        [
+            b"{\"input\":",
+            input.expose().as_slice(),
+            b",\"output\":",
+            output.expose(),
+            b"}",
+        ]
+        .concat(),
+    );
+    draft.payload = Some(
+        tenant
+            .keys()
+            .seal_payload(request, JUDGEMENT, payload.expose())?,
+    );
+    drop(tenant.log().record(draft));
+    Ok(())
+}
+
+fn fingerprint(tenant: &Tenant, bytes: &Phi<Vec<u8>>) -> Result<Fingerprint, KeyError> {
+    tenant.keys().fingerprint(bytes.expose())
+}
+
+/// What a judgement comes to, in codes and counts.
+fn summarise(verdict: &Verdict, draft: &mut Draft) {
+    let mut count = |name: &str, number: usize| {
+        *draft.counts.entry(name.to_owned()).or_default() +=
+            u64::try_from(number).unwrap_or(u64::MAX);
+    };
+    draft.outcome = match &verdict.answer {
+        Err(failure) => {
+            draft.reasons.extend(failure.detail().map(str::to_owned));
+            failure.code()
+        }
+        Ok(Answer::Decided(Ok(decision))) => {
+            draft.reasons = reason_codes(decision);
+            effect(decision.effect)
+        }
+        Ok(Answer::Detected(Ok(spans))) => {
+            spans.iter().for_each(|span| count(&span.kind, 1));
+            if spans.is_empty() {
+                "none-found"
+            } else {
+                "found"
+            }
+        }
+        Ok(Answer::Planned(Ok(nephron_engine::contract::Plan::Call(_)))) => "call",
+        Ok(Answer::Planned(Ok(nephron_engine::contract::Plan::Answer(_)))) => "answered",
+        Ok(Answer::Decoded(Ok(events))) => {
+            count("events", events.len());
+            "decoded"
+        }
+        Ok(Answer::Exported(Ok(_))) => "encoded",
+        Ok(Answer::Transformed(Ok(_))) => "transformed",
+        Ok(Answer::Judged(_)) => "judged",
+        // An error of the plugin's own became a failure before it came here.
+        Ok(
+            Answer::Decided(Err(_))
+            | Answer::Detected(Err(_))
+            | Answer::Planned(Err(_))
+            | Answer::Decoded(Err(_))
+            | Answer::Exported(Err(_))
+            | Answer::Transformed(Err(_)),
+        ) => "reported-error",
+    }
+    .to_owned();
+}
+
+/// The name of an effect, as the log has it.
+pub(crate) const fn effect(effect: Effect) -> &'static str {
+    match effect {
+        Effect::Permit => "permit",
+        Effect::Deny => "deny",
+        Effect::NotApplicable => "not-applicable",
+        Effect::Indeterminate => "indeterminate",
+    }
+}
+
+/// A decider's reason codes, held to the form of a code: a plugin's free text does not reach the log.
+pub(crate) fn reason_codes(decision: &Decision) -> Vec<String> {
+    decision
+        .reasons
+        .iter()
+        .take(16)
+        .map(|reason| code(&reason.code).to_owned())
+        .collect()
+}
+
+/// `text`, if it is a code: 1 to 64 of `a-z`, `0-9`, `.`, `_` and `-`.
+pub(crate) fn code(text: &str) -> &str {
+    let holds = (1..=64).contains(&text.len())
+        && text.bytes().all(|b| {
+            b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-')
+        });
+    if holds { text } else { "withheld" }
+}

@@ -1,0 +1,126 @@
+//! Stage 4: [`Admitted`](crate::admit::Admitted) → [`Permitted`]. Every decider is asked; deny overrides.
+
+use nephron_engine::contract::{Attribute, Effect, Obligation, Query, Value};
+use nephron_engine::{Answer, Judgement};
+use nephron_model::Point;
+
+use crate::case::{Case, code, effect, reason_codes};
+use crate::receive::Call;
+use crate::refusal::Refusal;
+
+/// A request that the deciders permit at `ingress`.
+pub struct Permitted {
+    call: Call,
+    duties: Duties,
+}
+
+impl Permitted {
+    /// The call and what must be done with it.
+    pub(super) fn into_parts(self) -> (Call, Duties) {
+        (self.call, self.duties)
+    }
+}
+
+/// What permits oblige the host to do. Duties only add up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Duties {
+    /// `withhold-identities`: the answer is given with its tokens.
+    pub(crate) withhold_identities: bool,
+    /// `require-agreement`: only an endpoint under a live agreement will do, cleared or not.
+    pub(crate) require_agreement: bool,
+}
+
+impl Duties {
+    /// Both.
+    pub(crate) const fn and(self, other: Self) -> Self {
+        Self {
+            withhold_identities: self.withhold_identities || other.withhold_identities,
+            require_agreement: self.require_agreement || other.require_agreement,
+        }
+    }
+
+    fn take_on(&mut self, point: Point, obligation: &Obligation) -> Result<(), Refusal> {
+        match obligation.id.as_str() {
+            "withhold-identities" => self.withhold_identities = true,
+            "require-agreement" => self.require_agreement = true,
+            unknown => {
+                return Err(Refusal::UnknownObligation {
+                    point,
+                    obligation: code(unknown).to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Asks whether this request may come in.
+pub(crate) async fn decide(case: &Case, call: Call) -> Result<Permitted, Refusal> {
+    let number = |number: usize| Value::Number(i64::try_from(number).unwrap_or(i64::MAX));
+    let messages = call.messages.expose();
+    let facts = [
+        ("bytes", number(messages.bytes())),
+        ("messages", number(messages.0.len())),
+    ];
+    let duties = ask_deciders(case, Point::Ingress, "chat", &call.model, facts).await?;
+    Ok(Permitted { call, duties })
+}
+
+/// Asks every decider at `point`. All are asked even after a denial, so that the log has every judgement.
+///
+/// # Errors
+/// [`Refusal::Denied`] when one denies or cannot tell, or when none permits; a decider's failure; an obligation that
+/// this host does not know.
+pub(crate) async fn ask_deciders<const N: usize>(
+    case: &Case,
+    point: Point,
+    action: &str,
+    target: &str,
+    facts: [(&str, Value); N],
+) -> Result<Duties, Refusal> {
+    let facts = facts.map(|(name, value)| Attribute {
+        name: name.to_owned(),
+        value,
+    });
+    let query = Judgement::Decide(Query {
+        info: case.info.clone(),
+        point: point.as_str().to_owned(),
+        action: action.to_owned(),
+        target: target.to_owned(),
+        facts: facts.to_vec(),
+    });
+    let mut duties = Duties::default();
+    let mut permitted = false;
+    let mut refused: Option<Refusal> = None;
+    for plugin in case.roster.deciders() {
+        let decision = case.ask(point, plugin, &query, Answer::decision).await;
+        let result = decision.and_then(|decision| match decision.effect {
+            Effect::Permit => {
+                permitted = true;
+                decision
+                    .obligations
+                    .iter()
+                    .try_for_each(|obligation| duties.take_on(point, obligation))
+            }
+            Effect::NotApplicable => Ok(()),
+            Effect::Deny | Effect::Indeterminate => {
+                let mut reasons = reason_codes(&decision);
+                if reasons.is_empty() {
+                    reasons.push(effect(decision.effect).to_owned());
+                }
+                Err(Refusal::Denied { point, reasons })
+            }
+        });
+        if let Err(refusal) = result {
+            refused.get_or_insert(refusal);
+        }
+    }
+    match refused {
+        Some(refusal) => Err(refusal),
+        None if permitted => Ok(duties),
+        None => Err(Refusal::Denied {
+            point,
+            reasons: vec!["no-decider-permits".to_owned()],
+        }),
+    }
+}

@@ -1,0 +1,287 @@
+//! Stage 5: [`Permitted`] → [`Cleared`]. Detectors say where identifiers are; the host puts tokens in their place and
+//! keeps the values sealed. What lies outside the spans is copied byte for byte.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use nephron_engine::contract::{Message, Part, Span};
+use nephron_engine::{Answer, Judgement, Messages};
+use nephron_keys::{KeyError, LITERAL, Operations, Token};
+use nephron_model::{EntryKind, Kind, Phi, Point};
+use serde::{Deserialize, Serialize};
+
+use crate::case::Case;
+use crate::chain::decide::{Duties, Permitted};
+use crate::receive::Call;
+use crate::refusal::Refusal;
+
+/// A call that holds no identifier that the detectors found. Only this stage can make one, and a connector can only be
+/// handed one (I2).
+pub struct Cleared {
+    call: Call,
+    duties: Duties,
+    identifiers: u64,
+}
+
+impl Cleared {
+    pub(super) fn into_parts(self) -> (Call, Duties, u64) {
+        (self.call, self.duties, self.identifiers)
+    }
+}
+
+/// One replacement, as the sealed payload of a `deidentified` entry lists it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replacement {
+    /// Index of the message.
+    pub message: usize,
+    /// Index of the part within the message.
+    pub part: usize,
+    /// First byte in the original text.
+    pub start: usize,
+    /// The byte after the last.
+    pub end: usize,
+    /// Kind of identifier; `literal` for user text that had the form of a token.
+    pub kind: String,
+    /// What stands there now.
+    pub token: String,
+}
+
+/// Name of the payload of a `deidentified` entry, bound into its seal.
+pub const REPLACEMENTS: &str = "replacements";
+
+/// Replaces every identifier in the call by a token.
+pub(crate) async fn deidentify(case: &Case, permitted: Permitted) -> Result<Cleared, Refusal> {
+    let (mut call, duties) = permitted.into_parts();
+    let spans = detect(case, Point::Ingress, call.messages.expose()).await?;
+    let places = merge(call.messages.expose(), &spans)?;
+
+    let values: Vec<(Kind, &str)> = places
+        .iter()
+        .filter_map(|place| Some((place.kind.clone(), place.text(call.messages.expose())?)))
+        .collect();
+    let tokens = if values.is_empty() {
+        Vec::new()
+    } else {
+        case.grant(Operations::TOKENIZE, Point::Ingress)?
+            .tokenize(&values)
+            .await?
+    };
+    drop(values);
+    if tokens.len() != places.len() {
+        return Err(Refusal::Key(KeyError::NotFound));
+    }
+
+    let rewritten = rewrite(call.messages.expose(), &places, &tokens);
+    let mut counts = BTreeMap::new();
+    for place in &places {
+        *counts.entry(place.kind.to_string()).or_default() += 1;
+    }
+    let replacements: Vec<Replacement> = places
+        .iter()
+        .zip(&tokens)
+        .map(|(place, token)| place.by(token))
+        .collect();
+    let listed = serde_json::to_vec(&replacements).unwrap_or_default();
+    let mut draft = case
+        .draft(EntryKind::Deidentified, "cleared")
+        .fact("method", METHOD);
+    draft.counts = counts;
+    draft.payload = case.sealed(REPLACEMENTS, &listed)?;
+    drop(case.record(draft));
+
+    call.messages = rewritten;
+    Ok(Cleared {
+        call,
+        duties,
+        identifiers: u64::try_from(places.len()).unwrap_or(u64::MAX),
+    })
+}
+
+/// The de-identification method of this stage: removal of the 18 identifiers, 45 CFR 164.514(b)(2).
+pub(crate) const METHOD: &str = "safe-harbor";
+
+/// Asks every detector. Each sees the same text, and what any of them finds counts.
+pub(crate) async fn detect(
+    case: &Case,
+    point: Point,
+    messages: &Messages,
+) -> Result<Vec<Span>, Refusal> {
+    let mut found = Vec::new();
+    let judgement = Phi::new(Question(Judgement::Detect {
+        info: case.info.clone(),
+        messages: messages.0.clone(),
+    }));
+    for plugin in case.roster.detectors() {
+        found.extend(
+            case.ask(point, plugin, &judgement.expose().0, Answer::spans)
+                .await?,
+        );
+    }
+    Ok(found)
+}
+
+/// A question to a detector, overwritten when it was asked.
+struct Question(Judgement);
+
+impl zeroize::Zeroize for Question {
+    fn zeroize(&mut self) {
+        if let Judgement::Detect { messages, .. } = &mut self.0 {
+            Messages(std::mem::take(messages)).zeroize();
+        }
+    }
+}
+
+/// A stretch of text to be replaced. Places of one text are in order and do not overlap.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    message: usize,
+    part: usize,
+    start: usize,
+    end: usize,
+    kind: Kind,
+}
+
+impl Place {
+    fn text<'a>(&self, messages: &'a Messages) -> Option<&'a str> {
+        text_of(messages.0.get(self.message)?.parts.get(self.part)?)?.get(self.start..self.end)
+    }
+
+    fn by(&self, token: &Token) -> Replacement {
+        Replacement {
+            message: self.message,
+            part: self.part,
+            start: self.start,
+            end: self.end,
+            kind: self.kind.to_string(),
+            token: token.to_string(),
+        }
+    }
+}
+
+const fn text_of(part: &Part) -> Option<&str> {
+    match part {
+        Part::Text(text) | Part::Json(text) => Some(text.as_str()),
+        Part::Blob(_) => None,
+    }
+}
+
+/// Unites what the detectors found, and user text that has the form of a token, into places that do not overlap. Where
+/// stretches overlap their union is replaced, under the kind of the most confident, then of the longest.
+fn merge(messages: &Messages, spans: &[Span]) -> Result<Vec<Place>, Refusal> {
+    let bad = || Refusal::Incomplete {
+        missing: "a kind that is a name".to_owned(),
+    };
+    let literal: Kind = LITERAL.parse().map_err(|_| bad())?;
+    // (place, confidence in millionths); a forged token outranks whatever a detector makes of it.
+    let mut candidates: Vec<(Place, u32)> = Vec::with_capacity(spans.len());
+    let index = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    for span in spans {
+        let kind = span.kind.parse().map_err(|_| bad())?;
+        let (message, part, start, end) = (
+            index(span.message),
+            index(span.part),
+            index(span.start),
+            index(span.end),
+        );
+        candidates.push((
+            Place {
+                message,
+                part,
+                start,
+                end,
+                kind,
+            },
+            millionths(span.confidence),
+        ));
+    }
+    for (message, content) in messages.0.iter().enumerate() {
+        for (part, text) in content
+            .parts
+            .iter()
+            .enumerate()
+            .filter_map(|(part, p)| Some((part, text_of(p)?)))
+        {
+            for (Range { start, end }, _) in Token::scan(text) {
+                candidates.push((
+                    Place {
+                        message,
+                        part,
+                        start,
+                        end,
+                        kind: literal.clone(),
+                    },
+                    u32::MAX,
+                ));
+            }
+        }
+    }
+    candidates.sort_by(|(a, _), (b, _)| a.cmp(b));
+
+    let mut merged: Vec<(Place, u32, usize)> = Vec::with_capacity(candidates.len());
+    for (place, confidence) in candidates {
+        let length = place.end - place.start;
+        match merged.last_mut() {
+            Some((last, best, longest))
+                if (last.message, last.part) == (place.message, place.part)
+                    && place.start < last.end =>
+            {
+                last.end = last.end.max(place.end);
+                if (confidence, length) > (*best, *longest) {
+                    (last.kind, *best, *longest) = (place.kind, confidence, length);
+                }
+            }
+            _ => merged.push((place, confidence, length)),
+        }
+    }
+    Ok(merged.into_iter().map(|(place, _, _)| place).collect())
+}
+
+/// A confidence of 0 to 1, which the engine has checked, as a number that can be ordered.
+fn millionths(confidence: f32) -> u32 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "held to 0..=1 just before"
+    )]
+    let whole = (confidence.clamp(0.0, 1.0) * 1e6) as u32;
+    whole
+}
+
+/// The messages with each place replaced by its token, and nothing else changed.
+fn rewrite(messages: &Messages, places: &[Place], tokens: &[Token]) -> Phi<Messages> {
+    let mut replacements = places.iter().zip(tokens).peekable();
+    let mut rewritten = Vec::with_capacity(messages.0.len());
+    for (message, content) in messages.0.iter().enumerate() {
+        let mut parts = Vec::with_capacity(content.parts.len());
+        for (part, original) in content.parts.iter().enumerate() {
+            let Some(text) = text_of(original) else {
+                parts.push(original.clone());
+                continue;
+            };
+            let mut cleared = String::with_capacity(text.len());
+            let mut from = 0;
+            while let Some((place, token)) =
+                replacements.next_if(|(place, _)| (place.message, place.part) == (message, part))
+            {
+                cleared.push_str(text.get(from..place.start).unwrap_or_default());
+                cleared.push_str(&token.to_string());
+                from = place.end;
+            }
+            cleared.push_str(text.get(from..).unwrap_or_default());
+            parts.push(match original {
+                Part::Text(_) => Part::Text(cleared),
+                Part::Json(_) | Part::Blob(_) => Part::Json(cleared),
+            });
+        }
+        rewritten.push(Message {
+            role: content.role.clone(),
+            name: content.name.clone(),
+            parts,
+        });
+    }
+    Phi::new(Messages(rewritten))
+}
+
+#[cfg(test)]
+#[path = "deidentify/tests.rs"]
+mod tests;

@@ -1,0 +1,78 @@
+use super::*;
+
+fn messages(texts: &[&str]) -> Messages {
+    let message = |text: &&str| Message {
+        role: "user".to_owned(),
+        name: None,
+        parts: vec![Part::Text((*text).to_owned())],
+    };
+    Messages(texts.iter().map(message).collect())
+}
+
+fn span(message: u32, start: u32, end: u32, kind: &str, confidence: f32) -> Span {
+    Span {
+        message,
+        part: 0,
+        start,
+        end,
+        kind: kind.to_owned(),
+        confidence,
+        rule: None,
+    }
+}
+
+fn places(texts: &[&str], spans: &[Span]) -> Vec<(usize, usize, usize, String)> {
+    let merged = merge(&messages(texts), spans).unwrap();
+    merged
+        .into_iter()
+        .map(|place| {
+            (
+                place.message,
+                place.start,
+                place.end,
+                place.kind.to_string(),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn overlapping_finds_are_replaced_as_one() {
+    let found = places(
+        &["John Smith Jr."],
+        &[span(0, 0, 10, "name", 0.6), span(0, 5, 14, "id", 0.9)],
+    );
+    assert_eq!(found, [(0, 0, 14, "id".to_owned())]);
+    // Touching is not overlapping.
+    let found = places(
+        &["John Smith"],
+        &[span(0, 0, 4, "name", 0.6), span(0, 4, 10, "id", 0.9)],
+    );
+    assert_eq!(found.len(), 2);
+}
+
+#[test]
+fn text_in_the_form_of_a_token_is_a_literal() {
+    let found = places(&["see [NAME_7KQ2M] now"], &[span(0, 5, 9, "name", 1.0)]);
+    assert_eq!(found, [(0, 4, 16, "literal".to_owned())]);
+}
+
+#[test]
+fn i2_bytes_outside_places_are_unchanged() {
+    let original = messages(&["a Ann b Bo c", "Cy"]);
+    let spans = [
+        span(0, 2, 5, "name", 1.0),
+        span(0, 8, 10, "name", 1.0),
+        span(1, 0, 2, "name", 1.0),
+    ];
+    let places = merge(&original, &spans).unwrap();
+    let tokens: Vec<Token> = ["[NAME_00001]", "[NAME_00002]", "[NAME_00003]"]
+        .iter()
+        .map(|token| token.parse().unwrap())
+        .collect();
+    let rewritten = rewrite(&original, &places, &tokens);
+    assert!(
+        rewritten.expose().clone()
+            == messages(&["a [NAME_00001] b [NAME_00002] c", "[NAME_00003]"])
+    );
+}

@@ -1,0 +1,273 @@
+//! `nephron audit show`: entries, one a row.
+
+use std::collections::VecDeque;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use nephron_audit::{Header, Reader};
+use nephron_model::{EntryKind, EventId, TenantId, Timestamp};
+
+use super::configured;
+use crate::cli::style::{self, Look};
+use crate::cli::table::{Align, Cell, Table};
+use crate::cli::text::{for_shell, number};
+use crate::cli::{Failure, Globals};
+
+/// Show the entries of a log. It may be a copy, on read-only media, or in use.
+///
+/// Exit code 3 when the log is damaged; what stands before the damage is shown.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// The log's folder, the one that holds `journal`
+    #[arg(required_unless_present = "config", conflicts_with = "config")]
+    folder: Option<PathBuf>,
+    /// A configuration, whose tenant's log is meant
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The tenant, where the configuration has several
+    #[arg(long, short, requires = "config")]
+    tenant: Option<TenantId>,
+    #[command(flatten)]
+    filter: Filter,
+    /// Only the last N of them
+    #[arg(long, value_name = "N")]
+    tail: Option<usize>,
+    /// Print each header as one JSON object, in the very bytes that its hash covers
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which entries are meant: those for which everything given holds.
+#[derive(clap::Args, Default)]
+struct Filter {
+    /// Of one request: its event id, or the ending that the table shows
+    #[arg(long, value_name = "EVENT")]
+    request: Option<Request>,
+    /// Of one kind, such as `decision` or `key-used`
+    #[arg(long, value_parser = kind)]
+    kind: Option<EntryKind>,
+    /// Of the plugin of this name
+    #[arg(long, value_name = "NAME")]
+    plugin: Option<String>,
+    /// From this sequence on, counted from 0
+    #[arg(long, value_name = "N")]
+    from: Option<u64>,
+    /// Up to this sequence, which is included
+    #[arg(long, value_name = "N")]
+    to: Option<u64>,
+}
+
+pub(super) fn run(args: &Args, _: &Globals) -> Result<(), Failure> {
+    let folder = folder(args)?;
+    let mut out = BufWriter::new(anstream::stdout().lock());
+    show(&folder, args, Look::of_stdout(), &mut out)
+}
+
+fn show(folder: &Path, args: &Args, look: Look, out: &mut impl Write) -> Result<(), Failure> {
+    let reader = Reader::open(folder).context("the log cannot be read")?;
+    let shown = if args.json {
+        lines(&reader, args, out)
+    } else {
+        table(&reader, args, look, out)
+    };
+    match shown.and_then(|()| Ok(out.flush()?)) {
+        Ok(()) => {}
+        Err(Stop::Output(error)) => return Err(Failure::output(error)),
+        Err(Stop::Read(error)) => return Err(error.into()),
+    }
+    match reader.damage() {
+        [] => Ok(()),
+        [first, ..] => {
+            let folder = for_shell(folder);
+            let error = anyhow::anyhow!(
+                "the log is damaged: {first}; `nephron audit verify {folder}` tells all"
+            );
+            Err(Failure::check(error))
+        }
+    }
+}
+
+/// Part of an event id, or the whole.
+#[derive(Clone)]
+struct Request(String);
+
+impl std::str::FromStr for Request {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let is_ending = (4..26).contains(&text.len())
+            && text
+                .chars()
+                .all(|c| c.is_ascii_digit() || c.is_ascii_uppercase());
+        if is_ending || text.parse::<EventId>().is_ok() {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("expected an event id of 26 characters, or at least the last 4 of one".to_owned())
+        }
+    }
+}
+
+/// Characters of an event id that the table shows. They are of its random part: no two requests share them by accident.
+const SHORT_EVENT: usize = 8;
+
+fn kind(text: &str) -> Result<EntryKind, String> {
+    use serde::Deserialize as _;
+    use serde::de::IntoDeserializer as _;
+    use serde::de::value::{Error, StrDeserializer};
+    let text: StrDeserializer<'_, Error> = text.into_deserializer();
+    EntryKind::deserialize(text).map_err(|error| error.to_string())
+}
+
+impl Filter {
+    fn passes(&self, header: &Header) -> bool {
+        let is_of = |request: &Request| {
+            header
+                .request
+                .is_some_and(|event| event.to_string().ends_with(&request.0))
+        };
+        let is_by = |name: &String| {
+            header
+                .plugin
+                .as_ref()
+                .is_some_and(|plugin| plugin.name == *name)
+        };
+        self.request.as_ref().is_none_or(is_of)
+            && self.kind.is_none_or(|kind| header.kind == kind)
+            && self.plugin.as_ref().is_none_or(is_by)
+    }
+}
+
+fn folder(args: &Args) -> Result<PathBuf, Failure> {
+    let Some(config) = &args.config else {
+        return Ok(args.folder.clone().unwrap_or_default());
+    };
+    let mut folders = configured(config, args.tenant.as_ref())?;
+    match (folders.pop(), folders.len()) {
+        (Some(folder), 0) => Ok(folder),
+        _ => Err(Failure::usage(anyhow::anyhow!(
+            "`{}` configures several tenants; name one with `--tenant`",
+            config.display()
+        ))),
+    }
+}
+
+/// Why showing ended before the end.
+enum Stop {
+    Output(io::Error),
+    Read(anyhow::Error),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+/// Calls `show` with each header that is meant, and its exact bytes.
+fn each(
+    reader: &Reader,
+    args: &Args,
+    mut show: impl FnMut(&Header, &[u8]) -> io::Result<()>,
+) -> Result<(), Stop> {
+    let filter = &args.filter;
+    let end = filter.to.map_or(u64::MAX, |last| last.saturating_add(1));
+    let mut last: VecDeque<(Header, Vec<u8>)> = VecDeque::new();
+    for entry in reader.entries(filter.from.unwrap_or(0)..end) {
+        let entry = entry
+            .context("the log cannot be read further")
+            .map_err(Stop::Read)?;
+        if !filter.passes(&entry.header) {
+            continue;
+        }
+        let Some(tail) = args.tail else {
+            show(&entry.header, &entry.header_bytes)?;
+            continue;
+        };
+        last.push_back((entry.header, entry.header_bytes));
+        if last.len() > tail {
+            last.pop_front();
+        }
+    }
+    last.into_iter()
+        .try_for_each(|(header, bytes)| show(&header, &bytes))?;
+    Ok(())
+}
+
+fn lines(reader: &Reader, args: &Args, out: &mut impl Write) -> Result<(), Stop> {
+    each(reader, args, |_, bytes| {
+        out.write_all(bytes)?;
+        out.write_all(b"\n")
+    })
+}
+
+fn table(reader: &Reader, args: &Args, look: Look, out: &mut impl Write) -> Result<(), Stop> {
+    let mut table = Table::new(
+        0,
+        &[
+            ("#", Align::Right),
+            ("time", Align::Left),
+            ("kind", Align::Left),
+            ("point", Align::Left),
+            ("plugin", Align::Left),
+            ("fuel", Align::Right),
+            ("µs", Align::Right),
+            ("event", Align::Left),
+            ("outcome", Align::Left),
+        ],
+    );
+    each(reader, args, |header, _| table.push(row(header), look, out))?;
+    table.finish(look, out)?;
+    Ok(())
+}
+
+fn row(header: &Header) -> Vec<Cell> {
+    let optional = |figure: Option<u64>| figure.map(number).unwrap_or_default();
+    let event = header
+        .request
+        .map(|event| event.to_string())
+        .unwrap_or_default();
+    let event = event
+        .get(event.len().saturating_sub(SHORT_EVENT)..)
+        .unwrap_or_default();
+    let outcome = if header.reasons.is_empty() {
+        header.outcome.clone()
+    } else {
+        format!("{} ({})", header.outcome, header.reasons.join(", "))
+    };
+    vec![
+        Cell::new(header.sequence.to_string()),
+        Cell::styled(to_the_millisecond(header.time), style::QUIET),
+        Cell::new(name_of(header.kind)),
+        Cell::new(header.point.map(|point| point.as_str()).unwrap_or_default()),
+        Cell::new(
+            header
+                .plugin
+                .as_ref()
+                .map(|plugin| plugin.name.as_str())
+                .unwrap_or_default(),
+        ),
+        Cell::new(optional(header.fuel)),
+        Cell::new(optional(header.micros)),
+        Cell::styled(event, style::QUIET),
+        Cell::styled(outcome, style::of_outcome(&header.outcome)),
+    ]
+}
+
+/// The name that the log itself writes.
+fn name_of(kind: EntryKind) -> String {
+    match serde_json::to_value(kind) {
+        Ok(serde_json::Value::String(name)) => name,
+        Ok(_) | Err(_) => String::new(),
+    }
+}
+
+/// RFC 3339, cut to three decimals.
+fn to_the_millisecond(time: Timestamp) -> String {
+    let text = time.to_string();
+    text.get(..23)
+        .map_or_else(|| text.clone(), |cut| format!("{cut}Z"))
+}
+
+#[cfg(test)]
+mod tests;

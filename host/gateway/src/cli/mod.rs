@@ -1,0 +1,245 @@
+//! The command line: one file per subcommand, each with its `Args` and its `run`.
+//!
+//! Data goes to standard output, words to standard error. Exit codes: 0 done, 1 failed, 2 usage, 3 a check found a
+//! fault, 4 refused ([`failure`]).
+
+mod around;
+mod audit;
+mod check;
+mod compile_worker;
+mod completions;
+mod demo;
+mod failure;
+mod logging;
+mod panics;
+mod plugin;
+mod run;
+mod style;
+mod table;
+mod text;
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+
+pub(crate) use failure::Failure;
+
+/// Route PHI requests through sandboxed plugins to a language model, and record every decision.
+#[derive(clap::Parser)]
+#[command(
+    name = "nephron",
+    version,
+    arg_required_else_help = true,
+    propagate_version = true
+)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 a check found a fault, 4 refused."
+)]
+struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every subcommand is told.
+#[derive(clap::Args)]
+pub(crate) struct Globals {
+    /// When to write in colour; `auto` is on a terminal that does not ask for NO_COLOR
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    color: clap::ColorChoice,
+    /// The least grave events of nephron's own log that are written to standard error
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "LEVEL")]
+    log_level: logging::Level,
+    /// How they are written
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT"
+    )]
+    log_format: logging::Format,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Take an invented clinical note through the whole chain and show what happens
+    Demo(demo::Args),
+    /// Take one request from a JSON file through the chain
+    Run(run::Args),
+    /// Check a configuration and report everything that is wrong with it
+    Check(check::Args),
+    /// Build and inspect plugins
+    Plugin(plugin::Args),
+    /// Read and verify audit logs
+    Audit(audit::Args),
+    /// Print a completion script for a shell
+    Completions(completions::Args),
+    /// Compile one component, for the gateway that started this process
+    #[command(hide = true)]
+    CompileWorker,
+}
+
+/// Reads the arguments, does what they ask, and says how it went.
+#[must_use]
+pub fn main() -> ExitCode {
+    panics::install();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(usage) => return failure::of_usage(&usage),
+    };
+    style::choose(cli.globals.color);
+    // The worker owns its streams and brings a runtime of its own.
+    let done = match cli.command {
+        Command::CompileWorker => compile_worker::run(),
+        command => run(command, &cli.globals),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(command: Command, globals: &Globals) -> Result<(), Failure> {
+    logging::start(globals.log_level, globals.log_format);
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder
+        .enable_all()
+        .build()
+        .context("the async runtime cannot be started")?;
+    runtime.block_on(async {
+        match command {
+            Command::Demo(args) => Box::pin(demo::run(args, globals)).await,
+            Command::Run(args) => Box::pin(run::run(args, globals)).await,
+            Command::Check(args) => check::run(args, globals).await,
+            Command::Plugin(args) => plugin::run(args, globals).await,
+            Command::Audit(args) => audit::run(args, globals).await,
+            Command::Completions(args) => completions::run(args, globals).await,
+            Command::CompileWorker => compile_worker::run(),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_commands_are_declared_without_contradiction() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_subcommand_is_listed_but_the_worker() {
+        let help = Cli::command().render_help().to_string();
+        for name in ["demo", "run", "check", "plugin", "audit", "completions"] {
+            assert!(
+                help.lines().any(|line| line.trim_start().starts_with(name)),
+                "{name} in {help}"
+            );
+        }
+        assert!(!help.contains("compile-worker"), "{help}");
+        assert!(matches!(
+            Cli::try_parse_from(["nephron", "compile-worker"]).map(|cli| cli.command),
+            Ok(Command::CompileWorker)
+        ));
+    }
+
+    #[test]
+    fn contradictory_arguments_are_a_usage_error() {
+        let digest = format!("sha256:{}", "0".repeat(64));
+        for arguments in [
+            vec!["audit", "show"],
+            vec!["audit", "show", "log", "--config", "gateway.toml"],
+            vec!["audit", "show", "log", "--tenant", "st-marys"],
+            vec!["audit", "show", "log", "--kind", "no-such-kind"],
+            vec!["audit", "show", "log", "--request", "not an id"],
+            vec!["audit", "verify"],
+            vec!["audit", "verify", "log", "--expect-head", &digest],
+            vec![
+                "audit",
+                "verify",
+                "log",
+                "--expect-head",
+                "sha256:0",
+                "--expect-entries",
+                "1",
+            ],
+            vec!["plugin", "inspect"],
+            vec!["--color", "sometimes", "check"],
+        ] {
+            let parsed = Cli::try_parse_from(["nephron"].iter().chain(&arguments));
+            assert_eq!(
+                parsed.err().map(|error| error.exit_code()),
+                Some(2),
+                "{arguments:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_in_earnest_parses() {
+        let digest = format!("sha256:{}", "0".repeat(64));
+        for arguments in [
+            vec![
+                "audit", "show", "log", "--tail", "5", "--kind", "decision", "--json",
+            ],
+            vec![
+                "audit",
+                "show",
+                "--config",
+                "gateway.toml",
+                "--tenant",
+                "st-marys",
+            ],
+            vec![
+                "audit",
+                "show",
+                "log",
+                "--request",
+                "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+            ],
+            vec![
+                "audit",
+                "show",
+                "log",
+                "--request",
+                "Q69G5FAV",
+                "--from",
+                "3",
+                "--to",
+                "9",
+            ],
+            vec!["audit", "verify", "one", "two", "--require-seal"],
+            vec![
+                "audit",
+                "verify",
+                "log",
+                "--expect-head",
+                &digest,
+                "--expect-entries",
+                "1",
+            ],
+            vec!["plugin", "build"],
+            vec![
+                "plugin",
+                "build",
+                "plugins/safe-harbor",
+                "--json",
+                "--log-level",
+                "debug",
+            ],
+            vec!["check", "--config", "x.toml", "--color", "never"],
+        ] {
+            let parsed = Cli::try_parse_from(["nephron"].iter().chain(&arguments));
+            assert!(
+                parsed.is_ok(),
+                "{arguments:?}: {}",
+                parsed.err().map(|e| e.to_string()).unwrap_or_default()
+            );
+        }
+    }
+}

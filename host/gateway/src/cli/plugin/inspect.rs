@@ -1,0 +1,267 @@
+//! `nephron plugin inspect`: what a component is and asks for, from its bytes alone. Nothing of it runs.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use nephron_engine::Limits;
+use nephron_engine::vet::{self, Grants, VetError};
+use nephron_model::Digest;
+use serde::Serialize;
+
+use crate::cli::around::first_party_folder;
+use crate::cli::style::{self, Look};
+use crate::cli::text::{count, number, visible};
+use crate::cli::{Failure, Globals};
+
+/// Show what a component is, what it asks for, and whether this host would refuse it.
+///
+/// Exit code 3 when it would be refused whatever the operator grants.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// A component's file, or the name of a first-party plugin that was built
+    #[arg(value_name = "FILE|NAME")]
+    component: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(args: Args, _: &Globals) -> Result<(), Failure> {
+    let path = locate(&args.component)?;
+    let report = inspect(&path, &Limits::default())?;
+    let mut out = anstream::stdout().lock();
+    let written = if args.json {
+        serde_json::to_writer(&mut out, &report)
+            .map_err(io::Error::from)
+            .and_then(|()| writeln!(out))
+    } else {
+        write(&report, Look::of_stdout(), &mut out)
+    };
+    match &report.refused {
+        Some(refusal) => Err(Failure::check(anyhow::anyhow!("{refusal}"))),
+        None => written.map_err(Failure::output),
+    }
+}
+
+/// What is known of a component.
+#[derive(Serialize)]
+struct Report {
+    path: PathBuf,
+    bytes: Option<u64>,
+    digest: Option<Digest>,
+    world: Option<&'static str>,
+    imports: Vec<String>,
+    exports: Vec<String>,
+    /// Keys that must be set in the plugin's `[plugin.grant]` for it to be loaded.
+    needs: Vec<&'static str>,
+    /// Why no grant would help.
+    refused: Option<String>,
+}
+
+/// The file itself, or the first-party plugin of that name where there is no such file.
+fn locate(given: &Path) -> Result<PathBuf, Failure> {
+    let name = given
+        .to_str()
+        .filter(|name| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'));
+    match name.filter(|_| !given.is_file()) {
+        Some(name) => Ok(first_party_folder()?.join(format!("{name}.component.wasm"))),
+        None => Ok(given.to_owned()),
+    }
+}
+
+/// # Errors
+/// When the file cannot be read at all; whatever it holds is a matter of the report.
+fn inspect(path: &Path, limits: &Limits) -> anyhow::Result<Report> {
+    let mut report = Report {
+        path: path.to_owned(),
+        bytes: std::fs::metadata(path).ok().map(|file| file.len()),
+        digest: None,
+        world: None,
+        imports: Vec::new(),
+        exports: Vec::new(),
+        needs: Vec::new(),
+        refused: None,
+    };
+    let bytes = match vet::read(path, limits) {
+        Ok(bytes) => bytes,
+        Err(refusal @ VetError::TooLarge { .. }) => {
+            report.refused = Some(refusal.to_string());
+            return Ok(report);
+        }
+        Err(unreadable) => return Err(unreadable.into()),
+    };
+    report.bytes = Some(count(bytes.len()));
+    report.digest = Some(Digest::of(&bytes));
+    let passes = |keys, null_wasi| {
+        vet::vet(
+            bytes.clone(),
+            None,
+            None,
+            Grants { keys, null_wasi },
+            limits,
+        )
+    };
+    match passes(true, true) {
+        Ok(vetted) => {
+            report.world = Some(vetted.world().name());
+            report.imports = vetted.imports().to_vec();
+            report.exports = vetted.exports().to_vec();
+            report
+                .needs
+                .extend(passes(false, true).is_err().then_some("keys"));
+            report
+                .needs
+                .extend(passes(true, false).is_err().then_some("null-wasi"));
+        }
+        Err(refusal) => report.refused = Some(refusal.to_string()),
+    }
+    Ok(report)
+}
+
+fn write(report: &Report, look: Look, out: &mut impl Write) -> io::Result<()> {
+    let (quiet, good, bad) = (
+        look.style(style::QUIET),
+        look.style(style::GOOD),
+        look.style(style::BAD),
+    );
+    let mut line =
+        |name: &str, value: &str| writeln!(out, "{quiet}{name:<8}{quiet:#} {}", visible(value));
+    line("file", &report.path.to_string_lossy())?;
+    if let Some(bytes) = report.bytes {
+        line("size", &format!("{} bytes", number(bytes)))?;
+    }
+    if let Some(digest) = report.digest {
+        line("digest", &digest.to_string())?;
+    }
+    if let Some(world) = report.world {
+        line("world", world)?;
+    }
+    for (name, interfaces) in [("imports", &report.imports), ("exports", &report.exports)] {
+        if interfaces.is_empty() && report.world.is_some() {
+            line(name, "nothing")?;
+        }
+        for (place, interface) in interfaces.iter().enumerate() {
+            line(if place == 0 { name } else { "" }, interface)?;
+        }
+    }
+    match (&report.refused, report.needs.as_slice()) {
+        (Some(refusal), _) => writeln!(out, "{bad}refused{bad:#}  {}", visible(refusal)),
+        (None, []) => writeln!(out, "{good}passes{good:#}   without any grant"),
+        (None, needs) => {
+            let keys: Vec<String> = needs
+                .iter()
+                .map(|need| format!("grant.{need} = true"))
+                .collect();
+            writeln!(
+                out,
+                "{good}passes{good:#}   if the operator sets {}",
+                keys.join(" and ")
+            )?;
+            if needs.contains(&"null-wasi") {
+                let what =
+                    "no files, no sockets, no environment; the request's time, seeded randomness";
+                writeln!(
+                    out,
+                    "{quiet}{:<8} the null WASI is all it gets: {what}{quiet:#}",
+                    ""
+                )?;
+            }
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::{Expect, expect};
+
+    fn check(bytes: &[u8], limits: &Limits, expected: &Expect) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.wasm");
+        std::fs::write(&path, bytes).unwrap();
+        let mut out = Vec::new();
+        write(
+            &inspect(&path, limits).unwrap(),
+            Look {
+                in_colour: false,
+                width: 100,
+            },
+            &mut out,
+        )
+        .unwrap();
+        let text = String::from_utf8(out).unwrap();
+        expected.assert_eq(&text.replace(&folder.path().display().to_string(), "DIR"));
+    }
+
+    #[test]
+    fn what_would_be_refused_says_why() {
+        let limits = Limits::default();
+        check(b"ELF", &limits, &expect![""]);
+        check(b"\0asm\x01\0\0\0", &limits, &expect![""]);
+        check(b"\0asm\x0d\0\x01\0", &limits, &expect![""]);
+        check(
+            b"\0asm\x0d\0\x01\0",
+            &Limits {
+                component: 4,
+                ..limits
+            },
+            &expect![""],
+        );
+    }
+
+    #[test]
+    fn what_was_granted_or_is_needed_is_shown() {
+        let mut report = Report {
+            path: PathBuf::from("vendor.wasm"),
+            bytes: Some(1_234_567),
+            digest: Some(Digest::of(b"vendor")),
+            world: Some("keyed-deidentifier"),
+            imports: vec![
+                "nephron:plugin/keys@0.1.0".to_owned(),
+                "wasi:clocks/wall-clock@0.2.6".to_owned(),
+            ],
+            exports: vec!["nephron:plugin/detector@0.1.0\u{1b}[2J".to_owned()],
+            needs: vec!["keys", "null-wasi"],
+            refused: None,
+        };
+        let shown = |report: &Report| {
+            let mut out = Vec::new();
+            write(
+                report,
+                Look {
+                    in_colour: false,
+                    width: 100,
+                },
+                &mut out,
+            )
+            .unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        expect![""].assert_eq(&shown(&report));
+        report.needs.clear();
+        report.imports.clear();
+        expect![""].assert_eq(&shown(&report));
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_says_how_to_build_it() {
+        let error = inspect(Path::new("/no/such.component.wasm"), &Limits::default())
+            .err()
+            .unwrap();
+        assert!(
+            error.to_string().contains("nephron plugin build"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_path_is_not_looked_up_among_the_first_party_plugins() {
+        for path in ["x.wasm", "./safe-harbor", "../x"] {
+            assert_eq!(
+                locate(Path::new(path)).map_err(|_| ()).unwrap(),
+                Path::new(path)
+            );
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! The configuration: one TOML file, read once when the process starts, checked whole, handed on in narrow parts.
+//!
+//! Read [`Config`] for what there is and `examples/gateway.toml` for how it is written. Everything that is wrong is
+//! reported at once ([`Faults`]), each fault with its line and column and with what to do. Keys nobody knows are
+//! refused. Secrets are named, not held ([`SecretRef`]).
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use nephron_model::TenantId;
+use toml::de::DeTable;
+
+mod endpoint;
+mod fault;
+mod names;
+mod plugin;
+mod quantity;
+mod reader;
+mod route;
+mod secret;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod units;
+mod url;
+
+pub use endpoint::{Agreement, Associate, Credential, Endpoint};
+pub use fault::{Fault, Faults};
+pub use plugin::{Component, Plugin, PluginKind};
+pub use route::{Chain, Egress, Export, METHODS, RequestLimits, Route};
+pub use secret::{SecretError, SecretRef};
+pub use url::{BaseUrl, InvalidUrl};
+
+use endpoint::Known;
+use names::Names;
+use reader::{Reader, Renamed, Table};
+
+/// What the operator configured, checked: names name what is there, and every path starts at the file's folder.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The folder that tenants' folders and the root key are in.
+    pub data: PathBuf,
+    /// What wraps the tenants' keys.
+    pub root_key: RootKey,
+    /// Those served, at least one, each once.
+    pub tenants: Vec<TenantId>,
+    /// Every plugin, each used by something below.
+    pub plugins: Vec<Plugin>,
+    /// Who judges a request.
+    pub chain: Chain,
+    /// Who runs endpoints.
+    pub associates: Vec<Associate>,
+    /// Who answers.
+    pub endpoints: Vec<Endpoint>,
+    /// Which endpoint serves a model; at least one.
+    pub routes: Vec<Route>,
+    /// What may leave.
+    pub egress: Egress,
+    /// Where log entries are shipped.
+    pub exports: Vec<Export>,
+    /// What one request may have.
+    pub limits: RequestLimits,
+}
+
+/// The provider of the root key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RootKey {
+    /// A file in the data folder, sealed under a passphrase.
+    File {
+        /// Where the passphrase is.
+        passphrase: SecretRef,
+    },
+}
+
+/// Keys that were called otherwise once. Whoever still writes the former name is told the present one.
+const RENAMED: &[Renamed] = &[];
+
+/// The most bytes that the configuration, or a file it takes settings from, may have.
+const LARGEST: u64 = 16 << 20;
+
+/// Reads the text of a file that the configuration names.
+type Files<'f> = &'f dyn Fn(&Path) -> std::io::Result<String>;
+
+impl Config {
+    /// Reads a configuration and the files that its plugins take settings from.
+    ///
+    /// # Errors
+    /// [`Faults`]: everything that is wrong with it.
+    pub fn load(path: &Path) -> Result<Self, Faults> {
+        let text = read_text(path).map_err(|error| {
+            let message = format!("cannot read the configuration: {error}; correct the path, or begin with a copy of `examples/gateway.toml`");
+            Faults::new(vec![Fault { file: path.to_owned(), line: 1, column: 1, message }])
+        })?;
+        Self::parse(&text, path, &read_text)
+    }
+
+    /// Reads a configuration that is at hand. `file` says where it is from: paths start at its folder, and faults name
+    /// it. `files` reads the files that plugins take settings from.
+    ///
+    /// # Errors
+    /// [`Faults`]: everything that is wrong with it.
+    pub fn parse(
+        text: &str,
+        file: &Path,
+        files: &dyn Fn(&Path) -> std::io::Result<String>,
+    ) -> Result<Self, Faults> {
+        read(text, file, files, RENAMED, &|_| ())
+    }
+}
+
+/// Reads the whole. `told` hears the path of each key that is asked for, whether it is there or not.
+fn read(
+    text: &str,
+    file: &Path,
+    files: Files<'_>,
+    renamed: &[Renamed],
+    told: &dyn Fn(&str),
+) -> Result<Config, Faults> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let (document, syntax) = DeTable::parse_recoverable(text);
+    let reader = Reader::new(text, file, renamed, &syntax, told);
+    let config = config(&reader, document.get_ref(), files);
+    reader.finish(config)
+}
+
+fn config<'a>(
+    reader: &'a Reader<'a>,
+    document: &'a DeTable<'a>,
+    files: Files<'_>,
+) -> Option<Config> {
+    let gather = |family, key| Names::gather(reader, document, family, key);
+    let (plugins, associates) = (gather("plugin", "name"), gather("associate", "name"));
+    let endpoints = gather("endpoint", "name");
+    let known = Known {
+        plugins: &plugins,
+        associates: &associates,
+        endpoints: &endpoints,
+    };
+    let config = reader.root(document, |root| {
+        let data = root
+            .value("data")
+            .map_or_else(|| Some(reader.beside("data")), |value| value.path());
+        let root_key = root.required("root-key", "[root-key]");
+        let root_key = root_key
+            .and_then(|value| value.table(RootKey::read))
+            .flatten();
+        let mut ids = BTreeMap::new();
+        let tenants = root.some("tenant", |table| tenant(table, &mut ids));
+        let read_plugins = root.some("plugin", |table| Plugin::read(table, files));
+        let chain = root.required("chain", "[chain]");
+        let chain = chain.and_then(|value| value.table(|table| Chain::read(table, &plugins)));
+        let read_associates = root.each("associate", |table| Associate::read(table, &known));
+        let read_endpoints = root.some("endpoint", |table| Endpoint::read(table, &known));
+        let mut models = BTreeMap::new();
+        let routes = root.some("route", |table| Route::read(table, &endpoints, &mut models));
+        let egress = root.section("egress", Egress::read);
+        let mut export_files = BTreeMap::new();
+        let exports = root.each("export", |table| {
+            Export::read(table, &plugins, &mut export_files)
+        });
+        let limits = root.section("limits", RequestLimits::read);
+        Some(Config {
+            data: data?,
+            root_key: root_key?,
+            tenants,
+            plugins: read_plugins,
+            chain: chain?,
+            associates: read_associates,
+            endpoints: read_endpoints,
+            routes,
+            egress: egress?,
+            exports,
+            limits: limits?,
+        })
+    });
+    plugins.refuse_unused(
+        reader,
+        "name it in `[chain]`, an `[[endpoint]]` or an `[[export]]`",
+    );
+    associates.refuse_unused(reader, "name it in an `[[endpoint]]`");
+    endpoints.refuse_unused(reader, "name it in a `[[route]]`");
+    config
+}
+
+fn tenant(table: &mut Table<'_>, ids: &mut BTreeMap<String, usize>) -> Option<TenantId> {
+    let value = table.required("id", "id = \"st-marys\"")?;
+    let id: TenantId = value.parsed()?;
+    route::refuse_second(&value, "id", id.as_str(), ids);
+    Some(id)
+}
+
+impl RootKey {
+    fn read(table: &mut Table<'_>) -> Option<Self> {
+        let provider = table.required("provider", "provider = \"file\"");
+        let provider = provider.and_then(|value| value.choice(&[("file", ())]));
+        let passphrase = table.required("passphrase", "passphrase = { file = \"passphrase\" }");
+        let passphrase = passphrase.and_then(|value| SecretRef::read(&value));
+        provider
+            .and(passphrase)
+            .map(|passphrase| Self::File { passphrase })
+    }
+}
+
+fn read_text(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    let read = std::fs::File::open(path)?
+        .take(LARGEST + 1)
+        .read_to_string(&mut text)?;
+    if u64::try_from(read).is_ok_and(|read| read <= LARGEST) {
+        Ok(text)
+    } else {
+        Err(std::io::Error::new(
+            std::io::ErrorKind::FileTooLarge,
+            format!("the file has more than {LARGEST} bytes"),
+        ))
+    }
+}

@@ -1,0 +1,216 @@
+//! `[[plugin]]`: a component, what it is set to, what it may use and what it was granted.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nephron_engine::Limits;
+use nephron_engine::vet::{Grants, World};
+use nephron_model::Digest;
+
+use super::reader::{Table, Value};
+use super::settings;
+
+/// A plugin as the operator configured it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plugin {
+    /// The operator's name for it, which stands in log entries and which other parts of the configuration use.
+    pub name: String,
+    /// What it does.
+    pub kind: PluginKind,
+    /// Where it is.
+    pub component: Component,
+    /// The component's digest, if the operator pins it.
+    pub digest: Option<Digest>,
+    /// What it is configured with: a JSON object.
+    pub settings: serde_json::Value,
+    /// What a call of it may use.
+    pub limits: Limits,
+    /// What it was granted beyond its world's vocabulary.
+    pub grants: Grants,
+}
+
+/// What a plugin does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PluginKind {
+    /// Permits or denies.
+    Decider,
+    /// Finds identifiers.
+    Detector,
+    /// Finds identifiers and writes what stands for them, with a lent key.
+    Transformer,
+    /// Speaks to a model.
+    Connector,
+    /// Ships log entries.
+    Exporter,
+}
+
+impl PluginKind {
+    const WORDS: [(&str, Self); 5] = [
+        ("decider", Self::Decider),
+        ("detector", Self::Detector),
+        ("transformer", Self::Transformer),
+        ("connector", Self::Connector),
+        ("exporter", Self::Exporter),
+    ];
+
+    /// The word in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Decider => "decider",
+            Self::Detector => "detector",
+            Self::Transformer => "transformer",
+            Self::Connector => "connector",
+            Self::Exporter => "exporter",
+        }
+    }
+
+    /// The world that its component must be built against.
+    #[must_use]
+    pub const fn world(self) -> World {
+        match self {
+            Self::Decider => World::AccessPolicy,
+            Self::Detector => World::Deidentifier,
+            Self::Transformer => World::KeyedDeidentifier,
+            Self::Connector => World::LlmConnector,
+            Self::Exporter => World::AuditExporter,
+        }
+    }
+
+    pub(super) fn of_word(word: &str) -> Option<Self> {
+        Self::WORDS
+            .into_iter()
+            .find(|(known, _)| *known == word)
+            .map(|(_, kind)| kind)
+    }
+}
+
+/// Where a component is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Component {
+    /// One of those that come with Nephron, by the name of its folder under `plugins/`.
+    FirstParty(String),
+    /// A file.
+    File(PathBuf),
+}
+
+impl Component {
+    /// A bare name is a first-party plugin; what holds a `/` or ends in `.wasm` is a file.
+    fn read(value: &Value<'_>) -> Option<Self> {
+        let text = value.text()?;
+        if text.contains('/')
+            || Path::new(text)
+                .extension()
+                .is_some_and(|extension| extension == "wasm")
+        {
+            return value.path().map(Self::File);
+        }
+        let rule = "must name a plugin that comes with Nephron, such as \"safe-harbor\", or a file, such as \"plugins/ours.wasm\"";
+        let is_name = |text: &str| {
+            !text.is_empty()
+                && text
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        };
+        value.text_that(rule, is_name).map(Self::FirstParty)
+    }
+}
+
+impl Plugin {
+    pub(super) fn read(table: &mut Table<'_>, files: super::Files<'_>) -> Option<Self> {
+        let name = table
+            .required("name", "name = \"access\"")
+            .and_then(|value| value.name());
+        let kind = table
+            .required("kind", "kind = \"detector\"")
+            .and_then(|value| value.choice(&PluginKind::WORDS));
+        let component = table
+            .required("component", "component = \"safe-harbor\"")
+            .and_then(|value| Component::read(&value));
+        let digest = table.value("digest").and_then(|value| value.parsed());
+        let settings = settings::read(table, files);
+        let limits = table.section("limits", limits);
+        let grants = table.section("grant", |grant| grants(grant, kind));
+        Some(Self {
+            name: name?,
+            kind: kind?,
+            component: component?,
+            digest,
+            settings,
+            limits: limits?,
+            grants: grants?,
+        })
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const MILLISECOND: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_secs(3600);
+/// One page of Wasm memory.
+const PAGE: u64 = 64 << 10;
+
+fn limits(table: &mut Table<'_>) -> Limits {
+    let default = Limits::default();
+    let compile_time = table.duration(
+        "compile-time",
+        SECOND..=HOUR,
+        Duration::from_secs(default.compile_seconds),
+    );
+    Limits {
+        fuel: table.count("fuel", 1..=u64::MAX, default.fuel),
+        configure_fuel: table.count("configure-fuel", 1..=u64::MAX, default.configure_fuel),
+        deadline: table.duration("deadline", MILLISECOND..=HOUR, default.deadline),
+        memory: narrow(table.size(
+            "memory",
+            PAGE..=widen(Limits::MEMORY_CEILING),
+            widen(default.memory),
+        )),
+        table_elements: narrow(table.count(
+            "table-elements",
+            0..=widen(Limits::TABLE_CEILING),
+            widen(default.table_elements),
+        )),
+        copied: narrow(table.size(
+            "copied",
+            1..=widen(Limits::MEMORY_CEILING),
+            widen(default.copied),
+        )),
+        host_calls: u32::try_from(table.count(
+            "host-calls",
+            0..=u64::from(u32::MAX),
+            u64::from(default.host_calls),
+        ))
+        .unwrap_or(u32::MAX),
+        host_call_time: table.duration(
+            "host-call-time",
+            MILLISECOND..=HOUR,
+            default.host_call_time,
+        ),
+        component: table.size("component", 1..=1 << 30, default.component),
+        compile_seconds: compile_time
+            .as_millis()
+            .div_ceil(1000)
+            .try_into()
+            .unwrap_or(u64::MAX),
+        compile_memory: table.size("compile-memory", 64 << 20..=1 << 40, default.compile_memory),
+    }
+}
+
+fn grants(table: &mut Table<'_>, kind: Option<PluginKind>) -> Grants {
+    let keys = table.flag("keys");
+    if keys && kind.is_some_and(|kind| kind != PluginKind::Transformer) {
+        table.fault("has `keys = true`, but only a transformer can be lent a key; remove it");
+    }
+    Grants {
+        keys,
+        null_wasi: table.flag("null-wasi"),
+    }
+}
+
+fn widen(size: usize) -> u64 {
+    u64::try_from(size).unwrap_or(u64::MAX)
+}
+
+fn narrow(size: u64) -> usize {
+    usize::try_from(size).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,210 @@
+//! What becomes of a request: `[chain]`, `[[route]]`, `[egress]`, `[[export]]` and `[limits]`.
+
+use std::collections::BTreeMap;
+
+use super::endpoint::{of_kind, plain_text};
+use super::fault::shown;
+use super::names::Names;
+use super::plugin::PluginKind;
+use super::reader::{Table, Value};
+
+/// Who judges a request, by names of plugins, each list in its order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chain {
+    /// Deciders; every one is asked, and a deny of any is a deny.
+    pub deciders: Vec<String>,
+    /// Detectors and transformers; the host merges what they find.
+    pub detectors: Vec<String>,
+}
+
+/// Which endpoint serves a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The model as callers name it, or `*` for any that no other route names.
+    pub model: String,
+    /// Name of the endpoint.
+    pub endpoint: String,
+    /// The model to ask the endpoint for; the caller's own word without it.
+    pub upstream_model: Option<String>,
+}
+
+/// The methods of de-identification: 45 CFR 164.514(b)(2) and (b)(1).
+pub const METHODS: [&str; 2] = ["safe-harbor", "expert-determination"];
+
+/// What may leave.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Egress {
+    /// The method of de-identification, one of [`METHODS`], by which cleared text may go to an endpoint that no live
+    /// agreement covers; without one, nothing may (I10).
+    pub cleared_without_baa: Option<String>,
+}
+
+/// Where log entries are shipped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Export {
+    /// Name of the plugin, of kind exporter, that encodes them.
+    pub plugin: String,
+    /// A plain file name, in the folder `exports` of each tenant.
+    pub file: String,
+    /// The most entries that are encoded at once.
+    pub batch: u64,
+}
+
+/// What one request may have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestLimits {
+    /// Bytes of its body: the key `request`.
+    pub bytes: usize,
+    /// Messages in it.
+    pub messages: usize,
+}
+
+impl Chain {
+    pub(super) fn read<'a>(table: &mut Table<'a>, plugins: &Names<'a>) -> Self {
+        Self {
+            deciders: judges(
+                table,
+                "deciders",
+                "deciders = [\"access\"]",
+                plugins,
+                &[PluginKind::Decider],
+            ),
+            detectors: judges(
+                table,
+                "detectors",
+                "detectors = [\"safe-harbor\"]",
+                plugins,
+                &[PluginKind::Detector, PluginKind::Transformer],
+            ),
+        }
+    }
+}
+
+/// A list of plugins of these kinds: at least one, none twice.
+fn judges<'a>(
+    table: &mut Table<'a>,
+    key: &'static str,
+    example: &str,
+    plugins: &Names<'a>,
+    kinds: &[PluginKind],
+) -> Vec<String> {
+    let Some(value) = table.required(key, example) else {
+        return Vec::new();
+    };
+    let Some(values) = value.array("a list of names of plugins") else {
+        return Vec::new();
+    };
+    if values.is_empty() {
+        value.fault(format_args!(
+            "names no plugin, and a request that nobody judges is refused; write `{example}`"
+        ));
+    }
+    let mut names: Vec<String> = Vec::new();
+    for value in &values {
+        let Some(name) = of_kind(value, plugins, kinds) else {
+            continue;
+        };
+        if names.contains(&name) {
+            value.fault(format_args!("names plugin `{name}` twice; name it once"));
+        }
+        names.push(name);
+    }
+    names
+}
+
+impl Route {
+    pub(super) fn read<'a>(
+        table: &mut Table<'a>,
+        endpoints: &Names<'a>,
+        models: &mut BTreeMap<String, usize>,
+    ) -> Option<Self> {
+        let model = table.required("model", "model = \"*\"");
+        let word = model.as_ref().and_then(plain_text);
+        if let (Some(value), Some(word)) = (&model, &word) {
+            refuse_second(value, "model", word, models);
+        }
+        let endpoint = table.required("endpoint", "endpoint = \"local\"");
+        let endpoint = endpoint
+            .and_then(|value| endpoints.find(&value))
+            .map(|found| found.name.to_owned());
+        let upstream_model = table.value("upstream-model").as_ref().and_then(plain_text);
+        Some(Self {
+            model: word?,
+            endpoint: endpoint?,
+            upstream_model,
+        })
+    }
+}
+
+impl Egress {
+    pub(super) fn read(table: &mut Table<'_>) -> Self {
+        let method = table.value("cleared-without-baa");
+        let method = method.and_then(|value| value.choice(&METHODS.map(|word| (word, word))));
+        Self {
+            cleared_without_baa: method.map(str::to_owned),
+        }
+    }
+}
+
+impl Export {
+    pub(super) fn read<'a>(
+        table: &mut Table<'a>,
+        plugins: &Names<'a>,
+        files: &mut BTreeMap<String, usize>,
+    ) -> Option<Self> {
+        let plugin = table.required("plugin", "plugin = \"name of an exporter\"");
+        let plugin = plugin.and_then(|value| of_kind(&value, plugins, &[PluginKind::Exporter]));
+        let file = table.required("file", "file = \"audit.jsonl\"");
+        let name = file.as_ref().and_then(|value| {
+            value.text_that(
+                "must be a plain file name: 1 to 100 of letters, digits, `.`, `_` and `-`, not starting with a dot",
+                is_file_name,
+            )
+        });
+        if let (Some(value), Some(name)) = (&file, &name) {
+            refuse_second(value, "file", name, files);
+        }
+        let batch = table.count("batch", 1..=10_000, 100);
+        Some(Self {
+            plugin: plugin?,
+            file: name?,
+            batch,
+        })
+    }
+}
+
+impl RequestLimits {
+    pub(super) fn read(table: &mut Table<'_>) -> Self {
+        // A request must fit into a plugin's memory, at most 64 MiB, together with what the plugin makes of it.
+        let bytes = table.size("request", 1..=16 << 20, 1 << 20);
+        let messages = table.count("messages", 1..=100_000, 1_000);
+        Self {
+            bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
+            messages: usize::try_from(messages).unwrap_or(usize::MAX),
+        }
+    }
+}
+
+/// Refuses a second table of the same word, telling where the first stands.
+pub(super) fn refuse_second(
+    value: &Value<'_>,
+    what: &str,
+    word: &str,
+    seen: &mut BTreeMap<String, usize>,
+) {
+    let line = value.reader().line(value.at());
+    if let Some(first) = seen.insert(word.to_owned(), line) {
+        value.fault(format_args!(
+            "gives {what} `{}` again, as line {first} does; remove one",
+            shown(word)
+        ));
+    }
+}
+
+fn is_file_name(name: &str) -> bool {
+    (1..=100).contains(&name.len())
+        && !name.starts_with('.')
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+}

@@ -1,0 +1,82 @@
+//! A plugin's settings: TOML as the operator wrote it, and whole files, made into one JSON object.
+
+use serde_json::{Map, Number, Value as Json};
+use toml::de::{DeTable, DeValue};
+
+use super::Files;
+use super::fault::shown;
+use super::reader::{Table, Value};
+
+/// Reads `[plugin.settings]`, whose keys are the plugin's own, and `[plugin.settings-files]`, which gives a file for a
+/// key. What the plugin thinks of them it says when it is configured.
+pub(super) fn read(plugin: &mut Table<'_>, files: Files<'_>) -> Json {
+    let mut settings = Map::new();
+    plugin.section("settings", |table| {
+        for (key, value) in table.entries() {
+            settings.extend(json(value.raw(), &value).map(|json| (key.to_owned(), json)));
+        }
+    });
+    plugin.section("settings-files", |table| {
+        for (key, value) in table.entries() {
+            if settings.contains_key(key) {
+                value.fault(format_args!("is in `settings` too; keep `{}` in one of the two", shown(key)));
+                continue;
+            }
+            let Some(path) = value.path() else { continue };
+            match files(&path) {
+                Ok(text) => {
+                    settings.insert(key.to_owned(), Json::String(text));
+                }
+                Err(error) => {
+                    let path = path.display();
+                    value.fault(format_args!(
+                        "cannot be read from `{path}`: {error}; correct the path, which starts at the configuration's folder"
+                    ));
+                }
+            }
+        }
+    });
+    Json::Object(settings)
+}
+
+/// A date or time becomes its text; what JSON cannot hold is a fault at the setting that it stands in.
+fn json(raw: &DeValue<'_>, setting: &Value<'_>) -> Option<Json> {
+    match raw {
+        DeValue::String(text) => Some(Json::String(text.clone().into_owned())),
+        DeValue::Boolean(truth) => Some(Json::Bool(*truth)),
+        DeValue::Datetime(moment) => Some(Json::String(moment.to_string())),
+        DeValue::Integer(integer) => {
+            let (digits, radix) = (integer.as_str(), integer.radix());
+            let number = i64::from_str_radix(digits, radix).map(Number::from);
+            let number = number
+                .or_else(|_| u64::from_str_radix(digits, radix).map(Number::from))
+                .ok();
+            if number.is_none() {
+                setting.fault("must be an integer of at most 64 bits");
+            }
+            number.map(Json::Number)
+        }
+        DeValue::Float(float) => {
+            let number = float.as_str().parse().ok().and_then(Number::from_f64);
+            if number.is_none() {
+                setting.fault("must be a finite number: JSON has no `inf` and no `nan`");
+            }
+            number.map(Json::Number)
+        }
+        DeValue::Array(values) => {
+            let values = values
+                .iter()
+                .filter_map(|value| json(value.get_ref(), setting));
+            Some(Json::Array(values.collect()))
+        }
+        DeValue::Table(table) => Some(Json::Object(object(table, setting))),
+    }
+}
+
+fn object(table: &DeTable<'_>, setting: &Value<'_>) -> Map<String, Json> {
+    let entries = table.iter().filter_map(|(key, value)| {
+        let key: &str = key.get_ref().as_ref();
+        Some((key.to_owned(), json(value.get_ref(), setting)?))
+    });
+    entries.collect()
+}

@@ -1,0 +1,530 @@
+//! Every fault, at its place and with its remedy.
+
+use std::path::Path;
+
+use expect_test::expect;
+
+use super::super::read;
+use super::{GOOD, change, check, files, parse, report};
+
+#[test]
+fn the_places_of_faults_stand_in_json_too() {
+    let faults = parse(&GOOD.replace("[chain]", "[chain]\ncolour = 1")).unwrap_err();
+    assert_eq!(
+        serde_json::to_value(&faults).unwrap(),
+        serde_json::json!([{
+            "file": "etc/gateway.toml", "line": 34, "column": 1,
+            "message": "unknown key `chain.colour`; remove it, or use one of `deciders`, `detectors`",
+        }])
+    );
+}
+
+#[test]
+fn every_fault_is_reported_at_once() {
+    let text = GOOD
+        .replace("[\"access\"]", "[\"acess\"]")
+        .replace("\"2s\"", "\"2sec\"")
+        .replace("provider", "provder")
+        .replace("models.ai.example", "me:canary@models.ai.example");
+    check(
+        &text,
+        &expect![[r#"
+        4:1: unknown key `root-key.provder`; did you mean `provider`?
+        16:23: `plugin.limits.deadline` must be a whole number and its unit ms, s, m or h, such as "250ms"
+        34:13: `chain.deciders` names plugin `acess`, which there is not; did you mean `access`?
+        44:7: `endpoint.url`: must hold no user and no password; name a `credential` instead"#]],
+    );
+}
+
+#[test]
+fn an_empty_configuration_says_what_is_needed() {
+    check(
+        "",
+        &expect![[r#"
+        1:1: missing key `chain`; write `[chain]`
+        1:1: missing key `endpoint`; write `[[endpoint]]`
+        1:1: missing key `plugin`; write `[[plugin]]`
+        1:1: missing key `root-key`; write `[root-key]`
+        1:1: missing key `route`; write `[[route]]`
+        1:1: missing key `tenant`; write `[[tenant]]`"#]],
+    );
+    check(
+        "tenant = []\nplugin = 1\nchain = []\nroute = [1]\n",
+        &expect![[r#"
+        1:1: missing key `endpoint`; write `[[endpoint]]`
+        1:1: missing key `root-key`; write `[root-key]`
+        1:10: `tenant` is empty; write at least one `[[tenant]]`
+        2:10: `plugin` must be a list of tables, each under `[[…]]`, but is an integer
+        3:9: `chain` must be a table, but is an array
+        4:10: `route` must be a table, but is an integer"#]],
+    );
+}
+
+#[test]
+fn syntax_faults_come_together_and_bring_no_others_along() {
+    check(
+        "[root-key\nprovider = file\n[chain]\ndeciders = [\"a\" \"b\"]\nx = 1\nx = 2\n",
+        &expect![[r#"
+        1:10: this is not TOML: unclosed table, expected `]`
+        4:17: this is not TOML: missing comma between array elements, expected `,`
+        5:1: unknown key `chain.x`; remove it, or use one of `deciders`, `detectors`
+        6:1: this is not TOML: duplicate key"#]],
+    );
+    change(
+        "\"data\"",
+        "\"data",
+        &expect![[r#"1:13: this is not TOML: invalid basic string, expected `"`"#]],
+    );
+    check(
+        &format!("\u{feff}{GOOD}é = 1"),
+        &expect![
+            "55:1: this is not TOML: invalid unquoted key, expected letters, numbers, `-`, `_`"
+        ],
+    );
+}
+
+#[test]
+fn keys_nobody_knows_are_refused() {
+    change(
+        "data = ",
+        "dta = ",
+        &expect!["1:1: unknown key `dta`; did you mean `data`?"],
+    );
+    change(
+        "provider = ",
+        "providor = ",
+        &expect!["4:1: unknown key `root-key.providor`; did you mean `provider`?"],
+    );
+    change(
+        "fuel = 1000",
+        "fule = 1000",
+        &expect!["16:47: unknown key `plugin.limits.fule`; did you mean `fuel`?"],
+    );
+    change(
+        "[[export]]",
+        "[[exports]]",
+        &expect!["52:3: unknown key `exports`; did you mean `export`?"],
+    );
+    change(
+        "\"KEY\" }",
+        "\"KEY\", vault = \"x\" }",
+        &expect![
+            "46:62: unknown key `endpoint.credential.secret.vault`; remove it, or use one of `environment`, `file`"
+        ],
+    );
+}
+
+#[test]
+fn a_renamed_key_names_the_new_one() {
+    let renamed = [
+        ("root-key.kind", "root-key.provider"),
+        ("plugin.limits.time", "plugin.limits.deadline"),
+    ];
+    let text = GOOD
+        .replace("provider =", "kind =")
+        .replace("deadline =", "time =");
+    let result = read(
+        &text,
+        Path::new("etc/gateway.toml"),
+        &files,
+        &renamed,
+        &|_| (),
+    );
+    expect![[r#"
+        4:1: key `root-key.kind` is now called `root-key.provider`; rename it
+        16:12: key `plugin.limits.time` is now called `plugin.limits.deadline`; rename it"#]]
+    .assert_eq(&report(&result));
+}
+
+#[test]
+fn values_of_the_wrong_kind_are_refused() {
+    change(
+        "\"st-marys\"",
+        "7",
+        &expect!["8:6: `tenant.id` must be text in quotes, but is an integer"],
+    );
+    change(
+        "\"st-marys\"",
+        "\"St. Mary's\"",
+        &expect![
+            "8:6: `tenant.id`: `St. Mary's` is no tenant: expected 1 to 63 of `a-z`, `0-9` and `-`, starting with a letter"
+        ],
+    );
+    change(
+        "fuel = 1000",
+        "fuel = \"1000\"",
+        &expect!["16:54: `plugin.limits.fuel` must be a whole number, but is text"],
+    );
+    change(
+        "fuel = 1000",
+        "fuel = -1",
+        &expect!["16:54: `plugin.limits.fuel` must be between 1 and 18446744073709551615"],
+    );
+    change(
+        "fuel = 1000",
+        "fuel = 99999999999999999999",
+        &expect!["16:54: `plugin.limits.fuel` must be between 1 and 18446744073709551615"],
+    );
+    change(
+        "\"2s\"",
+        "2",
+        &expect![
+            "16:23: `plugin.limits.deadline` must be a duration as text with its unit, but is an integer"
+        ],
+    );
+    change(
+        "\"2s\"",
+        "\"0s\"",
+        &expect![[r#"16:23: `plugin.limits.deadline` must be between "1ms" and "1h""#]],
+    );
+    change(
+        "\"64MiB\"",
+        "\"64MB\"",
+        &expect![[
+            r#"16:38: `plugin.limits.memory` must be a whole number and its unit B, KiB, MiB or GiB, such as "64MiB""#
+        ]],
+    );
+    change(
+        "\"64MiB\"",
+        "\"65MiB\"",
+        &expect![[r#"16:38: `plugin.limits.memory` must be between "64KiB" and "64MiB""#]],
+    );
+    change(
+        "[\"access\"]",
+        "\"access\"",
+        &expect!["34:12: `chain.deciders` must be a list of names of plugins, but is text"],
+    );
+    change(
+        "[\"ingress\"]",
+        "[nan]",
+        &expect![
+            "14:23: `plugin.settings.points` must be a finite number: JSON has no `inf` and no `nan`"
+        ],
+    );
+    change(
+        "\"file\"",
+        "\"kms\"",
+        &expect!["4:12: `root-key.provider` cannot be `kms`; use one of `file`"],
+    );
+    change(
+        "\"data\"",
+        "\"\"",
+        &expect!["1:8: `data` must be a path: text that is not empty and holds no NUL"],
+    );
+}
+
+#[test]
+fn plugins_are_checked() {
+    change(
+        "\"detector\"",
+        "\"detecter\"",
+        &expect!["20:8: `plugin.kind` cannot be `detecter`; did you mean `detector`?"],
+    );
+    change(
+        "\"detector\"",
+        "\"oracle\"",
+        &expect![
+            "20:8: `plugin.kind` cannot be `oracle`; use one of `decider`, `detector`, `transformer`, `connector`, `exporter`"
+        ],
+    );
+    change(
+        "component = \"safe-harbor\"",
+        "component = \"Safe Harbor\"",
+        &expect![[
+            r#"21:13: `plugin.component` must name a plugin that comes with Nephron, such as "safe-harbor", or a file, such as "plugins/ours.wasm""#
+        ]],
+    );
+    change(
+        "component = \"safe-harbor\"",
+        "component = \"safe-harbor\"\ndigest = \"sha256:9f2c\"",
+        &expect!["22:10: `plugin.digest`: expected `sha256:` and 64 lower-case hex digits"],
+    );
+    change(
+        "component = \"safe-harbor\"",
+        "component = \"safe-harbor\"\ngrant = { keys = true, null-wasi = 1 }",
+        &expect![[r#"
+        22:9: `plugin.grant` has `keys = true`, but only a transformer can be lent a key; remove it
+        22:36: `plugin.grant.null-wasi` must be `true` or `false`, but is an integer"#]],
+    );
+    change(
+        "\"access.cedar\"",
+        "\"acess.cedar\"",
+        &expect![
+            "15:31: `plugin.settings-files.policies` cannot be read from `etc/acess.cedar`: no such file; correct the path, which starts at the configuration's folder"
+        ],
+    );
+    change(
+        "points =",
+        "policies =",
+        &expect![
+            "15:31: `plugin.settings-files.policies` is in `settings` too; keep `policies` in one of the two"
+        ],
+    );
+    change(
+        "name = \"jsonl\"",
+        "name = \"access\"",
+        &expect![[r#"
+        29:8: plugin `access` is there twice, first in line 11; rename one
+        53:10: `export.plugin` names plugin `jsonl`, which there is not; add a `[[plugin]]` of that name"#]],
+    );
+    change(
+        "name = \"jsonl\"",
+        "name = \"JSON lines\"",
+        &expect![
+            "29:8: `plugin.name` must be 1 to 63 of `a-z`, `0-9` and `-`, starting with a letter"
+        ],
+    );
+}
+
+#[test]
+fn names_must_name_what_is_there_and_is_fit() {
+    change(
+        "detectors = [\"safe-harbor\"]",
+        "detectors = [\"nobody\"]",
+        &expect![[r#"
+        19:8: plugin `safe-harbor` is used by nothing; name it in `[chain]`, an `[[endpoint]]` or an `[[export]]`, or remove it
+        35:14: `chain.detectors` names plugin `nobody`, which there is not; add a `[[plugin]]` of that name"#]],
+    );
+    change(
+        "detectors = [\"safe-harbor\"]",
+        "detectors = [\"safe-harbor\", \"jsonl\"]",
+        &expect![
+            "35:29: `chain.detectors` names plugin `jsonl` of kind exporter; name one of kind detector or transformer"
+        ],
+    );
+    change(
+        "detectors = [\"safe-harbor\"]",
+        "detectors = [\"safe-harbor\", \"safe-harbor\"]",
+        &expect!["35:29: `chain.detectors` names plugin `safe-harbor` twice; name it once"],
+    );
+    change(
+        "deciders = [\"access\"]",
+        "deciders = []",
+        &expect![[r#"
+        11:8: plugin `access` is used by nothing; name it in `[chain]`, an `[[endpoint]]` or an `[[export]]`, or remove it
+        34:12: `chain.deciders` names no plugin, and a request that nobody judges is refused; write `deciders = ["access"]`"#]],
+    );
+    change(
+        "connector = \"cloud-model\"",
+        "connector = \"access\"",
+        &expect![[r#"
+        24:8: plugin `cloud-model` is used by nothing; name it in `[chain]`, an `[[endpoint]]` or an `[[export]]`, or remove it
+        43:13: `endpoint.connector` names plugin `access` of kind decider; name one of kind connector"#]],
+    );
+    change(
+        "endpoint = \"cloud\"",
+        "endpoint = \"clod\"",
+        &expect![
+            "50:12: `route.endpoint` names endpoint `clod`, which there is not; did you mean `cloud`?"
+        ],
+    );
+    change(
+        "services = [\"cloud\"]",
+        "services = [\"elsewhere\"]",
+        &expect![
+            "39:41: `associate.agreement.services` names endpoint `elsewhere`, which there is not; add a `[[endpoint]]` of that name"
+        ],
+    );
+    change(
+        "plugin = \"jsonl\"",
+        "plugin = \"access\"",
+        &expect![[r#"
+        29:8: plugin `jsonl` is used by nothing; name it in `[chain]`, an `[[endpoint]]` or an `[[export]]`, or remove it
+        53:10: `export.plugin` names plugin `access` of kind decider; name one of kind exporter"#]],
+    );
+    let other = "[[associate]]\nname = \"other-ai\"\nagreement = { id = \"B\", services = [\"cloud\"], from = 2026-01-01, until = 2026-01-02 }\n\n[chain]";
+    change(
+        "[chain]",
+        other,
+        &expect![[r#"
+        34:8: associate `other-ai` is used by nothing; name it in an `[[endpoint]]`, or remove it
+        35:37: `associate.agreement.services` names endpoint `cloud`, which `example-ai` runs: an agreement covers its own associate's endpoints"#]],
+    );
+    let idle = "[[endpoint]]\nname = \"idle\"\nconnector = \"cloud-model\"\n\n[chain]";
+    change(
+        "[chain]",
+        idle,
+        &expect![
+            "34:8: endpoint `idle` is used by nothing; name it in a `[[route]]`, or remove it"
+        ],
+    );
+}
+
+#[test]
+fn what_must_be_unique_is() {
+    change(
+        "id = \"st-marys\"",
+        "id = \"st-marys\"\n[[tenant]]\nid = \"st-marys\"",
+        &expect!["10:6: `tenant.id` gives id `st-marys` again, as line 8 does; remove one"],
+    );
+    let twice = "[[route]]\nmodel = \"*\"\nendpoint = \"cloud\"\n\n[chain]";
+    change(
+        "[chain]",
+        twice,
+        &expect!["53:9: `route.model` gives model `*` again, as line 34 does; remove one"],
+    );
+    change(
+        "[chain]",
+        "[[export]]\nplugin = \"jsonl\"\nfile = \"audit.jsonl\"\n\n[chain]",
+        &expect!["58:8: `export.file` gives file `audit.jsonl` again, as line 35 does; remove one"],
+    );
+}
+
+#[test]
+fn secrets_never_stand_in_the_file_or_in_a_fault() {
+    for (from, to) in [
+        ("{ file = \"passphrase\" }", "\"canary horse\""),
+        (
+            "{ file = \"passphrase\" }",
+            "{ environment = \"canary horse\" }",
+        ),
+        (
+            "{ file = \"passphrase\" }",
+            "{ file = \"a\", environment = \"B\" }",
+        ),
+        ("{ file = \"passphrase\" }", "{ value = \"canary horse\" }"),
+        ("{ environment = \"KEY\" }", "\"canary horse\""),
+        ("https://models", "https://me:canary@models"),
+        ("\"2s\"", "[\"canary\"]"),
+    ] {
+        let report = report(&parse(&GOOD.replace(from, to)));
+        assert!(report != "right" && !report.contains("canary"), "{report}");
+    }
+    change(
+        "{ file = \"passphrase\" }",
+        "\"canary horse\"",
+        &expect![[
+            r#"5:14: `root-key.passphrase` is a secret and must not stand here; write `{ file = "…" }` or `{ environment = "NAME" }`, and change the secret if others have seen this file"#
+        ]],
+    );
+    change(
+        "{ file = \"passphrase\" }",
+        "{ environment = \"1 canary\" }",
+        &expect![
+            "5:30: `root-key.passphrase.environment` must be the name of an environment variable: letters, digits and `_`, not starting with a digit"
+        ],
+    );
+    change(
+        "{ file = \"passphrase\" }",
+        "{ file = \"a\", environment = \"B\" }",
+        &expect![
+            "5:42: `root-key.passphrase.environment` cannot stand beside `file`: a secret is in one place; remove one of the two"
+        ],
+    );
+    change(
+        "{ file = \"passphrase\" }",
+        "{}",
+        &expect![[
+            r#"5:14: missing key `root-key.passphrase.file`; write `file = "secrets/name"` or `environment = "NAME"`"#
+        ]],
+    );
+}
+
+#[test]
+fn i10_endpoints_say_who_runs_them_and_how_they_are_reached() {
+    let url = "url = \"https://models.ai.example\"";
+    change(
+        url,
+        "url = \"http://models.ai.example\"",
+        &expect![
+            "44:7: `endpoint.url` would send requests unencrypted to another machine; use `https://`, or set `plaintext-http-unsafe = true`"
+        ],
+    );
+    change(
+        url,
+        "url = \"http://models.ai.example\"\nplaintext-http-unsafe = true",
+        &expect!["right"],
+    );
+    change(
+        url,
+        "url = \"http://127.0.0.1:11434/v1\"",
+        &expect!["right"],
+    );
+    change(
+        url,
+        "url = \"models.ai.example\"",
+        &expect![
+            "44:7: `endpoint.url`: must begin with `https://`, or with `http://` for a server on this machine"
+        ],
+    );
+    change(
+        url,
+        "",
+        &expect![[r#"
+        45:13: `endpoint.associate` stands at an endpoint without `url`, whose connector answers inside the sandbox; add `url`, or remove it
+        46:14: `endpoint.credential` stands at an endpoint without `url`, whose connector answers inside the sandbox; add `url`, or remove it"#]],
+    );
+    change(
+        "associate = \"example-ai\"\n",
+        "",
+        &expect![[
+            r#"41:1: missing key `endpoint.associate`; write `associate = "name of who runs it"`"#
+        ]],
+    );
+    change(
+        "{ name = \"key\",",
+        "{ name = \"a key\", header = \"Host\", prefix = \"é\",",
+        &expect![[r#"
+        46:23: `endpoint.credential.name` must be 1 to 64 of letters, digits, `.`, `_` and `-`
+        46:41: `endpoint.credential.header` must be a header's name in lower case that is not one of those the host sets itself, such as `host`
+        46:58: `endpoint.credential.prefix` must be visible ASCII and spaces"#]],
+    );
+    change(
+        "2026-01-01",
+        "2027-01-01",
+        &expect![
+            "39:78: `associate.agreement.until` must be later than `from`: it is the first day on which the agreement is over"
+        ],
+    );
+    change(
+        "2026-01-01",
+        "2026-01-01T00:00:00Z",
+        &expect![
+            "39:58: `associate.agreement.from` must be a date such as 2026-01-01, but is a date or time"
+        ],
+    );
+    change(
+        "\"2027-01-01\"",
+        "\"2027-02-30\"",
+        &expect![
+            "39:78: `associate.agreement.until` must be a day of the calendar since 1970, written as in 2026-01-01"
+        ],
+    );
+    change(
+        "id = \"BAA-1\", ",
+        "",
+        &expect![[r#"39:13: missing key `associate.agreement.id`; write `id = "BAA-2026-014"`"#]],
+    );
+    change(
+        "[chain]",
+        "[egress]\ncleared-without-baa = \"safe-harbour\"\n\n[chain]",
+        &expect![
+            "34:23: `egress.cleared-without-baa` cannot be `safe-harbour`; did you mean `safe-harbor`?"
+        ],
+    );
+}
+
+#[test]
+fn exports_and_requests_are_held_to_their_ranges() {
+    for name in ["../audit.jsonl", "a/b", "", ".hidden", "a b"] {
+        let report = report(&parse(
+            &GOOD.replace("\"audit.jsonl\"", &format!("{name:?}")),
+        ));
+        assert!(
+            report.starts_with("54:8: `export.file` must be a plain file name"),
+            "{name}: {report}"
+        );
+    }
+    change(
+        "file = \"audit.jsonl\"",
+        "file = \"audit.jsonl\"\nbatch = 0",
+        &expect!["55:9: `export.batch` must be between 1 and 10000"],
+    );
+    change(
+        "[chain]",
+        "[limits]\nrequest = \"17MiB\"\nmessages = 0\n\n[chain]",
+        &expect![[r#"
+        34:11: `limits.request` must be between "1B" and "16MiB"
+        35:12: `limits.messages` must be between 1 and 100000"#]],
+    );
+}

@@ -1,0 +1,270 @@
+//! The one place that dials. It sends what an entry already says will be sent (I1), to an endpoint that the operator
+//! configured, and to no other: no redirects, no retries, no proxy.
+
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{HeaderName, HeaderValue};
+use hyper::{Method, Request, Response, Uri};
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use nephron_engine::contract::HttpRequest;
+use nephron_model::{Phi, Recorded};
+
+use crate::config::Endpoint;
+
+/// Bytes of one response. A longer one is refused.
+const LARGEST_RESPONSE: usize = 64 << 20;
+
+/// Connections to endpoints, kept open between requests.
+pub(crate) struct Egress {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+}
+
+/// Why an exchange failed. Nothing of the upstream's text passes through.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EgressError {
+    /// The endpoint has no URL: it answers inside the sandbox and cannot be dialled.
+    #[error("the connector asks for an HTTP call, but the endpoint has no `url`")]
+    NoUrl,
+    /// The connector's request is no HTTP request.
+    #[error("the connector's request has a bad {0}")]
+    BadRequest(&'static str),
+    /// It names a credential that the endpoint does not have.
+    #[error("the connector asks for a credential that the endpoint does not have")]
+    NoCredential,
+    /// The credential's secret cannot be read.
+    #[error("the credential cannot be read")]
+    Credential,
+    /// No connection, or it broke.
+    #[error("the connection failed: {0}")]
+    Connection(&'static str),
+    /// It took longer than the endpoint's `timeout`.
+    #[error("no answer within {} s", .0.as_secs_f64())]
+    TimedOut(Duration),
+    /// The response is larger than the host takes.
+    #[error("the response has more than {LARGEST_RESPONSE} bytes")]
+    TooLarge,
+}
+
+impl EgressError {
+    /// The code that stands in the log.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NoUrl => "no-url",
+            Self::BadRequest(_) => "bad-request",
+            Self::NoCredential => "no-credential",
+            Self::Credential => "credential-unreadable",
+            Self::Connection(_) => "connection-failed",
+            Self::TimedOut(_) => "timed-out",
+            Self::TooLarge => "response-too-large",
+        }
+    }
+}
+
+/// A request that is complete but for its credential: what the log says will be sent.
+pub(crate) struct Outgoing {
+    method: Method,
+    uri: Uri,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    body: Bytes,
+    timeout: Duration,
+}
+
+impl Outgoing {
+    /// Checks a connector's request against the endpoint. The path is joined to the endpoint's; host and scheme are
+    /// the endpoint's alone.
+    pub(crate) fn new(request: HttpRequest, endpoint: &Endpoint) -> Result<Self, EgressError> {
+        let url = endpoint.url.as_ref().ok_or(EgressError::NoUrl)?;
+        let HttpRequest {
+            method,
+            path,
+            headers,
+            body,
+            credential,
+        } = request;
+        let method = match method.as_str() {
+            "POST" => Method::POST,
+            "GET" => Method::GET,
+            _ => return Err(EgressError::BadRequest("method")),
+        };
+        let plain = path.starts_with('/')
+            && !path.starts_with("//")
+            && !path.contains("..")
+            && path
+                .bytes()
+                .all(|b| b.is_ascii_graphic() && !matches!(b, b'#' | b'\\'));
+        if !plain {
+            return Err(EgressError::BadRequest("path"));
+        }
+        let uri = url
+            .join(&path)
+            .parse()
+            .map_err(|_| EgressError::BadRequest("path"))?;
+        let mut checked = Vec::with_capacity(headers.len() + 1);
+        for (name, value) in headers {
+            let name: HeaderName = name
+                .parse()
+                .map_err(|_| EgressError::BadRequest("header name"))?;
+            // The host owns these: framing, addressing and identity are not a plugin's to set.
+            let owned = [
+                "host",
+                "content-length",
+                "transfer-encoding",
+                "connection",
+                "authorization",
+                "cookie",
+            ];
+            if owned.contains(&name.as_str()) {
+                return Err(EgressError::BadRequest("header: it is the host's to set"));
+            }
+            checked.push((
+                name,
+                value
+                    .parse()
+                    .map_err(|_| EgressError::BadRequest("header value"))?,
+            ));
+        }
+        if let Some(wanted) = credential {
+            let credential = endpoint
+                .credential
+                .as_ref()
+                .filter(|credential| credential.name == wanted);
+            let credential = credential.ok_or(EgressError::NoCredential)?;
+            let secret = credential
+                .secret
+                .resolve()
+                .map_err(|_| EgressError::Credential)?;
+            let text = Phi::new(format!("{}{}", credential.prefix, secret.expose()));
+            let mut value =
+                HeaderValue::from_str(text.expose()).map_err(|_| EgressError::Credential)?;
+            value.set_sensitive(true);
+            let name = credential
+                .header
+                .parse()
+                .map_err(|_| EgressError::Credential)?;
+            checked.push((name, value));
+        }
+        Ok(Self {
+            method,
+            uri,
+            headers: checked,
+            body: Bytes::from(body),
+            timeout: endpoint.timeout,
+        })
+    }
+
+    /// Method, for the log.
+    pub(crate) fn method(&self) -> &str {
+        self.method.as_str()
+    }
+
+    /// Path and query, for the log.
+    pub(crate) fn path(&self) -> &str {
+        self.uri.path_and_query().map_or("/", |path| path.as_str())
+    }
+
+    /// Exactly the bytes of the body.
+    pub(crate) fn body(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+/// A response as it arrives.
+pub(crate) struct Arriving {
+    /// HTTP status.
+    pub(crate) status: u16,
+    /// Headers in text, names in lower case; those that are no text are left out.
+    pub(crate) headers: Vec<(String, String)>,
+    body: Incoming,
+    taken: usize,
+    deadline: tokio::time::Instant,
+    timeout: Duration,
+}
+
+impl Egress {
+    /// A client that trusts the web's root certificates.
+    pub(crate) fn new() -> Self {
+        let mut http = HttpConnector::new();
+        http.set_nodelay(true);
+        http.enforce_http(false);
+        http.set_connect_timeout(Some(Duration::from_secs(10)));
+        let https = hyper_rustls::HttpsConnectorBuilder::new()
+            .with_webpki_roots()
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(http);
+        Self {
+            client: Client::builder(TokioExecutor::new()).build(https),
+        }
+    }
+
+    /// Sends `outgoing`, which the entry `recorded` describes, and gives the response once its head is there.
+    pub(crate) async fn send(
+        &self,
+        outgoing: Outgoing,
+        recorded: Recorded,
+    ) -> Result<Arriving, EgressError> {
+        let _proof = recorded;
+        let Outgoing {
+            method,
+            uri,
+            headers,
+            body,
+            timeout,
+        } = outgoing;
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        request.headers_mut().extend(headers);
+        let deadline = tokio::time::Instant::now() + timeout;
+        let response: Response<Incoming> =
+            tokio::time::timeout_at(deadline, self.client.request(request))
+                .await
+                .map_err(|_| EgressError::TimedOut(timeout))?
+                .map_err(|error| {
+                    EgressError::Connection(if error.is_connect() {
+                        "could not connect"
+                    } else {
+                        "broken before the answer"
+                    })
+                })?;
+        let (head, body) = response.into_parts();
+        let text = |(name, value): (&HeaderName, &HeaderValue)| {
+            Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+        };
+        Ok(Arriving {
+            status: head.status.as_u16(),
+            headers: head.headers.iter().filter_map(text).collect(),
+            body,
+            taken: 0,
+            deadline,
+            timeout,
+        })
+    }
+}
+
+impl Arriving {
+    /// The next bytes of the body, or nothing at its end.
+    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, EgressError> {
+        loop {
+            let frame = tokio::time::timeout_at(self.deadline, self.body.frame())
+                .await
+                .map_err(|_| EgressError::TimedOut(self.timeout))?;
+            let Some(frame) = frame else { return Ok(None) };
+            let frame = frame.map_err(|_| EgressError::Connection("broken within the answer"))?;
+            if let Ok(bytes) = frame.into_data() {
+                self.taken = self.taken.saturating_add(bytes.len());
+                if self.taken > LARGEST_RESPONSE {
+                    return Err(EgressError::TooLarge);
+                }
+                return Ok(Some(bytes));
+            }
+        }
+    }
+}

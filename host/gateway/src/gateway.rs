@@ -1,0 +1,372 @@
+//! The gateway: what the process holds for as long as it serves.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+use nephron_audit::Head;
+use nephron_engine::aot::AotCache;
+use nephron_engine::compile::Compiler;
+use nephron_engine::vet::{VetError, vet};
+use nephron_engine::{Engine, EngineError, LoadError};
+use nephron_keys::{Cost, KeyError, Passphrase, RootError, RootKey};
+use nephron_model::{
+    Clock, Digest, Draft, EntryKind, EventId, NotRecorded, Record, Recorder as _, Space, TenantId,
+};
+
+use crate::associates::{Associates, Ground};
+use crate::config::{self, Component, Config, Endpoint, Route};
+use crate::egress::Egress;
+use crate::receive::receive;
+use crate::refusal::Refusal;
+use crate::reply::{Reply, reply};
+use crate::roster::Roster;
+use crate::tenant::{Tenant, TenantError};
+
+/// A gateway that is open: its tenants, its roster, its sandbox, its way out.
+pub struct Gateway {
+    clock: Arc<dyn Clock>,
+    engine: Arc<Engine>,
+    roster: Arc<Roster>,
+    tenants: BTreeMap<TenantId, Arc<Tenant>>,
+    associates: Associates,
+    endpoints: Vec<Endpoint>,
+    routes: Vec<Route>,
+    limits: config::RequestLimits,
+    exports: Vec<config::Export>,
+    egress: Egress,
+}
+
+/// What the process supplies beside the configuration.
+pub struct Surroundings {
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Opens the root key.
+    pub passphrase: Passphrase,
+    /// What making a root key costs; [`Cost::RECOMMENDED`] but in tests.
+    pub cost: Cost,
+    /// Folder of the first-party components, `<name>.component.wasm`.
+    pub first_party: PathBuf,
+    /// Where components are compiled.
+    pub compiler: Compiler,
+    /// How logs are kept.
+    pub log: nephron_audit::Options,
+}
+
+/// The gateway cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The data folder is not there. It is not made, because a missing mount looks the same.
+    #[error(
+        "the data folder `{path}` does not exist; make it with `mkdir -m 700 {path}`, or correct `data` in the configuration"
+    )]
+    NoData {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The data folder cannot be used.
+    #[error("`{path}` cannot be used")]
+    Data {
+        /// What of it.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The root key cannot be opened or made.
+    #[error("the root key in `{path}` cannot be opened")]
+    Root {
+        /// Its folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: RootError,
+    },
+    /// The sandbox cannot be set up.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A plugin is refused before anything of it runs.
+    #[error("plugin `{name}` is refused")]
+    Vet {
+        /// The operator's name for it.
+        name: String,
+        /// Why.
+        #[source]
+        source: VetError,
+    },
+    /// A plugin cannot be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The chain names a plugin that is not there.
+    #[error("the roster is incomplete")]
+    Roster(#[source] Refusal),
+    /// A tenant cannot be opened or made.
+    #[error(transparent)]
+    Tenant(#[from] TenantError),
+    /// The roster's activation cannot be recorded.
+    #[error("the roster cannot be recorded in the log of tenant `{tenant}`, and so does not serve")]
+    NotRecorded {
+        /// The tenant.
+        tenant: TenantId,
+        /// Why.
+        #[source]
+        source: NotRecorded,
+    },
+}
+
+impl Gateway {
+    /// Opens everything that `config` names. Plugins come first, so that a fault in one leaves no tenant half made.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open(config: &Config, around: Surroundings) -> Result<Self, OpenError> {
+        let data = &config.data;
+        if !data.is_dir() {
+            return Err(OpenError::NoData { path: data.clone() });
+        }
+        let engine = Arc::new(Engine::new()?);
+        let vetted = vet_all(config, &around.first_party)?;
+
+        let host = in_data(data, "host")?;
+        let root = open_root(&host, &around)?;
+        let cache = AotCache::new(&in_data(data, "host/aot")?, root.mac_key("aot"));
+        let cache = cache.map_err(|source| OpenError::Data {
+            path: host.join("aot"),
+            source,
+        })?;
+        let mut plugins = Vec::with_capacity(vetted.len());
+        for (plugin, vetted) in &vetted {
+            let settings = plugin.settings.to_string();
+            keep(data, vetted.digest(), "wasm", vetted.bytes())?;
+            keep(
+                data,
+                Digest::of(settings.as_bytes()),
+                "json",
+                settings.as_bytes(),
+            )?;
+            let load = engine.load(
+                &plugin.name,
+                vetted,
+                &settings,
+                &plugin.limits,
+                &around.compiler,
+                Some(&cache),
+            );
+            plugins.push((plugin.kind, Arc::new(load.await?)));
+        }
+        let roster = Arc::new(Roster::new(plugins, &config.chain).map_err(OpenError::Roster)?);
+
+        let folder = in_data(data, "tenants")?;
+        let mut tenants = BTreeMap::new();
+        for id in &config.tenants {
+            let tenant =
+                Tenant::open_or_make(&folder, id, &root, &around.clock, &around.log).await?;
+            let activated = activate(&tenant, &roster).await;
+            activated.map_err(|source| OpenError::NotRecorded {
+                tenant: id.clone(),
+                source,
+            })?;
+            tenants.insert(id.clone(), Arc::new(tenant));
+        }
+        Ok(Self {
+            clock: around.clock,
+            engine,
+            roster,
+            tenants,
+            associates: Associates::new(
+                config.associates.clone(),
+                config.egress.cleared_without_baa.clone(),
+            ),
+            endpoints: config.endpoints.clone(),
+            routes: config.routes.clone(),
+            limits: config.limits.clone(),
+            exports: config.exports.clone(),
+            egress: Egress::new(),
+        })
+    }
+
+    /// Takes one request from its bytes to its reply: the nine stages, in order.
+    pub async fn handle(&self, body: &[u8]) -> Reply {
+        let received = match receive(body, &self.limits, &*self.clock) {
+            Ok(received) => received,
+            Err(malformed) => return Reply::unadmitted(malformed.into()),
+        };
+        let called = crate::authenticate::stated_by_operator(received);
+        match crate::admit::admit(self, called) {
+            Ok(admitted) => {
+                let (case, outcome) = crate::chain::run(self, admitted).await;
+                reply(case, outcome).await
+            }
+            Err(refusal) => Reply::unadmitted(refusal),
+        }
+    }
+
+    /// Delivers what each exporter has not had yet. Off the path of requests.
+    ///
+    /// # Errors
+    /// The first [`Refusal`]; what was delivered stays delivered, and the rest is tried again next time.
+    pub async fn export(&self) -> Result<(), Refusal> {
+        for tenant in self.tenants.values() {
+            for export in &self.exports {
+                crate::chain::export::export(self, tenant, export).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes every log. The caller has seen to it that no request is in flight.
+    ///
+    /// # Errors
+    /// [`TenantError`] when a log cannot be sealed.
+    pub fn close(self) -> Result<BTreeMap<TenantId, Head>, TenantError> {
+        let mut heads = BTreeMap::new();
+        for (id, tenant) in self.tenants {
+            if let Some(tenant) = Arc::into_inner(tenant) {
+                heads.insert(id, tenant.close()?);
+            }
+        }
+        Ok(heads)
+    }
+
+    /// The tenant of that name.
+    #[must_use]
+    pub fn tenant(&self, id: &TenantId) -> Option<Arc<Tenant>> {
+        self.tenants.get(id).cloned()
+    }
+
+    /// The sandbox.
+    #[must_use]
+    pub fn engine(&self) -> Arc<Engine> {
+        Arc::clone(&self.engine)
+    }
+
+    /// The roster that serves now.
+    #[must_use]
+    pub fn roster(&self) -> Arc<Roster> {
+        Arc::clone(&self.roster)
+    }
+
+    pub(crate) fn event_id(&self) -> Result<EventId, KeyError> {
+        nephron_keys::random::event_id(&*self.clock).map_err(KeyError::from)
+    }
+
+    pub(crate) const fn egress(&self) -> &Egress {
+        &self.egress
+    }
+
+    pub(crate) fn ground(&self, endpoint: &Endpoint) -> Option<Ground> {
+        self.associates.ground(endpoint, self.clock.now())
+    }
+
+    /// The endpoint that serves `model`, and the name that it has there. A route by name comes before one for `*`.
+    pub(crate) fn endpoint<'a>(&'a self, model: &'a str) -> Option<(&'a Endpoint, &'a str)> {
+        let by_name = self.routes.iter().find(|route| route.model == model);
+        let route = by_name.or_else(|| self.routes.iter().find(|route| route.model == "*"))?;
+        let endpoint = self
+            .endpoints
+            .iter()
+            .find(|endpoint| endpoint.name == route.endpoint)?;
+        Some((endpoint, route.upstream_model.as_deref().unwrap_or(model)))
+    }
+}
+
+type Vetted<'a> = Vec<(&'a config::Plugin, nephron_engine::vet::Vetted)>;
+
+fn vet_all<'a>(config: &'a Config, first_party: &Path) -> Result<Vetted<'a>, OpenError> {
+    let vet_one = |plugin: &'a config::Plugin| {
+        let path = match &plugin.component {
+            Component::FirstParty(name) => first_party.join(format!("{name}.component.wasm")),
+            Component::File(path) => path.clone(),
+        };
+        let vetted = nephron_engine::vet::read(&path, &plugin.limits).and_then(|bytes| {
+            vet(
+                bytes,
+                Some(plugin.kind.world()),
+                plugin.digest,
+                plugin.grants,
+                &plugin.limits,
+            )
+        });
+        let vetted = vetted.map_err(|source| OpenError::Vet {
+            name: plugin.name.clone(),
+            source,
+        })?;
+        Ok((plugin, vetted))
+    };
+    config.plugins.iter().map(vet_one).collect()
+}
+
+fn open_root(host: &Path, around: &Surroundings) -> Result<RootKey, OpenError> {
+    let dir =
+        Dir::open_ambient_dir(host, ambient_authority()).map_err(|source| OpenError::Data {
+            path: host.to_owned(),
+            source,
+        })?;
+    let opened = if dir.exists(RootKey::FILE) {
+        RootKey::open(&dir, &around.passphrase)
+    } else {
+        RootKey::create(&dir, &around.passphrase, around.cost)
+    };
+    opened.map_err(|source| OpenError::Root {
+        path: host.to_owned(),
+        source,
+    })
+}
+
+/// Records in the tenant's log which roster begins to serve it.
+async fn activate(tenant: &Tenant, roster: &Roster) -> Result<(), NotRecorded> {
+    let mut draft = Draft::new(EntryKind::RosterActivated, "ok").fact("reason", "opened");
+    draft.generation = Some(roster.generation());
+    draft.records.push(Record {
+        space: Space::Generation,
+        key: roster.generation().0.to_vec(),
+        value: roster.manifest().to_bytes(),
+    });
+    let _recorded = tenant.log().record(draft).await?;
+    Ok(())
+}
+
+/// Where a component or its settings are kept by digest, for replay as long as entries name them.
+pub(crate) fn kept(data: &Path, digest: Digest, kind: &str) -> PathBuf {
+    data.join("host/kept")
+        .join(format!("{}.{kind}", digest.hex()))
+}
+
+fn keep(data: &Path, digest: Digest, kind: &str, bytes: &[u8]) -> Result<(), OpenError> {
+    in_data(data, "host/kept")?;
+    let path = kept(data, digest, kind);
+    let fault = |source| OpenError::Data {
+        path: path.clone(),
+        source,
+    };
+    if path.exists() {
+        return Ok(());
+    }
+    let draft = path.with_extension("tmp");
+    std::fs::write(&draft, bytes).map_err(fault)?;
+    std::fs::File::open(&draft)
+        .and_then(|file| file.sync_all())
+        .map_err(fault)?;
+    std::fs::rename(&draft, &path).map_err(fault)
+}
+
+fn in_data(data: &Path, name: &str) -> Result<PathBuf, OpenError> {
+    let path = data.join(name);
+    make_private(&path).map_err(|source| OpenError::Data {
+        path: path.clone(),
+        source,
+    })?;
+    Ok(path)
+}
+
+/// Makes a folder, and those above it, that only this user may enter; one that is there is left as it is.
+pub(crate) fn make_private(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+}

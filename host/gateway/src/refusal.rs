@@ -1,0 +1,128 @@
+//! Why a request ends without its answer (I6).
+
+use nephron_engine::PluginFailure;
+use nephron_keys::KeyError;
+use nephron_model::{NotRecorded, Point};
+
+use crate::egress::EgressError;
+use crate::receive::Malformed;
+
+/// A refusal. Holds codes, names and places, never text of the request or of the answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// It is no request.
+    #[error("the request is malformed")]
+    Malformed(#[from] Malformed),
+    /// The gateway serves no such tenant.
+    #[error(
+        "no tenant `{tenant}` is configured here; add a `[[tenant]]`, or correct the request's `tenant`"
+    )]
+    NoTenant {
+        /// What the request named.
+        tenant: String,
+    },
+    /// A decider denied, or none permitted.
+    #[error("denied at `{}`: {}", .point.as_str(), .reasons.join(", "))]
+    Denied {
+        /// Where.
+        point: Point,
+        /// Reason codes.
+        reasons: Vec<String>,
+    },
+    /// A decider attached a duty that this host cannot carry out.
+    #[error("the decision at `{}` carries the obligation `{obligation}`, which this host does not know", .point.as_str())]
+    UnknownObligation {
+        /// Where.
+        point: Point,
+        /// Its id, or `withheld`.
+        obligation: String,
+    },
+    /// A plugin did not answer.
+    #[error("plugin `{plugin}` {failure}")]
+    PluginFailed {
+        /// Where.
+        point: Point,
+        /// The operator's name for it.
+        plugin: String,
+        /// How.
+        failure: PluginFailure,
+    },
+    /// No route leads to a model of that name.
+    #[error("no route serves the model `{model}`; add a `[[route]]`, or one for `*`")]
+    NoRoute {
+        /// What the request named.
+        model: String,
+    },
+    /// No live agreement covers the endpoint, and policy does not let cleared text go there without one (I10).
+    #[error(
+        "endpoint `{endpoint}` has no live business associate agreement, and `egress.cleared-without-baa` does not \
+         name the de-identification method that was used"
+    )]
+    NoAgreement {
+        /// The endpoint.
+        endpoint: String,
+    },
+    /// The endpoint could not be reached, or broke off.
+    #[error("endpoint `{endpoint}` did not answer")]
+    Upstream {
+        /// The endpoint.
+        endpoint: String,
+        /// Why.
+        #[source]
+        source: EgressError,
+    },
+    /// A key could not be used.
+    #[error("a key could not be used")]
+    Key(#[from] KeyError),
+    /// The log could not be written, so nothing more may happen (I1).
+    #[error("nothing can be recorded, so nothing is done")]
+    NotRecorded(#[from] NotRecorded),
+    /// The roster cannot serve this.
+    #[error("the roster lacks `{missing}`")]
+    Incomplete {
+        /// What is missing.
+        missing: String,
+    },
+}
+
+impl Refusal {
+    /// The outcome code that stands in the log and in the reply.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "malformed",
+            Self::NoTenant { .. } => "no-tenant",
+            Self::Denied { .. } => "denied",
+            Self::UnknownObligation { .. } => "unknown-obligation",
+            Self::PluginFailed { .. } => "plugin-failed",
+            Self::NoRoute { .. } => "no-route",
+            Self::NoAgreement { .. } => "no-agreement",
+            Self::Upstream { .. } => "upstream-failed",
+            Self::Key(_) => "key-refused",
+            Self::NotRecorded(_) => "not-recorded",
+            Self::Incomplete { .. } => "incomplete-roster",
+        }
+    }
+
+    /// Codes that say more.
+    #[must_use]
+    pub fn reasons(&self) -> Vec<String> {
+        match self {
+            Self::Denied { reasons, .. } => reasons.clone(),
+            Self::UnknownObligation { obligation, .. } => vec![obligation.clone()],
+            Self::PluginFailed { failure, .. } => [Some(failure.code()), failure.detail()]
+                .into_iter()
+                .flatten()
+                .map(str::to_owned)
+                .collect(),
+            Self::Key(error) => vec![error.code().to_owned()],
+            Self::Upstream { source, .. } => vec![source.code().to_owned()],
+            Self::Malformed(_)
+            | Self::NoTenant { .. }
+            | Self::NoRoute { .. }
+            | Self::NoAgreement { .. }
+            | Self::NotRecorded(_)
+            | Self::Incomplete { .. } => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Run a recorded judgement again, on the recorded component and settings and the recorded input (I8).
+
+use std::path::Path;
+
+use nephron_audit::Entry;
+use nephron_engine::compile::Compiler;
+use nephron_engine::vet::{Grants, vet};
+use nephron_engine::{Engine, Judgement, Limits};
+use nephron_keys::{Grant, KeyError};
+use nephron_model::{EntryKind, PluginRef};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::case::JUDGEMENT;
+use crate::gateway::kept;
+
+/// What came of running a judgement again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replayed {
+    /// The plugin that judged.
+    pub plugin: PluginRef,
+    /// Whether the answer is the recorded one, byte for byte.
+    pub same_answer: bool,
+    /// Whether it burnt the same fuel, and so took the same path.
+    pub same_fuel: bool,
+}
+
+/// A judgement cannot be run again.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplayError {
+    /// It is not the entry of a plugin's decision.
+    #[error("entry {sequence} is no decision of a plugin")]
+    NotADecision {
+        /// The entry.
+        sequence: u64,
+    },
+    /// The payload cannot be opened.
+    #[error("the recorded input cannot be opened")]
+    Sealed(#[from] KeyError),
+    /// The payload is not in the recorded form.
+    #[error("the recorded input is not in a form that this version knows")]
+    Form,
+    /// The component or its settings are no longer kept, or are not what the entry names.
+    #[error("the component `{digest}` or its settings are not kept as they were recorded")]
+    NotKept {
+        /// The component.
+        digest: nephron_model::Digest,
+    },
+    /// It cannot be loaded any more.
+    #[error("the recorded component cannot be loaded")]
+    Load(#[from] nephron_engine::LoadError),
+}
+
+#[derive(Deserialize)]
+struct Payload<'a> {
+    #[serde(borrow)]
+    input: &'a RawValue,
+    #[serde(borrow)]
+    output: &'a RawValue,
+}
+
+/// Runs the judgement of `entry` again. `data` is the gateway's data folder, `grant` opens the tenant's payloads.
+///
+/// # Errors
+/// [`ReplayError`].
+pub async fn replay(
+    data: &Path,
+    engine: &Engine,
+    grant: &Grant,
+    entry: &Entry,
+) -> Result<Replayed, ReplayError> {
+    let header = &entry.header;
+    let (EntryKind::Decision, Some(reference), Some(payload)) =
+        (header.kind, &header.plugin, &entry.payload)
+    else {
+        return Err(ReplayError::NotADecision {
+            sequence: header.sequence,
+        });
+    };
+    let opened = grant
+        .open_payload(payload, header.request, JUDGEMENT)
+        .await?;
+    let payload: Payload<'_> =
+        serde_json::from_slice(opened.expose()).map_err(|_| ReplayError::Form)?;
+    let judgement =
+        Judgement::from_bytes(payload.input.get().as_bytes()).map_err(|_| ReplayError::Form)?;
+
+    let not_kept = || ReplayError::NotKept {
+        digest: reference.digest,
+    };
+    let component = std::fs::read(kept(data, reference.digest, "wasm")).map_err(|_| not_kept())?;
+    let settings =
+        std::fs::read_to_string(kept(data, reference.settings, "json")).map_err(|_| not_kept())?;
+    if nephron_model::Digest::of(settings.as_bytes()) != reference.settings {
+        return Err(not_kept());
+    }
+    let limits = Limits::default();
+    let granted = Grants {
+        keys: true,
+        null_wasi: true,
+    };
+    let vetted =
+        vet(component, None, Some(reference.digest), granted, &limits).map_err(|_| not_kept())?;
+    let plugin = engine
+        .load(
+            &reference.name,
+            &vetted,
+            &settings,
+            &limits,
+            &Compiler::InProcess,
+            None,
+        )
+        .await?;
+    let verdict = engine.call(&plugin, &judgement, None).await;
+    Ok(Replayed {
+        plugin: reference.clone(),
+        same_answer: verdict.to_bytes().expose().as_slice() == payload.output.get().as_bytes(),
+        same_fuel: Some(verdict.fuel) == header.fuel,
+    })
+}

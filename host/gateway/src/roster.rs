@@ -1,0 +1,117 @@
+//! The plugins that serve, as one immutable whole (I7).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use nephron_engine::Plugin;
+use nephron_model::{Digest, PluginRef};
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Chain, PluginKind};
+use crate::refusal::Refusal;
+
+/// A set of configured plugins, each in its place. Never changed: a swap exchanges the whole.
+pub struct Roster {
+    generation: Digest,
+    deciders: Vec<Arc<Plugin>>,
+    detectors: Vec<Arc<Plugin>>,
+    connectors: BTreeMap<String, Arc<Plugin>>,
+    exporters: BTreeMap<String, Arc<Plugin>>,
+}
+
+/// A roster as the log keeps it, so that years later each generation still says what it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Deciders, in order.
+    pub deciders: Vec<PluginRef>,
+    /// Detectors, in order.
+    pub detectors: Vec<PluginRef>,
+    /// Connectors by name.
+    pub connectors: Vec<PluginRef>,
+    /// Exporters by name.
+    pub exporters: Vec<PluginRef>,
+}
+
+impl Manifest {
+    /// Its canonical bytes; their digest is the generation.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+impl Roster {
+    /// Puts loaded plugins in their places.
+    ///
+    /// # Errors
+    /// [`Refusal::Incomplete`] when the chain names a plugin that was not loaded.
+    pub(crate) fn new(
+        plugins: Vec<(PluginKind, Arc<Plugin>)>,
+        chain: &Chain,
+    ) -> Result<Self, Refusal> {
+        let of_kind = |kinds: &[PluginKind]| -> BTreeMap<String, Arc<Plugin>> {
+            let of_it = plugins.iter().filter(|(kind, _)| kinds.contains(kind));
+            of_it
+                .map(|(_, plugin)| (plugin.reference().name.clone(), Arc::clone(plugin)))
+                .collect()
+        };
+        let named = |kinds: &[PluginKind], names: &[String]| -> Result<Vec<Arc<Plugin>>, Refusal> {
+            let loaded = of_kind(kinds);
+            let find = |name: &String| loaded.get(name).cloned().ok_or_else(|| incomplete(name));
+            names.iter().map(find).collect()
+        };
+        let mut roster = Self {
+            generation: Digest::of(b""),
+            deciders: named(&[PluginKind::Decider], &chain.deciders)?,
+            detectors: named(
+                &[PluginKind::Detector, PluginKind::Transformer],
+                &chain.detectors,
+            )?,
+            connectors: of_kind(&[PluginKind::Connector]),
+            exporters: of_kind(&[PluginKind::Exporter]),
+        };
+        roster.generation = Digest::of(&roster.manifest().to_bytes());
+        Ok(roster)
+    }
+
+    /// What it is made of.
+    #[must_use]
+    pub fn manifest(&self) -> Manifest {
+        let reference = |plugin: &Arc<Plugin>| plugin.reference().clone();
+        Manifest {
+            deciders: self.deciders.iter().map(reference).collect(),
+            detectors: self.detectors.iter().map(reference).collect(),
+            connectors: self.connectors.values().map(reference).collect(),
+            exporters: self.exporters.values().map(reference).collect(),
+        }
+    }
+
+    /// Digest of its manifest: stands in every entry of every request that it serves.
+    #[must_use]
+    pub const fn generation(&self) -> Digest {
+        self.generation
+    }
+
+    pub(crate) fn deciders(&self) -> &[Arc<Plugin>] {
+        &self.deciders
+    }
+
+    pub(crate) fn detectors(&self) -> &[Arc<Plugin>] {
+        &self.detectors
+    }
+
+    pub(crate) fn connector(&self, name: &str) -> Result<&Arc<Plugin>, Refusal> {
+        self.connectors.get(name).ok_or_else(|| incomplete(name))
+    }
+
+    pub(crate) fn exporter(&self, name: &str) -> Result<&Arc<Plugin>, Refusal> {
+        self.exporters.get(name).ok_or_else(|| incomplete(name))
+    }
+}
+
+fn incomplete(name: &str) -> Refusal {
+    Refusal::Incomplete {
+        missing: name.to_owned(),
+    }
+}

@@ -1,0 +1,37 @@
+//! Judgements can be re-run (I8).
+
+use nephron_gateway::replay::replay;
+use nephron_model::EntryKind;
+use nephron_tests::{CANARY_NOTE, MockModel, Setup};
+
+#[tokio::test]
+async fn i8_each_recorded_decision_run_again_gives_the_same_bytes() {
+    let server = MockModel::start(200, "About {user} - done.").await;
+    let setup = Setup::default().upstream(&server.url(), "", "cleared-without-baa = \"safe-harbor\"");
+    let rig = setup.open().await;
+    let reply = rig.ask(CANARY_NOTE).await;
+    let engine = nephron_engine::Engine::new().unwrap();
+    let grant = rig.auditor();
+    let mut judged = Vec::new();
+    for entry in rig.entries(reply.event()) {
+        if entry.header.kind != EntryKind::Decision {
+            continue;
+        }
+        let replayed = replay(rig.folder.path(), &engine, &grant, &entry).await.unwrap();
+        assert!(replayed.same_answer, "entry {} by {}", entry.header.sequence, replayed.plugin.name);
+        assert!(replayed.same_fuel, "entry {} by {}", entry.header.sequence, replayed.plugin.name);
+        judged.push(entry.header.outcome);
+    }
+    assert_eq!(judged, ["permit", "found", "permit", "call", "decoded", "found", "permit"]);
+}
+
+#[tokio::test]
+async fn i8_a_failure_is_a_recorded_answer_too() {
+    let rig = Setup::default().decider("traps", "").open().await;
+    let reply = rig.ask("Chest pain.").await;
+    let engine = nephron_engine::Engine::new().unwrap();
+    let entries = rig.entries(reply.event());
+    let decision = entries.iter().find(|entry| entry.header.kind == EntryKind::Decision).unwrap();
+    let replayed = replay(rig.folder.path(), &engine, &rig.auditor(), decision).await.unwrap();
+    assert!(replayed.same_answer && replayed.same_fuel);
+}

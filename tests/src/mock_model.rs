@@ -1,0 +1,92 @@
+//! A mock of an OpenAI-compatible model server on loopback: it records what it is sent and says what it was told to.
+//! It stands in for a paid model, which cannot be had in a test.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+
+/// A server that answers every request with one text, streamed in small pieces. It ends with its last handle.
+pub struct MockModel {
+    address: SocketAddr,
+    seen: Arc<Mutex<Vec<Vec<u8>>>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl MockModel {
+    /// Starts one that answers `answer`, with `status`. In the answer `{user}` stands for the last user message.
+    pub async fn start(status: u16, answer: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+        let address = listener.local_addr().expect("an address");
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (record, answer) = (Arc::clone(&seen), answer.to_owned());
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (record, answer) = (Arc::clone(&record), answer.clone());
+                let service = service_fn(move |request: Request<Incoming>| {
+                    let (record, answer) = (Arc::clone(&record), answer.clone());
+                    async move { Ok::<_, Infallible>(respond(request, &record, status, &answer).await) }
+                });
+                let http = hyper::server::conn::http1::Builder::new();
+                tokio::spawn(async move { http.serve_connection(TokioIo::new(stream), service).await });
+            }
+        });
+        Self { address, seen, task }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The bodies it was sent.
+    #[must_use]
+    pub fn seen(&self) -> Vec<Vec<u8>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for MockModel {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn respond(
+    request: Request<Incoming>,
+    record: &Mutex<Vec<Vec<u8>>>,
+    status: u16,
+    answer: &str,
+) -> Response<Full<Bytes>> {
+    let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    record.lock().unwrap_or_else(PoisonError::into_inner).push(body.to_vec());
+    let call: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+    let user = call["messages"].as_array().and_then(|messages| messages.last()?["content"].as_str());
+    let answer = answer.replace("{user}", user.unwrap_or_default());
+    let mut stream = String::new();
+    let scalars: Vec<char> = answer.chars().collect();
+    for piece in scalars.chunks(3) {
+        let content: String = piece.iter().collect();
+        stream.push_str(&format!("data: {}\n\n", chunk(serde_json::json!({ "content": content }), None)));
+    }
+    stream.push_str(&format!("data: {}\n\ndata: [DONE]\n\n", chunk(serde_json::json!({}), Some("stop"))));
+    Response::builder()
+        .status(status)
+        .header("content-type", "text/event-stream")
+        .body(Full::new(Bytes::from(stream)))
+        .expect("a response")
+}
+
+fn chunk(delta: serde_json::Value, finish: Option<&str>) -> serde_json::Value {
+    serde_json::json!({
+        "id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 0, "model": "mock",
+        "choices": [{ "index": 0, "delta": delta, "finish_reason": finish }],
+    })
+}

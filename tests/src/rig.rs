@@ -1,0 +1,262 @@
+//! A gateway in a scratch folder.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+
+use nephron_audit::Entry;
+use nephron_engine::compile::Compiler;
+use nephron_gateway::config::Config;
+use nephron_gateway::reply::Reply;
+use nephron_gateway::{Gateway, OpenError, Surroundings, Tenant};
+use nephron_keys::{Cost, Grant, GrantRequest, Operations, Passphrase, Subject};
+use nephron_model::{EntryKind, EventId, FixedClock, TenantId};
+use tempfile::TempDir;
+
+/// When every test happens, unless it moves the clock: 2026-11-22T00:03:22Z, in seconds since the epoch.
+pub const NOW: u64 = 1_795_305_802;
+
+/// What a test asks of its gateway. The default: Cedar with the example policies, Safe Harbor, and a connector that
+/// echoes what it sees.
+#[derive(Clone, Default)]
+pub struct Setup {
+    decider: Option<String>,
+    detector: Option<String>,
+    connector: Option<String>,
+    endpoint: Option<String>,
+    more: String,
+    log: nephron_audit::Options,
+}
+
+impl Setup {
+    /// With this guest as the one decider; `settings` in TOML.
+    #[must_use]
+    pub fn decider(mut self, guest: &str, settings: &str) -> Self {
+        self.decider = Some(plugin("access", "decider", guest, settings));
+        self
+    }
+
+    /// With this guest as the one detector.
+    #[must_use]
+    pub fn detector(mut self, guest: &str, settings: &str) -> Self {
+        self.detector = Some(plugin("finder", "detector", guest, settings));
+        self
+    }
+
+    /// With this guest as the connector, answering inside the sandbox.
+    #[must_use]
+    pub fn connector(mut self, guest: &str, settings: &str) -> Self {
+        self.connector = Some(plugin("model", "connector", guest, settings));
+        self
+    }
+
+    /// With a real HTTP exchange with the server at `url`, whose associate has this agreement (TOML, or nothing), under
+    /// this `[egress]` policy.
+    #[must_use]
+    pub fn upstream(mut self, url: &str, agreement: &str, egress: &str) -> Self {
+        self.connector = Some(plugin("model", "connector", "openai-compatible", ""));
+        self.endpoint = Some(format!(
+            "[[associate]]\nname = \"lab\"\n{agreement}\n[egress]\n{egress}\n\
+             [[endpoint]]\nname = \"there\"\nconnector = \"model\"\nassociate = \"lab\"\nurl = \"{url}\"\ntimeout = \"10s\"\n"
+        ));
+        self
+    }
+
+    /// With more configuration.
+    #[must_use]
+    pub fn and(mut self, toml: &str) -> Self {
+        self.more.push_str(toml);
+        self
+    }
+
+    /// With logs kept like this.
+    #[must_use]
+    pub fn log(mut self, options: nephron_audit::Options) -> Self {
+        self.log = options;
+        self
+    }
+
+    fn toml(&self) -> String {
+        let cedar = "[[plugin]]\nname = \"access\"\nkind = \"decider\"\ncomponent = \"cedar-policy\"\n\
+            [plugin.settings-files]\npolicies = \"access.cedar\"\nschema = \"access.cedarschema\"\nentities = \"purposes.json\"\n";
+        let endpoint = "[[endpoint]]\nname = \"there\"\nconnector = \"model\"\n";
+        [
+            "[root-key]\nprovider = \"file\"\npassphrase = { environment = \"UNUSED\" }\n\
+             [[tenant]]\nid = \"st-marys\"\n[[tenant]]\nid = \"lakeside\"\n\
+             [chain]\ndeciders = [\"access\"]\ndetectors = [\"finder\"]\n[[route]]\nmodel = \"*\"\nendpoint = \"there\"\n",
+            self.decider.as_deref().unwrap_or(cedar),
+            &self.detector.clone().unwrap_or_else(|| plugin("finder", "detector", "safe-harbor", "")),
+            &self.connector.clone().unwrap_or_else(|| plugin("model", "connector", "echoes", "")),
+            self.endpoint.as_deref().unwrap_or(endpoint),
+            &self.more,
+        ]
+        .join("\n")
+    }
+
+    /// Opens the gateway.
+    pub async fn open(&self) -> Rig {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        self.open_in(folder).await.expect("the gateway opens")
+    }
+
+    /// Opens the gateway on a folder that may hold data already.
+    ///
+    /// # Errors
+    /// What the gateway says.
+    pub async fn open_in(&self, folder: TempDir) -> Result<Rig, OpenError> {
+        let clock = Arc::new(FixedClock::at(NOW));
+        copy_compiled(&folder.path().join("host"));
+        let gateway = self.gateway(folder.path(), Arc::clone(&clock)).await?;
+        Ok(Rig { folder, clock, gateway })
+    }
+
+    async fn gateway(&self, data: &Path, clock: Arc<FixedClock>) -> Result<Gateway, OpenError> {
+        let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/policies");
+        let files = |path: &Path| std::fs::read_to_string(policies.join(path.file_name().unwrap_or_default()));
+        let mut config = Config::parse(&self.toml(), Path::new("test.toml"), &files).expect("a good configuration");
+        config.data = data.to_owned();
+        let around = Surroundings {
+            clock,
+            passphrase: Passphrase::new("correct horse battery staple".to_owned()),
+            cost: Cost::MINIMUM,
+            first_party: crate::components::folder().to_owned(),
+            compiler: Compiler::InProcess,
+            log: self.log.clone(),
+        };
+        Gateway::open(&config, around).await
+    }
+}
+
+fn plugin(name: &str, kind: &str, component: &str, settings: &str) -> String {
+    format!(
+        "[[plugin]]\nname = \"{name}\"\nkind = \"{kind}\"\ncomponent = \"{component}\"\n[plugin.settings]\n{settings}\n"
+    )
+}
+
+/// A root key and the compiled first-party plugins, made once: compiling is most of what opening a gateway costs.
+static COMPILED: LazyLock<TempDir> = LazyLock::new(|| {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let data = folder.path().to_owned();
+    let make = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let clock = Arc::new(FixedClock::at(NOW));
+        let gateway = runtime.block_on(Setup::default().gateway(&data, clock)).expect("the gateway opens");
+        gateway.close().expect("the logs close");
+    };
+    std::thread::spawn(make).join().expect("the first gateway opens");
+    folder
+});
+
+fn copy_compiled(host: &Path) {
+    if host.exists() {
+        return;
+    }
+    copy(&COMPILED.path().join("host"), host);
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for item in std::fs::read_dir(from).expect("a folder") {
+        let item = item.expect("an item");
+        let target = to.join(item.file_name());
+        if item.path().is_dir() {
+            copy(&item.path(), &target);
+        } else {
+            std::fs::copy(item.path(), target).expect("a copy");
+        }
+    }
+}
+
+/// A gateway in a scratch folder.
+pub struct Rig {
+    /// Its data folder.
+    pub folder: TempDir,
+    /// Its clock.
+    pub clock: Arc<FixedClock>,
+    /// The gateway.
+    pub gateway: Gateway,
+}
+
+impl Rig {
+    /// A physician's request for treatment at St Mary's about this text.
+    pub async fn ask(&self, text: &str) -> Reply {
+        self.ask_as("st-marys", "dr.okafor", "physician", "TREAT", None, text).await
+    }
+
+    /// A request with everything named.
+    pub async fn ask_as(
+        &self,
+        tenant: &str,
+        caller: &str,
+        role: &str,
+        purpose: &str,
+        conversation: Option<&str>,
+        text: &str,
+    ) -> Reply {
+        let mut request = serde_json::json!({
+            "tenant": tenant,
+            "caller": { "id": caller, "roles": [role] },
+            "purpose": purpose,
+            "model": "any",
+            "messages": [{ "role": "user", "content": text }],
+        });
+        if let Some(conversation) = conversation {
+            request["conversation"] = conversation.into();
+        }
+        self.gateway.handle(request.to_string().as_bytes()).await
+    }
+
+    /// St Mary's.
+    #[must_use]
+    pub fn tenant(&self) -> Arc<Tenant> {
+        self.gateway.tenant(&st_marys()).expect("the tenant is open")
+    }
+
+    /// The folder of St Mary's log.
+    #[must_use]
+    pub fn log_folder(&self) -> PathBuf {
+        self.folder.path().join("tenants/st-marys/log")
+    }
+
+    /// What the log says about a request.
+    #[must_use]
+    pub fn entries(&self, event: Option<EventId>) -> Vec<Entry> {
+        let tenant = self.tenant();
+        let sequences = tenant.log().of_request(event.expect("an event")).expect("an index");
+        let entry = |sequence| tenant.log().entry(sequence).expect("readable").expect("there");
+        sequences.into_iter().map(entry).collect()
+    }
+
+    /// Kinds and outcomes of what the log says about a request.
+    #[must_use]
+    pub fn story(&self, event: Option<EventId>) -> Vec<(EntryKind, String)> {
+        self.entries(event).into_iter().map(|entry| (entry.header.kind, entry.header.outcome)).collect()
+    }
+
+    /// An auditor's grant to open payloads.
+    #[must_use]
+    pub fn auditor(&self) -> Grant {
+        let subject = Subject::Caller("auditor".to_owned());
+        let purpose = "HOPERAT".parse().expect("a purpose");
+        let lifetime = std::time::Duration::from_secs(600);
+        let request = GrantRequest::new(subject, Operations::OPEN_PAYLOAD, purpose, lifetime);
+        self.tenant().keys().mint(request).expect("a grant")
+    }
+
+    /// The payload of an entry.
+    pub async fn payload(&self, entry: &Entry, what: &str) -> Vec<u8> {
+        let sealed = entry.payload.as_ref().expect("a payload");
+        let opened = self.auditor().open_payload(sealed, entry.header.request, what).await;
+        opened.expect("the payload opens").expose().clone()
+    }
+
+    /// Closes the gateway and gives the folder back.
+    #[must_use]
+    pub fn close(self) -> TempDir {
+        self.gateway.close().expect("the logs close");
+        self.folder
+    }
+}
+
+fn st_marys() -> TenantId {
+    "st-marys".parse().expect("a tenant")
+}
