@@ -68,7 +68,7 @@ impl<'a> Names<'a> {
                 let line = reader.line(first.at);
                 reader.fault(
                     at,
-                    format!(
+                    format_args!(
                         "{family} `{}` is there twice, first in line {line}; rename one",
                         shown(name)
                     ),
@@ -121,7 +121,7 @@ impl<'a> Names<'a> {
             let (family, name) = (self.family, shown(declared.name));
             reader.fault(
                 declared.at,
-                format!("{family} `{name}` is used by nothing; {remedy}, or remove it"),
+                format_args!("{family} `{name}` is used by nothing; {remedy}, or remove it"),
             );
         }
     }

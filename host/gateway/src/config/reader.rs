@@ -48,7 +48,7 @@ impl<'a> Reader<'a> {
         };
         for error in syntax {
             let at = error.span().map_or(0, |span| span.start);
-            reader.fault(at, format!("this is not TOML: {}", error.message()));
+            reader.fault(at, format_args!("this is not TOML: {}", error.message()));
         }
         reader.broken = reader
             .faults
@@ -76,7 +76,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Records a fault at a byte offset.
-    pub(super) fn fault(&self, at: usize, message: String) {
+    pub(super) fn fault(&self, at: usize, message: impl std::fmt::Display) {
         let (line, column) = place(self.text, at);
         if !self.broken.contains(&line) {
             // Whatever an error repeats, a terminal gets it as text.
@@ -87,7 +87,7 @@ impl<'a> Reader<'a> {
                     c.to_string()
                 }
             };
-            let message = message.chars().map(plain).collect();
+            let message = message.to_string().chars().map(plain).collect();
             self.faults.borrow_mut().push(Fault {
                 file: self.file.to_owned(),
                 line,
@@ -296,7 +296,7 @@ impl<'a> Table<'a> {
                 self.reader.unread.set(true);
                 self.reader.fault(
                     self.at,
-                    format!("missing key `{}`; write `{example}`", self.path_of(key)),
+                    format_args!("missing key `{}`; write `{example}`", self.path_of(key)),
                 );
             }
         }

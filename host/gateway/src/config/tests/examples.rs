@@ -47,8 +47,10 @@ fn the_annotated_example_is_right_and_shows_every_key() {
     for line in text.lines() {
         if line.starts_with('[') {
             header = line;
-        } else if line.starts_with('#') && !line.starts_with("# ") && line != "#" {
-            let one = format!("{header}\n{}", &line[1..]);
+        } else if let Some(alternative) = line.strip_prefix('#')
+            && alternative.starts_with(|c: char| c.is_ascii_lowercase())
+        {
+            let one = format!("{header}\n{alternative}");
             keys(
                 &DeTable::parse(&one).expect(line).into_inner(),
                 "",
@@ -61,7 +63,7 @@ fn the_annotated_example_is_right_and_shows_every_key() {
                 .last()
                 .unwrap();
             parse_beside(
-                &text.replacen(&format!("{above}\n{line}"), &line[1..], 1),
+                &text.replacen(&format!("{above}\n{line}"), alternative, 1),
                 &path,
             );
         }
@@ -102,7 +104,11 @@ fn keys(table: &DeTable<'_>, within: &str, found: &mut BTreeSet<String>) {
                     .filter_map(|v| v.get_ref().as_table())
                     .for_each(|table| keys(table, &path, found));
             }
-            _ => {}
+            DeValue::String(_)
+            | DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_) => {}
         }
         found.insert(path);
     }
