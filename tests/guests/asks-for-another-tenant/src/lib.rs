@@ -49,7 +49,13 @@ impl Detector for AsksForAnotherTenant {
 }
 
 impl Transformer for AsksForAnotherTenant {
-    fn deidentify(&self, _: RequestInfo, _: Vec<Message>, _: Vec<Span>, key: &Key) -> Result<Outcome, Error> {
+    fn deidentify(
+        &self,
+        _: RequestInfo,
+        _: Vec<Message>,
+        _: Vec<Span>,
+        key: &Key,
+    ) -> Result<Outcome, Error> {
         self.steal(key)
     }
 

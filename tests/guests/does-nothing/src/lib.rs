@@ -18,7 +18,11 @@ impl Plugin for DoesNothing {
 
 impl Decider for DoesNothing {
     fn decide(&self, _: Query) -> Result<Decision, Error> {
-        Ok(Decision { effect: Effect::Permit, reasons: Vec::new(), obligations: Vec::new() })
+        Ok(Decision {
+            effect: Effect::Permit,
+            reasons: Vec::new(),
+            obligations: Vec::new(),
+        })
     }
 }
 

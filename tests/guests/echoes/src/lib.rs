@@ -2,7 +2,9 @@
 //!
 //! Well-behaved: what it answers is what a model would have seen, and every token comes back cut into single scalars.
 
-use nephron_sdk::connector::{ChatCall, Connector, Event, NoDecoder, Part, Plan, RequestInfo, Usage};
+use nephron_sdk::connector::{
+    ChatCall, Connector, Event, NoDecoder, Part, Plan, RequestInfo, Usage,
+};
 use nephron_sdk::{Error, NoSettings, Plugin, Problem};
 
 /// Says it again.
@@ -22,7 +24,11 @@ impl Connector for Echoes {
     type Decoder = NoDecoder;
 
     fn encode(&self, _: RequestInfo, call: ChatCall) -> Result<Plan, Error> {
-        let said = call.messages.iter().rev().find(|message| message.role == "user");
+        let said = call
+            .messages
+            .iter()
+            .rev()
+            .find(|message| message.role == "user");
         let text: String = said
             .into_iter()
             .flat_map(|message| &message.parts)

@@ -44,7 +44,12 @@ impl Transformer for KeepsABorrowedKey {
         Ok(keep(messages, key))
     }
 
-    fn reidentify(&self, _: RequestInfo, messages: Vec<Message>, key: &Key) -> Result<Outcome, Error> {
+    fn reidentify(
+        &self,
+        _: RequestInfo,
+        messages: Vec<Message>,
+        key: &Key,
+    ) -> Result<Outcome, Error> {
         Ok(keep(messages, key))
     }
 }

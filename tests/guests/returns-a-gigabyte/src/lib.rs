@@ -28,7 +28,10 @@ impl Plugin for ReturnsAGigabyte {
     fn configure(settings: Settings) -> Result<Self, Vec<Problem>> {
         match usize::try_from(settings.bytes) {
             Ok(bytes) => Ok(Self { bytes }),
-            Err(_) => Err(vec![Problem::at("bytes", "is more than an address can name")]),
+            Err(_) => Err(vec![Problem::at(
+                "bytes",
+                "is more than an address can name",
+            )]),
         }
     }
 }

@@ -28,7 +28,12 @@ impl Plugin for ShoutsTokens {
 
     fn configure(Settings { answer, delta }: Settings) -> Result<Self, Vec<Problem>> {
         let deltas = match delta {
-            Some(0) => return Err(vec![Problem::at("delta", "is 0; use 1 or more, or leave it out")]),
+            Some(0) => {
+                return Err(vec![Problem::at(
+                    "delta",
+                    "is 0; use 1 or more, or leave it out",
+                )]);
+            }
             Some(scalars) => {
                 let scalars_of_answer: Vec<char> = answer.chars().collect();
                 scalars_of_answer

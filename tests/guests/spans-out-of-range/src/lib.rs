@@ -72,7 +72,8 @@ impl Detector for SpansOutOfRange {
 }
 
 fn offset(length: usize) -> Result<u32, Error> {
-    u32::try_from(length).map_err(|_| Error::LimitExceeded("more text than an offset can name".to_owned()))
+    u32::try_from(length)
+        .map_err(|_| Error::LimitExceeded("more text than an offset can name".to_owned()))
 }
 
 nephron_sdk::export!(detector: SpansOutOfRange);

@@ -73,7 +73,9 @@ impl Transformer for SumsWithKey {
             let place = Place::of(&span).ok_or_else(|| bad("span"))?;
             by_kind.entry(span.kind).or_default().push(place);
         }
-        let replaced = rewrite(&mut messages, by_kind, |values, kind| key.tokenize(values, kind))?;
+        let replaced = rewrite(&mut messages, by_kind, |values, kind| {
+            key.tokenize(values, kind)
+        })?;
         Ok(Outcome {
             messages,
             replaced,
@@ -81,7 +83,12 @@ impl Transformer for SumsWithKey {
         })
     }
 
-    fn reidentify(&self, _: RequestInfo, mut messages: Vec<Message>, key: &Key) -> Result<Outcome, Error> {
+    fn reidentify(
+        &self,
+        _: RequestInfo,
+        mut messages: Vec<Message>,
+        key: &Key,
+    ) -> Result<Outcome, Error> {
         let by_kind = text::tokens(&messages);
         let replaced = rewrite(&mut messages, by_kind, |tokens, kind| {
             key.detokenize(tokens, kind)
@@ -101,7 +108,9 @@ fn prove(bytes: &[u8], key: &Key) -> Result<(), Error> {
         return Err(bad("mac"));
     }
     let sealed = key.seal(bytes, CONTEXT).map_err(|error| refused(&error))?;
-    let opened = key.open(&sealed, CONTEXT).map_err(|error| refused(&error))?;
+    let opened = key
+        .open(&sealed, CONTEXT)
+        .map_err(|error| refused(&error))?;
     if sealed == bytes || opened != bytes {
         return Err(bad("seal"));
     }
@@ -119,9 +128,10 @@ fn rewrite(
 ) -> Result<u32, Error> {
     let mut changes: Vec<(Place, String)> = Vec::new();
     for (kind, places) in by_kind {
-        let values: Option<Vec<String>> = places.iter().map(|place| place.text_in(messages)).collect();
-        let replacements =
-            exchange(&values.ok_or_else(|| bad("span"))?, &kind).map_err(|error| refused(&error))?;
+        let values: Option<Vec<String>> =
+            places.iter().map(|place| place.text_in(messages)).collect();
+        let replacements = exchange(&values.ok_or_else(|| bad("span"))?, &kind)
+            .map_err(|error| refused(&error))?;
         if replacements.len() != places.len() {
             return Err(bad("count"));
         }

@@ -76,8 +76,10 @@ pub(crate) fn tokens(messages: &[Message]) -> BTreeMap<String, Vec<Place>> {
             else {
                 continue;
             };
-            let is_kind =
-                !kind.is_empty() && kind.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
+            let is_kind = !kind.is_empty()
+                && kind
+                    .bytes()
+                    .all(|byte| byte.is_ascii_uppercase() || byte == b'-');
             let is_draw = draw.len() == 5
                 && draw
                     .bytes()
@@ -89,7 +91,10 @@ pub(crate) fn tokens(messages: &[Message]) -> BTreeMap<String, Vec<Place>> {
                     start,
                     end: start + token.len(),
                 };
-                by_kind.entry(kind.to_ascii_lowercase()).or_default().push(place);
+                by_kind
+                    .entry(kind.to_ascii_lowercase())
+                    .or_default()
+                    .push(place);
             }
         }
     }
@@ -151,7 +156,8 @@ mod tests {
 
     #[test]
     fn only_whole_tokens_are_found() {
-        let messages = user("[ID_7KQ2M] [HEALTH-PLAN_00000] [[NAME_7KQ2M] [NAME_7KQ2 [name_7KQ2M] [_7KQ2M]");
+        let messages =
+            user("[ID_7KQ2M] [HEALTH-PLAN_00000] [[NAME_7KQ2M] [NAME_7KQ2 [name_7KQ2M] [_7KQ2M]");
         let found: Vec<_> = tokens(&messages)
             .into_iter()
             .flat_map(|(kind, places)| places.into_iter().map(move |place| (kind.clone(), place)))
