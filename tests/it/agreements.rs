@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use nephron_tests::{MockModel, Setup};
 
-const AGREEMENT: &str =
-    "[associate.agreement]\nid = \"BAA-2026-014\"\nservices = [\"there\"]\nfrom = \"2026-01-01\"\nuntil = \"2027-01-01\"";
+const AGREEMENT: &str = "[associate.agreement]\nid = \"BAA-2026-014\"\nservices = [\"there\"]\nfrom = \"2026-01-01\"\nuntil = \"2027-01-01\"";
 
 #[tokio::test]
 async fn i10_without_an_agreement_nothing_leaves_unless_policy_names_the_method() {
@@ -17,20 +16,33 @@ async fn i10_without_an_agreement_nothing_leaves_unless_policy_names_the_method(
         (AGREEMENT, "", 200),
     ] {
         let before = server.seen().len();
-        let rig = Setup::default().upstream(&server.url(), agreement, egress).open().await;
+        let rig = Setup::default()
+            .upstream(&server.url(), agreement, egress)
+            .open()
+            .await;
         let reply = rig.ask("Chest pain.").await;
         assert_eq!(reply.status(), status, "{agreement} {egress}");
-        assert_eq!(server.seen().len() - before, usize::from(status == 200), "{agreement} {egress}");
+        assert_eq!(
+            server.seen().len() - before,
+            usize::from(status == 200),
+            "{agreement} {egress}"
+        );
     }
 }
 
 #[tokio::test]
 async fn i10_an_agreement_that_has_ended_covers_nothing() {
     let server = MockModel::start(200, "ok").await;
-    let rig = Setup::default().upstream(&server.url(), AGREEMENT, "").open().await;
+    let rig = Setup::default()
+        .upstream(&server.url(), AGREEMENT, "")
+        .open()
+        .await;
     assert_eq!(rig.ask("Chest pain.").await.status(), 200);
     rig.clock.advance(Duration::from_secs(60 * 86_400));
     let reply = rig.ask("Chest pain.").await;
-    assert_eq!((reply.status(), reply.refusal().unwrap().code()), (403, "no-agreement"));
+    assert_eq!(
+        (reply.status(), reply.refusal().unwrap().code()),
+        (403, "no-agreement")
+    );
     assert_eq!(server.seen().len(), 1);
 }

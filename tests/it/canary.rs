@@ -25,7 +25,9 @@ impl Write for Lines {
 
 fn assert_clean(what: &str, bytes: &[u8]) {
     for canary in CANARIES {
-        let holds = bytes.windows(canary.len()).any(|window| window.eq_ignore_ascii_case(canary.as_bytes()));
+        let holds = bytes
+            .windows(canary.len())
+            .any(|window| window.eq_ignore_ascii_case(canary.as_bytes()));
         assert!(!holds, "{what} holds `{canary}`");
     }
 }
@@ -45,7 +47,9 @@ fn assert_files_clean(folder: &Path) {
 /// Everything an operator or a caller who was refused could see.
 async fn assert_refusal_clean(rig: &Rig, text: &str, expected: &str) {
     let reply = rig.ask(text).await;
-    let refusal = reply.refusal().unwrap_or_else(|| panic!("{expected}: was not refused"));
+    let refusal = reply
+        .refusal()
+        .unwrap_or_else(|| panic!("{expected}: was not refused"));
     assert_eq!(refusal.code(), expected);
     let mut shown = format!("{refusal} {refusal:?} {}", reply.body().expose());
     let mut cause = std::error::Error::source(refusal);
@@ -77,12 +81,26 @@ async fn i9_no_identifier_is_seen_outside_the_vault() {
     for setup in [
         Setup::default().and(more),
         Setup::default().connector("extractive", "").and(more),
-        Setup::default().upstream(&server.url(), "", cleared).and(more),
+        Setup::default()
+            .upstream(&server.url(), "", cleared)
+            .and(more),
     ] {
         let rig = setup.open().await;
         assert_eq!(rig.ask(CANARY_NOTE).await.status(), 200);
-        let withheld = rig.ask_as("st-marys", "r.ashgrove", "researcher", "HRESCH", None, CANARY_NOTE).await;
-        assert_clean("an answer without identities", withheld.text().unwrap().expose().as_bytes());
+        let withheld = rig
+            .ask_as(
+                "st-marys",
+                "r.ashgrove",
+                "researcher",
+                "HRESCH",
+                None,
+                CANARY_NOTE,
+            )
+            .await;
+        assert_clean(
+            "an answer without identities",
+            withheld.text().unwrap().expose().as_bytes(),
+        );
         rig.gateway.export().await.unwrap();
         let folder = rig.close();
         assert_files_clean(folder.path());
@@ -94,25 +112,49 @@ async fn i9_no_identifier_is_seen_outside_the_vault() {
     // Error paths: every stage that can refuse.
     for (setup, code) in [
         (Setup::default().decider("traps", ""), "plugin-failed"),
-        (Setup::default().decider("unknown-obligation", ""), "unknown-obligation"),
-        (Setup::default().detector("spans-out-of-range", "place = \"end\""), "plugin-failed"),
-        (Setup::default().detector("spans-overlapping", ""), "plugin-failed"),
-        (Setup::default().upstream(&server.url(), "", ""), "no-agreement"),
-        (Setup::default().upstream(&broken.url(), "", cleared), "plugin-failed"),
-        (Setup::default().upstream("http://127.0.0.1:1", "", cleared), "upstream-failed"),
+        (
+            Setup::default().decider("unknown-obligation", ""),
+            "unknown-obligation",
+        ),
+        (
+            Setup::default().detector("spans-out-of-range", "place = \"end\""),
+            "plugin-failed",
+        ),
+        (
+            Setup::default().detector("spans-overlapping", ""),
+            "plugin-failed",
+        ),
+        (
+            Setup::default().upstream(&server.url(), "", ""),
+            "no-agreement",
+        ),
+        (
+            Setup::default().upstream(&broken.url(), "", cleared),
+            "plugin-failed",
+        ),
+        (
+            Setup::default().upstream("http://127.0.0.1:1", "", cleared),
+            "upstream-failed",
+        ),
     ] {
         let rig = setup.open().await;
         assert_refusal_clean(&rig, CANARY_NOTE, code).await;
         assert_files_clean(rig.close().path());
     }
     let disk = Arc::new(FaultyDisk::new());
-    let log = nephron_audit::Options { disk: disk.clone(), ..nephron_audit::Options::default() };
+    let log = nephron_audit::Options {
+        disk: disk.clone(),
+        ..nephron_audit::Options::default()
+    };
     let rig = Setup::default().log(log).open().await;
     disk.fail_now();
     assert_refusal_clean(&rig, CANARY_NOTE, "key-refused").await;
     assert_files_clean(rig.folder.path());
 
     let seen = lines.0.lock().unwrap().clone();
-    assert!(!seen.is_empty(), "nothing was traced, so nothing was proved");
+    assert!(
+        !seen.is_empty(),
+        "nothing was traced, so nothing was proved"
+    );
     assert_clean("a line of the process's log", &seen);
 }

@@ -1,9 +1,12 @@
 //! The chain as a whole.
 
-use nephron_model::EntryKind::{Decision, Deidentified, GrantMinted, KeyUsed, Received, Reidentified, RequestClosed, RequestOpened, Sending};
-use nephron_model::Space;
 use nephron_gateway::{Manifest, REPLACEMENTS, Replacement, SENT};
+use nephron_model::EntryKind::{
+    Decision, Deidentified, GrantMinted, KeyUsed, Received, Reidentified, RequestClosed,
+    RequestOpened, Sending,
+};
 use nephron_model::Records as _;
+use nephron_model::Space;
 use nephron_tests::{CANARIES, CANARY_NOTE, MockModel, Setup};
 
 #[tokio::test]
@@ -14,12 +17,21 @@ async fn a_note_comes_back_as_it_went_and_the_model_saw_no_identifier() {
     assert_eq!(reply.text().unwrap().expose(), CANARY_NOTE);
 
     let entries = rig.entries(reply.event());
-    let sending = entries.iter().find(|entry| entry.header.kind == Sending).unwrap();
+    let sending = entries
+        .iter()
+        .find(|entry| entry.header.kind == Sending)
+        .unwrap();
     let seen = String::from_utf8(rig.payload(sending, SENT).await).unwrap();
     for canary in CANARIES {
-        assert!(!seen.contains(canary), "the model saw `{canary}` in:\n{seen}");
+        assert!(
+            !seen.contains(canary),
+            "the model saw `{canary}` in:\n{seen}"
+        );
     }
-    assert!(seen.contains("Troponin was negative. Metoprolol 25 mg twice daily"), "{seen}");
+    assert!(
+        seen.contains("Troponin was negative. Metoprolol 25 mg twice daily"),
+        "{seen}"
+    );
     assert!(seen.contains("[NAME_"), "{seen}");
 }
 
@@ -29,10 +41,27 @@ async fn the_log_tells_the_story_in_order() {
     let reply = rig.ask(CANARY_NOTE).await;
     let story: Vec<(_, String)> = rig.story(reply.event());
     let kinds: Vec<_> = story.iter().map(|(kind, _)| *kind).collect();
-    assert_eq!(kinds, [
-        RequestOpened, Decision, Decision, GrantMinted, KeyUsed, Deidentified, Decision, Decision, Sending, Received,
-        Decision, Decision, GrantMinted, KeyUsed, Reidentified, RequestClosed,
-    ]);
+    assert_eq!(
+        kinds,
+        [
+            RequestOpened,
+            Decision,
+            Decision,
+            GrantMinted,
+            KeyUsed,
+            Deidentified,
+            Decision,
+            Decision,
+            Sending,
+            Received,
+            Decision,
+            Decision,
+            GrantMinted,
+            KeyUsed,
+            Reidentified,
+            RequestClosed,
+        ]
+    );
     let outcomes: Vec<&str> = story.iter().map(|(_, outcome)| outcome.as_str()).collect();
     assert_eq!(outcomes[1], "permit");
     assert_eq!(outcomes[2], "found");
@@ -45,13 +74,30 @@ async fn i7_every_entry_of_a_request_names_one_generation_that_the_log_still_kno
     let reply = rig.ask("Seen by Dr. Alma Thistlewood.").await;
     let entries = rig.entries(reply.event());
     let generation = rig.gateway.roster().generation();
-    assert!(entries.iter().all(|entry| entry.header.generation == Some(generation)));
-    let kept = rig.tenant().log().read(Space::Generation, &generation.0).unwrap().unwrap();
+    assert!(
+        entries
+            .iter()
+            .all(|entry| entry.header.generation == Some(generation))
+    );
+    let kept = rig
+        .tenant()
+        .log()
+        .read(Space::Generation, &generation.0)
+        .unwrap()
+        .unwrap();
     let manifest: Manifest = serde_json::from_slice(&kept).unwrap();
     assert_eq!(manifest.deciders[0].name, "access");
-    let judged = entries.iter().filter_map(|entry| entry.header.plugin.as_ref());
-    let known: Vec<_> =
-        [&manifest.deciders, &manifest.detectors, &manifest.connectors].into_iter().flatten().collect();
+    let judged = entries
+        .iter()
+        .filter_map(|entry| entry.header.plugin.as_ref());
+    let known: Vec<_> = [
+        &manifest.deciders,
+        &manifest.detectors,
+        &manifest.connectors,
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     for plugin in judged {
         assert!(known.contains(&plugin), "{plugin:?}");
     }
@@ -62,7 +108,12 @@ async fn i2_bytes_outside_the_spans_reach_the_model_unchanged() {
     let rig = Setup::default().open().await;
     let reply = rig.ask(CANARY_NOTE).await;
     let entries = rig.entries(reply.event());
-    let of = |kind| entries.iter().find(|entry| entry.header.kind == kind).unwrap();
+    let of = |kind| {
+        entries
+            .iter()
+            .find(|entry| entry.header.kind == kind)
+            .unwrap()
+    };
     let replacements = rig.payload(of(Deidentified), REPLACEMENTS).await;
     let replacements: Vec<Replacement> = serde_json::from_slice(&replacements).unwrap();
     let (mut expected, mut from) = (String::new(), 0);
@@ -72,7 +123,10 @@ async fn i2_bytes_outside_the_spans_reach_the_model_unchanged() {
         from = place.end;
     }
     expected.push_str(&CANARY_NOTE[from..]);
-    assert_eq!(String::from_utf8(rig.payload(of(Sending), SENT).await).unwrap(), expected);
+    assert_eq!(
+        String::from_utf8(rig.payload(of(Sending), SENT).await).unwrap(),
+        expected
+    );
     let counted: u64 = of(Deidentified).header.counts.values().sum();
     assert_eq!(counted, replacements.len() as u64);
 }
@@ -80,65 +134,136 @@ async fn i2_bytes_outside_the_spans_reach_the_model_unchanged() {
 #[tokio::test]
 async fn over_http_the_log_holds_exactly_what_was_sent_and_what_came_back() {
     let server = MockModel::start(200, "About {user} - done.").await;
-    let rig = Setup::default().upstream(&server.url(), "", "cleared-without-baa = \"safe-harbor\"").open().await;
+    let rig = Setup::default()
+        .upstream(&server.url(), "", "cleared-without-baa = \"safe-harbor\"")
+        .open()
+        .await;
     let reply = rig.ask(CANARY_NOTE).await;
     assert_eq!(reply.status(), 200, "{}", reply.body().expose());
-    assert_eq!(reply.text().unwrap().expose(), &format!("About {CANARY_NOTE} - done."));
+    assert_eq!(
+        reply.text().unwrap().expose(),
+        &format!("About {CANARY_NOTE} - done.")
+    );
 
     let entries = rig.entries(reply.event());
-    let sending = entries.iter().find(|entry| entry.header.kind == Sending).unwrap();
+    let sending = entries
+        .iter()
+        .find(|entry| entry.header.kind == Sending)
+        .unwrap();
     assert_eq!(vec![rig.payload(sending, SENT).await], server.seen());
     assert_eq!(sending.header.facts["ground"], "cleared-without-agreement");
-    let received = entries.iter().find(|entry| entry.header.kind == Received).unwrap();
+    let received = entries
+        .iter()
+        .find(|entry| entry.header.kind == Received)
+        .unwrap();
     let raw = String::from_utf8(rig.payload(received, nephron_gateway::RECEIVED).await).unwrap();
-    assert!(raw.starts_with("data: {") && raw.ends_with("data: [DONE]\n\n"), "{raw}");
+    assert!(
+        raw.starts_with("data: {") && raw.ends_with("data: [DONE]\n\n"),
+        "{raw}"
+    );
 }
 
 #[tokio::test]
 async fn an_upstream_that_fails_is_told_apart_and_leaves_an_outcome() {
     let server = MockModel::start(500, "Zebulon").await;
-    let rig = Setup::default().upstream(&server.url(), "", "cleared-without-baa = \"safe-harbor\"").open().await;
+    let rig = Setup::default()
+        .upstream(&server.url(), "", "cleared-without-baa = \"safe-harbor\"")
+        .open()
+        .await;
     let reply = rig.ask("Chest pain.").await;
     assert_eq!(reply.refusal().unwrap().code(), "plugin-failed");
-    assert!(!reply.body().expose().contains("Zebulon"), "upstream detail never passes through");
+    assert!(
+        !reply.body().expose().contains("Zebulon"),
+        "upstream detail never passes through"
+    );
 
-    let gone = Setup::default().upstream("http://127.0.0.1:1", "", "cleared-without-baa = \"safe-harbor\"");
+    let gone = Setup::default().upstream(
+        "http://127.0.0.1:1",
+        "",
+        "cleared-without-baa = \"safe-harbor\"",
+    );
     let rig = gone.open().await;
     let reply = rig.ask("Chest pain.").await;
-    assert_eq!((reply.status(), reply.refusal().unwrap().code()), (502, "upstream-failed"));
+    assert_eq!(
+        (reply.status(), reply.refusal().unwrap().code()),
+        (502, "upstream-failed")
+    );
     let story = rig.story(reply.event());
-    assert!(story.contains(&(Received, "failed".to_owned())), "{story:?}");
-    assert_eq!(story.last(), Some(&(RequestClosed, "upstream-failed".to_owned())));
+    assert!(
+        story.contains(&(Received, "failed".to_owned())),
+        "{story:?}"
+    );
+    assert_eq!(
+        story.last(),
+        Some(&(RequestClosed, "upstream-failed".to_owned()))
+    );
 }
 
 #[tokio::test]
 async fn deny_overrides_and_a_refusal_is_closed_in_the_log() {
     let rig = Setup::default().open().await;
-    let reply = rig.ask_as("st-marys", "mk.lund", "marketer", "HMARKT", None, CANARY_NOTE).await;
-    assert_eq!((reply.status(), reply.refusal().unwrap().code()), (403, "denied"));
+    let reply = rig
+        .ask_as(
+            "st-marys",
+            "mk.lund",
+            "marketer",
+            "HMARKT",
+            None,
+            CANARY_NOTE,
+        )
+        .await;
+    assert_eq!(
+        (reply.status(), reply.refusal().unwrap().code()),
+        (403, "denied")
+    );
     let story = rig.story(reply.event());
-    assert_eq!(story, [
-        (RequestOpened, "admitted".to_owned()),
-        (Decision, "deny".to_owned()),
-        (RequestClosed, "denied".to_owned()),
-    ]);
+    assert_eq!(
+        story,
+        [
+            (RequestOpened, "admitted".to_owned()),
+            (Decision, "deny".to_owned()),
+            (RequestClosed, "denied".to_owned()),
+        ]
+    );
 }
 
 #[tokio::test]
 async fn a_researcher_gets_the_answer_without_identities() {
     let rig = Setup::default().open().await;
-    let reply = rig.ask_as("st-marys", "r.ashgrove", "researcher", "HRESCH", None, CANARY_NOTE).await;
+    let reply = rig
+        .ask_as(
+            "st-marys",
+            "r.ashgrove",
+            "researcher",
+            "HRESCH",
+            None,
+            CANARY_NOTE,
+        )
+        .await;
     let text = reply.text().unwrap().expose();
-    assert!(text.contains("[NAME_") && !text.contains("Quackenbush"), "{text}");
+    assert!(
+        text.contains("[NAME_") && !text.contains("Quackenbush"),
+        "{text}"
+    );
     let last = rig.story(reply.event());
-    assert!(last.iter().any(|(kind, outcome)| *kind == Reidentified && outcome.starts_with("withheld")), "{last:?}");
+    assert!(
+        last.iter()
+            .any(|(kind, outcome)| *kind == Reidentified && outcome.starts_with("withheld")),
+        "{last:?}"
+    );
 }
 
 #[tokio::test]
 async fn an_obligation_that_the_host_does_not_know_is_a_deny() {
-    let rig = Setup::default().decider("unknown-obligation", "").open().await;
+    let rig = Setup::default()
+        .decider("unknown-obligation", "")
+        .open()
+        .await;
     let reply = rig.ask("Chest pain.").await;
-    assert_eq!((reply.status(), reply.refusal().unwrap().code()), (403, "unknown-obligation"));
+    assert_eq!(
+        (reply.status(), reply.refusal().unwrap().code()),
+        (403, "unknown-obligation")
+    );
 }
 
 #[tokio::test]
@@ -167,11 +292,18 @@ async fn entries_are_exported_once_each_and_hold_no_phi() {
     let upto = rig.tenant().log().head().entries;
     rig.ask(CANARY_NOTE).await;
     rig.gateway.export().await.unwrap();
-    let file = rig.folder.path().join("tenants/st-marys/exports/audit.jsonl");
+    let file = rig
+        .folder
+        .path()
+        .join("tenants/st-marys/exports/audit.jsonl");
     let text = std::fs::read_to_string(file).unwrap();
     let sequences: Vec<u64> = text
         .lines()
-        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["sequence"].as_u64().unwrap())
+        .map(|line| {
+            serde_json::from_str::<serde_json::Value>(line).unwrap()["sequence"]
+                .as_u64()
+                .unwrap()
+        })
         .collect();
     assert!(sequences.len() as u64 > upto);
     assert_eq!(sequences, (0..sequences.len() as u64).collect::<Vec<_>>());

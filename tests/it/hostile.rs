@@ -11,11 +11,19 @@ use nephron_tests::{Setup, component, nephron};
 async fn refused(setup: Setup, code: &str, detail: Option<&str>) {
     let rig = setup.open().await;
     let reply = rig.ask("Café: Patient: Zebulon Quackenbush.").await;
-    assert_eq!(reply.refusal().map(|refusal| refusal.code()), Some("plugin-failed"));
+    assert_eq!(
+        reply.refusal().map(|refusal| refusal.code()),
+        Some("plugin-failed")
+    );
     let entries = rig.entries(reply.event());
     let decision = entries.iter().find(|entry| {
-        let name = entry.header.plugin.as_ref().map(|plugin| plugin.name.as_str());
-        entry.header.kind == EntryKind::Decision && (name == Some("access") || name == Some("finder"))
+        let name = entry
+            .header
+            .plugin
+            .as_ref()
+            .map(|plugin| plugin.name.as_str());
+        entry.header.kind == EntryKind::Decision
+            && (name == Some("access") || name == Some("finder"))
             && entry.header.outcome == code
     });
     let outcomes: Vec<_> = entries.iter().map(|entry| &entry.header.outcome).collect();
@@ -24,13 +32,29 @@ async fn refused(setup: Setup, code: &str, detail: Option<&str>) {
         assert_eq!(decision.header.reasons, [detail]);
     }
     let closed = entries.last().unwrap();
-    assert_eq!((closed.header.kind, closed.header.outcome.as_str()), (EntryKind::RequestClosed, "plugin-failed"));
-    assert_eq!(closed.header.reasons.first().map(String::as_str), Some(code));
+    assert_eq!(
+        (closed.header.kind, closed.header.outcome.as_str()),
+        (EntryKind::RequestClosed, "plugin-failed")
+    );
+    assert_eq!(
+        closed.header.reasons.first().map(String::as_str),
+        Some(code)
+    );
     // The host goes on: the same guest misbehaves again and is refused again, and the log still verifies.
-    assert_eq!(rig.ask("Again.").await.refusal().map(|refusal| refusal.code()), Some("plugin-failed"));
+    assert_eq!(
+        rig.ask("Again.")
+            .await
+            .refusal()
+            .map(|refusal| refusal.code()),
+        Some("plugin-failed")
+    );
     let folder = rig.close();
     let log = folder.path().join("tenants/st-marys/log");
-    assert!(nephron_audit::verify(&log, nephron_audit::VerifyOptions::default()).unwrap().verified);
+    assert!(
+        nephron_audit::verify(&log, nephron_audit::VerifyOptions::default())
+            .unwrap()
+            .verified
+    );
 }
 
 /// A decider that misbehaves, beside a good chain.
@@ -75,8 +99,19 @@ detector!(i6_nan_confidence, "nan-confidence", "confidence = \"nan\"" => "bad-an
 #[tokio::test]
 async fn i6_a_guest_that_loops_is_cut_by_the_clock_while_others_run_on() {
     let engine = Engine::new().unwrap();
-    let limits = Limits { fuel: u64::MAX / 2, deadline: std::time::Duration::from_millis(300), ..Limits::default() };
-    let plugin = load(&engine, std::fs::read(component("loops-forever")).unwrap(), "{}", &limits).await.unwrap();
+    let limits = Limits {
+        fuel: u64::MAX / 2,
+        deadline: std::time::Duration::from_millis(300),
+        ..Limits::default()
+    };
+    let plugin = load(
+        &engine,
+        std::fs::read(component("loops-forever")).unwrap(),
+        "{}",
+        &limits,
+    )
+    .await
+    .unwrap();
     let query = decide();
     // On one thread: if the guest did not yield, the other task would not run before it ends.
     let other = tokio::spawn(async { 7 });
@@ -89,39 +124,72 @@ async fn i6_a_guest_that_loops_is_cut_by_the_clock_while_others_run_on() {
 async fn i6_settings_that_a_plugin_refuses_are_told_in_full() {
     let engine = Engine::new().unwrap();
     let error = load_guest(&engine, "fails-to-configure").await;
-    let LoadError::Prepare { source: PrepareError::Settings(problems), .. } = error else { panic!("{error}") };
+    let LoadError::Prepare {
+        source: PrepareError::Settings(problems),
+        ..
+    } = error
+    else {
+        panic!("{error}")
+    };
     assert_eq!(problems.len(), 2);
 }
 
 #[tokio::test]
 async fn i6_a_plugin_that_loops_in_configure_is_given_up() {
     let engine = Engine::new().unwrap();
-    let limits = Limits { configure_fuel: 200_000_000, ..Limits::default() };
+    let limits = Limits {
+        configure_fuel: 200_000_000,
+        ..Limits::default()
+    };
     let bytes = std::fs::read(component("loops-in-configure")).unwrap();
     let error = load(&engine, bytes, "{}", &limits).await.err().unwrap();
-    let LoadError::Prepare { source: PrepareError::Failed(failure), .. } = error else { panic!("{error}") };
+    let LoadError::Prepare {
+        source: PrepareError::Failed(failure),
+        ..
+    } = error
+    else {
+        panic!("{error}")
+    };
     assert_eq!(failure.code(), "out-of-fuel");
 }
 
 fn vetted(bytes: Vec<u8>) -> Result<Vetted, VetError> {
-    vet(bytes, None, None, Grants { keys: true, null_wasi: true }, &Limits::default())
+    vet(
+        bytes,
+        None,
+        None,
+        Grants {
+            keys: true,
+            null_wasi: true,
+        },
+        &Limits::default(),
+    )
 }
 
 #[test]
 fn i3_imports_sockets() {
-    let error = vetted(nephron_made_guests::imports_sockets::component()).err().unwrap();
-    assert!(matches!(&error, VetError::Import { import, .. } if import.starts_with("wasi:sockets/")), "{error}");
+    let error = vetted(nephron_made_guests::imports_sockets::component())
+        .err()
+        .unwrap();
+    assert!(
+        matches!(&error, VetError::Import { import, .. } if import.starts_with("wasi:sockets/")),
+        "{error}"
+    );
 }
 
 #[test]
 fn i3_is_a_core_module() {
-    let error = vetted(nephron_made_guests::is_a_core_module::component()).err().unwrap();
+    let error = vetted(nephron_made_guests::is_a_core_module::component())
+        .err()
+        .unwrap();
     assert!(matches!(error, VetError::CoreModule), "{error}");
 }
 
 #[test]
 fn i3_is_truncated() {
-    let error = vetted(nephron_made_guests::is_truncated::component()).err().unwrap();
+    let error = vetted(nephron_made_guests::is_truncated::component())
+        .err()
+        .unwrap();
     assert!(matches!(error, VetError::Malformed { .. }), "{error}");
 }
 
@@ -131,41 +199,87 @@ fn i3_is_two_hundred_megabytes_of_padding() {
     let path = folder.path().join("padded.wasm");
     let size = nephron_made_guests::is_padding::write(&path).unwrap();
     let error = read(&path, &Limits::default()).err().unwrap();
-    assert!(matches!(error, VetError::TooLarge { size: found, .. } if found == size), "{error}");
+    assert!(
+        matches!(error, VetError::TooLarge { size: found, .. } if found == size),
+        "{error}"
+    );
 }
 
 #[tokio::test]
 async fn i3_is_a_compile_bomb() {
     let engine = Engine::new().unwrap();
-    let limits = Limits { compile_seconds: 5, ..Limits::default() };
-    let vetted = vet(nephron_made_guests::is_a_compile_bomb::component(), None, None, Grants::default(), &limits);
+    let limits = Limits {
+        compile_seconds: 5,
+        ..Limits::default()
+    };
+    let vetted = vet(
+        nephron_made_guests::is_a_compile_bomb::component(),
+        None,
+        None,
+        Grants::default(),
+        &limits,
+    );
     // Vetting may see it coming; what it lets through, the compiling process gives up on at its limits.
     let Ok(vetted) = vetted else { return };
-    let compiler =
-        Compiler::Process { program: nephron().to_owned(), arguments: vec!["compile-worker".to_owned()] };
-    let error = engine.load("bomb", &vetted, "{}", &limits, &compiler, None).await.err().unwrap();
-    let LoadError::Prepare { source: PrepareError::Limits { seconds: 5, .. }, .. } = error else { panic!("{error}") };
+    let compiler = Compiler::Process {
+        program: nephron().to_owned(),
+        arguments: vec!["compile-worker".to_owned()],
+    };
+    let error = engine
+        .load("bomb", &vetted, "{}", &limits, &compiler, None)
+        .await
+        .err()
+        .unwrap();
+    let LoadError::Prepare {
+        source: PrepareError::Limits { seconds: 5, .. },
+        ..
+    } = error
+    else {
+        panic!("{error}")
+    };
 }
 
 #[tokio::test]
 async fn i6_claims_a_gigabyte_that_it_does_not_have() {
-    let code = answer_of(nephron_made_guests::claims_a_gigabyte::component(), &decide()).await;
+    let code = answer_of(
+        nephron_made_guests::claims_a_gigabyte::component(),
+        &decide(),
+    )
+    .await;
     assert!(["bad-answer", "trapped"].contains(&code), "{code}");
 }
 
 #[tokio::test]
 async fn i6_repeats_a_megabyte_until_it_is_a_gigabyte() {
-    assert_eq!(answer_of(nephron_made_guests::repeats_a_megabyte::component(), &decide()).await, "too-large");
+    assert_eq!(
+        answer_of(
+            nephron_made_guests::repeats_a_megabyte::component(),
+            &decide()
+        )
+        .await,
+        "too-large"
+    );
 }
 
 #[tokio::test]
 async fn i6_claims_ten_million_spans() {
-    let code = answer_of(nephron_made_guests::claims_ten_million_spans::component(), &detect()).await;
-    assert!(["bad-answer", "trapped", "too-large"].contains(&code), "{code}");
+    let code = answer_of(
+        nephron_made_guests::claims_ten_million_spans::component(),
+        &detect(),
+    )
+    .await;
+    assert!(
+        ["bad-answer", "trapped", "too-large"].contains(&code),
+        "{code}"
+    );
     // With the room for them declared, it is refused before it runs: no pool slot is that large.
     let engine = Engine::new().unwrap();
     let bytes = nephron_made_guests::claims_ten_million_spans::component_with_room();
-    assert!(load(&engine, bytes, "{}", &Limits::default()).await.is_err());
+    assert!(
+        load(&engine, bytes, "{}", &Limits::default())
+            .await
+            .is_err()
+    );
 }
 
 #[path = "hostile/keys.rs"]
@@ -177,20 +291,42 @@ async fn load(
     settings: &str,
     limits: &Limits,
 ) -> Result<nephron_engine::Plugin, LoadError> {
-    let granted = Grants { keys: true, null_wasi: false };
+    let granted = Grants {
+        keys: true,
+        null_wasi: false,
+    };
     let vetted = vet(bytes, None, None, granted, limits).unwrap();
-    engine.load("guest", &vetted, settings, limits, &Compiler::InProcess, None).await
+    engine
+        .load(
+            "guest",
+            &vetted,
+            settings,
+            limits,
+            &Compiler::InProcess,
+            None,
+        )
+        .await
 }
 
 async fn load_guest(engine: &Engine, name: &str) -> LoadError {
     let bytes = std::fs::read(component(name)).unwrap();
-    load(engine, bytes, "{}", &Limits::default()).await.err().unwrap()
+    load(engine, bytes, "{}", &Limits::default())
+        .await
+        .err()
+        .unwrap()
 }
 
 async fn answer_of(bytes: Vec<u8>, judgement: &nephron_engine::Judgement) -> &'static str {
     let engine = Engine::new().unwrap();
-    let plugin = load(&engine, bytes, "{}", &Limits::default()).await.unwrap();
-    engine.call(&plugin, judgement, None).await.answer.err().map_or("answered", |failure| failure.code())
+    let plugin = load(&engine, bytes, "{}", &Limits::default())
+        .await
+        .unwrap();
+    engine
+        .call(&plugin, judgement, None)
+        .await
+        .answer
+        .err()
+        .map_or("answered", |failure| failure.code())
 }
 
 fn info() -> nephron_engine::contract::RequestInfo {
@@ -198,8 +334,15 @@ fn info() -> nephron_engine::contract::RequestInfo {
     RequestInfo {
         id: "01JD0000000000000000000000".to_owned(),
         tenant: "st-marys".to_owned(),
-        received_at: Instant { seconds: nephron_tests::NOW, nanoseconds: 0 },
-        caller: Caller { id: "dr.okafor".to_owned(), roles: vec!["physician".to_owned()], attributes: vec![] },
+        received_at: Instant {
+            seconds: nephron_tests::NOW,
+            nanoseconds: 0,
+        },
+        caller: Caller {
+            id: "dr.okafor".to_owned(),
+            roles: vec!["physician".to_owned()],
+            attributes: vec![],
+        },
         purpose: "TREAT".to_owned(),
         sensitivity: Sensitivity::Phi,
         attributes: vec![],
@@ -217,10 +360,17 @@ fn decide() -> nephron_engine::Judgement {
 }
 
 fn detect() -> nephron_engine::Judgement {
-    nephron_engine::Judgement::Detect { info: info(), messages: messages("Café 555-0187") }
+    nephron_engine::Judgement::Detect {
+        info: info(),
+        messages: messages("Café 555-0187"),
+    }
 }
 
 fn messages(text: &str) -> Vec<nephron_engine::contract::Message> {
     use nephron_engine::contract::{Message, Part};
-    vec![Message { role: "user".to_owned(), name: None, parts: vec![Part::Text(text.to_owned())] }]
+    vec![Message {
+        role: "user".to_owned(),
+        name: None,
+        parts: vec![Part::Text(text.to_owned())],
+    }]
 }

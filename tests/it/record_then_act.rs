@@ -8,8 +8,13 @@ use nephron_model::EntryKind;
 use nephron_tests::{CANARY_NOTE, MockModel, Setup};
 
 fn setup(server: &MockModel, disk: &Arc<FaultyDisk>) -> Setup {
-    let log = nephron_audit::Options { disk: disk.clone(), ..nephron_audit::Options::default() };
-    Setup::default().upstream(&server.url(), "", "cleared-without-baa = \"safe-harbor\"").log(log)
+    let log = nephron_audit::Options {
+        disk: disk.clone(),
+        ..nephron_audit::Options::default()
+    };
+    Setup::default()
+        .upstream(&server.url(), "", "cleared-without-baa = \"safe-harbor\"")
+        .log(log)
 }
 
 #[tokio::test]
@@ -35,33 +40,57 @@ async fn i1_no_effect_exists_without_its_entry_wherever_the_writer_dies() {
         let seen = server.seen().split_off(seen_before);
         // What survived is what is on the disk now.
         let survived = Reader::open(&log).unwrap();
-        let entries: Vec<_> =
-            survived.entries(0..survived.head().entries).collect::<Result<_, _>>().expect("what survived is whole");
+        let entries: Vec<_> = survived
+            .entries(0..survived.head().entries)
+            .collect::<Result<_, _>>()
+            .expect("what survived is whole");
         let has = |kind: EntryKind, fact: &str, value: &str| {
             entries.iter().any(|entry| {
-                entry.header.kind == kind && (fact.is_empty() || entry.header.facts.get(fact).is_some_and(|v| v == value))
+                entry.header.kind == kind
+                    && (fact.is_empty() || entry.header.facts.get(fact).is_some_and(|v| v == value))
             })
         };
         if !seen.is_empty() {
             sent += 1;
-            assert!(has(EntryKind::Sending, "endpoint", "there"), "call {n}: bytes left without an intent");
-            assert!(has(EntryKind::KeyUsed, "", ""), "call {n}: tokens were drawn without an entry");
-            assert!(has(EntryKind::Deidentified, "", ""), "call {n}: text was cleared without an entry");
+            assert!(
+                has(EntryKind::Sending, "endpoint", "there"),
+                "call {n}: bytes left without an intent"
+            );
+            assert!(
+                has(EntryKind::KeyUsed, "", ""),
+                "call {n}: tokens were drawn without an entry"
+            );
+            assert!(
+                has(EntryKind::Deidentified, "", ""),
+                "call {n}: text was cleared without an entry"
+            );
         }
         match reply.text() {
             Some(text) => {
                 answered += 1;
                 assert_eq!(text.expose(), &format!("About {CANARY_NOTE} - done."));
-                assert!(has(EntryKind::RequestClosed, "", ""), "call {n}: a reply without its entry");
-                let uses = entries.iter().filter(|entry| entry.header.kind == EntryKind::KeyUsed).count();
+                assert!(
+                    has(EntryKind::RequestClosed, "", ""),
+                    "call {n}: a reply without its entry"
+                );
+                let uses = entries
+                    .iter()
+                    .filter(|entry| entry.header.kind == EntryKind::KeyUsed)
+                    .count();
                 assert_eq!(uses, 2, "call {n}: identities came back without an entry");
             }
             None => {
                 refused += 1;
                 let code = reply.refusal().unwrap().code();
-                assert!(["not-recorded", "key-refused"].contains(&code), "call {n}: {code}");
+                assert!(
+                    ["not-recorded", "key-refused"].contains(&code),
+                    "call {n}: {code}"
+                );
             }
         }
     }
-    assert!(refused > 0 && sent > 0 && answered > 0, "{refused} refused, {sent} sent, {answered} answered");
+    assert!(
+        refused > 0 && sent > 0 && answered > 0,
+        "{refused} refused, {sent} sent, {answered} answered"
+    );
 }

@@ -7,7 +7,8 @@ use nephron_tests::{CANARY_NOTE, MockModel, Setup};
 #[tokio::test]
 async fn i8_each_recorded_decision_run_again_gives_the_same_bytes() {
     let server = MockModel::start(200, "About {user} - done.").await;
-    let setup = Setup::default().upstream(&server.url(), "", "cleared-without-baa = \"safe-harbor\"");
+    let setup =
+        Setup::default().upstream(&server.url(), "", "cleared-without-baa = \"safe-harbor\"");
     let rig = setup.open().await;
     let reply = rig.ask(CANARY_NOTE).await;
     let engine = nephron_engine::Engine::new().unwrap();
@@ -17,12 +18,27 @@ async fn i8_each_recorded_decision_run_again_gives_the_same_bytes() {
         if entry.header.kind != EntryKind::Decision {
             continue;
         }
-        let replayed = replay(rig.folder.path(), &engine, &grant, &entry).await.unwrap();
-        assert!(replayed.same_answer, "entry {} by {}", entry.header.sequence, replayed.plugin.name);
-        assert!(replayed.same_fuel, "entry {} by {}", entry.header.sequence, replayed.plugin.name);
+        let replayed = replay(rig.folder.path(), &engine, &grant, &entry)
+            .await
+            .unwrap();
+        assert!(
+            replayed.same_answer,
+            "entry {} by {}",
+            entry.header.sequence, replayed.plugin.name
+        );
+        assert!(
+            replayed.same_fuel,
+            "entry {} by {}",
+            entry.header.sequence, replayed.plugin.name
+        );
         judged.push(entry.header.outcome);
     }
-    assert_eq!(judged, ["permit", "found", "permit", "call", "decoded", "found", "permit"]);
+    assert_eq!(
+        judged,
+        [
+            "permit", "found", "permit", "call", "decoded", "found", "permit"
+        ]
+    );
 }
 
 #[tokio::test]
@@ -31,7 +47,12 @@ async fn i8_a_failure_is_a_recorded_answer_too() {
     let reply = rig.ask("Chest pain.").await;
     let engine = nephron_engine::Engine::new().unwrap();
     let entries = rig.entries(reply.event());
-    let decision = entries.iter().find(|entry| entry.header.kind == EntryKind::Decision).unwrap();
-    let replayed = replay(rig.folder.path(), &engine, &rig.auditor(), decision).await.unwrap();
+    let decision = entries
+        .iter()
+        .find(|entry| entry.header.kind == EntryKind::Decision)
+        .unwrap();
+    let replayed = replay(rig.folder.path(), &engine, &rig.auditor(), decision)
+        .await
+        .unwrap();
     assert!(replayed.same_answer && replayed.same_fuel);
 }

@@ -4,9 +4,20 @@ use nephron_tests::Setup;
 
 /// The token that stands for `value` in what a caller without a right to identities gets back.
 async fn token_in(rig: &nephron_tests::Rig, conversation: &str, text: &str) -> String {
-    let reply = rig.ask_as("st-marys", "r.ashgrove", "researcher", "HRESCH", Some(conversation), text).await;
+    let reply = rig
+        .ask_as(
+            "st-marys",
+            "r.ashgrove",
+            "researcher",
+            "HRESCH",
+            Some(conversation),
+            text,
+        )
+        .await;
     let text = reply.text().unwrap().expose().clone();
-    let start = text.find("[NAME_").unwrap_or_else(|| panic!("no token in `{text}`"));
+    let start = text
+        .find("[NAME_")
+        .unwrap_or_else(|| panic!("no token in `{text}`"));
     text[start..start + "[NAME_00000]".len()].to_owned()
 }
 
@@ -17,14 +28,34 @@ async fn two_patients_in_one_conversation_never_swap() {
     let second = "Patient: Alma Thistlewood has diabetes.";
     for _ in 0..3 {
         for text in [first, second] {
-            let reply = rig.ask_as("st-marys", "dr.okafor", "physician", "TREAT", Some("ward-7"), text).await;
+            let reply = rig
+                .ask_as(
+                    "st-marys",
+                    "dr.okafor",
+                    "physician",
+                    "TREAT",
+                    Some("ward-7"),
+                    text,
+                )
+                .await;
             assert_eq!(reply.text().unwrap().expose(), text);
         }
     }
-    let (a, b) = (token_in(&rig, "ward-7", first).await, token_in(&rig, "ward-7", second).await);
+    let (a, b) = (
+        token_in(&rig, "ward-7", first).await,
+        token_in(&rig, "ward-7", second).await,
+    );
     assert_ne!(a, b);
-    assert_eq!(a, token_in(&rig, "ward-7", first).await, "the same person keeps the same token");
-    assert_ne!(a, token_in(&rig, "ward-8", first).await, "and has another one elsewhere");
+    assert_eq!(
+        a,
+        token_in(&rig, "ward-7", first).await,
+        "the same person keeps the same token"
+    );
+    assert_ne!(
+        a,
+        token_in(&rig, "ward-8", first).await,
+        "and has another one elsewhere"
+    );
 }
 
 #[tokio::test]
@@ -33,7 +64,16 @@ async fn a_token_that_a_user_types_is_never_resolved() {
     let issued = token_in(&rig, "ward-7", "Patient: Zebulon Quackenbush has asthma.").await;
     // In the same conversation, by someone who may see identities: what was typed comes back as typed.
     let typed = format!("Who is {issued}? And [NAME_00000]?");
-    let reply = rig.ask_as("st-marys", "dr.okafor", "physician", "TREAT", Some("ward-7"), &typed).await;
+    let reply = rig
+        .ask_as(
+            "st-marys",
+            "dr.okafor",
+            "physician",
+            "TREAT",
+            Some("ward-7"),
+            &typed,
+        )
+        .await;
     assert_eq!(reply.text().unwrap().expose(), &typed);
 }
 
@@ -44,13 +84,42 @@ async fn i5_a_token_of_another_conversation_or_tenant_stays_as_it_stands() {
     let folder = rig.close();
     // The model shouts the token into another conversation, and into another tenant's.
     let shout = format!("answer = \"It was {issued}, and [MRN_ZZZZZ].\"\ndelta = 3");
-    let rig = Setup::default().connector("shouts-tokens", &shout).open_in(folder).await.unwrap();
+    let rig = Setup::default()
+        .connector("shouts-tokens", &shout)
+        .open_in(folder)
+        .await
+        .unwrap();
     let expected = format!("It was {issued}, and [MRN_ZZZZZ].");
     for (tenant, conversation) in [("st-marys", "ward-8"), ("lakeside", "ward-7")] {
-        let reply = rig.ask_as(tenant, "dr.okafor", "physician", "TREAT", Some(conversation), "Hello.").await;
-        assert_eq!(reply.text().unwrap().expose(), &expected, "{tenant} {conversation}");
+        let reply = rig
+            .ask_as(
+                tenant,
+                "dr.okafor",
+                "physician",
+                "TREAT",
+                Some(conversation),
+                "Hello.",
+            )
+            .await;
+        assert_eq!(
+            reply.text().unwrap().expose(),
+            &expected,
+            "{tenant} {conversation}"
+        );
     }
     // In the conversation that it was issued in, it is the person again.
-    let reply = rig.ask_as("st-marys", "dr.okafor", "physician", "TREAT", Some("ward-7"), "Hello.").await;
-    assert_eq!(reply.text().unwrap().expose(), "It was Zebulon Quackenbush, and [MRN_ZZZZZ].");
+    let reply = rig
+        .ask_as(
+            "st-marys",
+            "dr.okafor",
+            "physician",
+            "TREAT",
+            Some("ward-7"),
+            "Hello.",
+        )
+        .await;
+    assert_eq!(
+        reply.text().unwrap().expose(),
+        "It was Zebulon Quackenbush, and [MRN_ZZZZZ]."
+    );
 }

@@ -23,5 +23,11 @@ started. Quackenbush was discharged in good condition.
 ";
 
 /// What must never be seen outside the vault and the sealed payloads.
-pub const CANARIES: [&str; 6] =
-    ["Zebulon", "Quackenbush", "90210557", "555-0187", "zebulon.quackenbush", "219-09-9999"];
+pub const CANARIES: [&str; 6] = [
+    "Zebulon",
+    "Quackenbush",
+    "90210557",
+    "555-0187",
+    "zebulon.quackenbush",
+    "219-09-9999",
+];

@@ -34,10 +34,16 @@ impl MockModel {
                     async move { Ok::<_, Infallible>(respond(request, &record, status, &answer).await) }
                 });
                 let http = hyper::server::conn::http1::Builder::new();
-                tokio::spawn(async move { http.serve_connection(TokioIo::new(stream), service).await });
+                tokio::spawn(
+                    async move { http.serve_connection(TokioIo::new(stream), service).await },
+                );
             }
         });
-        Self { address, seen, task }
+        Self {
+            address,
+            seen,
+            task,
+        }
     }
 
     /// Where it is.
@@ -49,7 +55,10 @@ impl MockModel {
     /// The bodies it was sent.
     #[must_use]
     pub fn seen(&self) -> Vec<Vec<u8>> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -65,18 +74,34 @@ async fn respond(
     status: u16,
     answer: &str,
 ) -> Response<Full<Bytes>> {
-    let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-    record.lock().unwrap_or_else(PoisonError::into_inner).push(body.to_vec());
+    let body = request
+        .into_body()
+        .collect()
+        .await
+        .map(|body| body.to_bytes())
+        .unwrap_or_default();
+    record
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(body.to_vec());
     let call: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
-    let user = call["messages"].as_array().and_then(|messages| messages.last()?["content"].as_str());
+    let user = call["messages"]
+        .as_array()
+        .and_then(|messages| messages.last()?["content"].as_str());
     let answer = answer.replace("{user}", user.unwrap_or_default());
     let mut stream = String::new();
     let scalars: Vec<char> = answer.chars().collect();
     for piece in scalars.chunks(3) {
         let content: String = piece.iter().collect();
-        stream.push_str(&format!("data: {}\n\n", chunk(serde_json::json!({ "content": content }), None)));
+        stream.push_str(&format!(
+            "data: {}\n\n",
+            chunk(serde_json::json!({ "content": content }), None)
+        ));
     }
-    stream.push_str(&format!("data: {}\n\ndata: [DONE]\n\n", chunk(serde_json::json!({}), Some("stop"))));
+    stream.push_str(&format!(
+        "data: {}\n\ndata: [DONE]\n\n",
+        chunk(serde_json::json!({}), Some("stop"))
+    ));
     Response::builder()
         .status(status)
         .header("content-type", "text/event-stream")

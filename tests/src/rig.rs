@@ -106,13 +106,20 @@ impl Setup {
         let clock = Arc::new(FixedClock::at(NOW));
         copy_compiled(&folder.path().join("host"));
         let gateway = self.gateway(folder.path(), Arc::clone(&clock)).await?;
-        Ok(Rig { folder, clock, gateway })
+        Ok(Rig {
+            folder,
+            clock,
+            gateway,
+        })
     }
 
     async fn gateway(&self, data: &Path, clock: Arc<FixedClock>) -> Result<Gateway, OpenError> {
         let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/policies");
-        let files = |path: &Path| std::fs::read_to_string(policies.join(path.file_name().unwrap_or_default()));
-        let mut config = Config::parse(&self.toml(), Path::new("test.toml"), &files).expect("a good configuration");
+        let files = |path: &Path| {
+            std::fs::read_to_string(policies.join(path.file_name().unwrap_or_default()))
+        };
+        let mut config = Config::parse(&self.toml(), Path::new("test.toml"), &files)
+            .expect("a good configuration");
         config.data = data.to_owned();
         let around = Surroundings {
             clock,
@@ -137,12 +144,19 @@ static COMPILED: LazyLock<TempDir> = LazyLock::new(|| {
     let folder = tempfile::tempdir().expect("a scratch folder");
     let data = folder.path().to_owned();
     let make = move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
         let clock = Arc::new(FixedClock::at(NOW));
-        let gateway = runtime.block_on(Setup::default().gateway(&data, clock)).expect("the gateway opens");
+        let gateway = runtime
+            .block_on(Setup::default().gateway(&data, clock))
+            .expect("the gateway opens");
         gateway.close().expect("the logs close");
     };
-    std::thread::spawn(make).join().expect("the first gateway opens");
+    std::thread::spawn(make)
+        .join()
+        .expect("the first gateway opens");
     folder
 });
 
@@ -179,7 +193,8 @@ pub struct Rig {
 impl Rig {
     /// A physician's request for treatment at St Mary's about this text.
     pub async fn ask(&self, text: &str) -> Reply {
-        self.ask_as("st-marys", "dr.okafor", "physician", "TREAT", None, text).await
+        self.ask_as("st-marys", "dr.okafor", "physician", "TREAT", None, text)
+            .await
     }
 
     /// A request with everything named.
@@ -208,7 +223,9 @@ impl Rig {
     /// St Mary's.
     #[must_use]
     pub fn tenant(&self) -> Arc<Tenant> {
-        self.gateway.tenant(&st_marys()).expect("the tenant is open")
+        self.gateway
+            .tenant(&st_marys())
+            .expect("the tenant is open")
     }
 
     /// The folder of St Mary's log.
@@ -221,15 +238,27 @@ impl Rig {
     #[must_use]
     pub fn entries(&self, event: Option<EventId>) -> Vec<Entry> {
         let tenant = self.tenant();
-        let sequences = tenant.log().of_request(event.expect("an event")).expect("an index");
-        let entry = |sequence| tenant.log().entry(sequence).expect("readable").expect("there");
+        let sequences = tenant
+            .log()
+            .of_request(event.expect("an event"))
+            .expect("an index");
+        let entry = |sequence| {
+            tenant
+                .log()
+                .entry(sequence)
+                .expect("readable")
+                .expect("there")
+        };
         sequences.into_iter().map(entry).collect()
     }
 
     /// Kinds and outcomes of what the log says about a request.
     #[must_use]
     pub fn story(&self, event: Option<EventId>) -> Vec<(EntryKind, String)> {
-        self.entries(event).into_iter().map(|entry| (entry.header.kind, entry.header.outcome)).collect()
+        self.entries(event)
+            .into_iter()
+            .map(|entry| (entry.header.kind, entry.header.outcome))
+            .collect()
     }
 
     /// An auditor's grant to open payloads.
@@ -245,7 +274,10 @@ impl Rig {
     /// The payload of an entry.
     pub async fn payload(&self, entry: &Entry, what: &str) -> Vec<u8> {
         let sealed = entry.payload.as_ref().expect("a payload");
-        let opened = self.auditor().open_payload(sealed, entry.header.request, what).await;
+        let opened = self
+            .auditor()
+            .open_payload(sealed, entry.header.request, what)
+            .await;
         opened.expect("the payload opens").expose().clone()
     }
 

@@ -45,8 +45,8 @@ pub use worlds::{connector, decider, detector, exporter, keyed};
 /// The vocabulary shared by every kind of plugin: `nephron:plugin/types`.
 pub mod types {
     pub use crate::worlds::base::nephron::plugin::types::{
-        Attribute, BlobRef, Caller, Error, Instant, Message, OtherError, Part, RequestInfo, Sensitivity,
-        Span, Value,
+        Attribute, BlobRef, Caller, Error, Instant, Message, OtherError, Part, RequestInfo,
+        Sensitivity, Span, Value,
     };
 }
 
@@ -61,7 +61,8 @@ pub use types::Error;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::worlds::{
-        base, connector_export, decider_export, detector_export, exporter_export, transformer_export,
+        base, connector_export, decider_export, detector_export, exporter_export,
+        transformer_export,
     };
 }
 

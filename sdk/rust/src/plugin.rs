@@ -56,8 +56,7 @@ thread_local! {
 }
 
 /// Parses the settings and keeps the plugin.
-#[doc(hidden)]
-pub fn configure<P: Plugin>(settings: &str) -> Result<(), Vec<Problem>> {
+pub(crate) fn configure<P: Plugin>(settings: &str) -> Result<(), Vec<Problem>> {
     let settings = serde_json::from_str(settings).map_err(|error| {
         // Serde's message may quote a value; settings are the operator's own and hold no PHI.
         vec![Problem {
@@ -71,8 +70,7 @@ pub fn configure<P: Plugin>(settings: &str) -> Result<(), Vec<Problem>> {
 }
 
 /// Lends the configured plugin.
-#[doc(hidden)]
-pub fn with<P: Plugin, T>(call: impl FnOnce(&P) -> Result<T, Error>) -> Result<T, Error> {
+pub(crate) fn with<P: Plugin, T>(call: impl FnOnce(&P) -> Result<T, Error>) -> Result<T, Error> {
     CONFIGURED.with(|place| {
         match place
             .borrow()

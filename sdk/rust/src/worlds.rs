@@ -2,7 +2,10 @@
 //!
 //! A world's exports are the union of these: wit-component unites the component types that each export macro embeds.
 
-#![expect(clippy::mem_forget, reason = "the generated bindings hand buffers to the host this way")]
+#![expect(
+    clippy::mem_forget,
+    reason = "the generated bindings hand buffers to the host this way"
+)]
 
 /// What every world shares.
 #[doc(hidden)]
@@ -117,7 +120,11 @@ pub mod detector {
         ///
         /// # Errors
         /// When the text cannot be judged; the host refuses the request and records which plugin failed.
-        fn detect(&self, info: RequestInfo, messages: Vec<Message>) -> Result<Vec<Span>, crate::Error>;
+        fn detect(
+            &self,
+            info: RequestInfo,
+            messages: Vec<Message>,
+        ) -> Result<Vec<Span>, crate::Error>;
     }
 }
 
@@ -158,7 +165,9 @@ pub mod transformer_export {
 /// De-identifiers that write text themselves, with a lent key: world `keyed-deidentifier`.
 pub mod keyed {
     pub use super::transformer_export::exports::nephron::plugin::transformer::Outcome;
-    pub use super::transformer_export::nephron::plugin::keys::{Key, KeyError, KeyInfo, Operations};
+    pub use super::transformer_export::nephron::plugin::keys::{
+        Key, KeyError, KeyInfo, Operations,
+    };
     pub use crate::types::Span;
     pub use crate::types::{Message, Part, RequestInfo};
 
@@ -226,7 +235,10 @@ pub mod connector_export {
     impl<P: Connector> wit::Guest for Exported<P> {
         type Decoder = Decoder<P>;
 
-        fn encode(info: crate::types::RequestInfo, call: wit::ChatCall) -> Result<wit::Plan, crate::Error> {
+        fn encode(
+            info: crate::types::RequestInfo,
+            call: wit::ChatCall,
+        ) -> Result<wit::Plan, crate::Error> {
             crate::plugin::with(|plugin: &P| plugin.encode(info, call))
         }
     }
@@ -308,14 +320,21 @@ pub mod exporter_export {
     use super::base::Exported;
 
     impl<P: crate::exporter::Exporter> exports::nephron::plugin::exporter::Guest for Exported<P> {
-        fn encode(batch: crate::exporter::Batch) -> Result<crate::exporter::Delivery, crate::Error> {
+        fn encode(
+            batch: crate::exporter::Batch,
+        ) -> Result<crate::exporter::Delivery, crate::Error> {
             crate::plugin::with(|plugin: &P| plugin.encode(batch))
         }
 
-        fn judge(status: u16, headers: Vec<(String, String)>, body: Vec<u8>) -> crate::exporter::Verdict {
+        fn judge(
+            status: u16,
+            headers: Vec<(String, String)>,
+            body: Vec<u8>,
+        ) -> crate::exporter::Verdict {
             let verdict = crate::plugin::with(|plugin: &P| Ok(plugin.judge(status, headers, body)));
-            verdict
-                .unwrap_or_else(|_| crate::exporter::Verdict::Rejected("called before configure".to_owned()))
+            verdict.unwrap_or_else(|_| {
+                crate::exporter::Verdict::Rejected("called before configure".to_owned())
+            })
         }
     }
 }
@@ -323,7 +342,9 @@ pub mod exporter_export {
 /// Audit exporters: world `audit-exporter`.
 pub mod exporter {
     pub use super::base::nephron::plugin::exchange::HttpRequest;
-    pub use super::exporter_export::exports::nephron::plugin::exporter::{Batch, Delivery, Entry, Verdict};
+    pub use super::exporter_export::exports::nephron::plugin::exporter::{
+        Batch, Delivery, Entry, Verdict,
+    };
     pub use crate::types::Instant;
 
     /// Ships entries of the log elsewhere, sans-I/O. Batches come at least once; the host keeps the cursor.

@@ -7,7 +7,9 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use nephron_engine::{Answer, Engine, Judgement, Limits};
 use nephron_keys::testing::MemoryLog;
-use nephron_keys::{Cost, Grant, GrantRequest, Operations, Passphrase, RootKey, Subject, TenantKeys};
+use nephron_keys::{
+    Cost, Grant, GrantRequest, Operations, Passphrase, RootKey, Subject, TenantKeys,
+};
 use nephron_model::{EntryKind, FixedClock};
 use nephron_tests::{NOW, component};
 
@@ -27,8 +29,14 @@ async fn lender(tenant: &str) -> Lender {
     let log = Arc::new(MemoryLog::new());
     let clock = Arc::new(FixedClock::at(NOW));
     let tenant = tenant.parse().unwrap();
-    let keys = TenantKeys::create(dir(), tenant, &root, clock, log.clone(), log.clone()).await.unwrap();
-    Lender { keys, log, _folder: folder }
+    let keys = TenantKeys::create(dir(), tenant, &root, clock, log.clone(), log.clone())
+        .await
+        .unwrap();
+    Lender {
+        keys,
+        log,
+        _folder: folder,
+    }
 }
 
 impl Lender {
@@ -48,10 +56,21 @@ impl Lender {
     }
 }
 
-async fn ask(bytes: Vec<u8>, settings: &str, judgement: &Judgement, key: Grant) -> Result<Answer, &'static str> {
+async fn ask(
+    bytes: Vec<u8>,
+    settings: &str,
+    judgement: &Judgement,
+    key: Grant,
+) -> Result<Answer, &'static str> {
     let engine = Engine::new().unwrap();
-    let plugin = load(&engine, bytes, settings, &Limits::default()).await.unwrap();
-    engine.call(&plugin, judgement, Some(key)).await.answer.map_err(|failure| failure.code())
+    let plugin = load(&engine, bytes, settings, &Limits::default())
+        .await
+        .unwrap();
+    engine
+        .call(&plugin, judgement, Some(key))
+        .await
+        .answer
+        .map_err(|failure| failure.code())
 }
 
 fn guest(name: &str) -> Vec<u8> {
@@ -59,14 +78,24 @@ fn guest(name: &str) -> Vec<u8> {
 }
 
 fn deidentify(text: &str) -> Judgement {
-    Judgement::Deidentify { info: info(), messages: messages(text), found: vec![] }
+    Judgement::Deidentify {
+        info: info(),
+        messages: messages(text),
+        found: vec![],
+    }
 }
 
 #[tokio::test]
 async fn i4_keeps_a_borrowed_key() {
     let lender = lender("st-marys").await;
     let key = lender.lend(Operations::ALL);
-    let answer = ask(guest("keeps-a-borrowed-key"), "{}", &deidentify("text"), key).await;
+    let answer = ask(
+        guest("keeps-a-borrowed-key"),
+        "{}",
+        &deidentify("text"),
+        key,
+    )
+    .await;
     assert_eq!(answer.err(), Some("kept-key"));
 }
 
@@ -75,7 +104,10 @@ async fn i4_forges_a_key_handle() {
     let lender = lender("st-marys").await;
     let key = lender.lend(Operations::ALL);
     let bytes = nephron_made_guests::forges_a_key_handle::component();
-    let code = ask(bytes, "{}", &deidentify("text"), key).await.err().unwrap();
+    let code = ask(bytes, "{}", &deidentify("text"), key)
+        .await
+        .err()
+        .unwrap();
     assert!(["trapped", "bad-answer"].contains(&code), "{code}");
     assert!(!lender.kinds().contains(&EntryKind::KeyUsed));
 }
@@ -83,12 +115,27 @@ async fn i4_forges_a_key_handle() {
 #[tokio::test]
 async fn i5_asks_for_another_tenants_key() {
     let (ours, theirs) = (lender("st-marys").await, lender("lakeside").await);
-    let stolen = theirs.lend(Operations::SEAL).seal(b"Zebulon Quackenbush", "note").await.unwrap();
+    let stolen = theirs
+        .lend(Operations::SEAL)
+        .seal(b"Zebulon Quackenbush", "note")
+        .await
+        .unwrap();
     let hex: String = stolen.iter().map(|byte| format!("{byte:02x}")).collect();
     let settings = serde_json::json!({ "stolen": hex, "context": "note" }).to_string();
-    let answer = ask(guest("asks-for-another-tenant"), &settings, &deidentify("text"), ours.lend(Operations::ALL)).await;
+    let answer = ask(
+        guest("asks-for-another-tenant"),
+        &settings,
+        &deidentify("text"),
+        ours.lend(Operations::ALL),
+    )
+    .await;
     assert_eq!(answer.err(), Some("reported-error"));
-    let refusals: Vec<_> = ours.log.drafts().into_iter().filter(|draft| draft.kind == EntryKind::KeyRefused).collect();
+    let refusals: Vec<_> = ours
+        .log
+        .drafts()
+        .into_iter()
+        .filter(|draft| draft.kind == EntryKind::KeyRefused)
+        .collect();
     assert_eq!(refusals.len(), 1, "{:?}", ours.kinds());
     assert_eq!(refusals[0].outcome, "authentication-failed");
     assert!(!theirs.kinds().contains(&EntryKind::KeyRefused));
@@ -99,17 +146,51 @@ async fn i4_a_transformer_uses_its_lent_key_and_every_use_is_recorded() {
     let lender = lender("st-marys").await;
     let text = "call 5550187 now";
     let engine = Engine::new().unwrap();
-    let plugin = load(&engine, guest("sums-with-key"), "{}", &Limits::default()).await.unwrap();
-    let detect = Judgement::Detect { info: info(), messages: messages(text) };
-    let found = engine.call(&plugin, &detect, None).await.answer.unwrap().spans().unwrap();
-    let deidentify = Judgement::Deidentify { info: info(), messages: messages(text), found };
-    let answer = engine.call(&plugin, &deidentify, Some(lender.lend(Operations::ALL))).await.answer.unwrap();
-    let Answer::Transformed(Ok(outcome)) = answer else { panic!("no outcome") };
+    let plugin = load(&engine, guest("sums-with-key"), "{}", &Limits::default())
+        .await
+        .unwrap();
+    let detect = Judgement::Detect {
+        info: info(),
+        messages: messages(text),
+    };
+    let found = engine
+        .call(&plugin, &detect, None)
+        .await
+        .answer
+        .unwrap()
+        .spans()
+        .unwrap();
+    let deidentify = Judgement::Deidentify {
+        info: info(),
+        messages: messages(text),
+        found,
+    };
+    let answer = engine
+        .call(&plugin, &deidentify, Some(lender.lend(Operations::ALL)))
+        .await
+        .answer
+        .unwrap();
+    let Answer::Transformed(Ok(outcome)) = answer else {
+        panic!("no outcome")
+    };
     assert!(outcome.replaced == 1 && outcome.messages != messages(text));
-    let reidentify = Judgement::Reidentify { info: info(), messages: outcome.messages };
-    let answer = engine.call(&plugin, &reidentify, Some(lender.lend(Operations::ALL))).await.answer.unwrap();
-    let Answer::Transformed(Ok(outcome)) = answer else { panic!("no outcome") };
+    let reidentify = Judgement::Reidentify {
+        info: info(),
+        messages: outcome.messages,
+    };
+    let answer = engine
+        .call(&plugin, &reidentify, Some(lender.lend(Operations::ALL)))
+        .await
+        .answer
+        .unwrap();
+    let Answer::Transformed(Ok(outcome)) = answer else {
+        panic!("no outcome")
+    };
     assert!(outcome.messages == messages(text));
-    let uses = lender.kinds().iter().filter(|kind| **kind == EntryKind::KeyUsed).count();
+    let uses = lender
+        .kinds()
+        .iter()
+        .filter(|kind| **kind == EntryKind::KeyUsed)
+        .count();
     assert!(uses >= 5, "{uses}");
 }

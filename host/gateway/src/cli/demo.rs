@@ -250,7 +250,7 @@ fn configuration(args: &Args, data: &Path) -> Result<Config, Failure> {
             text.push_str("[plugin.settings]\ncredential = \"upstream\"\n");
         }
         text.push_str(&format!(
-            "\n[[associate]]\nname = \"upstream\"\n\n[[route]]\nmodel = {model}\nendpoint = \"upstream\"\n\
+            "\n[egress]\ncleared-without-baa = \"safe-harbor\"\n\n[[associate]]\nname = \"upstream\"\n\n[[route]]\nmodel = {model}\nendpoint = \"upstream\"\n\
              \n[[endpoint]]\nname = \"upstream\"\nconnector = \"openai\"\nassociate = \"upstream\"\nurl = {url}\n"
         ));
         if let Some(variable) = &args.api_key_env {
