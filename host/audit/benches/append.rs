@@ -1,8 +1,8 @@
 //! Durable records a second with 1, 8 and 32 writers, beside what the disk gives to a bare `write + fdatasync` loop.
 //!
 //! The bare loop writes the same frames, byte for byte as long, in the same groups as the log just wrote them, into a
-//! preallocated file of zeros. Both take turns for several rounds, and medians are compared, because the machine's mood
-//! changes from second to second.
+//! preallocated file of zeros. Both take short turns and medians are compared, because the machine's mood changes from
+//! second to second. The view follows while the log writes; before the bare loop's turn it is let finish.
 //!
 //! `cargo bench -p nephron-audit`, or with `-- FOLDER` to choose the disk.
 #![expect(
@@ -17,14 +17,15 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use nephron_audit::view::Term;
 use nephron_audit::{Disk, Log, OpenedFile, Options, RealDisk};
 use nephron_model::{
     Digest, Draft, EntryKind, EventId, Fingerprint, PluginRef, Point, Recorder as _, SystemClock,
     Timestamp,
 };
 
-const ROUNDS: usize = 9;
-const TIME: Duration = Duration::from_millis(1500);
+const ROUNDS: usize = 21;
+const TIME: Duration = Duration::from_millis(250);
 const ZEROS: usize = 256 << 20;
 
 /// The real disk, which notes the length of every write to a segment in use.
@@ -83,14 +84,16 @@ struct Round {
     latency: (f64, f64),
 }
 
-fn log_round(folder: &Path, writers: u64) -> Round {
-    let disk = Arc::new(NotingDisk::default());
+fn open(folder: &Path, disk: Arc<NotingDisk>) -> Log {
     let options = Options {
-        disk: Arc::clone(&disk) as _,
+        disk,
         ..Options::default()
     };
     let tenant = "st-marys".parse().unwrap();
-    let log = Log::open(folder, &tenant, Arc::new(SystemClock), options).unwrap();
+    Log::open(folder, &tenant, Arc::new(SystemClock), options).unwrap()
+}
+
+fn log_round(log: &Log, disk: &NotingDisk, writers: u64) -> Round {
     disk.0.lock().unwrap().clear();
     let start = Instant::now();
     let mut latencies: Vec<Duration> = std::thread::scope(|scope| {
@@ -118,8 +121,11 @@ fn log_round(folder: &Path, writers: u64) -> Round {
     });
     let elapsed = start.elapsed().as_secs_f64();
     let writes = std::mem::take(&mut *disk.0.lock().unwrap());
-    drop(log);
-    std::fs::remove_dir_all(folder).unwrap();
+    // An index answers only when the view holds everything.
+    assert_eq!(
+        log.sequences(&Term::Kind(EntryKind::LogOpened)).unwrap(),
+        [0]
+    );
     latencies.sort_unstable();
     let at = |hundredth: usize| {
         let latency = latencies.get(latencies.len() * hundredth / 100).copied();
@@ -178,8 +184,11 @@ fn main() {
         let (mut log, mut bare, mut ratio, mut half, mut tail) =
             (vec![], vec![], vec![], vec![], vec![]);
         let (mut grouping, mut size) = (vec![], vec![]);
+        let path = folder.path().join("log");
+        let disk = Arc::new(NotingDisk::default());
+        let open_log = open(&path, Arc::clone(&disk));
         for _ in 0..ROUNDS {
-            let round = log_round(&folder.path().join("log"), writers);
+            let round = log_round(&open_log, &disk, writers);
             let bare_rate = bare_round(&file, &round);
             log.push(round.per_second);
             bare.push(bare_rate);
@@ -189,6 +198,8 @@ fn main() {
             grouping.push(round.records as f64 / round.writes.len() as f64);
             size.push(round.writes.iter().sum::<usize>() as f64 / round.records as f64);
         }
+        drop(open_log);
+        std::fs::remove_dir_all(path).unwrap();
         println!(
             "{writers:7} {:7.0}  {:7.0}  {:5.2}  {:12.1}  {:12.0}  {:6.0}  {:6.0}",
             median(log),

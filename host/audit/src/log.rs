@@ -3,170 +3,26 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use cap_std::fs::OpenOptions;
 use nephron_model::{
-    Clock, Commit, Draft, EntryKind, EventId, NotRecorded, Recorder, Records, RecordsError, Space,
-    TenantId,
+    Clock, Commit, Draft, EntryKind, EventId, Recorder, Records, RecordsError, Space, TenantId,
 };
 
 use crate::disk::Folder;
-use crate::frame::{FRAME_HEADER, MAX_SEGMENT, SEGMENT_HEADER};
 use crate::intake::Intake;
+use crate::options::check;
 use crate::overlay::{Newest, Overlay};
 use crate::recover::{Recovered, recover};
 use crate::seal::seal;
 use crate::view::follow::{Follower, Slot};
 use crate::view::tide::Tide;
-use crate::view::{Damage, RecordName, SledViews, Term, View, ViewError, Views, guard};
+use crate::view::{Damage, RecordName, Term, View, ViewError, guard};
 use crate::writer::{Shared, Writer};
-use crate::{Disk, Entries, Entry, Fault, Head, Location, ReadError, RealDisk};
-
-/// How a log is kept. [`Options::default`] is what production uses.
-#[derive(Clone)]
-pub struct Options {
-    /// Bytes of a journal segment, 4 KiB to 1 GiB; a frame that needs more gets a segment of its own. Default 4 MiB.
-    pub segment_size: u64,
-    /// Entries that may wait for the disk; further callers are held up. Default 4096.
-    pub queue_entries: usize,
-    /// Bytes of frames that may wait for the disk. Default 64 MiB.
-    pub queue_bytes: usize,
-    /// Bytes that one entry may have, with payload and records. Default 32 MiB, at most 512 MiB.
-    pub frame_limit: usize,
-    /// The disk. A test puts one in that fails.
-    pub disk: Arc<dyn Disk>,
-    /// The store of the view.
-    pub view: Arc<dyn Views>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            segment_size: 4 << 20,
-            queue_entries: 4096,
-            queue_bytes: 64 << 20,
-            frame_limit: 32 << 20,
-            disk: Arc::new(RealDisk),
-            view: Arc::new(SledViews::default()),
-        }
-    }
-}
-
-/// A log cannot be opened. Nothing was changed, unless a variant says otherwise.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// The options contradict each other or the format.
-    #[error("log option `{option}` is {given}: expected {expected}")]
-    Options {
-        /// The option's name.
-        option: &'static str,
-        /// What was given, in bytes.
-        given: u64,
-        /// What is allowed.
-        expected: &'static str,
-    },
-    /// The folder cannot be opened or made.
-    #[error(
-        "the log folder `{path}` cannot be opened: check that it is a folder that this process may write to"
-    )]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// What the file system said.
-        #[source]
-        source: io::Error,
-    },
-    /// Another process, or this one, has the log open.
-    #[error(
-        "the log in `{path}` is already open for writing: stop the process that holds it (`fuser {path}/lock` names it), or read the log with `nephron audit show` or `audit-verify`, which need no lock"
-    )]
-    InUse {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// The log belongs to another tenant.
-    #[error(
-        "the log in `{path}` belongs to tenant `{found}`, not to `{expected}`: correct the configured folder"
-    )]
-    OtherTenant {
-        /// The folder.
-        path: PathBuf,
-        /// The tenant it was opened for.
-        expected: TenantId,
-        /// The tenant in its entries.
-        found: TenantId,
-    },
-    /// The log is damaged in a way that no crash explains.
-    #[error(
-        "the log in `{path}` is damaged: {fault}; nothing was changed: keep a copy as evidence, list the damage with `audit-verify {path}`, and restore the folder from a copy that verifies"
-    )]
-    Damaged {
-        /// The folder.
-        path: PathBuf,
-        /// The first fault.
-        fault: Fault,
-    },
-    /// The view holds entries that the journal has lost.
-    #[error(
-        "the journal in `{path}` ends after {journal} entries, but its view has seen {view}: entry {journal} was acknowledged and is lost; the journal was not changed: keep a copy as evidence and restore the folder from a copy that verifies"
-    )]
-    ViewAhead {
-        /// The folder.
-        path: PathBuf,
-        /// Entries that the view has seen.
-        view: u64,
-        /// Entries that the journal holds.
-        journal: u64,
-    },
-    /// The disk refused while the log was made ready. Opening again after the cause is gone loses nothing.
-    #[error(
-        "the log in `{path}` cannot be made ready ({what}): free space or correct permissions, then open it again"
-    )]
-    Storage {
-        /// The folder.
-        path: PathBuf,
-        /// What was being done.
-        what: &'static str,
-        /// What the file system said.
-        #[source]
-        source: io::Error,
-    },
-    /// The first entry, or the entry that says what was repaired, could not be written.
-    #[error(
-        "the log in `{path}` cannot be written to: free space or correct permissions, then open it again"
-    )]
-    NotRecorded {
-        /// The folder.
-        path: PathBuf,
-        /// What the writer said.
-        #[source]
-        source: NotRecorded,
-    },
-}
-
-/// A log was closed, but not cleanly. Every entry that was acknowledged is durable all the same.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CloseError {
-    /// It was closed before.
-    #[error("the log is already closed")]
-    AlreadyClosed,
-    /// The disk refused earlier.
-    #[error("the log was stopped by its disk: {0}; open it again to have it checked")]
-    Poisoned(String),
-    /// The view could not be closed, so the folder is not sealed. The next open repairs it.
-    #[error(
-        "the log's view could not be closed; the log is not sealed, and the next open repairs it"
-    )]
-    View,
-    /// The seal could not be written.
-    #[error("the log's seal `closed.json` could not be written")]
-    Seal(#[source] io::Error),
-}
+use crate::{CloseError, Entries, Entry, Head, Location, OpenError, Options, ReadError};
 
 /// The log of one tenant, open for appending. Cloning is cheap; the last clone that is dropped closes it.
 #[derive(Clone)]
@@ -528,25 +384,6 @@ fn holds(entry: &Entry, space: Space, key: &[u8]) -> bool {
         .records
         .iter()
         .any(|record| record.space == space && record.key == key)
-}
-
-fn check(options: &Options) -> Result<(), OpenError> {
-    let frame_limit = options.frame_limit as u64;
-    let least = (SEGMENT_HEADER + FRAME_HEADER) as u64;
-    let fault = |option, given, expected| {
-        Err(OpenError::Options {
-            option,
-            given,
-            expected,
-        })
-    };
-    if !(4096..=MAX_SEGMENT).contains(&options.segment_size) {
-        return fault("segment_size", options.segment_size, "4 KiB to 1 GiB");
-    }
-    if !(least..=512 << 20).contains(&frame_limit) {
-        return fault("frame_limit", frame_limit, "168 bytes to 512 MiB");
-    }
-    Ok(())
 }
 
 fn make_folder(path: &Path, options: &Options) -> io::Result<Folder> {

@@ -12,13 +12,12 @@ use crate::disk::Folder;
 use crate::entry::entry_hash;
 use crate::frame::{MAX_SEGMENT, SegmentHeader};
 use crate::journal::{Journal, Segment, segment_path};
-use crate::log::{OpenError, Options};
 use crate::seal::{SEAL, Seal, unseal};
 use crate::view::follow::{repair_entry, set_aside};
 use crate::view::{Damage, View, ViewError, guard, open};
 use crate::walk::{Torn, Walked, walk};
 use crate::writer::{Tail, make_segment};
-use crate::{Fault, FaultKind, Head, Header};
+use crate::{Fault, FaultKind, Head, Header, OpenError, Options};
 
 /// A view, and how far it has followed.
 pub(crate) type FollowedView = (Box<dyn View>, Head);
