@@ -1,19 +1,18 @@
 //! From folders to components: one cargo invocation for each workspace, then a wrapping for each plugin.
 
 use std::collections::BTreeMap;
-use std::env;
-use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::cargo::{build_command, compile};
 use crate::machine::Machine;
-use crate::run::{Line, RunError, indented, output_of, run};
-use crate::toolchain::{self, Std, TARGET, ToolchainError};
+use crate::run::{RunError, indented, output_of};
+use crate::toolchain::{self, ToolchainError};
 use crate::wrap::{WrapError, wrap_file};
 use crate::{Manifest, ManifestError, Progress};
 
@@ -202,8 +201,6 @@ pub fn build(folders: &[PathBuf], options: &mut Options<'_>) -> Result<Vec<Built
 
 /// Asking cargo about a package reads manifests only.
 const ASKING: Duration = Duration::from_secs(120);
-/// Longer than any build, shorter than for ever.
-const COMPILING: Duration = Duration::from_secs(4 * 3600);
 
 /// A plugin to be built: its place in what was asked for, and cargo's name for its package.
 struct Source<'a> {
@@ -293,7 +290,7 @@ impl Workspace {
             options.offline,
             options.progress,
         )?;
-        let mut cargo = cargo_build(&options.machine, root, &std);
+        let mut cargo = build_command(&options.machine, root, &std);
         cargo
             .args(["--profile", &options.profile])
             .arg("--target-dir")
@@ -302,12 +299,25 @@ impl Workspace {
             cargo.arg("--offline");
         }
         cargo.args(sources.iter().flat_map(|source| ["--package", &source.id]));
-        let modules = compile(&mut cargo, sources, options.progress)?;
+        let own: Vec<&str> = sources.iter().map(|source| source.id.as_str()).collect();
+        let outcome = compile(&mut cargo, &own, options.progress)?;
+        if !outcome.status.success() {
+            let names = sources
+                .iter()
+                .map(|source| format!("`{}`", source.manifest.name))
+                .collect();
+            return Err(BuildError::Compile {
+                names,
+                status: outcome.status,
+                said: outcome.said,
+            });
+        }
 
         let mut built = Vec::new();
         for source in sources {
             let name = &source.manifest.name;
-            let module = modules
+            let module = outcome
+                .modules
                 .get(&source.id)
                 .ok_or_else(|| BuildError::NoModule { name: name.clone() })?;
             let component = components.join(format!("{name}.component.wasm"));
@@ -352,154 +362,6 @@ fn lock(folder: &Path, progress: &mut dyn FnMut(Progress)) -> Result<File, Build
         Ok(file)
     });
     locked.map_err(|source| BuildError::Files { path, source })
-}
-
-/// `cargo build` for the wasm target in the workspace `root`, the same whatever the user's own flags are.
-fn cargo_build(machine: &Machine, root: &Path, std: &Std) -> Command {
-    let mut cargo = machine.command("cargo");
-    cargo
-        .current_dir(root)
-        .args(["build", "--target", TARGET, "--message-format", "json"]);
-    cargo.args(["--manifest-path"]).arg(root.join("Cargo.toml"));
-    if root.join("Cargo.lock").is_file() {
-        cargo.arg("--locked");
-    }
-    let mut remapped = vec![(root.to_owned(), "/plugin")];
-    if let Some(home) = cargo_home() {
-        remapped.push((home.join("registry/src"), "/registry"));
-    }
-    if let Std::Source(library) = std {
-        remapped.push((library.clone(), "/rustc/library"));
-        cargo.arg("-Zbuild-std=std,panic_abort");
-        // Cargo has no stable way to say either; both go no further than this child.
-        cargo
-            .env("RUSTC_BOOTSTRAP", "1")
-            .env("__CARGO_TESTS_ONLY_SRC_ROOT", library);
-    }
-    // A component's bytes, and so its digest, should not tell in whose home it was built. The variable also
-    // outranks flags in the user's configuration, which are meant for native code.
-    let mut flags = OsString::new();
-    for (from, to) in remapped {
-        if !flags.is_empty() {
-            flags.push("\u{1f}");
-        }
-        flags.push("--remap-path-prefix=");
-        flags.push(from);
-        flags.push("=");
-        flags.push(to);
-    }
-    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags);
-    // The bar is the one place where cargo says how much there is to do.
-    cargo
-        .env("CARGO_TERM_PROGRESS_WHEN", "always")
-        .env("CARGO_TERM_PROGRESS_WIDTH", "100");
-    cargo
-        .env("CARGO_TERM_COLOR", "never")
-        .env("CARGO_TERM_QUIET", "false")
-        .env("CARGO_TERM_VERBOSE", "false");
-    cargo
-}
-
-fn cargo_home() -> Option<PathBuf> {
-    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
-    home.or_else(|| Some(env::home_dir()?.join(".cargo")))
-}
-
-/// One of the JSON messages that cargo writes, a line each.
-#[derive(Deserialize)]
-struct Message {
-    reason: String,
-    package_id: Option<String>,
-    #[serde(default)]
-    filenames: Vec<PathBuf>,
-    #[serde(default)]
-    fresh: bool,
-    message: Option<Diagnostic>,
-}
-
-#[derive(Deserialize)]
-struct Diagnostic {
-    level: String,
-    rendered: Option<String>,
-}
-
-/// Runs cargo and gives each package's module by the package's id.
-fn compile(
-    cargo: &mut Command,
-    sources: &[Source<'_>],
-    progress: &mut dyn FnMut(Progress),
-) -> Result<BTreeMap<String, PathBuf>, BuildError> {
-    let mut modules = BTreeMap::new();
-    let mut warnings: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let (mut errors, mut said) = (Vec::new(), Vec::new());
-    let status = run(cargo, COMPILING, |line| match line {
-        Line::Out(line) => {
-            let Ok(message) = serde_json::from_str::<Message>(&line) else {
-                return;
-            };
-            let id = message.package_id.unwrap_or_default();
-            if let Some(diagnostic) = message.message {
-                let rendered = diagnostic.rendered.unwrap_or_default();
-                if diagnostic.level.starts_with("error") {
-                    errors.extend(rendered.lines().map(str::to_owned));
-                } else if sources.iter().any(|source| source.id == id) {
-                    warnings.entry(id).or_default().push(rendered);
-                }
-            } else if message.reason == "compiler-artifact" {
-                // Cargo repeats a package's warnings when it has nothing to do for it; a person need not read them twice.
-                let unread = warnings.remove(&id).unwrap_or_default();
-                if !message.fresh {
-                    unread
-                        .into_iter()
-                        .for_each(|warning| progress(Progress::Said(warning)));
-                }
-                let module = message
-                    .filenames
-                    .into_iter()
-                    .find(|file| file.extension() == Some("wasm".as_ref()));
-                modules.extend(module.map(|module| (id, module)));
-            }
-        }
-        Line::Err(line) => match Progress::from_cargo(&line) {
-            Some(step) => progress(step),
-            None if is_routine(&line) => {}
-            None if line.trim_start().starts_with("Blocking") => progress(Progress::Said(line)),
-            None => said.push(line),
-        },
-    })?;
-    if status.success() {
-        return Ok(modules);
-    }
-    let names = sources
-        .iter()
-        .map(|source| format!("`{}`", source.manifest.name))
-        .collect();
-    errors.extend(said);
-    errors.truncate(200);
-    Err(BuildError::Compile {
-        names,
-        status,
-        said: errors,
-    })
-}
-
-/// Whether a line only says what cargo does next, or is a piece of its bar.
-fn is_routine(line: &str) -> bool {
-    let line = line.trim();
-    let verbs = [
-        "Compiling",
-        "Downloading",
-        "Downloaded",
-        "Updating",
-        "Locking",
-        "Adding",
-        "Finished",
-        "Building",
-        "Fresh",
-    ];
-    line.is_empty()
-        || line.starts_with("warning: `")
-        || verbs.iter().any(|verb| line.starts_with(verb))
 }
 
 fn remedy(said: &[String]) -> &'static str {

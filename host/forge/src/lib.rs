@@ -28,6 +28,7 @@
 //! Read `build.rs` first, then `toolchain.rs`.
 
 mod build;
+mod cargo;
 mod debian;
 mod machine;
 mod manifest;

@@ -2,6 +2,7 @@ use std::sync::mpsc;
 
 use super::*;
 use crate::machine::fake::Fake;
+use crate::toolchain::Std;
 
 /// A module for an empty world.
 fn module() -> Vec<u8> {
@@ -157,7 +158,7 @@ fn paths_of_this_machine_are_mapped_away_and_no_flag_of_ours_reaches_cargo() {
 
 #[test]
 fn a_standard_library_from_source_is_built_in_that_one_child_alone() {
-    let cargo = cargo_build(
+    let cargo = build_command(
         &Machine::default(),
         Path::new("/w"),
         &Std::Source("/src/library".into()),
@@ -288,7 +289,7 @@ fn a_built_plugin_imports_its_world_alone() {
         exports.contains(&"nephron:plugin/decider@0.1.0".to_owned()),
         "{exports:?}"
     );
-    let home = env::home_dir()
+    let home = std::env::home_dir()
         .unwrap()
         .into_os_string()
         .into_encoded_bytes();
