@@ -23,7 +23,7 @@ pub enum SecretRef {
 const LARGEST: usize = 64 << 10;
 
 impl SecretRef {
-    /// Reads the secret, once, when the process starts. What is returned prints nothing and overwrites itself.
+    /// Reads the secret now. What is returned prints nothing and overwrites itself.
     ///
     /// # Errors
     /// [`SecretError`], naming the place and never the secret.
