@@ -1,0 +1,483 @@
+//! Numbers and codes: those that a cue names (`MRN 5583920`, `plate 8XYZ432`), and those that are long and mixed
+//! enough to be unique by themselves.
+
+use std::collections::BTreeMap;
+
+use crate::check::{passes_luhn, passes_npi};
+use crate::found::{Found, Kind};
+use crate::lexicon::role;
+use crate::token::{Document, Gap, Shape};
+
+/// How sure a cue makes that a code follows, and how short that may be.
+pub(crate) struct Cue {
+    words: &'static [&'static str],
+    kind: Kind,
+    /// Characters that the code has at least.
+    least: usize,
+}
+
+const fn cue(words: &'static [&'static str], kind: Kind, least: usize) -> Cue {
+    Cue { words, kind, least }
+}
+
+/// Longer cues stand before the shorter ones that they begin with.
+const CUES: &[Cue] = &[
+    cue(&["medical", "record"], Kind::Mrn, 3),
+    cue(&["med", "rec"], Kind::Mrn, 3),
+    cue(&["hospital", "number"], Kind::Mrn, 3),
+    cue(&["hospital", "no"], Kind::Mrn, 3),
+    cue(&["patient", "id"], Kind::Mrn, 3),
+    cue(&["patient", "number"], Kind::Mrn, 3),
+    cue(&["patient", "no"], Kind::Mrn, 3),
+    cue(&["patient", "#"], Kind::Mrn, 3),
+    cue(&["pt", "id"], Kind::Mrn, 3),
+    cue(&["unit", "number"], Kind::Mrn, 4),
+    cue(&["chart", "number"], Kind::Mrn, 3),
+    cue(&["record", "number"], Kind::Mrn, 3),
+    cue(&["mrn"], Kind::Mrn, 3),
+    cue(&["mrns"], Kind::Mrn, 3),
+    cue(&["mr", "#"], Kind::Mrn, 3),
+    cue(&["mr", "number"], Kind::Mrn, 3),
+    cue(&["chart"], Kind::Mrn, 4),
+    cue(&["record"], Kind::Mrn, 4),
+    cue(&["nhs", "number"], Kind::Mrn, 4),
+    cue(&["ehr", "id"], Kind::Mrn, 3),
+    cue(&["member", "id"], Kind::HealthPlan, 3),
+    cue(&["member"], Kind::HealthPlan, 4),
+    cue(&["policy"], Kind::HealthPlan, 4),
+    cue(&["group", "number"], Kind::HealthPlan, 3),
+    cue(&["group", "no"], Kind::HealthPlan, 3),
+    cue(&["group", "id"], Kind::HealthPlan, 3),
+    cue(&["group", "#"], Kind::HealthPlan, 3),
+    cue(&["subscriber"], Kind::HealthPlan, 4),
+    cue(&["beneficiary"], Kind::HealthPlan, 4),
+    cue(&["medicare"], Kind::HealthPlan, 4),
+    cue(&["medicaid"], Kind::HealthPlan, 4),
+    cue(&["mbi"], Kind::HealthPlan, 4),
+    cue(&["hicn"], Kind::HealthPlan, 4),
+    cue(&["insurance"], Kind::HealthPlan, 4),
+    cue(&["insur"], Kind::HealthPlan, 4),
+    cue(&["health", "plan"], Kind::HealthPlan, 4),
+    cue(&["plan", "id"], Kind::HealthPlan, 3),
+    cue(&["plan", "number"], Kind::HealthPlan, 3),
+    cue(&["coverage", "id"], Kind::HealthPlan, 3),
+    cue(&["account"], Kind::Account, 3),
+    cue(&["acct"], Kind::Account, 3),
+    cue(&["a", "/", "c"], Kind::Account, 4),
+    cue(&["credit", "card"], Kind::Account, 4),
+    cue(&["debit", "card"], Kind::Account, 4),
+    cue(&["card"], Kind::Account, 4),
+    cue(&["cc"], Kind::Account, 8),
+    cue(&["routing"], Kind::Account, 6),
+    cue(&["iban"], Kind::Account, 8),
+    cue(&["invoice"], Kind::Account, 4),
+    cue(&["billing"], Kind::Account, 4),
+    cue(&["guarantor"], Kind::Account, 4),
+    cue(&["visit", "number"], Kind::Account, 3),
+    cue(&["visit", "id"], Kind::Account, 3),
+    cue(&["visit", "#"], Kind::Account, 3),
+    cue(&["csn"], Kind::Account, 4),
+    cue(&["fin"], Kind::Account, 4),
+    cue(&["ledger"], Kind::Account, 4),
+    cue(&["license", "plate"], Kind::Vehicle, 3),
+    cue(&["licence", "plate"], Kind::Vehicle, 3),
+    cue(&["plate"], Kind::Vehicle, 3),
+    cue(&["plates"], Kind::Vehicle, 3),
+    cue(&["vin"], Kind::Vehicle, 5),
+    cue(&["vehicle"], Kind::Vehicle, 5),
+    cue(&["registration", "plate"], Kind::Vehicle, 3),
+    cue(&["driver", "'s", "license"], Kind::License, 4),
+    cue(&["drivers", "license"], Kind::License, 4),
+    cue(&["license"], Kind::License, 4),
+    cue(&["licence"], Kind::License, 4),
+    cue(&["lic"], Kind::License, 4),
+    cue(&["npi"], Kind::License, 4),
+    cue(&["dea"], Kind::License, 4),
+    cue(&["certificate"], Kind::License, 4),
+    cue(&["passport"], Kind::License, 5),
+    cue(&["serial"], Kind::Device, 3),
+    cue(&["s", "/", "n"], Kind::Device, 3),
+    cue(&["sn"], Kind::Device, 4),
+    cue(&["udi"], Kind::Device, 4),
+    cue(&["device", "id"], Kind::Device, 3),
+    cue(&["device"], Kind::Device, 4),
+    cue(&["imei"], Kind::Device, 6),
+    cue(&["lot"], Kind::Device, 4),
+    cue(&["pacemaker"], Kind::Device, 5),
+    cue(&["implant"], Kind::Device, 5),
+    cue(&["ssn"], Kind::Ssn, 4),
+    cue(&["social", "security"], Kind::Ssn, 4),
+    cue(&["ss", "#"], Kind::Ssn, 4),
+    cue(&["last", "four"], Kind::Ssn, 4),
+    cue(&["voiceprint"], Kind::Biometric, 3),
+    cue(&["voice", "print"], Kind::Biometric, 3),
+    cue(&["fingerprint"], Kind::Biometric, 3),
+    cue(&["fingerprints"], Kind::Biometric, 3),
+    cue(&["retina", "scan"], Kind::Biometric, 3),
+    cue(&["retinal", "scan"], Kind::Biometric, 3),
+    cue(&["iris", "scan"], Kind::Biometric, 3),
+    cue(&["iris"], Kind::Biometric, 3),
+    cue(&["faceprint"], Kind::Biometric, 3),
+    cue(&["palm", "print"], Kind::Biometric, 3),
+    cue(&["biometric"], Kind::Biometric, 3),
+    cue(&["photo"], Kind::Photo, 4),
+    cue(&["photograph"], Kind::Photo, 4),
+    cue(&["phone"], Kind::Phone, 7),
+    cue(&["tel"], Kind::Phone, 7),
+    cue(&["telephone"], Kind::Phone, 7),
+    cue(&["cell"], Kind::Phone, 7),
+    cue(&["mobile"], Kind::Phone, 7),
+    cue(&["fax"], Kind::Fax, 7),
+    cue(&["call"], Kind::Phone, 7),
+    cue(&["callback"], Kind::Phone, 7),
+    cue(&["study", "code"], Kind::Id, 3),
+    cue(&["study", "id"], Kind::Id, 3),
+    cue(&["study", "number"], Kind::Id, 3),
+    cue(&["subject"], Kind::Id, 3),
+    cue(&["participant"], Kind::Id, 3),
+    cue(&["accession"], Kind::Id, 3),
+    cue(&["specimen"], Kind::Id, 4),
+    cue(&["case", "number"], Kind::Id, 3),
+    cue(&["case", "no"], Kind::Id, 3),
+    cue(&["case", "#"], Kind::Id, 3),
+    cue(&["case", "id"], Kind::Id, 3),
+    cue(&["claim"], Kind::Id, 4),
+    cue(&["encounter"], Kind::Id, 4),
+    cue(&["order"], Kind::Id, 5),
+    cue(&["employee"], Kind::Id, 4),
+    cue(&["badge"], Kind::Id, 3),
+    cue(&["student"], Kind::Id, 4),
+    cue(&["confirmation"], Kind::Id, 4),
+    cue(&["reference"], Kind::Id, 5),
+    cue(&["ref"], Kind::Id, 4),
+    cue(&["ticket"], Kind::Id, 4),
+    cue(&["tracking"], Kind::Id, 4),
+    cue(&["barcode"], Kind::Id, 4),
+    cue(&["wristband"], Kind::Id, 4),
+    cue(&["bracelet"], Kind::Id, 4),
+    cue(&["username"], Kind::Id, 3),
+    cue(&["login"], Kind::Id, 3),
+    cue(&["password"], Kind::Id, 3),
+    cue(&["user", "id"], Kind::Id, 3),
+    cue(&["request"], Kind::Id, 5),
+    cue(&["id"], Kind::Id, 3),
+];
+
+/// Words and marks that may stand between a cue and its code.
+pub(crate) const FILLERS: &[&str] = &[
+    "#",
+    "(",
+    "-",
+    ".",
+    "/",
+    ":",
+    "=",
+    "code",
+    "ending",
+    "enrollment",
+    "file",
+    "for",
+    "hash",
+    "id",
+    "identifier",
+    "ids",
+    "in",
+    "is",
+    "no",
+    "nr",
+    "number",
+    "numbers",
+    "of",
+    "on",
+    "reference",
+    "scan",
+    "security",
+    "template",
+    "the",
+    "was",
+    "“",
+    "№",
+];
+
+/// Registers of knowledge, not of people: what follows them is kept.
+pub(crate) const PUBLIC: &[&str] = &[
+    "cas",
+    "clinicaltrials",
+    "cpt",
+    "doi",
+    "hcpcs",
+    "icd",
+    "isbn",
+    "isrctn",
+    "issn",
+    "loinc",
+    "nct",
+    "ndc",
+    "pmc",
+    "pmcid",
+    "pmid",
+    "rxnorm",
+    "snomed",
+];
+
+/// Units: a number that one follows is an amount.
+pub(crate) const UNITS: &[&str] = &[
+    "bpm", "cells", "cm", "copies", "days", "dl", "g", "hours", "iu", "kcal", "kg", "l", "lb",
+    "lbs", "mcg", "mg", "minutes", "ml", "mm", "mmhg", "mmol", "months", "ng", "percent", "pg",
+    "tablets", "units", "weeks", "years", "°",
+];
+
+/// A run of tokens that no blank parts: a code as it is written.
+struct Run {
+    first: usize,
+    /// One past the last token.
+    last: usize,
+    letters: usize,
+    digits: usize,
+}
+
+/// The code that begins at token `at`: letters and digits with `-`, `/`, `_`, `.`, `*` inside.
+fn run(document: &Document<'_>, at: usize) -> Option<Run> {
+    let mut run = Run {
+        first: at,
+        last: at,
+        letters: 0,
+        digits: 0,
+    };
+    let mut next = at;
+    while let Some(token) = document.get(next) {
+        if next > at && token.gap != Gap::None {
+            break;
+        }
+        match token.shape {
+            Shape::Mark('-' | '/' | '_' | '.' | '*' | '+') if next > at => {}
+            Shape::Mark('*') => {}
+            Shape::Mark(_) | Shape::Possessive => break,
+            Shape::Lower
+            | Shape::Title
+            | Shape::Upper
+            | Shape::Initial
+            | Shape::Number
+            | Shape::Code => {
+                run.digits += token.lower.chars().filter(char::is_ascii_digit).count();
+                run.letters += token.lower.chars().filter(|c| c.is_alphabetic()).count();
+                run.last = next + 1;
+            }
+        }
+        next += 1;
+    }
+    (run.last > run.first).then_some(run)
+}
+
+fn found(
+    document: &Document<'_>,
+    run: &Run,
+    kind: Kind,
+    confidence: f32,
+    rule: &'static str,
+) -> Option<Found> {
+    Some(Found {
+        start: document.get(run.first)?.start,
+        end: document.before(run.last, 1)?.end,
+        kind,
+        confidence,
+        rule,
+    })
+}
+
+/// The cues by their first word.
+pub(crate) struct Cues(BTreeMap<&'static str, Vec<&'static Cue>>);
+
+impl Cues {
+    /// Sorts the table for lookup.
+    pub(crate) fn new() -> Self {
+        let mut cues: BTreeMap<&'static str, Vec<&'static Cue>> = BTreeMap::new();
+        for cue in CUES {
+            if let Some(first) = cue.words.first() {
+                cues.entry(first).or_default().push(cue);
+            }
+        }
+        Self(cues)
+    }
+
+    fn at(&self, document: &Document<'_>, at: usize) -> Option<&'static Cue> {
+        let cues = self.0.get(document.lower(at))?;
+        cues.iter()
+            .copied()
+            .find(|cue| document.reads(at, cue.words))
+    }
+}
+
+/// Finds codes by the cue before them.
+pub(crate) fn cued(cues: &Cues, document: &Document<'_>, out: &mut Vec<Found>) {
+    for at in 0..document.len() {
+        let Some(first) = document.get(at) else { break };
+        if !matches!(
+            first.shape,
+            Shape::Lower | Shape::Title | Shape::Upper | Shape::Initial
+        ) {
+            continue;
+        }
+        let Some(cue) = cues.at(document, at) else {
+            continue;
+        };
+        let mut value = at + cue.words.len();
+        let mut named = false;
+        for _ in 0..6 {
+            let Some(token) = document.get(value) else {
+                break;
+            };
+            if token.gap == Gap::Line && !document.lower_before(value, 1).eq(":") {
+                break;
+            }
+            let filler = token.flags.any(role::FILLER)
+                || matches!(token.shape, Shape::Mark('"' | '\'' | '“' | '['));
+            let filler = filler || token.is(',') && document.flags(value + 1).any(role::FILLER);
+            let joined_code = token.shape == Shape::Code;
+            if !filler || joined_code {
+                break;
+            }
+            named |= matches!(
+                token.lower.as_str(),
+                "#" | ":" | "number" | "no" | "id" | "is" | "="
+            );
+            value += 1;
+        }
+        let Some(mut code) = run(document, value) else {
+            continue;
+        };
+        if code.digits == 0
+            || document
+                .get(value)
+                .is_some_and(|token| token.gap == Gap::Line && !named)
+        {
+            continue;
+        }
+        // "402 19 8877" and "1EG4 TE5 MK72": further groups belong to it while they hold digits and are short.
+        while let Some(next) = document.get(code.last)
+            && next.gap == Gap::Space
+            && matches!(next.shape, Shape::Number | Shape::Code)
+            && next.lower.len() <= 6
+            && let Some(more) = run(document, code.last)
+            && more.digits > 0
+            && !document.flags(more.last).any(role::MEASURE)
+        {
+            code.last = more.last;
+            code.digits += more.digits;
+            code.letters += more.letters;
+        }
+        let length = code.digits + code.letters;
+        let unit = document
+            .get(code.last)
+            .is_some_and(|next| next.flags.any(role::MEASURE) || next.is('%'));
+        let date_like = code.digits == 4
+            && code.letters == 0
+            && !named
+            && cue.kind != Kind::Ssn
+            && year(document.lower(code.first));
+        if length < cue.least || unit || date_like {
+            continue;
+        }
+        if matches!(cue.kind, Kind::Phone | Kind::Fax) && code.letters > 0 {
+            continue;
+        }
+        let confidence = if named || cue.words.len() > 1 {
+            0.92
+        } else {
+            0.85
+        };
+        out.extend(found(document, &code, cue.kind, confidence, "code-by-cue"));
+    }
+}
+
+fn year(number: &str) -> bool {
+    number.starts_with("19") || number.starts_with("20")
+}
+
+/// Finds codes that are unique by their length alone (164.514(b)(2)(i)(R)).
+pub(crate) fn unique(document: &Document<'_>, out: &mut Vec<Found>) {
+    let mut at = 0;
+    while at < document.len() {
+        let Some(code) = document
+            .get(at)
+            .filter(|token| !matches!(token.shape, Shape::Mark(_)))
+            .and_then(|_| run(document, at))
+        else {
+            at += 1;
+            continue;
+        };
+        at = code.last.max(at + 1);
+        if code.digits < 3 {
+            continue;
+        }
+        let text = document
+            .get(code.first)
+            .zip(document.before(code.last, 1))
+            .and_then(|(first, last)| document.text.get(first.start..last.end))
+            .unwrap_or_default();
+        let public = (1..=3)
+            .any(|back| document.flags_before(code.first, back).any(role::REGISTER))
+            || ["nct0", "pmid", "pmc", "isrctn", "10."]
+                .iter()
+                .any(|known| text.to_ascii_lowercase().starts_with(known));
+        let amount = document
+            .get(code.last)
+            .is_some_and(|next| next.flags.any(role::MEASURE) || next.is('%') || next.is('°'))
+            || document
+                .before(code.first, 1)
+                .is_some_and(|before| before.is('$') || before.is('±'));
+        if public || amount || text.contains('.') && code.letters == 0 {
+            continue;
+        }
+        let slashed = text.contains('/');
+        let grouped = text.contains('-') || text.contains('_');
+        let confidence = if code.letters == 0 {
+            match code.digits {
+                10 if passes_npi(text) => Some((Kind::License, 0.7)),
+                13..=19 if passes_luhn(text) => Some((Kind::Account, 0.85)),
+                7.. if !slashed => Some((Kind::Id, 0.55)),
+                6 if grouped && !slashed => Some((Kind::Id, 0.4)),
+                _ => None,
+            }
+        } else {
+            let capitals = text.chars().filter(char::is_ascii_uppercase).count();
+            match (code.digits, code.letters) {
+                (4.., _) if !slashed && code.digits + code.letters >= 6 && capitals > 0 => {
+                    Some((Kind::Id, 0.5))
+                }
+                (4.., 3..) if !slashed && code.digits + code.letters >= 10 => {
+                    Some((Kind::Id, 0.45))
+                }
+                (3.., 2..) if grouped && !slashed && capitals >= 2 => Some((Kind::Id, 0.4)),
+                (3.., 3..) if !slashed && capitals >= 2 && code.digits + code.letters >= 7 => {
+                    Some((Kind::Id, 0.35))
+                }
+                _ => None,
+            }
+        };
+        // "SARS-CoV-2019" and "12345-mg": the last group of letters tells an amount.
+        let ends_in_unit = document
+            .before(code.last, 1)
+            .is_some_and(|last| last.flags.any(role::MEASURE));
+        if let Some((kind, confidence)) = confidence.filter(|_| !ends_in_unit) {
+            out.extend(found(document, &code, kind, confidence, "unique-code"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_sorted_for_lookup() {
+        assert!(FILLERS.is_sorted() && PUBLIC.is_sorted() && UNITS.is_sorted());
+        for (place, cue) in CUES.iter().enumerate() {
+            let shadowed = CUES
+                .iter()
+                .take(place)
+                .any(|earlier| cue.words.starts_with(earlier.words));
+            assert!(!shadowed, "{:?} never matches", cue.words);
+        }
+    }
+}

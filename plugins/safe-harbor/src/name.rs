@@ -1,0 +1,972 @@
+//! Names: by what stands before them, by what stands behind them, and by the lists.
+
+use crate::found::{Found, Kind};
+use crate::lexicon::{CLINICAL, COMMON, FAMILY, GIVEN, KNOWN, role, sounds_like_a_drug, within};
+use crate::token::{Document, Gap, Shape, Token};
+
+/// Titles that a name follows (sorted).
+pub(crate) const TITLES: &[&str] = &[
+    "capt",
+    "captain",
+    "col",
+    "dr",
+    "dra",
+    "drs",
+    "father",
+    "fr",
+    "frau",
+    "herr",
+    "hon",
+    "judge",
+    "lt",
+    "madame",
+    "miss",
+    "mme",
+    "mr",
+    "mrs",
+    "ms",
+    "mx",
+    "nurse",
+    "pastor",
+    "prof",
+    "professor",
+    "rabbi",
+    "rev",
+    "reverend",
+    "senor",
+    "senora",
+    "sgt",
+    "sr",
+    "sra",
+];
+
+/// Last words of the labels that a name follows after `:` (sorted).
+pub(crate) const LABELS: &[&str] = &[
+    "aka",
+    "alias",
+    "anesthesiologist",
+    "anesthetist",
+    "applicant",
+    "approver",
+    "assistant",
+    "assistants",
+    "attending",
+    "attention",
+    "attn",
+    "author",
+    "beneficiary",
+    "by",
+    "cardiologist",
+    "care",
+    "caregiver",
+    "cc",
+    "claimant",
+    "clinician",
+    "consultant",
+    "contact",
+    "contacts",
+    "counselor",
+    "daughter",
+    "dear",
+    "dictating",
+    "doctor",
+    "dr",
+    "employee",
+    "employer",
+    "father",
+    "from",
+    "guarantor",
+    "guardian",
+    "holder",
+    "hospitalist",
+    "husband",
+    "informant",
+    "insured",
+    "interpreter",
+    "kin",
+    "manager",
+    "member",
+    "midwife",
+    "mother",
+    "name",
+    "names",
+    "neurologist",
+    "nok",
+    "np",
+    "nurse",
+    "oncologist",
+    "owner",
+    "pa",
+    "parent",
+    "participant",
+    "partner",
+    "patient",
+    "pcp",
+    "performer",
+    "pharmacist",
+    "physician",
+    "practitioner",
+    "prescriber",
+    "proceduralist",
+    "provider",
+    "providers",
+    "proxy",
+    "psychiatrist",
+    "pt",
+    "radiologist",
+    "re",
+    "recipient",
+    "recorder",
+    "resident",
+    "respondent",
+    "responsible",
+    "rn",
+    "sender",
+    "signature",
+    "signed",
+    "signer",
+    "sincerely",
+    "sister",
+    "son",
+    "specialist",
+    "spouse",
+    "student",
+    "subscriber",
+    "surgeon",
+    "surname",
+    "technician",
+    "technologist",
+    "therapist",
+    "to",
+    "transcriptionist",
+    "user",
+    "wife",
+    "witness",
+    "worker",
+];
+
+/// Words that a name follows without a colon (sorted).
+pub(crate) const BEFORE: &[&str] = &[
+    "aka",
+    "attending",
+    "aunt",
+    "boyfriend",
+    "brother",
+    "by",
+    "called",
+    "caregiver",
+    "client",
+    "clinician",
+    "colleague",
+    "consultant",
+    "counselor",
+    "cousin",
+    "dad",
+    "daughter",
+    "dear",
+    "doctor",
+    "employee",
+    "father",
+    "fiance",
+    "fiancee",
+    "friend",
+    "girlfriend",
+    "goes",
+    "granddaughter",
+    "grandfather",
+    "grandmother",
+    "grandson",
+    "guardian",
+    "hello",
+    "hey",
+    "hi",
+    "husband",
+    "interpreter",
+    "manager",
+    "mom",
+    "mother",
+    "named",
+    "neighbor",
+    "nephew",
+    "nicknamed",
+    "niece",
+    "nurse",
+    "parent",
+    "partner",
+    "patient",
+    "pharmacist",
+    "physician",
+    "psychiatrist",
+    "pt",
+    "resident",
+    "roommate",
+    "sibling",
+    "sister",
+    "son",
+    "spouse",
+    "stepfather",
+    "stepmother",
+    "surgeon",
+    "surname",
+    "therapist",
+    "uncle",
+    "wife",
+    "witness",
+    "worker",
+];
+
+/// Letters behind a name that say what its bearer is (sorted).
+pub(crate) const CREDENTIALS: &[&str] = &[
+    "acnp", "aprn", "arnp", "bsn", "cna", "cnm", "crna", "dds", "dmd", "dnp", "do", "dpm", "dpt",
+    "emt", "facc", "facp", "facs", "fnp", "frcp", "jr", "lcsw", "lmft", "lpc", "lpn", "lvn",
+    "mbbs", "md", "mph", "msn", "msw", "np", "otr", "pa", "pharmd", "phd", "psyd", "pt", "rd",
+    "rn", "rph", "rrt", "slp", "sr",
+];
+
+/// What a name before it makes a term of medicine (sorted): "Murphy's sign", "Foley catheter".
+pub(crate) const EPONYMS: &[&str] = &[
+    "abscess",
+    "aneurysm",
+    "angle",
+    "aphasia",
+    "approximation",
+    "area",
+    "arthropathy",
+    "barre",
+    "bodies",
+    "body",
+    "bundle",
+    "canal",
+    "carcinoma",
+    "catheter",
+    "catheters",
+    "cell",
+    "cells",
+    "chorea",
+    "classification",
+    "contracture",
+    "criteria",
+    "cyst",
+    "deformity",
+    "diet",
+    "disc",
+    "discs",
+    "disease",
+    "disorder",
+    "drain",
+    "drains",
+    "encephalopathy",
+    "equation",
+    "esophagus",
+    "fever",
+    "forceps",
+    "formula",
+    "fracture",
+    "ganglion",
+    "gland",
+    "grade",
+    "grading",
+    "granulomatosis",
+    "hernia",
+    "index",
+    "infection",
+    "law",
+    "lesion",
+    "line",
+    "lymphoma",
+    "maneuver",
+    "manoeuvre",
+    "method",
+    "monitor",
+    "murmur",
+    "node",
+    "nodes",
+    "operation",
+    "palsy",
+    "paralysis",
+    "phenomenon",
+    "phenotype",
+    "point",
+    "position",
+    "procedure",
+    "protocol",
+    "reflex",
+    "repair",
+    "retractor",
+    "risk",
+    "sarcoma",
+    "scale",
+    "score",
+    "sign",
+    "signs",
+    "solution",
+    "spot",
+    "spots",
+    "stage",
+    "staging",
+    "stain",
+    "study",
+    "sulcus",
+    "syndrome",
+    "test",
+    "tests",
+    "thyroiditis",
+    "tool",
+    "triad",
+    "tube",
+    "tubes",
+    "tumor",
+    "tumour",
+    "ulcer",
+    "virus",
+];
+
+/// Particles inside family names (sorted).
+pub(crate) const PARTICLES: &[&str] = &[
+    "al", "bin", "da", "de", "del", "della", "den", "der", "di", "dos", "du", "el", "ibn", "la",
+    "le", "mac", "san", "st", "van", "von", "y",
+];
+
+/// Words that end a name wherever they stand (sorted): pronouns, verbs and headings written with a capital.
+pub(crate) const NEVER: &[&str] = &[
+    "a", "age", "aged", "am", "an", "and", "as", "at", "but", "by", "date", "dob", "for", "from",
+    "has", "he", "her", "him", "his", "i", "id", "if", "in", "is", "it", "mrn", "my", "no", "not",
+    "of", "on", "or", "our", "phone", "pm", "she", "ssn", "that", "the", "their", "they", "this",
+    "to", "was", "we", "who", "with", "you", "your",
+];
+
+/// How readily words are taken into a name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    /// After a title: any capital word.
+    Title,
+    /// After a label or a cue: any capital word that is not plainly something else.
+    Cue,
+    /// By the lists alone: the first word is a name, so the next are judged as after a cue.
+    List,
+}
+
+/// Whether `token` can be a word of a name.
+fn fits(document: &Document<'_>, at: usize, trust: Trust, first: bool) -> bool {
+    let Some(token) = document.get(at) else {
+        return false;
+    };
+    if token.flags.any(role::NEVER) && token.shape != Shape::Initial {
+        return false;
+    }
+    match token.shape {
+        Shape::Title | Shape::Upper => {
+            if token.flags.any(role::TITLE) && token.lower.len() < 5 && trust != Trust::Title {
+                return false;
+            }
+            match trust {
+                Trust::Title => first && token.shape == Shape::Title || !token.flags.is_plain(),
+                Trust::Cue | Trust::List => {
+                    !token.flags.is_plain() && !sounds_like_a_drug(&token.lower)
+                }
+            }
+        }
+        Shape::Initial => true,
+        Shape::Lower | Shape::Number | Shape::Code | Shape::Possessive | Shape::Mark(_) => false,
+    }
+}
+
+/// The token after a name that begins at `first`, or `first` if none does.
+fn extent(document: &Document<'_>, first: usize, trust: Trust) -> usize {
+    let mut end = first;
+    let mut words = 0;
+    while words < 5 {
+        let mut at = end;
+        if words > 0 {
+            // A hyphen or a dot joins ("Ferndale-Ostrowski", "J. Smith"); a comma or a line end parts.
+            let joint = document.get(at).filter(|token| token.gap == Gap::None);
+            let after_initial = document.before(at, 1).is_some_and(|last| {
+                last.shape == Shape::Initial || within(&last.lower, &["jr", "sr", "st"])
+            });
+            if joint.is_some_and(|token| {
+                token.is('-') || token.is('‑') || token.is('.') && after_initial
+            }) {
+                at += 1;
+            }
+            if document.get(at).is_some_and(|token| token.gap == Gap::Line) {
+                break;
+            }
+            // Quoted names of everyday use: John "Jack" Smith.
+            if document
+                .get(at)
+                .is_some_and(|token| matches!(token.shape, Shape::Mark('"' | '“')))
+                && document
+                    .get(at + 2)
+                    .is_some_and(|token| matches!(token.shape, Shape::Mark('"' | '”')))
+                && fits(document, at + 1, trust, false)
+            {
+                end = at + 3;
+                words += 1;
+                continue;
+            }
+        }
+        // Particles belong to the name if a word of a name follows.
+        let mut word = at;
+        while word < at + 3
+            && document
+                .get(word)
+                .is_some_and(|token| token.flags.any(role::PARTICLE) && token.gap != Gap::Line)
+            && document
+                .get(word + 1)
+                .is_some_and(|next| next.is_word() && next.gap == Gap::Space)
+        {
+            word += 1;
+        }
+        let particles = word > at
+            && (words > 0
+                || trust == Trust::Title
+                || document.get(at).is_some_and(Token::is_capital));
+        if particles
+            && fits(document, word, trust, false)
+            && document
+                .get(word)
+                .is_some_and(|token| token.gap != Gap::Line)
+        {
+            end = word + 1;
+        } else if fits(document, at, trust, words == 0) {
+            end = at + 1;
+        } else {
+            break;
+        }
+        words += 1;
+    }
+    end
+}
+
+/// Whether what stands from `end` on makes the name before it a term of medicine, as in "Murphy's sign".
+#[must_use]
+pub(crate) fn makes_a_term(document: &Document<'_>, end: usize) -> bool {
+    is_eponym(document, end) || dosed(document, end)
+}
+
+/// Whether what stands behind the name makes it a term: "Parkinson's disease", "Glasgow Coma Scale".
+fn is_eponym(document: &Document<'_>, end: usize) -> bool {
+    let mut at = end;
+    if document
+        .get(at)
+        .is_some_and(|token| token.shape == Shape::Possessive)
+    {
+        at += 1;
+    }
+    (at..at + 2).any(|at| {
+        document
+            .get(at)
+            .is_some_and(|token| token.gap != Gap::Line && token.flags.any(role::EPONYM))
+            && (at..at + 1).all(|_| {
+                document
+                    .before(at, 1)
+                    .is_some_and(|before| before.is_word() || before.shape == Shape::Possessive)
+            })
+    })
+}
+
+fn push(
+    document: &Document<'_>,
+    first: usize,
+    end: usize,
+    confidence: f32,
+    rule: &'static str,
+    out: &mut Vec<Found>,
+) {
+    let Some((from, to)) = document.get(first).zip(document.before(end, 1)) else {
+        return;
+    };
+    // An initial's dot belongs to it only between words.
+    if to.end > from.start && end > first {
+        out.push(Found {
+            start: from.start,
+            end: to.end,
+            kind: Kind::Name,
+            confidence,
+            rule,
+        });
+    }
+}
+
+/// Finds names.
+pub(crate) fn names(document: &Document<'_>, out: &mut Vec<Found>) {
+    let mut at = 0;
+    while at < document.len() {
+        let after = by_title(document, at, out)
+            .or_else(|| by_label(document, at, out))
+            .or_else(|| by_cue(document, at, out))
+            .or_else(|| by_list(document, at, out));
+        at = after.unwrap_or(at + 1).max(at + 1);
+    }
+    by_credential(document, out);
+    signatures(document, out);
+}
+
+/// "Dr. Okafor", "Mrs. van der Berg", "Drs. Smith and Jones", "dr smith".
+fn by_title(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Option<usize> {
+    let title = document.get(at)?;
+    if !title.flags.any(role::TITLE) || !title.is_word() {
+        return None;
+    }
+    let mut first = at + 1;
+    if document.get(first).is_some_and(|token| token.is('.')) {
+        first += 1;
+    }
+    if document.get(first)?.gap == Gap::Line && title.shape != Shape::Title {
+        return None;
+    }
+    let role = matches!(
+        title.lower.as_str(),
+        "nurse" | "father" | "judge" | "captain" | "pastor" | "sr" | "miss" | "col" | "lt"
+    );
+    let trust = if role { Trust::Cue } else { Trust::Title };
+    let mut end = extent(document, first, trust);
+    if end == first {
+        let word = document.get(first)?;
+        let lower_name = word.shape == Shape::Lower
+            && !role
+            && !word.flags.any(COMMON | CLINICAL)
+            && !word.flags.any(role::NEVER);
+        if !lower_name {
+            return None;
+        }
+        end = first + 1;
+        if document.get(end).is_some_and(|next| {
+            next.shape == Shape::Lower && next.flags.is_surely_name() && next.gap == Gap::Space
+        }) {
+            end += 1;
+        }
+    }
+    push(document, first, end, 0.95, "name-after-title", out);
+    while title.lower == "drs"
+        && document
+            .get(end)
+            .is_some_and(|token| matches!(token.lower.as_str(), "and" | "," | "&" | "/"))
+    {
+        let next = extent(document, end + 1, Trust::Title);
+        if next == end + 1 {
+            break;
+        }
+        push(document, end + 1, next, 0.95, "name-after-title", out);
+        end = next;
+    }
+    Some(end)
+}
+
+/// "Patient: Ana Ruiz", "Name: RUIZ, ANA", "cc: J. Smith; K. Jones".
+fn by_label(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Option<usize> {
+    let mark = document.get(at)?;
+    if !(mark.is(':') || mark.is('=')) || !document.flags_before(at, 1).any(role::LABEL) {
+        return None;
+    }
+    let named = document.lower_before(at, 1) == "name" || document.lower_before(at, 1) == "patient";
+    let mut first = at + 1;
+    if document
+        .get(first)
+        .is_some_and(|token| matches!(token.shape, Shape::Mark('"' | '\'' | '“' | '*' | '[' | '(')))
+    {
+        first += 1;
+    }
+    let mut last = None;
+    // Some of these labels head lists.
+    for _ in 0..6 {
+        if document.flags(first).any(role::TITLE) {
+            return last;
+        }
+        let mut end = extent(document, first, Trust::Cue);
+        if end == first && named {
+            while document.get(end).is_some_and(|token| {
+                token.shape == Shape::Lower
+                    && token.flags.any(GIVEN | FAMILY | KNOWN)
+                    && end < first + 3
+            }) {
+                end += 1;
+            }
+        }
+        if end == first {
+            return last;
+        }
+        if is_eponym(document, end) && !named {
+            return last;
+        }
+        // "RUIZ, ANA MARIA"
+        if document.get(end).is_some_and(|token| token.is(','))
+            && document
+                .get(end + 1)
+                .is_some_and(|token| token.gap != Gap::Line && !token.flags.any(role::CREDENTIAL))
+        {
+            let more = extent(document, end + 1, Trust::Cue);
+            if more > end + 1 {
+                end = more;
+            }
+        }
+        push(document, first, end, 0.9, "name-after-label", out);
+        last = Some(end);
+        if !document
+            .get(end)
+            .is_some_and(|token| matches!(token.lower.as_str(), ";" | "," | "/" | "&" | "and"))
+        {
+            break;
+        }
+        first = end + 1;
+    }
+    last
+}
+
+/// "his daughter, Ana", "seen by Ruiz", "my name is Ana", "prefers to be called 'Sunny'".
+fn by_cue(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Option<usize> {
+    let cue = document.get(at)?;
+    let mut first = at + 1;
+    let naming = matches!(
+        cue.lower.as_str(),
+        "called" | "named" | "nicknamed" | "aka" | "goes"
+    );
+    let known = cue.flags.any(role::BEFORE)
+        || document.reads(at, &["name", "is"])
+        || document.reads(at, &["names", "are"])
+        || document.reads(at, &["known", "as"])
+        || document.reads(at, &["this", "is"])
+        || matches!(cue.lower.as_str(), "i'm")
+        || document.reads(at, &["i", "am"]);
+    if !known || !cue.is_word() {
+        return None;
+    }
+    for _ in 0..3 {
+        let Some(token) = document.get(first) else {
+            break;
+        };
+        let skipped = matches!(
+            token.shape,
+            Shape::Mark(',' | '(' | '"' | '\'' | '“' | '‘' | '-' | '–' | '—')
+        ) || token.shape == Shape::Lower
+            && matches!(
+                token.lower.as_str(),
+                "is" | "are" | "as" | "by" | "am" | "was" | "name" | "named" | "called"
+            );
+        if !skipped || token.gap == Gap::Line {
+            break;
+        }
+        first += 1;
+    }
+    let token = document.get(first)?;
+    let quoted = document
+        .before(first, 1)
+        .is_some_and(|before| matches!(before.shape, Shape::Mark('"' | '\'' | '“' | '‘')));
+    if token.gap == Gap::Line || token.flags.any(role::TITLE) {
+        return None;
+    }
+    let mut end = extent(document, first, Trust::Cue);
+    if end == first && naming && token.shape == Shape::Title && !token.flags.any(role::NEVER) {
+        end = first + 1;
+    }
+    if end == first && (quoted && naming) && token.is_word() {
+        end = first + 1;
+    }
+    let greeting = matches!(
+        cue.lower.as_str(),
+        "dear" | "hi" | "hello" | "hey" | "is" | "am" | "i'm"
+    );
+    let called_name = matches!(
+        cue.lower.as_str(),
+        "name" | "dear" | "hi" | "hello" | "named"
+    );
+    if end == first
+        && (greeting || called_name)
+        && token.shape == Shape::Lower
+        && token.flags.is_surely_name()
+    {
+        end = first + 1;
+    }
+    if end == first || is_eponym(document, end) {
+        return None;
+    }
+    // One acronym after a cue ("patient CPR") is no name.
+    if end == first + 1 && token.shape == Shape::Upper && !token.flags.any(GIVEN | FAMILY | KNOWN) {
+        return None;
+    }
+    // A lone initial is none either.
+    if end == first + 1 && token.shape == Shape::Initial {
+        return None;
+    }
+    push(document, first, end, 0.85, "name-after-cue", out);
+    Some(end)
+}
+
+/// What the lists know, and capital words that no list knows.
+fn by_list(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Option<usize> {
+    let token = document.get(at)?;
+    if !token.is_capital() {
+        return None;
+    }
+    let begins = document.begins_sentence(at);
+    let title = token.shape == Shape::Title;
+    let end = extent(document, at, Trust::List);
+    let next = document.get(at + 1);
+    // "RUIZ, ANA" and "Ruiz, Ana M."
+    if matches!(token.shape, Shape::Title | Shape::Upper)
+        && !token.flags.is_plain()
+        && end == at + 1
+        && next.is_some_and(|next| next.is(','))
+        && document.get(at + 2).is_some_and(|given| {
+            given.gap == Gap::Space
+                && given.is_capital()
+                && given.flags.any(GIVEN)
+                && !given.flags.any(CLINICAL)
+        })
+        && (token.flags.any(FAMILY) || token.shape == Shape::Upper || begins)
+    {
+        let end = extent(document, at + 2, Trust::List).max(at + 3);
+        push(document, at, end, 0.85, "name-inverted", out);
+        return Some(end);
+    }
+    if token.shape == Shape::Initial {
+        // "J. Smith", "J.R. Smith": the words behind initials decide.
+        let dotted = next.is_some_and(|next| next.is('.') && next.gap == Gap::None);
+        let family = (at + 1..end)
+            .filter_map(|at| document.get(at))
+            .find(|word| matches!(word.shape, Shape::Title | Shape::Upper));
+        let sure = family.is_some_and(|word| {
+            word.flags.any(GIVEN | FAMILY | KNOWN)
+                || dotted && word.flags.is_unknown() && word.shape == Shape::Title
+        });
+        if sure
+            && !is_eponym(document, end)
+            && !matches!(
+                document.lower_before(at, 1),
+                "vitamin" | "hepatitis" | "type" | "group" | "grade" | "stage"
+            )
+        {
+            push(document, at, end, 0.75, "name-initials", out);
+            return Some(end);
+        }
+        return None;
+    }
+    if end == at {
+        // "Will S.": an everyday word that is also a name is not refused by `extent`; a plain word is.
+        return None;
+    }
+    if is_eponym(document, end) || dosed(document, end) {
+        return Some(end);
+    }
+    let words = (at..end)
+        .filter_map(|at| document.get(at))
+        .filter(|word| word.is_word())
+        .count();
+    let rest = || {
+        (at + 1..end)
+            .filter_map(|at| document.get(at))
+            .filter(|word| word.is_word())
+    };
+    let capitals_line =
+        token.shape == Shape::Upper && next.is_some_and(|next| next.shape == Shape::Upper);
+    let ambiguous = token.flags.any(COMMON | CLINICAL);
+    let confidence = if token.flags.any(KNOWN) {
+        Some((0.95, "name-known"))
+    } else if token.flags.any(GIVEN) && words > 1 {
+        let supported = rest().any(|word| {
+            word.flags.any(FAMILY | GIVEN | KNOWN)
+                || word.flags.is_unknown() && word.shape != Shape::Initial
+                || word.shape == Shape::Initial
+        });
+        (!ambiguous || supported)
+            .then_some((if ambiguous { 0.7 } else { 0.9 }, "name-given-family"))
+    } else if token.flags.any(FAMILY) && words > 1 {
+        let supported = rest().any(|word| word.flags.any(FAMILY | GIVEN | KNOWN));
+        (!ambiguous || supported).then_some((0.7, "name-family"))
+    } else if token.flags.is_surely_name() {
+        let confidence = match token.flags.any(GIVEN) {
+            true => 0.7,
+            false => 0.6,
+        };
+        (title || token.lower.len() > 3).then_some((confidence, "name-listed"))
+    } else if ambiguous && token.flags.any(GIVEN | FAMILY) {
+        None
+    } else if words > 1
+        && (title && rest().all(|word| word.shape != Shape::Upper)
+            || capitals_line && rest().any(|word| word.flags.any(GIVEN | FAMILY)))
+    {
+        Some((0.5, "name-unknown-words"))
+    } else if title && token.lower.chars().count() > 2 && !sounds_like_a_drug(&token.lower) {
+        if begins && sounds_like_a_word(&token.lower) {
+            return None;
+        }
+        let possessive = document
+            .get(end)
+            .is_some_and(|next| next.shape == Shape::Possessive);
+        let speaker = begins && document.get(end).is_some_and(|next| next.is(':'));
+        let confidence = if possessive || speaker { 0.35 } else { 0.3 };
+        Some((confidence, "name-unknown-word"))
+    } else {
+        None
+    };
+    let (confidence, rule) = confidence?;
+    push(document, at, end, confidence, rule, out);
+    Some(end)
+}
+
+/// Whether `word` ends as English nouns, adjectives and participles do: at the start of a sentence it is one.
+fn sounds_like_a_word(word: &str) -> bool {
+    const ENDS: [&str; 22] = [
+        "able", "ally", "ance", "ated", "ative", "ence", "ful", "ible", "ical", "ics", "ing",
+        "ious", "ism", "ity", "ive", "ized", "less", "ment", "ness", "sion", "tic", "tion",
+    ];
+    word.len() > 5 && ENDS.iter().any(|end| word.ends_with(end))
+        || word.len() > 5 && word.ends_with("ly")
+}
+
+/// Whether an amount follows: then the word before is a drug.
+fn dosed(document: &Document<'_>, end: usize) -> bool {
+    const UNITS: [&str; 12] = [
+        "%",
+        "g",
+        "gram",
+        "mcg",
+        "meq",
+        "mg",
+        "milligrams",
+        "ml",
+        "tablet",
+        "tablets",
+        "u",
+        "units",
+    ];
+    document
+        .get(end)
+        .is_some_and(|number| number.shape == Shape::Number && number.gap == Gap::Space)
+        && (end + 1..=end + 3).any(|at| within(document.lower(at), &UNITS))
+        || document.get(end).is_some_and(|code| {
+            code.shape == Shape::Code
+                && ["mg", "mcg", "ml", "units"]
+                    .iter()
+                    .any(|unit| code.lower.ends_with(unit))
+        })
+}
+
+/// "Ana Ruiz, MD", "A RUIZ RN": credentials name who stands before them.
+fn by_credential(document: &Document<'_>, out: &mut Vec<Found>) {
+    for at in 1..document.len() {
+        let Some(token) = document.get(at) else { break };
+        let dotted_md = token.shape == Shape::Initial
+            && document.reads(at + 1, &["."])
+            && matches!(
+                (token.lower.as_str(), document.lower(at + 2)),
+                ("m" | "d", "d" | "o")
+            );
+        let credential = token.flags.any(role::CREDENTIAL)
+            && (token.shape == Shape::Upper
+                || matches!(
+                    token.lower.as_str(),
+                    "phd" | "pharmd" | "psyd" | "jr" | "sr" | "rph"
+                ) && token.shape == Shape::Title)
+            || token.lower == "ph" && document.reads(at + 1, &[".", "d"]);
+        if !(credential || dotted_md) || token.gap == Gap::Line {
+            continue;
+        }
+        let end = if document.before(at, 1).is_some_and(|before| before.is(',')) {
+            at - 1
+        } else {
+            at
+        };
+        let mut first = end;
+        while let Some(before) = first.checked_sub(1)
+            && end - before <= 6
+            && let Some(word) = document.get(before)
+        {
+            let inside =
+                fits(document, before, Trust::Cue, false) || word.flags.any(role::PARTICLE);
+            let joint = (word.is('-') && word.gap == Gap::None
+                || word.is('.')
+                    && document
+                        .before(before, 1)
+                        .is_some_and(|initial| initial.shape == Shape::Initial))
+                && first < end;
+            let line_after = document
+                .get(first)
+                .is_some_and(|next| next.gap == Gap::Line)
+                && first < end;
+            if !(inside || joint) || line_after {
+                break;
+            }
+            first = before;
+        }
+        let named = (first..end)
+            .filter_map(|at| document.get(at))
+            .any(|word| matches!(word.shape, Shape::Title | Shape::Upper));
+        let known = (first..end).filter_map(|at| document.get(at)).any(|word| {
+            word.flags.any(GIVEN | FAMILY | KNOWN)
+                || word.flags.is_unknown() && word.shape == Shape::Title
+        });
+        if named && known {
+            push(document, first, end, 0.85, "name-before-credential", out);
+        }
+    }
+}
+
+/// "Thanks,\nAna", "- Ana", "Sincerely, Ana Ruiz".
+fn signatures(document: &Document<'_>, out: &mut Vec<Found>) {
+    const CLOSINGS: &[&str] = &[
+        "best",
+        "cheers",
+        "cordially",
+        "love",
+        "regards",
+        "respectfully",
+        "sincerely",
+        "thanks",
+        "truly",
+        "warmly",
+        "wishes",
+        "you",
+        "yours",
+    ];
+    for at in 1..document.len() {
+        let Some(token) = document.get(at) else { break };
+        let closing = matches!(token.shape, Shape::Mark(',' | '!' | '.'))
+            && within(document.lower_before(at, 1), CLOSINGS)
+            && document.get(at + 1).is_some_and(|next| {
+                next.gap == Gap::Line || document.lower_before(at, 1) != "you" && token.is(',')
+            });
+        let dash = matches!(token.shape, Shape::Mark('-' | '–' | '—' | '~'))
+            && token.gap == Gap::Line
+            && at + 6 >= document.len();
+        if !(closing || dash) {
+            continue;
+        }
+        let first = at + 1;
+        let Some(word) = document.get(first) else {
+            continue;
+        };
+        let mut end = extent(document, first, Trust::Cue);
+        if end == first && word.is_word() && word.flags.any(GIVEN | KNOWN) {
+            end = first + 1;
+            while document.get(end).is_some_and(|next| {
+                next.gap == Gap::Space && next.flags.any(GIVEN | FAMILY) && next.is_word()
+            }) {
+                end += 1;
+            }
+        }
+        if end > first {
+            push(document, first, end, 0.8, "name-signature", out);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_sorted_for_lookup() {
+        for list in [
+            TITLES,
+            LABELS,
+            BEFORE,
+            CREDENTIALS,
+            EPONYMS,
+            PARTICLES,
+            NEVER,
+        ] {
+            assert!(list.windows(2).all(|pair| pair[0] < pair[1]), "{list:?}");
+        }
+    }
+}

@@ -1,0 +1,496 @@
+//! What has a form of its own: one automaton for all patterns, tried at the start of each token, then a check.
+//!
+//! Trying it only where a token starts keeps the automaton's states few and needs no search backwards. It is built in
+//! `configure`, works on bytes without Unicode tables, and fills itself as it meets text. Where two patterns match
+//! at one place, the one that stands first in [`TABLE`] wins.
+
+use std::cell::RefCell;
+
+use regex_automata::hybrid::BuildError;
+use regex_automata::hybrid::dfa::{Cache, DFA};
+use regex_automata::util::syntax;
+use regex_automata::{Anchored, Input};
+
+use crate::check;
+use crate::found::{Found, Kind};
+use crate::token::Document;
+
+/// Months, long and short.
+const MONTH: &str = "(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)";
+/// The days of a month, as words.
+const ORDINAL: &str = "(?:twenty[ -]first|twenty[ -]second|twenty[ -]third|twenty[ -]fourth|twenty[ -]fifth|twenty[ -]sixth|twenty[ -]seventh|twenty[ -]eighth|twenty[ -]ninth|thirty[ -]first|first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|twelfth|thirteenth|fourteenth|fifteenth|sixteenth|seventeenth|eighteenth|nineteenth|twentieth|thirtieth)";
+
+/// Bytes that the automaton's states may take before it forgets them.
+const CACHE: usize = 8 << 20;
+
+/// A check of one match: `None` is no identifier, else the finding, perhaps changed.
+type Check = fn(&str, Found) -> Option<Found>;
+
+struct Pattern {
+    kind: Kind,
+    rule: &'static str,
+    confidence: f32,
+    /// `{M}` stands for [`MONTH`], `{O}` for [`ORDINAL`].
+    expression: &'static str,
+    check: Check,
+}
+
+const fn pattern(
+    kind: Kind,
+    rule: &'static str,
+    confidence: f32,
+    expression: &'static str,
+    check: Check,
+) -> Pattern {
+    Pattern {
+        kind,
+        rule,
+        confidence,
+        expression,
+        check,
+    }
+}
+
+const TABLE: &[Pattern] = &[
+    // [NAME_7KQ2M]: the host's own tokens are no identifiers, and nothing inside them is one.
+    pattern(
+        Kind::Id,
+        "token",
+        0.0,
+        r"\[[A-Z][A-Z-]{1,15}_[0-9A-HJKMNP-TV-Z]{5}\]",
+        check::never,
+    ),
+    // (N) web addresses (RFC 3986), (F) mail addresses (RFC 5322, the part of it that is in use).
+    pattern(
+        Kind::Url,
+        "url",
+        0.98,
+        r"(?:https?|ftps?|sftp|wss?)://[!-;=?-~\x80-\xff]{2,}",
+        check::address,
+    ),
+    pattern(
+        Kind::Email,
+        "email",
+        0.99,
+        r"(?:mailto:)?[a-z0-9\x80-\xff][a-z0-9._%+'\x80-\xff-]*@[a-z0-9\x80-\xff-]+(?:\.[a-z0-9\x80-\xff-]+)+",
+        check::address,
+    ),
+    pattern(
+        Kind::Email,
+        "email-spelt",
+        0.8,
+        r"\b[a-z0-9._-]+ ?(?:\[at\]|\(at\)) ?[a-z0-9-]+(?: ?(?:\[dot\]|\(dot\)|\.) ?[a-z]{2,10}){1,3}\b",
+        check::plain,
+    ),
+    pattern(
+        Kind::Url,
+        "www",
+        0.95,
+        r"\bwww\.[a-z0-9-]+(?:\.[a-z0-9-]+)+(?:[:/?#][!-;=?-~\x80-\xff]*)?",
+        check::address,
+    ),
+    // (Q) names of picture files.
+    pattern(
+        Kind::Photo,
+        "picture-file",
+        0.9,
+        r"\b[a-z0-9_][a-z0-9_.-]*\.(?:jpe?g|png|heic|gif|tiff?|bmp|dcm|webp|mov|mp4)\b",
+        check::plain,
+    ),
+    pattern(
+        Kind::Url,
+        "domain",
+        0.8,
+        r"\b(?:[a-z0-9-]+\.)+(?:com|org|net|edu|gov|mil|info|health|clinic|care|hospital|example|io|co\.uk|uk|ca|de|fr|app|dev)\b(?:/[!-;=?-~\x80-\xff]*)?",
+        check::domain,
+    ),
+    // (R) universally unique identifiers (RFC 9562); (M) hardware addresses (IEEE 802); (O) addresses (RFC 791, 4291).
+    pattern(
+        Kind::Id,
+        "uuid",
+        0.95,
+        r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b",
+        check::plain,
+    ),
+    pattern(
+        Kind::Device,
+        "hardware-address",
+        0.9,
+        r"\b[0-9a-f]{2}(?:[:-][0-9a-f]{2}){5}\b",
+        check::plain,
+    ),
+    pattern(
+        Kind::Ip,
+        "ip4",
+        0.95,
+        r"\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}(?:/\d{1,2})?\b",
+        check::ip4,
+    ),
+    pattern(
+        Kind::Ip,
+        "ip6",
+        0.9,
+        r"(?:[0-9a-f]{1,4}:){1,7}(?::?[0-9a-f]{1,4})(?::[0-9a-f]{1,4}){0,6}|(?:[0-9a-f]{1,4}:){1,7}:|::(?:[0-9a-f]{1,4}:){0,6}[0-9a-f]{1,4}",
+        check::ip6,
+    ),
+    // (M) unique device identification, as the FDA's issuing agencies write it (21 CFR 830).
+    pattern(
+        Kind::Device,
+        "udi",
+        0.95,
+        r"\(01\)\s?\d{14}(?:\s?\(\d{2}\)\s?[0-9A-Z-]{1,20}){0,4}",
+        check::plain,
+    ),
+    // (G) social security numbers.
+    pattern(Kind::Ssn, "ssn", 0.9, r"\b\d{3}-\d{2}-\d{4}\b", check::ssn),
+    pattern(
+        Kind::Ssn,
+        "ssn-spaced",
+        0.7,
+        r"\b\d{3}[ .]\d{2}[ .]\d{4}\b",
+        check::ssn,
+    ),
+    pattern(
+        Kind::Ssn,
+        "ssn-masked",
+        0.8,
+        r"\b[x*]{3}-?[x*]{2}-?\d{4}\b",
+        check::plain,
+    ),
+    // (C) dates.
+    pattern(
+        Kind::Date,
+        "date-iso",
+        0.97,
+        r"\b(?:19|20)\d\d[-/.](?:0?[1-9]|1[0-2])[-/.](?:0?[1-9]|[12]\d|3[01])(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z\b|[+-]\d\d:?\d\d)?|\b)",
+        check::plain,
+    ),
+    pattern(
+        Kind::Date,
+        "date-numeric",
+        0.95,
+        r"\b(?:0?[1-9]|[12]\d|3[01])(?:/(?:0?[1-9]|[12]\d|3[01])/|-(?:0?[1-9]|[12]\d|3[01])-|\.(?:0?[1-9]|[12]\d|3[01])\.)(?:(?:18|19|20)\d\d|\d\d)\b",
+        check::numeric_date,
+    ),
+    pattern(
+        Kind::Date,
+        "date-hl7",
+        0.9,
+        r"\b(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:(?:[01]\d|2[0-3])[0-5]\d(?:[0-5]\d(?:\.\d{1,4})?)?)?(?:[+-]\d{4})?\b",
+        check::plain,
+    ),
+    pattern(
+        Kind::Date,
+        "date-words",
+        0.95,
+        r"\b(?:the )?{O}(?: day)?(?: of|,)? {M}\b\.?(?:,? (?:of )?(?:(?:19|20)\d\d|'\d\d)\b)?",
+        check::plain,
+    ),
+    pattern(
+        Kind::Date,
+        "date-words",
+        0.95,
+        r"\b{M}\b\.? (?:the )?{O}\b(?:,? (?:(?:19|20)\d\d)\b)?",
+        check::plain,
+    ),
+    pattern(
+        Kind::Date,
+        "date-month-day",
+        0.95,
+        r"\b{M}\b\.?[ -]{0,2}(?:the )?\d{1,2}(?:st|nd|rd|th)?\b(?: ?(?:-|–|to|and|through|&) ?\d{1,2}(?:st|nd|rd|th)?\b)?(?:[,-]? ?(?:of )?(?:(?:18|19|20)\d\d\b|'\d\d\b))?",
+        check::month_date,
+    ),
+    pattern(
+        Kind::Date,
+        "date-day-month",
+        0.95,
+        r"\b\d{1,2}(?:st|nd|rd|th)?(?:(?: day)? of|[ ./-]|, )? ?{M}(?:\b\.?|_)(?:[ ,./'-]{0,3}(?:(?:18|19|20)\d\d|'?\d\d)\b)?",
+        check::month_date,
+    ),
+    pattern(
+        Kind::Date,
+        "date-day-month",
+        0.9,
+        r"\b\d{1,2}{M}(?:(?:19|20)\d\d|\d\d)\b",
+        check::plain,
+    ),
+    pattern(
+        Kind::Date,
+        "date-month-year",
+        0.9,
+        r"\b{M}\b\.?(?:,|,? of|/|-)? ?(?:(?:18|19|20)\d\d|'\d\d)\b",
+        check::plain,
+    ),
+    pattern(
+        Kind::Date,
+        "date-month-year",
+        0.8,
+        r"\b(?:0?[1-9]|1[0-2])/(?:19|20)\d\d\b|\b(?:19|20)\d\d-(?:0[1-9]|1[0-2])\b",
+        check::plain,
+    ),
+    pattern(Kind::Date, "date-month", 0.5, r"\b{M}\b", check::month),
+    pattern(
+        Kind::Date,
+        "date-weekday",
+        0.4,
+        r"\b(?:mon|tues|wednes|thurs|fri|satur|sun)days?\b",
+        check::plain,
+    ),
+    pattern(
+        Kind::Date,
+        "date-holiday",
+        0.6,
+        r"\b(?:christmas(?: (?:eve|day))?|thanksgiving(?: day)?|halloween|easter(?: sunday)?|new year'?s(?: (?:eve|day))?|(?:labor|memorial|independence|valentine'?s|veterans'?|mother'?s|father'?s) day|(?:spring|summer|autumn|fall|winter)(?: of)? (?:19|20)\d\d)\b",
+        check::plain,
+    ),
+    pattern(
+        Kind::Date,
+        "date-slash",
+        0.6,
+        r"\b\d{1,2}/\d{1,2}\b",
+        check::slash_date,
+    ),
+    // (C) ages over 89.
+    pattern(
+        Kind::Age,
+        "age-90",
+        0.97,
+        r"\b(?:9\d|1[0-4]\d)[ -]{0,2}(?:(?:years?|yrs?)[ -]{1,2}olds?|y\.?/?o\.?|(?:years?|yrs?) of age)\b",
+        check::plain,
+    ),
+    pattern(
+        Kind::Age,
+        "age-90",
+        0.95,
+        r"\b(?:aged?|ages|turn(?:ed|ing|s)|age(?:d)? (?:of|is|was))[ :=]{1,3}(?:9\d|1[0-4]\d)\b",
+        check::from_digit,
+    ),
+    pattern(
+        Kind::Age,
+        "age-90",
+        0.9,
+        r"\b(?:9\d|1[01]\d) ?(?:[mf]\b|y\b|yr\b|(?:year |yr )?(?:male|female|man|woman)\b)",
+        check::plain,
+    ),
+    pattern(
+        Kind::Age,
+        "age-words",
+        0.95,
+        r"\bninety(?:[ -](?:one|two|three|four|five|six|seven|eight|nine))?[ -]years?[ -]olds?\b|\b(?:one|a) hundred(?: and)?(?: (?:one|two|three|four|five|six))?[ -]years?[ -]olds?\b|\bcentenarian\b|\bin (?:her|his|their) (?:nineties|90'?s)\b",
+        check::plain,
+    ),
+    // (D), (E) telephone and fax numbers (NANP, and E.164 with its plus sign).
+    pattern(
+        Kind::Phone,
+        "phone",
+        0.95,
+        r"(?:\+?\b1[-. ]?)?(?:\(\d{3}\) ?|\b\d{3}[-. /])\d{3}[-. ]\d{4}(?:,? ?(?:x|ext\.?|extension) ?\d{1,6})?\b",
+        check::phone,
+    ),
+    pattern(
+        Kind::Phone,
+        "phone-international",
+        0.9,
+        r"\+\d{1,3}(?:[ .-]?\(?\d{1,5}\)?){2,6}\b(?: ?(?:x|ext\.?) ?\d{1,6}\b)?",
+        check::phone,
+    ),
+    pattern(
+        Kind::Phone,
+        "phone-international",
+        0.7,
+        r"\b00[1-9]\d{0,2}(?:[ .-]\(?\d{1,5}\)?){2,5}\b|\b0\d{1,4}[ -]\d{2,4}[ -]\d{3,4}(?:[ -]\d{2,4})?\b|\(0\d{2,4}\) ?\d{3,4}[ -]?\d{3,4}\b",
+        check::phone,
+    ),
+    pattern(
+        Kind::Phone,
+        "phone-local",
+        0.7,
+        r"\b[2-9]\d{2}[-.]\d{4}(?: ?(?:x|ext\.?) ?\d{1,6})?\b",
+        check::phone,
+    ),
+    pattern(
+        Kind::Phone,
+        "phone-extension",
+        0.7,
+        r"\b(?:ext|extension|pager|beeper)[.: #]{0,3}\d{3,7}\b",
+        check::from_digit,
+    ),
+    pattern(
+        Kind::Phone,
+        "phone-spelt",
+        0.8,
+        r"\b1?-?(?:800|888|877|866|855|844|833)[- .][0-9a-z-]{7,9}\b",
+        check::plain,
+    ),
+    // (B) ZIP codes that say what they are.
+    pattern(
+        Kind::Geo,
+        "zip-plus-4",
+        0.85,
+        r"\b\d{5}-\d{4}\b",
+        check::plain,
+    ),
+    pattern(
+        Kind::Geo,
+        "zip",
+        0.95,
+        r"\b(?:zip|zip ?code|postal ?code|post ?code)(?: code)?(?: on (?:the )?(?:chart|file|record))?(?: is| was| of|:|#)?[ :]{0,2}\d{4,6}(?:-\d{4})?\b",
+        check::from_digit,
+    ),
+    pattern(
+        Kind::Geo,
+        "zip-prefix",
+        0.9,
+        r"\b(?:zip|zip ?code|zip3|3-digit zip)(?: code)?(?: prefix| area)?(?: is| was| of|:)?[ :]{0,2}\d{3}(?:\*\*|xx)?\b",
+        check::restricted_prefix,
+    ),
+    pattern(
+        Kind::Geo,
+        "post-box",
+        0.9,
+        r"\bp\.? ?o\.? ?box [0-9]{1,6}\b",
+        check::plain,
+    ),
+    pattern(
+        Kind::Geo,
+        "postcode",
+        0.7,
+        r"\b(?:[A-PR-UWYZ][A-HK-Y]?\d[0-9A-Z]? \d[ABD-HJLNP-UW-Z]{2}|[ABCEGHJ-NPRSTVXY]\d[A-Z] \d[A-Z]\d)\b",
+        check::capitals,
+    ),
+    // (L) vehicle identification numbers (ISO 3779; the check digit of 49 CFR 565.15 makes surer, never less sure).
+    pattern(
+        Kind::Vehicle,
+        "vin",
+        0.7,
+        r"\b[A-HJ-NPR-Z0-9]{17}\b",
+        check::vin,
+    ),
+    // (J) payment cards (Luhn, ISO/IEC 7812-1) and bank accounts (ISO 13616).
+    pattern(
+        Kind::Account,
+        "card",
+        0.6,
+        r"\b\d{4}[ -]\d{4}[ -]\d{4}[ -]\d{1,7}\b|\b3[47]\d{2}[ -]\d{6}[ -]\d{5}\b|\b\d{13,19}\b",
+        check::card,
+    ),
+    pattern(
+        Kind::Account,
+        "iban",
+        0.8,
+        r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b",
+        check::iban,
+    ),
+    // (K) DEA registration numbers (their last digit is a checksum).
+    pattern(Kind::License, "dea", 0.6, r"\b[A-Z]{2}\d{7}\b", check::dea),
+    // (H) a record number written into another word, as in chartMRN04857211.
+    pattern(
+        Kind::Mrn,
+        "mrn-glued",
+        0.9,
+        r"[a-z]*mrn[:#_-]?[a-z]?\d{3,}",
+        check::after_mrn,
+    ),
+];
+
+/// The automaton over all patterns, with the states that it has met.
+pub(crate) struct Patterns {
+    automaton: DFA,
+    cache: RefCell<Cache>,
+}
+
+impl Patterns {
+    /// Builds the automaton.
+    ///
+    /// # Errors
+    /// When a pattern of the table does not compile, which a test rules out.
+    pub(crate) fn new() -> Result<Self, Box<BuildError>> {
+        let expressions: Vec<String> = TABLE
+            .iter()
+            .map(|pattern| {
+                pattern
+                    .expression
+                    .replace("{M}", MONTH)
+                    .replace("{O}", ORDINAL)
+            })
+            .collect();
+        let syntax = syntax::Config::new()
+            .unicode(false)
+            .utf8(false)
+            .case_insensitive(true);
+        let automaton = DFA::builder()
+            .configure(DFA::config().cache_capacity(CACHE))
+            .syntax(syntax)
+            .thompson(regex_automata::nfa::thompson::Config::new().utf8(false))
+            .build_many(&expressions)
+            .map_err(Box::new)?;
+        let cache = RefCell::new(automaton.create_cache());
+        Ok(Self { automaton, cache })
+    }
+
+    /// Finds every match that passes its check.
+    pub(crate) fn find(&self, document: &Document<'_>, found: &mut Vec<Found>) {
+        let text = document.text;
+        let mut cache = self.cache.borrow_mut();
+        let mut from = 0;
+        for token in (0..document.len()).filter_map(|at| document.get(at)) {
+            if token.start < from {
+                continue;
+            }
+            let input = Input::new(text)
+                .range(token.start..)
+                .anchored(Anchored::Yes);
+            // An automaton without quit bytes and without a limit on cache clearing never gives up.
+            let Ok(Some(end)) = self.automaton.try_search_fwd(&mut cache, &input) else {
+                continue;
+            };
+            let Some(pattern) = TABLE.get(end.pattern().as_usize()) else {
+                continue;
+            };
+            let whole = Found {
+                start: token.start,
+                end: end.offset(),
+                kind: pattern.kind,
+                confidence: pattern.confidence,
+                rule: pattern.rule,
+            };
+            if text.get(whole.start..whole.end).is_none() {
+                continue;
+            }
+            // What is refused may hide another match behind its first token.
+            if let Some(one) = (pattern.check)(text, whole) {
+                from = one.end;
+                found.push(one);
+            }
+        }
+    }
+}
+
+/// Takes out what lies inside the host's own tokens (`[NAME_7KQ2M]`): they stand for identifiers and are none.
+pub(crate) fn outside_tokens(text: &str, found: &mut Vec<Found>) {
+    let tokens: Vec<(usize, usize)> = text
+        .match_indices('[')
+        .filter_map(|(start, _)| {
+            let inside = text.get(start + 1..)?;
+            let (name, _) = inside
+                .get(..inside.len().min(24))
+                .map_or_else(|| inside.split_once(']'), |near| near.split_once(']'))?;
+            let (kind, code) = name.rsplit_once('_')?;
+            let is_token = code.len() == 5
+                && code.bytes().all(|c| {
+                    c.is_ascii_digit()
+                        || c.is_ascii_uppercase() && !matches!(c, b'I' | b'L' | b'O' | b'U')
+                })
+                && !kind.is_empty()
+                && kind.bytes().all(|c| c.is_ascii_uppercase() || c == b'-');
+            is_token.then_some((start, start + name.len() + 2))
+        })
+        .collect();
+    if !tokens.is_empty() {
+        found.retain(|one| {
+            !tokens
+                .iter()
+                .any(|(start, end)| one.start < *end && *start < one.end)
+        });
+    }
+}
