@@ -26,7 +26,7 @@ use nephron_model::{
 
 const ROUNDS: usize = 21;
 const TIME: Duration = Duration::from_millis(250);
-const ZEROS: usize = 256 << 20;
+const ZEROS: usize = 16 << 20;
 
 /// The real disk, which notes the length of every write to a segment in use.
 #[derive(Default)]

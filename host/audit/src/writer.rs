@@ -3,13 +3,14 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use nephron_model::{NotRecorded, Recorded};
 
 use crate::disk::{Folder, OpenedFile};
 use crate::frame::{SEGMENT_HEADER, SegmentHeader};
-use crate::intake::{Group, Intake, refuse};
+use crate::intake::{Group, Intake, Pending, refuse};
 use crate::journal::{Journal, Segment, segment_path};
 use crate::overlay::Overlay;
 use crate::view::tide::Tide;
@@ -17,6 +18,8 @@ use crate::{Head, Location};
 
 /// Buffers that grew beyond this many bytes are given back.
 const KEPT_BUFFER: usize = 4 << 20;
+/// Groups up to this many entries are resolved by the writer itself: cheaper than waking somebody to wake others.
+const INLINE: usize = 2;
 
 /// What the threads of one log share.
 pub(crate) struct Shared {
@@ -41,22 +44,19 @@ pub(crate) struct Writer {
     tail: Tail,
     head: Head,
     segment_size: u64,
+    resolver: Option<Resolver>,
     /// The next segment in the making, once this one is half full.
     spare: Option<JoinHandle<io::Result<OpenedFile>>>,
 }
 
 impl Writer {
-    pub(crate) const fn new(
-        shared: Arc<Shared>,
-        tail: Tail,
-        head: Head,
-        segment_size: u64,
-    ) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, tail: Tail, head: Head, segment_size: u64) -> Self {
         Self {
             shared,
             tail,
             head,
             segment_size,
+            resolver: Resolver::start(),
             spare: None,
         }
     }
@@ -84,6 +84,9 @@ impl Writer {
             recycled = group;
         }
         self.discard_spare();
+        if let Some(resolver) = self.resolver.take() {
+            resolver.finish();
+        }
         drop(guard);
     }
 
@@ -134,10 +137,14 @@ impl Writer {
             records.map(|(entry, at)| (entry.sequence, at, std::mem::take(&mut entry.records)));
         self.shared.overlay.add(records);
         self.shared.tide.rise(self.head);
-        for entry in group.entries.drain(..) {
-            let recorded = Recorded::attest(entry.sequence, entry.hash);
-            // Whoever queued it may have gone away; the entry stands all the same.
-            drop(entry.sender.send(Ok(recorded)));
+        let durable = std::mem::take(&mut group.entries);
+        match &self.resolver {
+            Some(resolver) if durable.len() > INLINE => {
+                if let Err(unsent) = resolver.durable.send(durable) {
+                    attest(unsent.0);
+                }
+            }
+            Some(_) | None => attest(durable),
         }
     }
 
@@ -242,6 +249,38 @@ fn install(folder: &Folder, spare: OpenedFile, header: &SegmentHeader) -> io::Re
         size: header.size,
         offset: SEGMENT_HEADER as u64,
     })
+}
+
+/// Tells those who wait for entries that are durable.
+fn attest(durable: Vec<Pending>) {
+    for entry in durable {
+        let recorded = Recorded::attest(entry.sequence, entry.hash);
+        // Whoever queued it may have gone away; the entry stands all the same.
+        drop(entry.sender.send(Ok(recorded)));
+    }
+}
+
+/// A thread that wakes the callers of a large group, while the writer is already at the next sync.
+struct Resolver {
+    durable: SyncSender<Vec<Pending>>,
+    thread: JoinHandle<()>,
+}
+
+impl Resolver {
+    /// Without a thread the writer wakes everybody itself.
+    fn start() -> Option<Self> {
+        let (durable, groups) = sync_channel(16);
+        let thread = std::thread::Builder::new().name("log-resolver".to_owned());
+        let thread = thread
+            .spawn(move || groups.into_iter().for_each(attest))
+            .ok()?;
+        Some(Self { durable, thread })
+    }
+
+    fn finish(self) {
+        drop(self.durable);
+        drop(self.thread.join());
+    }
 }
 
 struct PoisonOnPanic(Arc<Shared>);
