@@ -17,6 +17,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use nephron_audit::view::Term;
 use nephron_audit::{Disk, Log, OpenedFile, Options, RealDisk};
 use nephron_model::{
@@ -24,7 +25,7 @@ use nephron_model::{
     Timestamp,
 };
 
-const ROUNDS: usize = 21;
+const ROUNDS: usize = 11;
 const TIME: Duration = Duration::from_millis(250);
 const ZEROS: usize = 16 << 20;
 
@@ -93,25 +94,38 @@ fn open(folder: &Path, disk: Arc<NotingDisk>) -> Log {
     Log::open(folder, &tenant, Arc::new(SystemClock), options).unwrap()
 }
 
-fn log_round(log: &Log, disk: &NotingDisk, writers: u64) -> Round {
+/// One writer: records, waits for the proof, and records again until the time is up.
+async fn write(log: &Log, writer: u64, start: Instant) -> Vec<Duration> {
+    let mut latencies = Vec::new();
+    let mut number = 0;
+    while start.elapsed() < TIME {
+        let draft = decision(writer, number);
+        let before = Instant::now();
+        let _recorded = log.record(draft).await.unwrap();
+        latencies.push(before.elapsed());
+        number += 1;
+    }
+    latencies
+}
+
+/// How many write at once, and on how many threads they wait.
+#[derive(Clone, Copy)]
+struct Writers {
+    count: usize,
+    threads: usize,
+}
+
+fn log_round(log: &Log, disk: &NotingDisk, writers: Writers) -> Round {
     disk.0.lock().unwrap().clear();
     let start = Instant::now();
+    let threads = writers.threads.min(writers.count);
     let mut latencies: Vec<Duration> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..writers)
-            .map(|writer| {
-                let log = log.clone();
-                scope.spawn(move || {
-                    let mut latencies = Vec::new();
-                    let mut number = 0;
-                    while start.elapsed() < TIME {
-                        let draft = decision(writer, number);
-                        let before = Instant::now();
-                        let _recorded = log.record(draft).wait().unwrap();
-                        latencies.push(before.elapsed());
-                        number += 1;
-                    }
-                    latencies
-                })
+        let threads: Vec<_> = (0..threads)
+            .map(|thread| {
+                let tasks = (thread..writers.count).step_by(threads);
+                let tasks = tasks.map(|writer| write(log, writer as u64, start));
+                let tasks: FuturesUnordered<_> = tasks.collect();
+                scope.spawn(|| pollster::block_on(tasks.collect::<Vec<_>>()).concat())
             })
             .collect();
         threads
@@ -179,8 +193,13 @@ fn main() {
     std::fs::write(&zeros, vec![0; ZEROS]).unwrap();
     let file = File::options().write(true).open(&zeros).unwrap();
     file.sync_all().unwrap();
-    println!("writers   log/s   bare/s  ratio  records/sync  bytes/record  p50 us  p99 us");
-    for writers in [1, 8, 32] {
+    println!(
+        "writers  threads   log/s   bare/s  ratio  records/sync  bytes/record  p50 us  p99 us"
+    );
+    let on = |threads| [1, 8, 32].map(|count| Writers { count, threads });
+    // As the gateway writes, from tasks on a thread for each core; and each writer on a thread of its own.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    for writers in on(cores).into_iter().chain(on(usize::MAX)) {
         let (mut log, mut bare, mut ratio, mut half, mut tail) =
             (vec![], vec![], vec![], vec![], vec![]);
         let (mut grouping, mut size) = (vec![], vec![]);
@@ -201,7 +220,9 @@ fn main() {
         drop(open_log);
         std::fs::remove_dir_all(path).unwrap();
         println!(
-            "{writers:7} {:7.0}  {:7.0}  {:5.2}  {:12.1}  {:12.0}  {:6.0}  {:6.0}",
+            "{:7}  {:7} {:7.0}  {:7.0}  {:5.2}  {:12.1}  {:12.0}  {:6.0}  {:6.0}",
+            writers.count,
+            writers.threads.min(writers.count),
             median(log),
             median(bare),
             median(ratio),

@@ -154,6 +154,73 @@ impl Header {
     }
 }
 
+/// A header in canonical JSON that lacks only its place: what a thread can encode and hash before its turn comes.
+pub(crate) struct Unplaced {
+    /// Up to the value of `previous`.
+    before: Vec<u8>,
+    /// From there to the value of `sequence`.
+    between: Vec<u8>,
+    /// From there to the text of `time`.
+    after: Vec<u8>,
+    /// Has seen the hash prefix and `before`.
+    hasher: Sha256,
+}
+
+impl Unplaced {
+    /// Of a header made by [`Header::of_draft`]: its place is still the one of no entry.
+    pub(crate) fn of(header: &Header) -> Option<Self> {
+        const PREVIOUS: &str = "\"previous\":\"";
+        let mut before = header.to_bytes().ok()?;
+        // The last of each name is the header's own: what may hold any text stands before `previous`, or is a list of
+        // strings, where quotes are escaped.
+        let after = split_after(&mut before, ",\"tenant\":")?;
+        let between = split_after(&mut before, PREVIOUS)?;
+        before.extend_from_slice(PREVIOUS.as_bytes());
+        let previous = header.previous.to_string();
+        let between = between.get(PREVIOUS.len() + previous.len()..)?;
+        let between = between.strip_suffix(b"0")?.to_vec();
+        let time = format!("{}\"}}", header.time);
+        let after = after.strip_suffix(time.as_bytes())?.to_vec();
+        let hasher = Sha256::new()
+            .chain_update(HASH_PREFIX)
+            .chain_update(&before);
+        Some(Self {
+            before,
+            between,
+            after,
+            hasher,
+        })
+    }
+
+    /// The header's bytes in its place, and its hash.
+    pub(crate) fn place(
+        self,
+        previous: Digest,
+        sequence: u64,
+        time: Timestamp,
+    ) -> (Vec<u8>, Digest) {
+        use std::io::Write as _;
+        let mut bytes = self.before;
+        let hashed = bytes.len();
+        bytes.reserve(self.between.len() + self.after.len() + 160);
+        // Writing to memory does not fail.
+        drop(write!(bytes, "{previous}"));
+        bytes.extend_from_slice(&self.between);
+        drop(write!(bytes, "{sequence}"));
+        bytes.extend_from_slice(&self.after);
+        drop(write!(bytes, "{time}\"}}"));
+        let mut hasher = self.hasher;
+        hasher.update(bytes.get(hashed..).unwrap_or_default());
+        (bytes, Digest(hasher.finalize().into()))
+    }
+}
+
+/// Cuts `bytes` before the last `name` in it; returns what comes from there on.
+fn split_after(bytes: &mut Vec<u8>, name: &str) -> Option<Vec<u8>> {
+    let at = std::str::from_utf8(bytes).ok()?.rfind(name)?;
+    Some(bytes.split_off(at))
+}
+
 /// One entry as it was read back, checked against its own digests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -301,6 +368,26 @@ mod tests {
     }
 
     #[test]
+    fn a_fact_that_looks_like_the_place_of_an_entry_is_left_alone() {
+        let zeros = Head::START.hash.to_string();
+        let mut draft = full_draft()
+            .fact("previous", &*zeros)
+            .fact("sequence", "0")
+            .fact("tenant", "\"tenant\":")
+            .fact("time", "1970-01-01T00:00:00.000000000Z");
+        draft.reasons = vec![
+            format!("\"previous\":\"{zeros}\""),
+            ",\"tenant\":".to_owned(),
+        ];
+        let mut header = Header::of_draft(&mut draft, &tenant());
+        let unplaced = Unplaced::of(&header).unwrap();
+        header.previous = Digest::of(b"x");
+        header.sequence = 7;
+        let (bytes, _) = unplaced.place(header.previous, 7, header.time);
+        assert_eq!(bytes, header.to_bytes().unwrap());
+    }
+
+    #[test]
     fn a_number_that_json_cannot_hold_exactly_is_capped() {
         assert_eq!(
             Header::of_draft(&mut full_draft(), &tenant()).fuel,
@@ -356,6 +443,14 @@ mod tests {
             let bytes = header.to_bytes().unwrap();
             let canonical = serde_json_canonicalizer::to_vec(&header).unwrap();
             prop_assert_eq!(&bytes, &canonical);
+            let mut placed = header.clone();
+            placed.previous = Digest::of(b"previous");
+            placed.sequence = 12_345;
+            placed.time = "2026-11-22T00:03:22.000000005Z".parse().unwrap();
+            let (bytes, hash) = Unplaced::of(&header).unwrap().place(placed.previous, placed.sequence, placed.time);
+            prop_assert_eq!(&bytes, &placed.to_bytes().unwrap());
+            prop_assert_eq!(hash, entry_hash(&bytes));
+            let bytes = header.to_bytes().unwrap();
             prop_assert_eq!(serde_json::from_slice::<Header>(&bytes).unwrap(), header);
         }
     }

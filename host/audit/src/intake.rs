@@ -9,7 +9,7 @@ use nephron_model::{
     Clock, Commit, Digest, Draft, NotRecorded, Record, Recorded, TenantId, Timestamp,
 };
 
-use crate::entry::{Header, entry_hash};
+use crate::entry::{Header, Unplaced};
 use crate::frame::{Frame, MAX_HEADER, encode_records};
 use crate::overlay::RecordKey;
 use crate::{Head, Options};
@@ -112,6 +112,15 @@ impl Intake {
         );
         let keys = keys.collect();
 
+        // Everything that does not need its place is done before its turn: one thread at a time holds the lock.
+        let Some(unplaced) = Unplaced::of(&header) else {
+            refuse(
+                sender,
+                NotRecorded::Storage("the entry cannot be encoded".to_owned()),
+            );
+            return commit;
+        };
+
         let mut state = self.wait_for_room(body);
         match &state.standing {
             Standing::Open => {}
@@ -124,13 +133,11 @@ impl Intake {
                 return commit;
             }
         }
-        header.time = self.clock.now().max(state.time);
-        header.sequence = state.head.entries;
-        header.previous = state.head.hash;
-        match state.push(&header, &payload, &records, self.frame_limit) {
-            Ok((hash, length)) => state.group.entries.push(Pending {
-                sequence: header.sequence,
-                hash,
+        let time = self.clock.now().max(state.time);
+        match state.push(unplaced, time, &payload, &records, self.frame_limit) {
+            Ok((head, length)) => state.group.entries.push(Pending {
+                sequence: head.entries - 1,
+                hash: head.hash,
                 length,
                 records: keys,
                 sender,
@@ -232,16 +239,17 @@ impl Intake {
 }
 
 impl State {
-    /// Appends the frame and moves the head on, or changes nothing.
+    /// Appends the frame and moves the head on, or changes nothing. Returns the new head and the bytes of the frame.
     fn push(
         &mut self,
-        header: &Header,
+        unplaced: Unplaced,
+        time: Timestamp,
         payload: &[u8],
         records: &[u8],
         frame_limit: usize,
-    ) -> Result<(Digest, usize), NotRecorded> {
-        let bytes = header.to_bytes();
-        let bytes = bytes.map_err(|error| NotRecorded::Storage(error.to_string()))?;
+    ) -> Result<(Head, usize), NotRecorded> {
+        let sequence = self.head.entries;
+        let (bytes, hash) = unplaced.place(self.head.hash, sequence, time);
         let size = Frame::length_of(bytes.len() + payload.len() + records.len());
         if bytes.len() > MAX_HEADER || size > frame_limit {
             let (size, limit) = if bytes.len() > MAX_HEADER {
@@ -255,9 +263,9 @@ impl State {
             .group
             .entries
             .first()
-            .map_or(header.sequence, |first| first.sequence);
+            .map_or(sequence, |first| first.sequence);
         let frame = Frame {
-            sequence: header.sequence,
+            sequence,
             group,
             header: &bytes,
             payload,
@@ -269,13 +277,12 @@ impl State {
             size,
             limit: frame_limit,
         })?;
-        let hash = entry_hash(&bytes);
-        self.time = header.time;
+        self.time = time;
         self.head = Head {
-            entries: header.sequence + 1,
+            entries: sequence + 1,
             hash,
         };
-        Ok((hash, length))
+        Ok((self.head, length))
     }
 }
 

@@ -1,8 +1,10 @@
 //! The thread that keeps the view behind the journal, and builds it again when it is in doubt.
 
+use std::borrow::Cow;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use nephron_model::{Draft, EntryKind};
+use nephron_model::{Digest, Draft, EntryKind, EventId};
+use serde::Deserialize;
 
 use super::tide::Task;
 use super::{Addition, Damage, RecordName, Row, Term, View, ViewError, Views, close, guard, open};
@@ -11,7 +13,7 @@ use crate::entry::entry_hash;
 use crate::frame::decode_records;
 use crate::journal::Cursor;
 use crate::writer::Shared;
-use crate::{FaultKind, Head, Header, ReadError};
+use crate::{FaultKind, Head, ReadError};
 
 /// Entries in one batch.
 const BATCH_ENTRIES: usize = 1024;
@@ -39,6 +41,32 @@ pub(crate) struct Follower {
 enum Stop {
     View(Damage),
     Journal(ReadError),
+}
+
+/// The fields of a header by which entries are looked up.
+#[derive(Deserialize)]
+struct LookedUp<'a> {
+    #[serde(borrow)]
+    caller: Option<Cow<'a, str>>,
+    kind: EntryKind,
+    plugin: Option<Component>,
+    request: Option<EventId>,
+}
+
+#[derive(Deserialize)]
+struct Component {
+    digest: Digest,
+}
+
+impl LookedUp<'_> {
+    /// The same as [`Term::of`] the whole header.
+    fn terms(self) -> Vec<Term> {
+        let mut terms = vec![Term::Kind(self.kind)];
+        terms.extend(self.request.map(Term::Request));
+        terms.extend(self.caller.map(|caller| Term::Caller(caller.into_owned())));
+        terms.extend(self.plugin.map(|plugin| Term::Plugin(plugin.digest)));
+        terms
+    }
 }
 
 impl From<ViewError> for Stop {
@@ -131,12 +159,12 @@ impl Follower {
         while next < entries && additions.len() < BATCH_ENTRIES && bytes < BATCH_BYTES {
             let addition = self.cursor.step(|at, frame| {
                 // The frame passed its checksum; its digests are checked again whenever the entry is read.
-                let header: Header =
+                let looked_up: LookedUp<'_> =
                     serde_json::from_slice(frame.header).map_err(|_| FaultKind::HeaderMalformed)?;
                 let records = decode_records(frame.records)?;
                 let names = records.iter().map(|it| RecordName::of(it.space, &it.key));
                 Ok(Addition {
-                    terms: Term::of(&header).iter().map(Term::key).collect(),
+                    terms: looked_up.terms().iter().map(Term::key).collect(),
                     records: names.collect(),
                     row: Row {
                         sequence: frame.sequence,
