@@ -282,6 +282,52 @@ async fn i6_claims_ten_million_spans() {
     );
 }
 
+#[tokio::test]
+async fn i3_a_guest_that_needs_wasi_gets_one_that_grants_nothing_and_only_if_granted() {
+    let bytes = std::fs::read(component("needs-wasi")).unwrap();
+    let limits = Limits::default();
+    let error = vet(bytes.clone(), None, None, Grants::default(), &limits)
+        .err()
+        .unwrap();
+    assert!(error.to_string().contains("grant.null-wasi"), "{error}");
+
+    let granted = Grants {
+        keys: false,
+        null_wasi: true,
+    };
+    let vetted = vet(bytes, None, None, granted, &limits).unwrap();
+    let engine = Engine::new().unwrap();
+    let plugin = engine
+        .load("guest", &vetted, "{}", &limits, &Compiler::InProcess, None)
+        .await
+        .unwrap();
+    let mut told = Vec::new();
+    for _ in 0..2 {
+        let decision = engine
+            .call(&plugin, &decide(), None)
+            .await
+            .answer
+            .unwrap()
+            .decision()
+            .unwrap();
+        told.push(
+            decision
+                .reasons
+                .into_iter()
+                .map(|reason| reason.code)
+                .collect::<Vec<_>>(),
+        );
+    }
+    assert_eq!(
+        told[0][..2],
+        [
+            format!("clock-{}", nephron_tests::NOW),
+            "environment-0".to_owned()
+        ]
+    );
+    assert_eq!(told[0], told[1], "randomness is a function of the request");
+}
+
 #[path = "hostile/keys.rs"]
 mod keys;
 

@@ -10,7 +10,9 @@ use crate::store::FileError;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The grant does not cover this operation, kind or conversation.
-    #[error("the grant does not permit this use of the key; mint one that names the operation and the kinds")]
+    #[error(
+        "the grant does not permit this use of the key; mint one that names the operation and the kinds"
+    )]
     NotPermitted,
     /// The grant's time is over.
     #[error("the grant has expired; mint a new one")]

@@ -7,7 +7,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use nephron_model::{Digest, Draft, EntryKind, EventId, Kind, Phi, PluginRef, Point, Purpose, Timestamp};
+use nephron_model::{
+    Digest, Draft, EntryKind, EventId, Kind, Phi, PluginRef, Point, Purpose, Timestamp,
+};
 
 use crate::error::KeyError;
 use crate::random;
@@ -120,7 +122,12 @@ impl GrantRequest {
     /// For `subject`, for these operations, this purpose and this long; of any kind, without limit on uses, about no
     /// conversation, record or request.
     #[must_use]
-    pub const fn new(subject: Subject, operations: Operations, purpose: Purpose, lifetime: Duration) -> Self {
+    pub const fn new(
+        subject: Subject,
+        operations: Operations,
+        purpose: Purpose,
+        lifetime: Duration,
+    ) -> Self {
         Self {
             subject,
             operations,
@@ -147,7 +154,10 @@ impl Grant {
             id: self.id.clone(),
             version: VERSION,
             operations: self.request.operations,
-            remaining_uses: self.remaining.as_ref().map(|left| left.load(Ordering::Relaxed)),
+            remaining_uses: self
+                .remaining
+                .as_ref()
+                .map(|left| left.load(Ordering::Relaxed)),
             expires: self.expires,
         }
     }
@@ -161,7 +171,12 @@ impl Grant {
         let used = self.used(Operations::SEAL);
         self.perform(Operations::SEAL, used, |ring| {
             let binding = self.binding(context);
-            Ok(seal::seal(&ring.field, Boundary::Field, &binding, plaintext)?)
+            Ok(seal::seal(
+                &ring.field,
+                Boundary::Field,
+                &binding,
+                plaintext,
+            )?)
         })
         .await
     }
@@ -241,7 +256,13 @@ impl Grant {
     pub async fn tokenize(&self, values: &[(Kind, &str)]) -> Result<Vec<Token>, KeyError> {
         const OPERATION: Operations = Operations::TOKENIZE;
         let permitted = match self.request.conversation {
-            Some(_) if values.iter().any(|(kind, _)| !self.request.kinds.cover(kind)) => Err("kind"),
+            Some(_)
+                if values
+                    .iter()
+                    .any(|(kind, _)| !self.request.kinds.cover(kind)) =>
+            {
+                Err("kind")
+            }
             conversation => conversation.ok_or("conversation"),
         };
         let conversation = self.admit(OPERATION, permitted).await?;
@@ -292,7 +313,8 @@ impl Grant {
         self.perform(OPERATION, used, |ring| {
             let values = tokens.iter().zip(found).map(|(token, sealed)| {
                 let sealed = sealed.as_deref();
-                let reveal = |sealed| vault::reveal(ring, self.keys.inner(), conversation, token, sealed);
+                let reveal =
+                    |sealed| vault::reveal(ring, self.keys.inner(), conversation, token, sealed);
                 sealed.map(reveal).transpose()
             });
             values.collect()
@@ -357,7 +379,12 @@ impl Grant {
         }
     }
 
-    async fn refuse<T>(&self, operation: Operations, why: KeyError, detail: &str) -> Result<T, KeyError> {
+    async fn refuse<T>(
+        &self,
+        operation: Operations,
+        why: KeyError,
+        detail: &str,
+    ) -> Result<T, KeyError> {
         let draft = self.refused(operation, why.code(), detail);
         let _durable = self.keys.inner().recorder.record(draft).await?;
         Err(why)
@@ -372,7 +399,9 @@ impl Grant {
         let mut draft = self
             .draft(EntryKind::KeyRefused, "deny")
             .fact("operation", operation.to_string());
-        let reasons = [code, detail].into_iter().filter(|reason| !reason.is_empty());
+        let reasons = [code, detail]
+            .into_iter()
+            .filter(|reason| !reason.is_empty());
         draft.reasons = reasons.map(str::to_owned).collect();
         draft
     }

@@ -184,7 +184,10 @@ impl RootKey {
     /// A key that authenticates the host's own files, such as compiled components; one for each `label`.
     #[must_use]
     pub fn mac_key(&self, label: &str) -> MacKey {
-        MacKey::new(self.0.derive(format!("nephron root mac 1 {label}").as_bytes()))
+        MacKey::new(
+            self.0
+                .derive(format!("nephron root mac 1 {label}").as_bytes()),
+        )
     }
 
     const fn binding(cost: &str) -> Binding<'_> {

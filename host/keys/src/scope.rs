@@ -106,7 +106,9 @@ mod tests {
     #[test]
     fn a_set_contains_its_parts_and_prints_their_names() {
         let both = Operations::SEAL | Operations::MAC;
-        assert!(both.contain(Operations::SEAL) && both.contain(both) && both.contain(Operations::NONE));
+        assert!(
+            both.contain(Operations::SEAL) && both.contain(both) && both.contain(Operations::NONE)
+        );
         assert!(!both.contain(Operations::OPEN) && !Operations::SEAL.contain(both));
         let all = Operations::NAMES
             .iter()

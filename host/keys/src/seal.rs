@@ -110,7 +110,9 @@ pub(crate) fn open(
     let header = header(boundary, binding.key_version);
     let rest = sealed.strip_prefix(&header).ok_or(NotAuthentic)?;
     let (salt, rest) = rest.split_first_chunk::<SALT_LEN>().ok_or(NotAuthentic)?;
-    let (commitment, rest) = rest.split_first_chunk::<COMMITMENT_LEN>().ok_or(NotAuthentic)?;
+    let (commitment, rest) = rest
+        .split_first_chunk::<COMMITMENT_LEN>()
+        .ok_or(NotAuthentic)?;
     let (ciphertext, tag) = rest.split_last_chunk::<TAG_LEN>().ok_or(NotAuthentic)?;
 
     let bound = associated_data(&header, binding);

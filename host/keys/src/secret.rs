@@ -86,14 +86,22 @@ impl MacKey {
     clippy::expect_used,
     reason = "the length is checked when this is compiled: RFC 5869 §2.3 allows 255 blocks"
 )]
-pub(crate) fn expand<const N: usize>(salt: Option<&[u8]>, key: &Key, info: &[u8], okm: &mut [u8; N]) {
+pub(crate) fn expand<const N: usize>(
+    salt: Option<&[u8]>,
+    key: &Key,
+    info: &[u8],
+    okm: &mut [u8; N],
+) {
     const { assert!(N <= 255 * 32) };
     Hkdf::<Sha256>::new(salt, key.bytes())
         .expand(info, okm)
         .expect("at most 255 blocks");
 }
 
-#[expect(clippy::expect_used, reason = "RFC 2104 §2: a key of any length is a key")]
+#[expect(
+    clippy::expect_used,
+    reason = "RFC 2104 §2: a key of any length is a key"
+)]
 fn hmac(key: &[u8; 32]) -> Hmac<Sha256> {
     Hmac::new_from_slice(key).expect("a key of any length")
 }

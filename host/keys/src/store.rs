@@ -35,7 +35,9 @@ pub enum FileError {
         name: String,
     },
     /// Others than its owner may read or write it, or it can be executed.
-    #[error("key file `{name}` has mode {mode:04o}; run `chmod 600 {name}` and find out who read it")]
+    #[error(
+        "key file `{name}` has mode {mode:04o}; run `chmod 600 {name}` and find out who read it"
+    )]
     WrongMode {
         /// Its name within its folder.
         name: String,
@@ -79,14 +81,17 @@ pub(crate) fn encode<T: Serialize>(name: &str, content: T) -> Result<Vec<u8>, Fi
 }
 
 /// What [`encode`] was given.
-pub(crate) fn decode<T: Serialize + DeserializeOwned>(name: &str, text: &[u8]) -> Result<T, FileError> {
+pub(crate) fn decode<T: Serialize + DeserializeOwned>(
+    name: &str,
+    text: &[u8],
+) -> Result<T, FileError> {
     let damaged = |what| FileError::Damaged {
         name: name.to_owned(),
         what,
     };
     // serde's own message may quote the content, and is dropped for that.
-    let checked: Checked<T> =
-        serde_json::from_slice(text).map_err(|_| damaged("it is no JSON object with the expected fields"))?;
+    let checked: Checked<T> = serde_json::from_slice(text)
+        .map_err(|_| damaged("it is no JSON object with the expected fields"))?;
     let compact = serde_json::to_vec(&checked.content).map_err(|error| io(name)(error.into()))?;
     if Digest::of(&compact) != checked.digest {
         return Err(damaged("its digest does not fit its content"));
@@ -121,7 +126,9 @@ pub(crate) fn read(dir: &Dir, name: &str) -> Result<Vec<u8>, FileError> {
         });
     }
     let mut text = Vec::new();
-    file.take(LONGEST + 1).read_to_end(&mut text).map_err(io(name))?;
+    file.take(LONGEST + 1)
+        .read_to_end(&mut text)
+        .map_err(io(name))?;
     if text.len() as u64 > LONGEST {
         return Err(damaged("it is longer than a key file"));
     }
@@ -194,7 +201,9 @@ fn overwrite(mut file: File) -> std::io::Result<()> {
     let mut left = file.metadata()?.len();
     while left > 0 {
         let noise: [u8; 256] = random::bytes().map_err(std::io::Error::other)?;
-        let take = usize::try_from(left).unwrap_or(noise.len()).min(noise.len());
+        let take = usize::try_from(left)
+            .unwrap_or(noise.len())
+            .min(noise.len());
         file.write_all(noise.get(..take).unwrap_or(&noise))?;
         left -= take as u64;
     }
@@ -233,7 +242,10 @@ mod tests {
     fn a_file_is_private_and_whole() {
         let (_folder, dir) = folder();
         prepare(&dir, "k.json", b"text").unwrap();
-        assert!(matches!(read(&dir, "k.json"), Err(FileError::Missing { .. })));
+        assert!(matches!(
+            read(&dir, "k.json"),
+            Err(FileError::Missing { .. })
+        ));
         settle(&dir, "k.json").unwrap();
         assert_eq!(read(&dir, "k.json").unwrap(), b"text");
         assert_eq!(prepared(&dir, "k.json").unwrap(), None);
@@ -285,7 +297,10 @@ mod tests {
         dir.write("long.json", vec![b' '; 20_000]).unwrap();
         let permissions = cap_std::fs::Permissions::from_mode(0o600);
         dir.set_permissions("long.json", permissions).unwrap();
-        assert!(matches!(read(&dir, "long.json"), Err(FileError::Damaged { .. })));
+        assert!(matches!(
+            read(&dir, "long.json"),
+            Err(FileError::Damaged { .. })
+        ));
     }
 
     #[test]

@@ -231,7 +231,12 @@ impl TenantKeys {
         let binding = self.0.payload(&request, what);
         self.0.with_ring(|ring| {
             let key = &ring.audit_payload;
-            Ok(seal::seal(key, Boundary::AuditPayload, &binding, plaintext)?)
+            Ok(seal::seal(
+                key,
+                Boundary::AuditPayload,
+                &binding,
+                plaintext,
+            )?)
         })
     }
 
@@ -262,7 +267,10 @@ impl TenantKeys {
 
 impl Inner {
     /// Calls `act` with the keys, which cannot be destroyed before it returns.
-    pub(crate) fn with_ring<T>(&self, act: impl FnOnce(&Ring) -> Result<T, KeyError>) -> Result<T, KeyError> {
+    pub(crate) fn with_ring<T>(
+        &self,
+        act: impl FnOnce(&Ring) -> Result<T, KeyError>,
+    ) -> Result<T, KeyError> {
         let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
         act(ring.as_ref().ok_or(KeyError::Destroyed)?)
     }
@@ -348,14 +356,20 @@ fn fate(records: &dyn Records) -> Result<Option<Fate>, RecordsError> {
         return Ok(None);
     };
     let fate = serde_json::from_slice(&text).map_err(|_| RecordsError {
-        reason: format!("what became of `{}` is not in a known form", TenantKeys::FILE),
+        reason: format!(
+            "what became of `{}` is not in a known form",
+            TenantKeys::FILE
+        ),
     })?;
     Ok(Some(fate))
 }
 
 fn changed(fate: &Fate) -> Draft {
     let (outcome, value) = match fate {
-        Fate::Created { file } => ("created", format!(r#"{{"fate":"created","file":"{file}"}}"#)),
+        Fate::Created { file } => (
+            "created",
+            format!(r#"{{"fate":"created","file":"{file}"}}"#),
+        ),
         Fate::Destroyed => ("destroyed", r#"{"fate":"destroyed"}"#.to_owned()),
     };
     let mut draft = Draft::new(EntryKind::KeyChanged, outcome)

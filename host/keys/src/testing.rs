@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use nephron_model::{Commit, Digest, Draft, NotRecorded, Recorded, Recorder, Records, RecordsError, Space};
+use nephron_model::{
+    Commit, Digest, Draft, NotRecorded, Recorded, Recorder, Records, RecordsError, Space,
+};
 
 /// Implements [`Recorder`] and [`Records`]; clones are the same log.
 #[derive(Clone, Default)]
@@ -89,7 +91,9 @@ impl MemoryLog {
 
     /// Puts a record in place, as an intruder with access to the disk would.
     pub fn forge(&self, space: Space, key: &[u8], value: &[u8]) {
-        self.state().records.insert((space, key.to_vec()), value.to_vec());
+        self.state()
+            .records
+            .insert((space, key.to_vec()), value.to_vec());
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -109,7 +113,10 @@ impl State {
         }
         self.drafts.push(draft);
         let sequence = sequence as u64;
-        Ok(Recorded::attest(sequence, Digest::of(&sequence.to_be_bytes())))
+        Ok(Recorded::attest(
+            sequence,
+            Digest::of(&sequence.to_be_bytes()),
+        ))
     }
 }
 

@@ -87,8 +87,12 @@ impl std::str::FromStr for Token {
     type Err = InvalidToken;
 
     fn from_str(text: &str) -> Result<Self, InvalidToken> {
-        let inside = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
-        let (kind, code) = inside.and_then(|text| text.split_once('_')).ok_or(InvalidToken)?;
+        let inside = text
+            .strip_prefix('[')
+            .and_then(|text| text.strip_suffix(']'));
+        let (kind, code) = inside
+            .and_then(|text| text.split_once('_'))
+            .ok_or(InvalidToken)?;
         if kind.bytes().any(|byte| byte.is_ascii_lowercase()) {
             return Err(InvalidToken);
         }
@@ -206,7 +210,8 @@ mod tests {
 
     #[test]
     fn scanning_finds_each_token_where_it_stands() {
-        let text = "é[NAME_7KQ2M], [name_7KQ2M] [[MRN_00000]] [[NAME_7KQ2M [DATE_ZZZZZ][DATE_ZZZZZ]";
+        let text =
+            "é[NAME_7KQ2M], [name_7KQ2M] [[MRN_00000]] [[NAME_7KQ2M [DATE_ZZZZZ][DATE_ZZZZZ]";
         let found: Vec<_> = Token::scan(text).collect();
         let texts: Vec<_> = found
             .iter()
@@ -214,7 +219,12 @@ mod tests {
             .collect();
         assert_eq!(
             texts,
-            ["[NAME_7KQ2M]", "[MRN_00000]", "[DATE_ZZZZZ]", "[DATE_ZZZZZ]"]
+            [
+                "[NAME_7KQ2M]",
+                "[MRN_00000]",
+                "[DATE_ZZZZZ]",
+                "[DATE_ZZZZZ]"
+            ]
         );
         assert!(
             found
@@ -244,8 +254,9 @@ mod tests {
 
     #[test]
     fn a_stream_is_held_back_only_where_a_token_may_begin() {
-        let check =
-            |text: &str, expected: Option<usize>| assert_eq!(Token::unfinished(text), expected, "{text}");
+        let check = |text: &str, expected: Option<usize>| {
+            assert_eq!(Token::unfinished(text), expected, "{text}")
+        };
         check("", None);
         check("plain", None);
         check("see [", Some(4));

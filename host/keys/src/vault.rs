@@ -83,7 +83,10 @@ pub(crate) fn issue(
                 issued.tokens.push(token.clone());
                 continue;
             }
-            let (token, is_durable) = issued.reservation.choose(ring, conversation, &lookup, kind)?;
+            let (token, is_durable) =
+                issued
+                    .reservation
+                    .choose(ring, conversation, &lookup, kind)?;
             if !is_durable {
                 issued.fresh += 1;
                 issued
@@ -98,7 +101,11 @@ pub(crate) fn issue(
 }
 
 /// Looks `token` up. No key opens for that: conversation and token are no secret to the store.
-pub(crate) fn find(inner: &Inner, conversation: Conversation, token: &Token) -> Result<Found, KeyError> {
+pub(crate) fn find(
+    inner: &Inner,
+    conversation: Conversation,
+    token: &Token,
+) -> Result<Found, KeyError> {
     let sealed = inner
         .records
         .read(Space::VaultValue, &value_key(conversation, token))?;
@@ -177,7 +184,9 @@ impl Reservation {
         let draw = || Token::draw(kind.clone());
         let token = flights.free_token(&**records, conversation, draw)?;
         flights.taken.insert(value_key(conversation, &token));
-        flights.tokens.insert(*lookup, (token.clone(), conversation, 1));
+        flights
+            .tokens
+            .insert(*lookup, (token.clone(), conversation, 1));
         self.lookups.push(*lookup);
         Ok((token, false))
     }

@@ -10,8 +10,8 @@ use pollster::block_on;
 
 use crate::testing::MemoryLog;
 use crate::{
-    Conversation, Cost, Grant, GrantRequest, Operations, Passphrase, RootKey, Subject, TenantKeyError,
-    TenantKeys,
+    Conversation, Cost, Grant, GrantRequest, Operations, Passphrase, RootKey, Subject,
+    TenantKeyError, TenantKeys,
 };
 
 pub(crate) struct Ward {
@@ -69,7 +69,8 @@ impl Ward {
     pub(crate) fn request(&self) -> GrantRequest {
         let subject = Subject::Caller("clinician-7".to_owned());
         let minute = Duration::from_secs(60);
-        let mut request = GrantRequest::new(subject, Operations::ALL, "TREAT".parse().unwrap(), minute);
+        let mut request =
+            GrantRequest::new(subject, Operations::ALL, "TREAT".parse().unwrap(), minute);
         request.conversation = Some(self.conversation("c"));
         request
     }

@@ -10,8 +10,8 @@ mod rules;
 mod tests;
 
 use cedar_policy::{
-    AuthorizationError, Authorizer, Decision as CedarDecision, Effect as CedarEffect, Entities, PolicyId,
-    PolicySet, Schema, ValidationMode, Validator,
+    AuthorizationError, Authorizer, Decision as CedarDecision, Effect as CedarEffect, Entities,
+    PolicyId, PolicySet, Schema, ValidationMode, Validator,
 };
 use nephron_sdk::decider::{Decider, Decision, Effect, Query, Reason};
 use nephron_sdk::{Error, Plugin, Problem};
@@ -55,7 +55,14 @@ pub struct CedarPolicy {
 }
 
 /// The enforcement points of `nephron:plugin@0.1`.
-const POINTS: [&str; 6] = ["ingress", "egress", "rehydrate", "key-use", "admin", "export"];
+const POINTS: [&str; 6] = [
+    "ingress",
+    "egress",
+    "rehydrate",
+    "key-use",
+    "admin",
+    "export",
+];
 
 impl Plugin for CedarPolicy {
     type Settings = Settings;
@@ -108,7 +115,9 @@ impl Decider for CedarPolicy {
             Ok(built) => built,
             Err(unexpressed) => return Ok(indeterminate(vec![because(unexpressed)])),
         };
-        let response = self.authorizer.is_authorized(&request, &self.policies, &entities);
+        let response = self
+            .authorizer
+            .is_authorized(&request, &self.policies, &entities);
         let failed: Vec<&PolicyId> = response
             .diagnostics()
             .errors()
@@ -130,7 +139,9 @@ impl Decider for CedarPolicy {
                     obligations,
                 }
             }
-            CedarDecision::Deny if determining.is_empty() => denied(vec![code("no-policy-permits")]),
+            CedarDecision::Deny if determining.is_empty() => {
+                denied(vec![code("no-policy-permits")])
+            }
             CedarDecision::Deny => denied(self.rules_in(&determining).map(Rule::reason).collect()),
         })
     }
@@ -139,7 +150,9 @@ impl Decider for CedarPolicy {
 impl CedarPolicy {
     /// The rules among `ids`, in the order of the policy text: Cedar itself names them in no order.
     fn rules_in<'a>(&'a self, ids: &[&PolicyId]) -> impl Iterator<Item = &'a Rule> {
-        self.rules.iter().filter(move |rule| ids.contains(&&rule.id))
+        self.rules
+            .iter()
+            .filter(move |rule| ids.contains(&&rule.id))
     }
 }
 
@@ -200,7 +213,9 @@ fn checked_points(given: Option<Vec<String>>, problems: &mut Vec<Problem>) -> Ve
 fn parsed_schema(text: &str, problems: &mut Vec<Problem>) -> Option<Schema> {
     match Schema::from_cedarschema_str(text) {
         Ok((schema, warnings)) => {
-            problems.extend(warnings.map(|warning| Problem::at("schema", rules::located(text, &warning))));
+            problems.extend(
+                warnings.map(|warning| Problem::at("schema", rules::located(text, &warning))),
+            );
             Some(schema)
         }
         Err(error) => {

@@ -52,8 +52,9 @@ pub(crate) fn build(
     known: &Entities,
 ) -> Result<(Request, Entities), Unexpressed> {
     let info = query.info;
-    let uid =
-        |kind: &EntityTypeName, id: &str| EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id));
+    let uid = |kind: &EntityTypeName, id: &str| {
+        EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id))
+    };
     let principal = uid(&types.caller, &info.caller.id);
     let roles: HashSet<EntityUid> = info
         .caller
@@ -63,7 +64,8 @@ pub(crate) fn build(
         .collect();
     let attributes: HashMap<String, RestrictedExpression> =
         expressions(info.caller.attributes)?.into_iter().collect();
-    let caller = Entity::new(principal.clone(), attributes, roles).map_err(|_| Unexpressed::Refused)?;
+    let caller =
+        Entity::new(principal.clone(), attributes, roles).map_err(|_| Unexpressed::Refused)?;
     let entities = known
         .clone()
         .upsert_entities([caller], None)
@@ -78,7 +80,10 @@ pub(crate) fn build(
             RestrictedExpression::new_entity_uid(uid(&types.purpose, &info.purpose)),
         ),
         ("tenant", text(info.tenant)),
-        ("sensitivity", text(sensitivity(info.sensitivity).to_owned())),
+        (
+            "sensitivity",
+            text(sensitivity(info.sensitivity).to_owned()),
+        ),
         ("received", RestrictedExpression::new_datetime(received)),
         ("attributes", record(info.attributes)?),
         ("facts", record(query.facts)?),
@@ -89,7 +94,8 @@ pub(crate) fn build(
         uid(&types.action, &query.action),
         uid(&types.target, &query.target),
     );
-    let request = Request::new(principal, action, target, context, None).map_err(|_| Unexpressed::Refused)?;
+    let request =
+        Request::new(principal, action, target, context, None).map_err(|_| Unexpressed::Refused)?;
     Ok((request, entities))
 }
 
@@ -97,7 +103,9 @@ fn record(attributes: Vec<Attribute>) -> Result<RestrictedExpression, Unexpresse
     RestrictedExpression::new_record(expressions(attributes)?).map_err(|_| Unexpressed::Refused)
 }
 
-fn expressions(attributes: Vec<Attribute>) -> Result<Vec<(String, RestrictedExpression)>, Unexpressed> {
+fn expressions(
+    attributes: Vec<Attribute>,
+) -> Result<Vec<(String, RestrictedExpression)>, Unexpressed> {
     let names: BTreeSet<&str> = attributes
         .iter()
         .map(|attribute| attribute.name.as_str())
@@ -141,7 +149,10 @@ fn from_json(json: &Json, depth: usize) -> Option<RestrictedExpression> {
         Json::Number(number) => number.as_i64().map(RestrictedExpression::new_long),
         Json::String(text) => Some(RestrictedExpression::new_string(text.clone())),
         Json::Array(items) => {
-            let items: Option<Vec<_>> = items.iter().map(|item| from_json(item, depth + 1)).collect();
+            let items: Option<Vec<_>> = items
+                .iter()
+                .map(|item| from_json(item, depth + 1))
+                .collect();
             items.map(RestrictedExpression::new_set)
         }
         Json::Object(members) => {
@@ -178,7 +189,12 @@ mod tests {
 
     #[test]
     fn times_are_iso_8601_up_to_the_year_9999() {
-        let at = |seconds, nanoseconds| date_time(Instant { seconds, nanoseconds });
+        let at = |seconds, nanoseconds| {
+            date_time(Instant {
+                seconds,
+                nanoseconds,
+            })
+        };
         // `date -u -d @…`
         for (seconds, expected) in [
             (0, "1970-01-01T00:00:00.000Z"),
@@ -191,7 +207,10 @@ mod tests {
         ] {
             assert_eq!(at(seconds, 0).as_deref(), Some(expected));
         }
-        assert_eq!(at(0, 5_999_999).as_deref(), Some("1970-01-01T00:00:00.005Z"));
+        assert_eq!(
+            at(0, 5_999_999).as_deref(),
+            Some("1970-01-01T00:00:00.005Z")
+        );
         assert_eq!(at(253_402_300_800, 0), None);
         assert_eq!(at(u64::MAX, u32::MAX), None);
     }

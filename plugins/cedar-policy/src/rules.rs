@@ -139,8 +139,9 @@ fn place(id: &PolicyId) -> usize {
 fn rule(policy: &Policy, problems: &mut Vec<Problem>) -> Rule {
     let given_id = policy.annotation("id");
     let id = given_id.map_or_else(|| policy.id().clone(), PolicyId::new);
-    let mut fault =
-        |message: String| problems.push(Problem::at("policies", format!("policy `{id}`: {message}")));
+    let mut fault = |message: String| {
+        problems.push(Problem::at("policies", format!("policy `{id}`: {message}")))
+    };
 
     let mut unknown: Vec<&str> = policy.annotations().map(|(name, _)| name).collect();
     unknown.retain(|name| !ANNOTATIONS.contains(name));
@@ -174,7 +175,10 @@ fn rule(policy: &Policy, problems: &mut Vec<Problem>) -> Rule {
             fault("`@obligation` names none".to_owned());
         }
         if !crate::permits(policy.effect()) {
-            fault("`@obligation` belongs to a permit: a forbid asks for nothing but refusal".to_owned());
+            fault(
+                "`@obligation` belongs to a permit: a forbid asks for nothing but refusal"
+                    .to_owned(),
+            );
         }
     }
     if let Some(name) = names.iter().find(|name| !is_code(name)) {
@@ -249,7 +253,9 @@ fn value(json: &Json) -> Value {
         Json::Number(number) => number
             .as_i64()
             .map_or_else(|| Value::Json(json.to_string()), Value::Number),
-        Json::Array(array) => texts(array).map_or_else(|| Value::Json(json.to_string()), Value::Texts),
+        Json::Array(array) => {
+            texts(array).map_or_else(|| Value::Json(json.to_string()), Value::Texts)
+        }
         Json::Null | Json::Object(_) => Value::Json(json.to_string()),
     }
 }
@@ -269,8 +275,13 @@ fn same_value(a: &Value, b: &Value) -> bool {
         (Value::Number(a), Value::Number(b)) => a == b,
         (Value::Boolean(a), Value::Boolean(b)) => a == b,
         (Value::Texts(a), Value::Texts(b)) => a == b,
-        (Value::Text(_) | Value::Json(_) | Value::Number(_) | Value::Boolean(_) | Value::Texts(_), _) => {
-            false
-        }
+        (
+            Value::Text(_)
+            | Value::Json(_)
+            | Value::Number(_)
+            | Value::Boolean(_)
+            | Value::Texts(_),
+            _,
+        ) => false,
     }
 }

@@ -88,7 +88,10 @@ fn chat(role: &str, purpose: &str) -> Query {
         purpose,
         "ingress",
         "chat",
-        &[("messages", Value::Number(2)), ("bytes", Value::Number(2048))],
+        &[
+            ("messages", Value::Number(2)),
+            ("bytes", Value::Number(2048)),
+        ],
     )
 }
 
@@ -107,7 +110,10 @@ fn send(role: &str, purpose: &str, cleared: bool, baa: bool) -> Query {
 fn restore(role: &str, purpose: &str) -> Query {
     let facts = [
         ("tokens", Value::Number(3)),
-        ("kinds", Value::Texts(vec!["name".to_owned(), "mrn".to_owned()])),
+        (
+            "kinds",
+            Value::Texts(vec!["name".to_owned(), "mrn".to_owned()]),
+        ),
     ];
     query(role, purpose, "rehydrate", "restore", &facts)
 }
@@ -328,8 +334,7 @@ fn a_policy_that_cannot_be_evaluated_makes_the_answer_indeterminate() {
     );
     // Cedar alone would permit here: the forbid that fails would be skipped.
     let decision = plugin.decide(chat("nurse", "TREAT")).unwrap();
-    let expected =
-        "indeterminate(asks-for-a-missing-fact:evaluation-error,asks-a-text-for-more:evaluation-error)";
+    let expected = "indeterminate(asks-for-a-missing-fact:evaluation-error,asks-a-text-for-more:evaluation-error)";
     assert_eq!(told(&decision), expected);
 }
 
@@ -371,13 +376,17 @@ fn reasons_follow_the_text_not_the_alphabet() {
         .into_iter()
         .filter_map(|reason| reason.policy)
         .collect();
-    assert_eq!(order, (0..12).map(|n| format!("policy{n}")).collect::<Vec<_>>());
+    assert_eq!(
+        order,
+        (0..12).map(|n| format!("policy{n}")).collect::<Vec<_>>()
+    );
 }
 
 #[test]
 fn every_fault_of_the_settings_is_told_at_once() {
     let settings = Settings {
-        policies: "permit (principal, action, resource);\npermit (principal, action resource);".to_owned(),
+        policies: "permit (principal, action, resource);\npermit (principal, action resource);"
+            .to_owned(),
         schema: Some("entity Caller in [Nobody];".to_owned()),
         entities: Some(EntitiesSetting::Text("[{]".to_owned())),
         points: Some(vec!["ingres".to_owned()]),
@@ -455,7 +464,10 @@ fn policies_are_held_to_the_schema() {
             "permit (principal, action == Action::\"sned\", resource);",
             "sned",
         ),
-        ("permit (principal in Rôle::\"nurse\", action, resource);", ""),
+        (
+            "permit (principal in Rôle::\"nurse\", action, resource);",
+            "",
+        ),
         (
             "permit (principal, action == Action::\"chat\", resource) when { context.facts.bytes == \"1\" };",
             "Long",
@@ -487,7 +499,8 @@ fn entities_are_held_to_the_schema_and_hold_no_callers() {
         ..settings("permit (principal, action == Action::\"chat\", resource);")
     };
     assert!(faults(settings)[0].starts_with("entities: "));
-    let caller = serde_json::json!([{"uid": {"type": "Caller", "id": "3"}, "attrs": {}, "parents": []}]);
+    let caller =
+        serde_json::json!([{"uid": {"type": "Caller", "id": "3"}, "attrs": {}, "parents": []}]);
     let settings = Settings {
         entities: Some(EntitiesSetting::Array(caller.as_array().unwrap().clone())),
         ..self::settings("permit (principal, action, resource);")

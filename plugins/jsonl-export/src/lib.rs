@@ -21,7 +21,9 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { include_header: true }
+        Self {
+            include_header: true,
+        }
     }
 }
 
@@ -67,14 +69,16 @@ impl JsonlExport {
         let at = |fault: &str| Error::InvalidInput(format!("entry {}: {fault}", entry.sequence));
         let time = date_time(&entry.at).ok_or_else(|| at("its time is after the year 9999"))?;
         let hash = digest(&entry.hash).ok_or_else(|| at("its hash is not 32 bytes"))?;
-        let previous = digest(&entry.previous_hash).ok_or_else(|| at("its previous hash is not 32 bytes"))?;
+        let previous =
+            digest(&entry.previous_hash).ok_or_else(|| at("its previous hash is not 32 bytes"))?;
         let sequence = entry.sequence;
         lines.push_str(&format!(
             r#"{{"sequence":{sequence},"time":"{time}","hash":"{hash}","previous":"{previous}""#
         ));
         if self.include_header {
             // Parsed to be sure that it is one JSON value, and a line of its own; then written as it came.
-            serde_json::from_str::<&RawValue>(&entry.header).map_err(|_| at("its header is no JSON"))?;
+            serde_json::from_str::<&RawValue>(&entry.header)
+                .map_err(|_| at("its header is no JSON"))?;
             if entry.header.contains(['\n', '\r']) {
                 return Err(at("its header spans lines, so it is not canonical"));
             }
@@ -160,9 +164,16 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         let (hash, previous) = ("0f".repeat(32), "ab".repeat(32));
         let time = "2026-11-22T00:03:22.000000005Z";
-        let chain = format!(r#""time":"{time}","hash":"sha256:{hash}","previous":"sha256:{previous}""#);
-        assert_eq!(lines[0], format!(r#"{{"sequence":1,{chain},"header":{HEADER}}}"#));
-        assert_eq!(lines[1], format!(r#"{{"sequence":2,{chain},"header":{{}}}}"#));
+        let chain =
+            format!(r#""time":"{time}","hash":"sha256:{hash}","previous":"sha256:{previous}""#);
+        assert_eq!(
+            lines[0],
+            format!(r#"{{"sequence":1,{chain},"header":{HEADER}}}"#)
+        );
+        assert_eq!(
+            lines[1],
+            format!(r#"{{"sequence":2,{chain},"header":{{}}}}"#)
+        );
         assert!(text.ends_with("}\n") && lines.len() == 2);
         for line in lines {
             serde_json::from_str::<serde_json::Value>(line).unwrap();
@@ -210,7 +221,9 @@ mod tests {
 
     #[test]
     fn the_receiver_says_when_to_come_back() {
-        let plugin = JsonlExport { include_header: true };
+        let plugin = JsonlExport {
+            include_header: true,
+        };
         let judge = |status, value: Option<&str>| {
             let headers = value.map(|value| ("Retry-After".to_owned(), value.to_owned()));
             match plugin.judge(status, headers.into_iter().collect(), b"secret".to_vec()) {

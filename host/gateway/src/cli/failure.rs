@@ -1,6 +1,6 @@
 //! How a command ends when it does not end well: an exit code, and the causes one below the other.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::process::ExitCode;
 
 use super::style;

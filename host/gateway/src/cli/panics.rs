@@ -1,6 +1,5 @@
 //! What a panic says: where, and never what, since its message could hold PHI (I9).
 
-use std::io::Write as _;
 use std::panic::{Location, PanicHookInfo};
 
 /// Installs the hook for the whole process.

@@ -84,7 +84,10 @@ fn i4_i5_a_grant_of_one_tenant_opens_nothing_of_another() {
 fn a_payload_opens_for_its_request_and_name_alone() {
     let ward = Ward::new("st-marys");
     let request = random::event_id(&*ward.clock).unwrap();
-    let sealed = ward.keys.seal_payload(Some(request), "prompt", b"note").unwrap();
+    let sealed = ward
+        .keys
+        .seal_payload(Some(request), "prompt", b"note")
+        .unwrap();
     let grant = ward.grant();
     let opened = block_on(grant.open_payload(&sealed, Some(request), "prompt")).unwrap();
     assert_eq!(opened.expose(), b"note");
@@ -101,13 +104,21 @@ fn a_payload_opens_for_its_request_and_name_alone() {
 #[test]
 fn a_mac_is_stable_and_belongs_to_its_place() {
     let ward = Ward::new("st-marys");
-    let mac = |change: fn(&mut GrantRequest), data: &[u8]| block_on(with(&ward, change).mac(data)).unwrap();
+    let mac = |change: fn(&mut GrantRequest), data: &[u8]| {
+        block_on(with(&ward, change).mac(data)).unwrap()
+    };
     let plain = mac(|_| (), b"data");
     assert_eq!(mac(|_| (), b"data"), plain);
     assert_ne!(mac(|_| (), b"date"), plain);
-    assert_ne!(mac(|request| request.record = "r".to_owned(), b"data"), plain);
     assert_ne!(
-        mac(|request| request.purpose = "HRESCH".parse().unwrap(), b"data"),
+        mac(|request| request.record = "r".to_owned(), b"data"),
+        plain
+    );
+    assert_ne!(
+        mac(
+            |request| request.purpose = "HRESCH".parse().unwrap(),
+            b"data"
+        ),
         plain
     );
     let elsewhere = block_on(Ward::new("general").grant().mac(b"data")).unwrap();
@@ -120,12 +131,15 @@ fn an_operation_that_was_not_granted_is_refused_and_recorded() {
     for (operation, name) in Operations::NAMES {
         let grant = with(&ward, |request| request.operations = operation);
         for (tried, result) in everything(&ward, &grant) {
-            assert_eq!(result.is_ok(), tried == name, "{tried} under a grant for {name}");
+            assert_eq!(
+                result.is_ok(),
+                tried == name,
+                "{tried} under a grant for {name}"
+            );
         }
-        let refused =
-            ward.log.drafts().into_iter().filter(|draft| {
-                draft.kind == EntryKind::KeyRefused && draft.facts["grant"] == grant.info().id
-            });
+        let refused = ward.log.drafts().into_iter().filter(|draft| {
+            draft.kind == EntryKind::KeyRefused && draft.facts["grant"] == grant.info().id
+        });
         let reasons: Vec<_> = refused.map(|draft| draft.reasons).collect();
         assert_eq!(reasons, vec![["not-permitted", "operation"]; 5], "{name}");
     }
@@ -136,7 +150,11 @@ fn an_expired_grant_does_nothing() {
     let ward = Ward::new("st-marys");
     let grant = ward.grant();
     ward.clock.advance(Duration::from_secs(59));
-    assert!(everything(&ward, &grant).iter().all(|(_, result)| result.is_ok()));
+    assert!(
+        everything(&ward, &grant)
+            .iter()
+            .all(|(_, result)| result.is_ok())
+    );
     ward.clock.advance(Duration::from_secs(1));
     for (tried, result) in everything(&ward, &grant) {
         assert!(matches!(result, Err(KeyError::Expired)), "{tried}");
@@ -218,9 +236,15 @@ fn i1_nothing_opens_before_its_entry_is_durable() {
     assert!(opening.as_mut().poll(&mut context).is_pending());
     assert_eq!((ward.log.waiting(), ward.log.drafts().len()), (1, before));
     ward.log.release();
-    assert!(matches!(opening.as_mut().poll(&mut context), Poll::Ready(Ok(_))));
+    assert!(matches!(
+        opening.as_mut().poll(&mut context),
+        Poll::Ready(Ok(_))
+    ));
     let last = ward.last();
-    assert_eq!((last.kind, last.outcome.as_str()), (EntryKind::KeyUsed, "permit"));
+    assert_eq!(
+        (last.kind, last.outcome.as_str()),
+        (EntryKind::KeyUsed, "permit")
+    );
 }
 
 #[test]
@@ -253,7 +277,10 @@ fn a_refusal_that_cannot_be_recorded_is_still_a_refusal() {
     let ward = Ward::new("st-marys");
     let grant = with(&ward, |request| request.operations = Operations::NONE);
     ward.log.refuse_from(0);
-    assert!(matches!(block_on(grant.mac(b"x")), Err(KeyError::NotRecorded(_))));
+    assert!(matches!(
+        block_on(grant.mac(b"x")),
+        Err(KeyError::NotRecorded(_))
+    ));
 }
 
 /// The log stalls; meanwhile the grant's time runs out, or the key is destroyed.
@@ -299,7 +326,11 @@ fn what_ends_while_the_entry_is_written_opens_nothing() {
         .collect();
     assert_eq!(
         kinds,
-        [EntryKind::KeyRefused, EntryKind::KeyChanged, EntryKind::KeyUsed]
+        [
+            EntryKind::KeyRefused,
+            EntryKind::KeyChanged,
+            EntryKind::KeyUsed
+        ]
     );
 }
 
@@ -328,8 +359,15 @@ fn entries_name_who_for_what_and_under_which_grant() {
         (minted.kind, minted.outcome.as_str()),
         (EntryKind::GrantMinted, "minted")
     );
-    let facts =
-        ["grant", "key-version", "operations", "kinds", "uses", "expires"].map(|name| &*minted.facts[name]);
+    let facts = [
+        "grant",
+        "key-version",
+        "operations",
+        "kinds",
+        "uses",
+        "expires",
+    ]
+    .map(|name| &*minted.facts[name]);
     let id_text = grant.info().id;
     assert_eq!(
         facts,
@@ -348,7 +386,10 @@ fn entries_name_who_for_what_and_under_which_grant() {
     assert!(permitted.is_ok() && exhausted.is_err());
     for entry in &ward.log.drafts()[1..] {
         assert_eq!(entry.facts["grant"], id_text);
-        assert_eq!((entry.request, entry.point), (Some(id), Some(Point::Egress)));
+        assert_eq!(
+            (entry.request, entry.point),
+            (Some(id), Some(Point::Egress))
+        );
         assert_eq!(entry.purpose.as_ref().unwrap().as_str(), "TREAT");
         assert_eq!(entry.caller.as_deref(), Some("clinician-7"));
         assert_eq!(entry.plugin.as_ref(), Some(&plugin));
@@ -454,11 +495,17 @@ fn i9_no_error_and_no_entry_holds_what_was_sealed() {
             text += &format!(" {cause} {cause:?}");
             source = cause.source();
         }
-        assert!(!text.contains("CANARY") && !text.contains("Example"), "{text}");
+        assert!(
+            !text.contains("CANARY") && !text.contains("Example"),
+            "{text}"
+        );
     }
     for entry in ward.log.drafts() {
         let text = format!("{entry:?}");
-        assert!(!text.contains("CANARY") && !text.contains("Example"), "{text}");
+        assert!(
+            !text.contains("CANARY") && !text.contains("Example"),
+            "{text}"
+        );
         for record in entry.records {
             let bytes = [record.key, record.value].concat();
             assert!(!String::from_utf8_lossy(&bytes).contains("CANARY"));

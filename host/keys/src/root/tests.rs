@@ -23,8 +23,15 @@ fn a_root_key_opens_again_with_its_passphrase_and_no_other() {
     let (_folder, dir) = folder();
     let made = create(&dir);
     let opened = RootKey::open(&dir, &passphrase(PASSPHRASE)).unwrap();
-    assert_eq!(made.mac_key("aot").mac(b"x"), opened.mac_key("aot").mac(b"x"));
-    for wrong in ["", "correct horse battery stapl", "Correct horse battery staple"] {
+    assert_eq!(
+        made.mac_key("aot").mac(b"x"),
+        opened.mac_key("aot").mac(b"x")
+    );
+    for wrong in [
+        "",
+        "correct horse battery stapl",
+        "Correct horse battery staple",
+    ] {
         let refused = RootKey::open(&dir, &passphrase(wrong)).unwrap_err();
         assert!(matches!(refused, RootError::WrongPassphrase), "{refused}");
     }
@@ -44,7 +51,10 @@ fn a_wrapped_key_opens_for_its_tenant_version_and_root_alone() {
     let [tenant, stranger] = ["st-marys", "general"].map(|name| name.parse().unwrap());
     let key = Key::draw().unwrap();
     let wrapped = root.wrap(&key, &tenant, 1).unwrap();
-    assert_eq!(root.unwrap(&wrapped, &tenant, 1).unwrap().bytes(), key.bytes());
+    assert_eq!(
+        root.unwrap(&wrapped, &tenant, 1).unwrap().bytes(),
+        key.bytes()
+    );
     for refused in [
         root.unwrap(&wrapped, &stranger, 1),
         root.unwrap(&wrapped, &tenant, 2),
@@ -97,7 +107,8 @@ fn every_flipped_bit_of_the_file_is_damage_and_never_a_wrong_passphrase() {
 fn a_file_whose_cost_was_rewritten_does_not_open() {
     let (_folder, dir) = folder();
     create(&dir);
-    let content: RootFile = store::decode(RootKey::FILE, &dir.read(RootKey::FILE).unwrap()).unwrap();
+    let content: RootFile =
+        store::decode(RootKey::FILE, &dir.read(RootKey::FILE).unwrap()).unwrap();
     let rewritten = RootFile {
         cost: Cost {
             passes: 3,
@@ -105,8 +116,11 @@ fn a_file_whose_cost_was_rewritten_does_not_open() {
         },
         ..content
     };
-    dir.write(RootKey::FILE, store::encode(RootKey::FILE, rewritten).unwrap())
-        .unwrap();
+    dir.write(
+        RootKey::FILE,
+        store::encode(RootKey::FILE, rewritten).unwrap(),
+    )
+    .unwrap();
     let refused = RootKey::open(&dir, &passphrase(PASSPHRASE)).unwrap_err();
     assert!(matches!(refused, RootError::WrongPassphrase));
 }
@@ -176,8 +190,11 @@ fn i9_no_error_or_file_holds_the_passphrase_or_the_key() {
     assert!(!text.contains(PASSPHRASE) && !text.contains(&hex::encode(root.0.bytes())));
     let wrong = RootKey::open(&dir, &passphrase("CANARY-passphrase")).unwrap_err();
     assert!(!format!("{wrong} {wrong:?}").contains("CANARY"));
-    dir.write(RootKey::FILE, r#"{"content":{"CANARY":1},"digest":"CANARY"}"#)
-        .unwrap();
+    dir.write(
+        RootKey::FILE,
+        r#"{"content":{"CANARY":1},"digest":"CANARY"}"#,
+    )
+    .unwrap();
     let damaged = RootKey::open(&dir, &passphrase(PASSPHRASE)).unwrap_err();
     assert!(!format!("{damaged} {damaged:?}").contains("CANARY"));
 }

@@ -60,8 +60,13 @@ fn envelopes_are_as_the_document_says() {
         let derived = Derived::new(&key, &salt, &bound);
         assert_eq!(hex::encode(&*derived.key), vector.data_key, "{what}");
         assert_eq!(hex::encode(&derived.nonce), vector.nonce, "{what}");
-        assert_eq!(hex::encode(&derived.commitment), vector.commitment, "{what}");
-        let sealed = seal_with_salt(&key, boundary, &binding, vector.plaintext.as_bytes(), salt).unwrap();
+        assert_eq!(
+            hex::encode(&derived.commitment),
+            vector.commitment,
+            "{what}"
+        );
+        let sealed =
+            seal_with_salt(&key, boundary, &binding, vector.plaintext.as_bytes(), salt).unwrap();
         assert_eq!(hex::encode(&sealed), vector.envelope, "{what}");
         assert_eq!(sealed.len(), vector.plaintext.len() + OVERHEAD);
         let opened = open(&key, boundary, &binding, &sealed).unwrap();
@@ -150,7 +155,10 @@ fn each_bound_word_is_bound_and_none_runs_into_the_next() {
             purpose: "HRESCH",
             ..PLACE
         },
-        Binding { context: "", ..PLACE },
+        Binding {
+            context: "",
+            ..PLACE
+        },
         Binding {
             purpose: "",
             context: "TREATcontext",
@@ -158,9 +166,15 @@ fn each_bound_word_is_bound_and_none_runs_into_the_next() {
         },
     ];
     for binding in elsewhere {
-        assert_eq!(open(&key, Boundary::Field, &binding, &sealed), Err(NotAuthentic));
+        assert_eq!(
+            open(&key, Boundary::Field, &binding, &sealed),
+            Err(NotAuthentic)
+        );
     }
-    assert_eq!(open(&key, Boundary::Vault, &PLACE, &sealed), Err(NotAuthentic));
+    assert_eq!(
+        open(&key, Boundary::Vault, &PLACE, &sealed),
+        Err(NotAuthentic)
+    );
     assert_eq!(
         open(&Key::draw().unwrap(), Boundary::Field, &PLACE, &sealed),
         Err(NotAuthentic)
@@ -174,13 +188,21 @@ fn a_ciphertext_that_authenticates_under_another_key_does_not_open() {
     let [mine, other] = [(); 2].map(|()| Key::draw().unwrap());
     let sealed = seal(&mine, Boundary::Field, &PLACE, b"text").unwrap();
     // The header, salt and ciphertext of `mine`, with the commitment that `other` would give.
-    let salt: [u8; 32] = sealed[HEADER_LEN..HEADER_LEN + SALT_LEN].try_into().unwrap();
+    let salt: [u8; 32] = sealed[HEADER_LEN..HEADER_LEN + SALT_LEN]
+        .try_into()
+        .unwrap();
     let bound = associated_data(&header(Boundary::Field, 1), &PLACE);
     let mut forged = sealed;
     let place = HEADER_LEN + SALT_LEN..HEADER_LEN + SALT_LEN + COMMITMENT_LEN;
     forged[place].copy_from_slice(&Derived::new(&other, &salt, &bound).commitment);
-    assert_eq!(open(&mine, Boundary::Field, &PLACE, &forged), Err(NotAuthentic));
-    assert_eq!(open(&other, Boundary::Field, &PLACE, &forged), Err(NotAuthentic));
+    assert_eq!(
+        open(&mine, Boundary::Field, &PLACE, &forged),
+        Err(NotAuthentic)
+    );
+    assert_eq!(
+        open(&other, Boundary::Field, &PLACE, &forged),
+        Err(NotAuthentic)
+    );
 }
 
 #[test]
@@ -203,7 +225,10 @@ fn every_flipped_bit_and_every_cut_of_one_envelope_fails() {
         );
     }
     let longer = [sealed.as_slice(), &[0]].concat();
-    assert_eq!(open(&key, Boundary::Field, &PLACE, &longer), Err(NotAuthentic));
+    assert_eq!(
+        open(&key, Boundary::Field, &PLACE, &longer),
+        Err(NotAuthentic)
+    );
 }
 
 /// Property tests draw what the kernel drew once, so that a failure repeats.

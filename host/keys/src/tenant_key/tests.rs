@@ -80,7 +80,10 @@ fn i1_no_key_is_made_that_is_not_recorded() {
     };
     full.log.refuse_from(0);
     let refused = create(&full, dir(&folder), "general").err().unwrap();
-    assert!(matches!(refused, TenantKeyError::NotRecorded(_)), "{refused}");
+    assert!(
+        matches!(refused, TenantKeyError::NotRecorded(_)),
+        "{refused}"
+    );
     assert!(!dir(&folder).exists(TenantKeys::FILE));
     // The disk has room again.
     full.log.accept();
@@ -93,7 +96,8 @@ fn a_crash_while_creating_is_finished_by_opening() {
     let before = ward.keys.fingerprint(b"text").unwrap();
     // The entry was durable, the renaming was not.
     let dir = ward.dir();
-    dir.rename(TenantKeys::FILE, &dir, "kek-1.json.new").unwrap();
+    dir.rename(TenantKeys::FILE, &dir, "kek-1.json.new")
+        .unwrap();
     assert_eq!(ward.reopen().unwrap().fingerprint(b"text").unwrap(), before);
     assert!(dir.exists(TenantKeys::FILE) && !dir.exists("kek-1.json.new"));
 }
@@ -137,7 +141,10 @@ fn a_file_that_is_not_the_recorded_one_is_refused() {
     let text = other.dir().read(TenantKeys::FILE).unwrap();
     ward.dir().write(TenantKeys::FILE, &text).unwrap();
     let refused = ward.reopen().err().unwrap();
-    assert!(matches!(refused, TenantKeyError::Unrecorded { .. }), "{refused}");
+    assert!(
+        matches!(refused, TenantKeyError::Unrecorded { .. }),
+        "{refused}"
+    );
 
     // The other tenant's log as well: the file itself says whose it is.
     let swapped = Ward {
@@ -146,7 +153,10 @@ fn a_file_that_is_not_the_recorded_one_is_refused() {
         ..ward
     };
     let refused = swapped.reopen().err().unwrap();
-    assert!(matches!(refused, TenantKeyError::OtherTenant { .. }), "{refused}");
+    assert!(
+        matches!(refused, TenantKeyError::OtherTenant { .. }),
+        "{refused}"
+    );
 
     // A log that knows of no key.
     let fresh = Ward {
@@ -154,7 +164,10 @@ fn a_file_that_is_not_the_recorded_one_is_refused() {
         ..swapped
     };
     let refused = fresh.reopen().err().unwrap();
-    assert!(matches!(refused, TenantKeyError::Unrecorded { .. }), "{refused}");
+    assert!(
+        matches!(refused, TenantKeyError::Unrecorded { .. }),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -204,7 +217,10 @@ fn a_destroyed_key_stops_everything_that_was_lent() {
         block_on(grant.open_payload(&sealed, None, "prompt")),
         Err(KeyError::Destroyed)
     ));
-    assert!(matches!(block_on(grant.tokenize(&[])), Err(KeyError::Destroyed)));
+    assert!(matches!(
+        block_on(grant.tokenize(&[])),
+        Err(KeyError::Destroyed)
+    ));
     assert!(matches!(ward.reopen(), Err(TenantKeyError::Destroyed)));
     assert_eq!(ward.dir().entries().unwrap().count(), 0);
     assert!(matches!(
@@ -265,6 +281,9 @@ fn i9_the_key_file_holds_no_key_in_clear() {
     let text = ward.dir().read_to_string(TenantKeys::FILE).unwrap();
     let content: KeyFile = store::decode(TenantKeys::FILE, text.as_bytes()).unwrap();
     let wrapped = hex::decode(&content.wrapped).unwrap();
-    let key = ward.root.unwrap(&wrapped, ward.keys.tenant(), VERSION).unwrap();
+    let key = ward
+        .root
+        .unwrap(&wrapped, ward.keys.tenant(), VERSION)
+        .unwrap();
     assert!(!text.contains(&hex::encode(key.bytes())));
 }

@@ -12,7 +12,10 @@ use crate::Grant;
 use crate::ward::{Ward, kind};
 
 fn tokenize(grant: &Grant, values: &[(&str, &str)]) -> Vec<Token> {
-    let values: Vec<_> = values.iter().map(|(name, value)| (kind(name), *value)).collect();
+    let values: Vec<_> = values
+        .iter()
+        .map(|(name, value)| (kind(name), *value))
+        .collect();
     block_on(grant.tokenize(&values)).unwrap()
 }
 
@@ -147,9 +150,10 @@ fn i5_a_token_is_worth_nothing_at_another_tenant() {
 fn i5_a_record_carried_to_another_tenant_does_not_open() {
     let [here, there] = ["st-marys", "general"].map(Ward::new);
     let tokens = tokenize(&here.grant(), &[("name", "Jane Example")]);
-    let sealed = here
-        .log
-        .read(Space::VaultValue, &value_key(here.conversation("c"), &tokens[0]));
+    let sealed = here.log.read(
+        Space::VaultValue,
+        &value_key(here.conversation("c"), &tokens[0]),
+    );
     let place = value_key(there.conversation("c"), &tokens[0]);
     there
         .log
@@ -198,7 +202,10 @@ fn swapped_records_do_not_swap_patients() {
     };
     ward.log.forge(Space::VaultToken, other, kept);
     assert_ne!(one, other);
-    let values = [(kind("name"), "Jane Example"), (kind("name"), "John Sample")];
+    let values = [
+        (kind("name"), "Jane Example"),
+        (kind("name"), "John Sample"),
+    ];
     assert!(matches!(
         block_on(grant.tokenize(&values)),
         Err(KeyError::AuthenticationFailed)
@@ -231,10 +238,15 @@ fn i1_no_token_is_handed_out_before_its_entry_is_durable() {
     let Poll::Ready(Ok(tokens)) = tokenizing.as_mut().poll(&mut context) else {
         panic!()
     };
-    let Draft { records, counts, .. } = ward.last();
+    let Draft {
+        records, counts, ..
+    } = ward.last();
     assert_eq!(records.len(), 2);
     assert_eq!((counts["name"], counts["tokens/new"]), (1, 1));
-    assert_eq!(detokenize(&grant, &tokens), [Some("Jane Example".to_owned())]);
+    assert_eq!(
+        detokenize(&grant, &tokens),
+        [Some("Jane Example".to_owned())]
+    );
 }
 
 #[test]
@@ -280,7 +292,10 @@ fn a_shared_token_outlives_the_task_that_chose_it() {
     let Poll::Ready(Ok(tokens)) = second.as_mut().poll(&mut context) else {
         panic!()
     };
-    assert_eq!(detokenize(&grants[1], &tokens), [Some("Jane Example".to_owned())]);
+    assert_eq!(
+        detokenize(&grants[1], &tokens),
+        [Some("Jane Example".to_owned())]
+    );
     assert_eq!(tokenize(&grants[1], &[("name", "Jane Example")]), tokens);
 }
 
@@ -288,12 +303,18 @@ fn a_shared_token_outlives_the_task_that_chose_it() {
 fn a_token_that_is_taken_is_drawn_again() {
     let ward = Ward::new("st-marys");
     let conversation = ward.conversation("c");
-    let [durable, on_its_way, gone, free]: [Token; 4] =
-        ["[NAME_00001]", "[NAME_00002]", "[NAME_00003]", "[NAME_00004]"].map(|text| text.parse().unwrap());
+    let [durable, on_its_way, gone, free]: [Token; 4] = [
+        "[NAME_00001]",
+        "[NAME_00002]",
+        "[NAME_00003]",
+        "[NAME_00004]",
+    ]
+    .map(|text| text.parse().unwrap());
     let mut flights = Flights::default();
     flights.taken.insert(value_key(conversation, &on_its_way));
     let place = |token: &Token| value_key(conversation, token);
-    ward.log.forge(Space::VaultValue, &place(&durable), b"sealed");
+    ward.log
+        .forge(Space::VaultValue, &place(&durable), b"sealed");
     ward.log.forge(Space::VaultValue, &place(&gone), b"");
 
     let mut draws = [&durable, &on_its_way, &gone, &free].into_iter().cloned();
@@ -319,7 +340,10 @@ fn many_threads_agree_on_every_token() {
     let ward = Ward::new("st-marys");
     let values: Vec<String> = (0..40).map(|n| format!("Person {n}")).collect();
     let ask = || {
-        let values: Vec<_> = values.iter().map(|value| ("name", value.as_str())).collect();
+        let values: Vec<_> = values
+            .iter()
+            .map(|value| ("name", value.as_str()))
+            .collect();
         tokenize(&ward.grant(), &values)
     };
     let answers: Vec<Vec<Token>> = std::thread::scope(|scope| {
