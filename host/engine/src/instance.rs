@@ -51,12 +51,21 @@ impl Verdict {
         match &self.answer {
             Ok(answer) => answer.to_bytes(),
             Err(failure) => {
-                let failed =
-                    serde_json::json!({ "failed": failure.code(), "detail": failure.detail() });
-                Phi::new(failed.to_string().into_bytes())
+                let failed = Failed {
+                    detail: failure.detail(),
+                    failed: failure.code(),
+                };
+                Phi::new(serde_json::to_vec(&failed).unwrap_or_default())
             }
         }
     }
+}
+
+/// The recorded form of a failure. A struct and not a map, whose order depends on serde_json's features.
+#[derive(serde::Serialize)]
+struct Failed {
+    detail: Option<&'static str>,
+    failed: &'static str,
 }
 
 impl Engine {

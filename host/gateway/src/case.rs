@@ -173,7 +173,9 @@ fn summarise(verdict: &Verdict, draft: &mut Draft) {
             effect(decision.effect)
         }
         Ok(Answer::Detected(Ok(spans))) => {
-            spans.iter().for_each(|span| count(&span.kind, 1));
+            spans
+                .iter()
+                .for_each(|span| count(crate::chain::deidentify::kind(span), 1));
             if spans.is_empty() {
                 "none-found"
             } else {

@@ -139,7 +139,7 @@ impl Gateway {
         })?;
         let mut plugins = Vec::with_capacity(vetted.len());
         for (plugin, vetted) in &vetted {
-            let settings = plugin.settings.to_string();
+            let settings = sorted(&plugin.settings).to_string();
             keep(data, vetted.digest(), "wasm", vetted.bytes())?;
             keep(
                 data,
@@ -270,6 +270,25 @@ impl Gateway {
             .iter()
             .find(|endpoint| endpoint.name == route.endpoint)?;
         Some((endpoint, route.upstream_model.as_deref().unwrap_or(model)))
+    }
+}
+
+/// The same settings with their keys in order, so that equal settings have one text and one digest, whichever features
+/// of serde_json a build has.
+fn sorted(settings: &serde_json::Value) -> serde_json::Value {
+    match settings {
+        serde_json::Value::Object(map) => {
+            let by_key: BTreeMap<&String, &serde_json::Value> = map.iter().collect();
+            by_key
+                .into_iter()
+                .map(|(key, value)| (key.clone(), sorted(value)))
+                .collect()
+        }
+        serde_json::Value::Array(list) => list.iter().map(sorted).collect(),
+        serde_json::Value::Null
+        | serde_json::Value::Bool(_)
+        | serde_json::Value::Number(_)
+        | serde_json::Value::String(_) => settings.clone(),
     }
 }
 

@@ -71,10 +71,27 @@ impl Reply {
             }),
             Err(refusal) => json!({
                 "event": event,
-                "error": { "code": refusal.code(), "message": refusal.to_string(), "reasons": refusal.reasons() },
+                "error": { "code": refusal.code(), "message": message(refusal), "reasons": refusal.reasons() },
             }),
         };
         Phi::new(body.to_string())
+    }
+}
+
+/// What the caller is told. A malformed request's cause names a place in it and quotes nothing.
+fn message(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::Malformed(malformed) => malformed.to_string(),
+        Refusal::NoTenant { .. }
+        | Refusal::Denied { .. }
+        | Refusal::UnknownObligation { .. }
+        | Refusal::PluginFailed { .. }
+        | Refusal::NoRoute { .. }
+        | Refusal::NoAgreement { .. }
+        | Refusal::Upstream { .. }
+        | Refusal::Key(_)
+        | Refusal::NotRecorded(_)
+        | Refusal::Incomplete { .. } => refusal.to_string(),
     }
 }
 

@@ -76,3 +76,15 @@ fn i2_bytes_outside_places_are_unchanged() {
             == messages(&["a [NAME_00001] b [NAME_00002] c", "[NAME_00003]"])
     );
 }
+
+#[test]
+fn i9_a_kind_of_a_detectors_own_choosing_does_not_come_through() {
+    let found = places(
+        &["John Smith"],
+        &[
+            span(0, 0, 4, "zebulon", 1.0),
+            span(0, 5, 10, "n90210557", 1.0),
+        ],
+    );
+    assert!(found.iter().all(|(.., kind)| kind == "other"), "{found:?}");
+}

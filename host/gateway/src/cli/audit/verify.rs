@@ -209,7 +209,12 @@ mod tests {
 
     #[test]
     fn a_sound_log_says_how_far_it_reaches() {
-        expect![""].assert_eq(&shown(&sound()));
+        expect![[r#"
+            verified  1,812 entries, head sha256:abababababababababababababababababababababababababababababababab
+              log   data/tenants/st-marys/log
+              view  held against the journal
+              seal  closed cleanly
+        "#]].assert_eq(&shown(&sound()));
     }
 
     #[test]
@@ -234,7 +239,15 @@ mod tests {
             ],
             ..sound()
         };
-        expect![""].assert_eq(&shown(&broken));
+        expect![[r#"
+            NOT verified  1,812 entries, head sha256:abababababababababababababababababababababababababababababababab
+              log   data/tenants/st-marys/log
+              view  held against the journal
+              seal  none: what is missing at the very end would not show; pass a head noted elsewhere with `--expect-head`
+              2 faults
+                fault  entry 17: frame is damaged in `journal/00000000000000000000` at byte 12345
+                fault  file does not belong here in `extra\u{1b}[2J`
+        "#]].assert_eq(&shown(&broken));
     }
 
     #[test]

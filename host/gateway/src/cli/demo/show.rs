@@ -9,7 +9,7 @@ use std::path::Path;
 use super::Report;
 use crate::cli::style::{self, Look};
 use crate::cli::table::{Align, Cell, Table};
-use crate::cli::text::{count, for_shell, number, plural, visible};
+use crate::cli::text::{count, for_shell, number, plural, visible, width};
 use flow::Flow;
 use marks::Marks;
 
@@ -51,11 +51,11 @@ impl Page<'_> {
             self.look.style(style::QUIET),
         );
         let gap = if part == 1 { "" } else { "\n" };
-        writeln!(
-            out,
-            "{gap}{heading}{part}  {title}{heading:#}  {quiet}{}{quiet:#}",
-            visible(more)
-        )
+        write!(out, "{gap}{heading}{part}  {title}{heading:#}")?;
+        if !more.is_empty() {
+            write!(out, "  {quiet}{}{quiet:#}", visible(more))?;
+        }
+        writeln!(out)
     }
 
     fn sent(&self, note_title: &str, out: &mut impl Write) -> io::Result<()> {
@@ -240,8 +240,10 @@ impl Page<'_> {
             ),
         ];
         let quiet = self.look.style(style::QUIET);
+        let widest = steps.iter().map(|(command, _)| width(command)).max().unwrap_or_default();
         for (command, what) in steps {
-            writeln!(out, "   {program} {command}  {quiet}# {what}{quiet:#}")?;
+            let gap = " ".repeat(widest.saturating_sub(width(&command)));
+            writeln!(out, "   {program} {command}{gap}  {quiet}# {what}{quiet:#}")?;
         }
         Ok(())
     }

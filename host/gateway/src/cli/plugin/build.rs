@@ -166,8 +166,8 @@ mod tests {
         .unwrap();
         expect![[r#"
             name          world          version  digest            bytes  path
-            cedar-policy  access-policy  0.1.0    8bc4ff01d6a9  3,012,345  /t/plugins/cedar-policy.component.wasm
-            noop          access-policy  0.1.0    d6c6cf9aa3c2     18,004  /t/plugins/noop.component.wasm
+            cedar-policy  access-policy  0.1.0    4d64759c3934  3,012,345  /t/plugins/cedar-policy.component.wasm
+            noop          access-policy  0.1.0    f4d960247b7a     18,004  /t/plugins/noop.component.wasm
         "#]]
         .assert_eq(&String::from_utf8(out).unwrap());
     }

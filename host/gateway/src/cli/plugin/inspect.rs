@@ -125,7 +125,7 @@ fn write(report: &Report, look: Look, out: &mut impl Write) -> io::Result<()> {
         look.style(style::BAD),
     );
     let mut line =
-        |name: &str, value: &str| writeln!(out, "{quiet}{name:<8}{quiet:#} {}", visible(value));
+        |name: &str, value: &str| writeln!(out, "{quiet}{name:<7}{quiet:#}  {}", visible(value));
     line("file", &report.path.to_string_lossy())?;
     if let Some(bytes) = report.bytes {
         line("size", &format!("{} bytes", number(bytes)))?;
@@ -160,11 +160,7 @@ fn write(report: &Report, look: Look, out: &mut impl Write) -> io::Result<()> {
             if needs.contains(&"null-wasi") {
                 let what =
                     "no files, no sockets, no environment; the request's time, seeded randomness";
-                writeln!(
-                    out,
-                    "{quiet}{:<8} the null WASI is all it gets: {what}{quiet:#}",
-                    ""
-                )?;
+                writeln!(out, "         {quiet}the null WASI is all it gets: {what}{quiet:#}")?;
             }
             Ok(())
         }
@@ -197,16 +193,35 @@ mod tests {
     #[test]
     fn what_would_be_refused_says_why() {
         let limits = Limits::default();
-        check(b"ELF", &limits, &expect![""]);
-        check(b"\0asm\x01\0\0\0", &limits, &expect![""]);
-        check(b"\0asm\x0d\0\x01\0", &limits, &expect![""]);
+        check(b"ELF", &limits, &expect![[r#"
+            file     DIR/x.wasm
+            size     3 bytes
+            digest   sha256:706abe3c90152075e656b661079730facf323f3ebccda7547ee1935c90845a09
+            refused  the file is no WebAssembly: it does not begin with `\0asm`
+        "#]]);
+        check(b"\0asm\x01\0\0\0", &limits, &expect![[r#"
+            file     DIR/x.wasm
+            size     8 bytes
+            digest   sha256:93a44bbb96c751218e4c00d479e4c14358122a389acca16205b1e4d0dc5f9476
+            refused  the file is a core module, not a component; wrap it with `nephron plugin build` or `wasm-tools component new`
+        "#]]);
+        check(b"\0asm\x0d\0\x01\0", &limits, &expect![[r#"
+            file     DIR/x.wasm
+            size     8 bytes
+            digest   sha256:24eaf3439a60c96764c4f2c92a0a81b52bd4fe5d5b91f090184a0f6486b1bf29
+            refused  the component exports [], which is no world of `nephron:plugin@0.1`
+        "#]]);
         check(
             b"\0asm\x0d\0\x01\0",
             &Limits {
                 component: 4,
                 ..limits
             },
-            &expect![""],
+            &expect![[r#"
+                file     DIR/x.wasm
+                size     8 bytes
+                refused  the component has 8 bytes, more than its limit of 4
+            "#]],
         );
     }
 
@@ -238,10 +253,28 @@ mod tests {
             .unwrap();
             String::from_utf8(out).unwrap()
         };
-        expect![""].assert_eq(&shown(&report));
+        expect![[r#"
+            file     vendor.wasm
+            size     1,234,567 bytes
+            digest   sha256:630ba09448af522154f38ef7685ef1f44b0f3e9430f80829a03ce24f400f3754
+            world    keyed-deidentifier
+            imports  nephron:plugin/keys@0.1.0
+                     wasi:clocks/wall-clock@0.2.6
+            exports  nephron:plugin/detector@0.1.0\u{1b}[2J
+            passes   if the operator sets grant.keys = true and grant.null-wasi = true
+                     the null WASI is all it gets: no files, no sockets, no environment; the request's time, seeded randomness
+        "#]].assert_eq(&shown(&report));
         report.needs.clear();
         report.imports.clear();
-        expect![""].assert_eq(&shown(&report));
+        expect![[r#"
+            file     vendor.wasm
+            size     1,234,567 bytes
+            digest   sha256:630ba09448af522154f38ef7685ef1f44b0f3e9430f80829a03ce24f400f3754
+            world    keyed-deidentifier
+            imports  nothing
+            exports  nephron:plugin/detector@0.1.0\u{1b}[2J
+            passes   without any grant
+        "#]].assert_eq(&shown(&report));
     }
 
     #[test]

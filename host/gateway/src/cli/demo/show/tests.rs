@@ -95,7 +95,38 @@ const COLOURED: Look = Look {
 
 #[test]
 fn the_five_parts_read_at_a_glance() {
-    expect![""].assert_eq(&shown(&report(), PLAIN));
+    expect![[r#"
+        1  The note as the caller sent it  discharge\u{7} summary
+           | Pt [[Marisol Vega|name]], MRN [[00412-77|mrn]], seen [[03/14/2031|date]].\u{1b}[2J
+           |
+           | Ms. [[Vega|name]] tolerates metoprolol; follow-up by phone [[555-0142|phone]], preferably 
+           : before noon, with her daughter present at the call.
+           5 identifiers found and replaced: 2 name, 1 mrn, 1 date, 1 phone; marked [[as it stood|kind]]
+
+        2  What the model endpoint sees, byte for byte  66 bytes, model extractive-1
+           | {"content":"Pt [NAME_7KQ2M], MRN [MRN_B41XX], seen [DATE_99AZT]."}
+
+        3  What the model answered  
+           | [NAME_7KQ2M] was seen [DATE_99AZT]; call [PHONE_00000].
+           What the caller received, identities restored
+           | Marisol Vega was seen 03/14/2031; call [PHONE_00000].
+
+        4  What each plugin decided  2 calls, each on a fresh instance; 1,333,332 fuel and 1,236 µs in all
+           point    plugin        version  digest        outcome        fuel     µs
+           ingress  cedar-policy  0.1.0    0123456789ab  permit    1,234,567    212
+           egress   extractive    0.1.0    0123456789ab  answered     98,765  1,024
+
+        5  What the log holds  event 01ARZ3NDEKTSV4RRFFQ69G5FAV
+           the log   1,812 entries, head sha256:abababababababababababababababababababababababababababababababab
+                     verified  every entry read back and recomputed from the first
+           a copy    one byte flipped: byte 20,480 of 00000000000000000000
+                     NOT verified: entry 17: frame is damaged
+
+        The log is in /tmp/a demo/tenants/st-marys/log. To go on:
+           nephron audit show '/tmp/a demo/tenants/st-marys/log'  # read it
+           nephron demo --note FILE                               # a note of your own; `-` is standard input
+           nephron demo --upstream URL --model NAME               # an OpenAI-compatible server instead of the sandbox
+    "#]].assert_eq(&shown(&report(), PLAIN));
 }
 
 #[test]
@@ -190,5 +221,16 @@ fn a_log_that_does_not_verify_or_a_copy_that_does_is_said_so() {
     report.folder.clear();
     let text = shown(&report, PLAIN);
     let (_, end) = text.split_once("5  What the log holds").unwrap();
-    expect![""].assert_eq(end);
+    expect![[r#"
+          event 01ARZ3NDEKTSV4RRFFQ69G5FAV
+           the log   1,812 entries, head sha256:abababababababababababababababababababababababababababababababab
+                     NOT verified
+           a copy    one byte flipped: byte 20,480 of 00000000000000000000
+                     verified  which must not be: please report this
+
+        The log lay in a temporary folder and is gone. To go on:
+           nephron demo --data FOLDER                # keep tenant, keys and log in a folder
+           nephron demo --note FILE                  # a note of your own; `-` is standard input
+           nephron demo --upstream URL --model NAME  # an OpenAI-compatible server instead of the sandbox
+    "#]].assert_eq(end);
 }
