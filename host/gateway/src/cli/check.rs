@@ -21,12 +21,15 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, _: &Globals) -> Result<(), Failure> {
-    let mut out = anstream::stdout().lock();
+    check(&args, &mut anstream::stdout().lock())
+}
+
+fn check(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     match Config::load(&args.config) {
-        Ok(config) => write_found(&args, &Found::of(&config), &mut out).map_err(Failure::output),
+        Ok(config) => write_found(args, &Found::of(&config), out).map_err(Failure::output),
         Err(faults) => {
             // That there are faults outweighs that nobody reads them to the end.
-            let _unwritten = write_faults(&args, &faults, &mut out);
+            let _unwritten = write_faults(args, &faults, out);
             let found = plural(faults.as_slice().len(), "fault");
             Err(Failure::check(anyhow::anyhow!(
                 "{found} in `{}`",
@@ -101,4 +104,64 @@ fn write_faults(args: &Args, faults: &Faults, out: &mut impl Write) -> io::Resul
         )?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(config: &Path, json: bool) -> (String, u8) {
+        let args = Args {
+            config: config.to_owned(),
+            json,
+        };
+        let mut out = anstream::StripStream::new(Vec::new());
+        let code = check(&args, &mut out)
+            .err()
+            .map_or(0, |failure| failure.code());
+        (String::from_utf8(out.into_inner()).unwrap(), code)
+    }
+
+    #[test]
+    fn a_sound_configuration_says_what_it_holds() {
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/gateway.toml");
+        let config = Config::load(&example).unwrap();
+        let (text, code) = checked(&example, false);
+        assert_eq!(code, 0, "{text}");
+        let plugins = plural(config.plugins.len(), "plugin");
+        assert!(
+            text.starts_with("ok  ") && text.contains(&plugins),
+            "{text}"
+        );
+        let (text, _) = checked(&example, true);
+        let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(report["found"]["plugins"], config.plugins.len());
+        assert_eq!(report["faults"], serde_json::json!([]));
+    }
+
+    #[test]
+    fn every_fault_is_a_line_with_its_place_and_the_exit_code_is_3() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gateway.toml");
+        std::fs::write(&path, "unheard-of = 1\n[[tenant]]\nid = \"\u{e5}/..\"\n").unwrap();
+        let (text, code) = checked(&path, false);
+        assert_eq!(code, 3);
+        assert!(text.lines().count() >= 2, "{text}");
+        let prefix = format!("{}:", path.display());
+        for line in text.lines() {
+            let (place, message) = line.split_once(": ").unwrap();
+            let place: Vec<&str> = place.strip_prefix(&prefix).unwrap().split(':').collect();
+            assert!(
+                place.len() == 2 && place.iter().all(|n| n.parse::<usize>().is_ok()),
+                "{line}"
+            );
+            assert!(!message.is_empty(), "{line}");
+        }
+        let (json, code) = checked(&path, true);
+        let report: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(
+            (report["faults"].as_array().unwrap().len(), code),
+            (text.lines().count(), 3)
+        );
+    }
 }

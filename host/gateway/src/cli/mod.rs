@@ -92,9 +92,10 @@ pub fn main() -> ExitCode {
     };
     style::choose(cli.globals.color);
     // The worker owns its streams and brings a runtime of its own.
-    let done = match cli.command {
-        Command::CompileWorker => compile_worker::run(),
-        command => run(command, &cli.globals),
+    let done = if matches!(cli.command, Command::CompileWorker) {
+        compile_worker::run()
+    } else {
+        run(cli.command, &cli.globals)
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

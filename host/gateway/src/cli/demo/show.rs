@@ -240,7 +240,11 @@ impl Page<'_> {
             ),
         ];
         let quiet = self.look.style(style::QUIET);
-        let widest = steps.iter().map(|(command, _)| width(command)).max().unwrap_or_default();
+        let widest = steps
+            .iter()
+            .map(|(command, _)| width(command))
+            .max()
+            .unwrap_or_default();
         for (command, what) in steps {
             let gap = " ".repeat(widest.saturating_sub(width(&command)));
             writeln!(out, "   {program} {command}{gap}  {quiet}# {what}{quiet:#}")?;

@@ -160,7 +160,10 @@ fn write(report: &Report, look: Look, out: &mut impl Write) -> io::Result<()> {
             if needs.contains(&"null-wasi") {
                 let what =
                     "no files, no sockets, no environment; the request's time, seeded randomness";
-                writeln!(out, "         {quiet}the null WASI is all it gets: {what}{quiet:#}")?;
+                writeln!(
+                    out,
+                    "         {quiet}the null WASI is all it gets: {what}{quiet:#}"
+                )?;
             }
             Ok(())
         }
@@ -193,24 +196,36 @@ mod tests {
     #[test]
     fn what_would_be_refused_says_why() {
         let limits = Limits::default();
-        check(b"ELF", &limits, &expect![[r#"
+        check(
+            b"ELF",
+            &limits,
+            &expect![[r#"
             file     DIR/x.wasm
             size     3 bytes
             digest   sha256:706abe3c90152075e656b661079730facf323f3ebccda7547ee1935c90845a09
             refused  the file is no WebAssembly: it does not begin with `\0asm`
-        "#]]);
-        check(b"\0asm\x01\0\0\0", &limits, &expect![[r#"
+        "#]],
+        );
+        check(
+            b"\0asm\x01\0\0\0",
+            &limits,
+            &expect![[r#"
             file     DIR/x.wasm
             size     8 bytes
             digest   sha256:93a44bbb96c751218e4c00d479e4c14358122a389acca16205b1e4d0dc5f9476
             refused  the file is a core module, not a component; wrap it with `nephron plugin build` or `wasm-tools component new`
-        "#]]);
-        check(b"\0asm\x0d\0\x01\0", &limits, &expect![[r#"
+        "#]],
+        );
+        check(
+            b"\0asm\x0d\0\x01\0",
+            &limits,
+            &expect![[r#"
             file     DIR/x.wasm
             size     8 bytes
             digest   sha256:24eaf3439a60c96764c4f2c92a0a81b52bd4fe5d5b91f090184a0f6486b1bf29
             refused  the component exports [], which is no world of `nephron:plugin@0.1`
-        "#]]);
+        "#]],
+        );
         check(
             b"\0asm\x0d\0\x01\0",
             &Limits {
@@ -274,7 +289,8 @@ mod tests {
             imports  nothing
             exports  nephron:plugin/detector@0.1.0\u{1b}[2J
             passes   without any grant
-        "#]].assert_eq(&shown(&report));
+        "#]]
+        .assert_eq(&shown(&report));
     }
 
     #[test]

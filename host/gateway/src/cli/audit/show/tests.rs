@@ -78,14 +78,17 @@ fn check(arguments: &[&str], expected: &Expect) {
 
 #[test]
 fn an_entry_is_a_row() {
-    check(&[], &expect![[r#"
+    check(
+        &[],
+        &expect![[r#"
         #  time                      kind            point    plugin             fuel   µs  event     outcome
         0  2026-11-22T00:03:22.000Z  log-opened                                                       ok
         1  2026-11-22T00:03:22.000Z  request-opened                                         Q69G5FAV  ok
         2  2026-11-22T00:03:22.000Z  decision        ingress  cedar-policy  1,234,567  212  Q69G5FAV  permit (role)
         3  2026-11-22T00:03:22.000Z  request-opened                                         Q69G5FZZ  ok
         4  2026-11-22T00:03:22.000Z  decision        ingress  cedar-policy  1,234,567  212  Q69G5FZZ  deny (role)
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

@@ -106,7 +106,7 @@ fn the_five_parts_read_at_a_glance() {
         2  What the model endpoint sees, byte for byte  66 bytes, model extractive-1
            | {"content":"Pt [NAME_7KQ2M], MRN [MRN_B41XX], seen [DATE_99AZT]."}
 
-        3  What the model answered  
+        3  What the model answered
            | [NAME_7KQ2M] was seen [DATE_99AZT]; call [PHONE_00000].
            What the caller received, identities restored
            | Marisol Vega was seen 03/14/2031; call [PHONE_00000].
