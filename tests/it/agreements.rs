@@ -46,3 +46,17 @@ async fn i10_an_agreement_that_has_ended_covers_nothing() {
     );
     assert_eq!(server.seen().len(), 1);
 }
+
+#[tokio::test]
+async fn i10_the_method_is_what_the_detectors_amount_to_and_not_what_policy_wishes() {
+    let server = MockModel::start(200, "ok").await;
+    let narrowed = Setup::default().detector("safe-harbor", "kinds = [\"date\"]");
+    let cleared = "cleared-without-baa = \"safe-harbor\"";
+    let rig = narrowed.upstream(&server.url(), "", cleared).open().await;
+    let reply = rig.ask("Patient: Zebulon Quackenbush.").await;
+    assert_eq!(
+        (reply.status(), reply.refusal().unwrap().code()),
+        (403, "no-agreement")
+    );
+    assert!(server.seen().is_empty());
+}

@@ -4,8 +4,10 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use nephron_tests::{MockModel, nephron};
+use nephron_tests::MockModel;
 use serde_json::Value;
+
+use crate::nephron;
 
 fn run(arguments: &[&str]) -> Output {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");

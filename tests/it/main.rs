@@ -9,3 +9,8 @@ mod record_then_act;
 mod replay;
 mod tidy;
 mod tokens;
+
+/// The command line, as a program of its own.
+fn nephron() -> &'static std::path::Path {
+    std::path::Path::new(env!("CARGO_BIN_EXE_nephron-in-test"))
+}

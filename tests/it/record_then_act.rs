@@ -94,3 +94,26 @@ async fn i1_no_effect_exists_without_its_entry_wherever_the_writer_dies() {
         "{refused} refused, {sent} sent, {answered} answered"
     );
 }
+
+#[tokio::test]
+async fn i1_an_entry_that_is_too_large_for_the_log_stops_the_request() {
+    let log = nephron_audit::Options {
+        frame_limit: 8 << 10,
+        ..nephron_audit::Options::default()
+    };
+    let rig = Setup::default().log(log).open().await;
+    assert_eq!(rig.ask("Chest pain.").await.status(), 200);
+    // The judgement about this note does not fit, so nothing may follow from it.
+    let reply = rig.ask(&"Chest pain. ".repeat(2_000)).await;
+    assert_eq!(
+        (reply.status(), reply.refusal().unwrap().code()),
+        (503, "not-recorded")
+    );
+    let story = rig.story(reply.event());
+    assert!(
+        story
+            .iter()
+            .all(|(kind, _)| *kind != EntryKind::Sending && *kind != EntryKind::KeyUsed),
+        "{story:?}"
+    );
+}

@@ -1,24 +1,33 @@
 //! Tokens: one for one value, for one conversation, for one tenant.
 
+use nephron_gateway::{REPLACEMENTS, Replacement};
+use nephron_model::EntryKind;
 use nephron_tests::Setup;
 
-/// The token that stands for `value` in what a caller without a right to identities gets back.
+/// The token that stood for the name in what the model saw, as the log has it.
 async fn token_in(rig: &nephron_tests::Rig, conversation: &str, text: &str) -> String {
     let reply = rig
         .ask_as(
             "st-marys",
-            "r.ashgrove",
-            "researcher",
-            "HRESCH",
+            "dr.okafor",
+            "physician",
+            "TREAT",
             Some(conversation),
             text,
         )
         .await;
-    let text = reply.text().unwrap().expose().clone();
-    let start = text
-        .find("[NAME_")
-        .unwrap_or_else(|| panic!("no token in `{text}`"));
-    text[start..start + "[NAME_00000]".len()].to_owned()
+    let entries = rig.entries(reply.event());
+    let cleared = entries
+        .iter()
+        .find(|entry| entry.header.kind == EntryKind::Deidentified)
+        .unwrap();
+    let replacements = rig.payload(cleared, REPLACEMENTS).await;
+    let replacements: Vec<Replacement> = serde_json::from_slice(&replacements).unwrap();
+    replacements
+        .into_iter()
+        .find(|place| place.kind == "name")
+        .unwrap()
+        .token
 }
 
 #[tokio::test]
@@ -107,6 +116,18 @@ async fn i5_a_token_of_another_conversation_or_tenant_stays_as_it_stands() {
             "{tenant} {conversation}"
         );
     }
+    // Nor for another caller, who names the same conversation.
+    let reply = rig
+        .ask_as(
+            "st-marys",
+            "n.bellweather",
+            "nurse",
+            "TREAT",
+            Some("ward-7"),
+            "Hello.",
+        )
+        .await;
+    assert_eq!(reply.text().unwrap().expose(), &expected);
     // In the conversation that it was issued in, it is the person again.
     let reply = rig
         .ask_as(

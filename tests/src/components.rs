@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::LazyLock;
 
 static COMPONENTS: LazyLock<BTreeMap<String, PathBuf>> = LazyLock::new(|| {
@@ -16,31 +15,6 @@ static COMPONENTS: LazyLock<BTreeMap<String, PathBuf>> = LazyLock::new(|| {
         .into_iter()
         .map(|built| (built.name, built.component))
         .collect()
-});
-
-static NEPHRON: LazyLock<PathBuf> = LazyLock::new(|| {
-    let output = Command::new(env!("CARGO"))
-        .args([
-            "build",
-            "--quiet",
-            "--package",
-            "nephron-gateway",
-            "--bin",
-            "nephron",
-            "--message-format",
-            "json",
-        ])
-        .current_dir(workspace())
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .output()
-        .expect("cargo runs");
-    let text = String::from_utf8(output.stdout).expect("cargo speaks UTF-8");
-    let messages = text
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let executables =
-        messages.filter_map(|message| message.get("executable")?.as_str().map(PathBuf::from));
-    executables.last().expect("cargo built the binary")
 });
 
 fn workspace() -> PathBuf {
@@ -60,10 +34,4 @@ pub(crate) fn folder() -> &'static Path {
     component("does-nothing")
         .parent()
         .expect("a file lies in a folder")
-}
-
-/// The binary `nephron`.
-#[must_use]
-pub fn nephron() -> &'static Path {
-    &NEPHRON
 }

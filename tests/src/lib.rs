@@ -6,7 +6,7 @@ mod components;
 mod mock_model;
 mod rig;
 
-pub use components::{component, nephron};
+pub use components::component;
 pub use mock_model::MockModel;
 pub use rig::{NOW, Rig, Setup};
 

@@ -82,7 +82,7 @@ impl Setup {
         [
             "[root-key]\nprovider = \"file\"\npassphrase = { environment = \"UNUSED\" }\n\
              [[tenant]]\nid = \"st-marys\"\n[[tenant]]\nid = \"lakeside\"\n\
-             [chain]\ndeciders = [\"access\"]\ndetectors = [\"finder\"]\n[[route]]\nmodel = \"*\"\nendpoint = \"there\"\n",
+             [chain]\ndeciders = [\"access\"]\ndetectors = [\"finder\"]\n[[route]]\nmodel = \"*\"\nendpoint = \"there\"\nupstream-model = \"mock\"\n",
             self.decider.as_deref().unwrap_or(cedar),
             &self.detector.clone().unwrap_or_else(|| plugin("finder", "detector", "safe-harbor", "")),
             &self.connector.clone().unwrap_or_else(|| plugin("model", "connector", "echoes", "")),

@@ -64,6 +64,14 @@ pub enum LoadError {
         #[source]
         source: PrepareError,
     },
+    /// The version that it states is none.
+    #[error("plugin `{name}` ({digest}) states no version of 1 to 64 printable ASCII characters")]
+    Version {
+        /// The operator's name for it.
+        name: String,
+        /// Its digest.
+        digest: Digest,
+    },
     /// Compiled, it does not fit this host.
     #[error("plugin `{name}` ({digest}) does not fit its world: {reason}")]
     Link {
@@ -121,6 +129,13 @@ impl Engine {
                 (prepared.descriptor, component)
             }
         };
+        let version = descriptor.version;
+        if !(1..=64).contains(&version.len()) || !version.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(LoadError::Version {
+                name: name.to_owned(),
+                digest,
+            });
+        }
         Ok(Plugin {
             pre: self
                 .pre(vetted.world(), vetted.granted().null_wasi, &component)
@@ -129,7 +144,7 @@ impl Engine {
                 digest,
                 name: name.to_owned(),
                 settings: origin.settings,
-                version: descriptor.version,
+                version,
             },
             world: vetted.world(),
             limits: limits.clone(),

@@ -18,7 +18,7 @@ pub(crate) struct Admitted {
 /// Admits a request.
 ///
 /// # Errors
-/// [`Refusal::NoTenant`], and [`Refusal::Key`] when no id can be drawn.
+/// [`Refusal::NoTenant`], [`Refusal::NoRoute`], and [`Refusal::Key`] when no id can be drawn.
 pub(crate) fn admit(gateway: &Gateway, called: Called) -> Result<Admitted, Refusal> {
     let Called { received, by } = called;
     let tenant = gateway
@@ -26,6 +26,11 @@ pub(crate) fn admit(gateway: &Gateway, called: Called) -> Result<Admitted, Refus
         .ok_or_else(|| Refusal::NoTenant {
             tenant: received.tenant.to_string(),
         })?;
+    let route = gateway
+        .route(&received.call.model)
+        .ok_or(Refusal::NoRoute)?
+        .model
+        .as_str();
     let id = gateway.event_id()?;
     let info = contract::RequestInfo {
         id: id.to_string(),
@@ -58,17 +63,18 @@ pub(crate) fn admit(gateway: &Gateway, called: Called) -> Result<Admitted, Refus
         // A request that names no conversation is one of its own.
         conversation: received.conversation.unwrap_or_else(|| id.to_string()),
         info,
+        pending: std::sync::Mutex::default(),
     };
     let mut opened = case
         .draft(EntryKind::RequestOpened, "admitted")
         .fact("authentication", by.as_str())
-        .fact("model", received.call.model.as_str())
+        .fact("route", route)
         .fact("roles", case.caller.roles.join(" "));
     opened.counts.insert(
         "bytes".to_owned(),
         u64::try_from(received.bytes).unwrap_or(u64::MAX),
     );
-    drop(case.record(opened));
+    case.note(opened);
     Ok(Admitted {
         case,
         call: received.call,

@@ -2,7 +2,6 @@
 
 use nephron_model::Timestamp;
 
-use crate::chain::deidentify::METHOD;
 use crate::config::{Associate, Endpoint};
 
 /// Who may see what, as the operator registered it.
@@ -47,8 +46,13 @@ impl Associates {
         }
     }
 
-    /// The ground on which cleared text may go to `endpoint` at this time, if there is one.
-    pub(crate) fn ground(&self, endpoint: &Endpoint, now: Timestamp) -> Option<Ground> {
+    /// The ground on which text that was cleared by `method` may go to `endpoint` at this time, if there is one.
+    pub(crate) fn ground(
+        &self,
+        endpoint: &Endpoint,
+        method: Option<&str>,
+        now: Timestamp,
+    ) -> Option<Ground> {
         if endpoint.url.is_none() {
             return Some(Ground::InSandbox);
         }
@@ -67,7 +71,7 @@ impl Associates {
             Some(agreement) => Some(Ground::Agreement {
                 id: agreement.id.clone(),
             }),
-            None => (self.cleared_without_agreement.as_deref() == Some(METHOD))
+            None => (method.is_some() && self.cleared_without_agreement.as_deref() == method)
                 .then_some(Ground::Cleared),
         }
     }

@@ -1,12 +1,13 @@
 //! What a request carries from admission to reply: its tenant, its roster, and the pen that records.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use nephron_engine::contract::{Decision, Effect, RequestInfo};
+use nephron_engine::contract::{self, Decision, Effect, RequestInfo};
 use nephron_engine::{Answer, Engine, Judgement, Plugin, PluginFailure, Verdict};
 use nephron_keys::{Grant, GrantRequest, KeyError, Operations, Subject};
 use nephron_model::{
-    Caller, Commit, Draft, EntryKind, EventId, Fingerprint, Phi, Point, Purpose, Recorder as _,
+    Caller, Commit, Draft, EntryKind, EventId, Fingerprint, NotRecorded, Phi, Point, Purpose,
+    Recorded, Recorder as _,
 };
 
 use crate::refusal::Refusal;
@@ -23,6 +24,8 @@ pub struct Case {
     pub(crate) purpose: Purpose,
     pub(crate) conversation: String,
     pub(crate) info: RequestInfo,
+    /// Entries that are queued and not known to be durable.
+    pub(crate) pending: Mutex<Vec<Commit>>,
 }
 
 impl Case {
@@ -37,10 +40,31 @@ impl Case {
         }
     }
 
-    /// Queues an entry. What it describes waits for the commit; what only follows from it need not, since entries
-    /// become durable in order.
-    pub(crate) fn record(&self, draft: Draft) -> Commit {
-        self.tenant.log().record(draft)
+    /// Queues an entry that no effect follows from directly. The next effect waits for it: see [`Case::settled`].
+    pub(crate) fn note(&self, draft: Draft) {
+        let commit = self.tenant.log().record(draft);
+        self.pending
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(commit);
+    }
+
+    /// Waits until everything that was noted is durable (I1). Entries become durable in order, so this costs no more
+    /// than waiting for the last; but one that was refused, for its size say, must stop the request too.
+    pub(crate) async fn settled(&self) -> Result<(), NotRecorded> {
+        let pending =
+            std::mem::take(&mut *self.pending.lock().unwrap_or_else(PoisonError::into_inner));
+        for commit in pending {
+            let _recorded = commit.await?;
+        }
+        Ok(())
+    }
+
+    /// Records what is about to happen, and waits until that and everything before it is durable.
+    pub(crate) async fn record(&self, draft: Draft) -> Result<Recorded, NotRecorded> {
+        let commit = self.tenant.log().record(draft);
+        self.settled().await?;
+        commit.await
     }
 
     /// Seals what goes with an entry: only a grant opens it.
@@ -51,13 +75,20 @@ impl Case {
             .map(Some)
     }
 
-    /// A grant for one use in this conversation, on the caller's behalf.
-    pub(crate) fn grant(&self, operations: Operations, point: Point) -> Result<Grant, KeyError> {
+    /// A grant for one use in this conversation, on the caller's behalf. Every judgement that led here is durable first.
+    pub(crate) async fn grant(
+        &self,
+        operations: Operations,
+        point: Point,
+    ) -> Result<Grant, Refusal> {
+        self.settled().await?;
         let keys = self.tenant.keys();
         let subject = Subject::Caller(self.caller.id.clone());
-        keys.mint(GrantRequest {
+        // A conversation belongs to who holds it: another caller who names it has one of its own.
+        let conversation = format!("{}\n{}", self.caller.id, self.conversation);
+        Ok(keys.mint(GrantRequest {
             uses: Some(1),
-            conversation: Some(keys.conversation(&self.conversation)?),
+            conversation: Some(keys.conversation(&conversation)?),
             request: Some(self.id),
             point: Some(point),
             generation: Some(self.roster.generation()),
@@ -67,7 +98,20 @@ impl Case {
                 self.purpose.clone(),
                 std::time::Duration::from_secs(60),
             )
-        })
+        })?)
+    }
+
+    /// What a connector is told of the request: nothing about who asks.
+    pub(crate) fn info_for_connectors(&self) -> RequestInfo {
+        let nobody = contract::Caller {
+            id: String::new(),
+            roles: Vec::new(),
+            attributes: Vec::new(),
+        };
+        RequestInfo {
+            caller: nobody,
+            ..self.info.clone()
+        }
     }
 
     /// Asks one plugin and records its judgement, whatever it is: question and answer sealed, digests keyed, fuel and
@@ -104,29 +148,30 @@ impl Case {
             point: Some(point),
             ..self.draft(EntryKind::Decision, "")
         };
-        Ok(record_judgement(
+        self.note(of_judgement(
             &self.tenant,
             Some(self.id),
             draft,
             plugin,
             judgement,
             verdict,
-        )?)
+        )?);
+        Ok(())
     }
 }
 
 /// Name of the payload of a `decision` entry, bound into its seal.
 pub(crate) const JUDGEMENT: &str = "judgement";
 
-/// Fills in and queues the entry of a judgement; exporters' judgements belong to no request.
-pub(crate) fn record_judgement(
+/// Fills in the entry of a judgement; exporters' judgements belong to no request.
+pub(crate) fn of_judgement(
     tenant: &Tenant,
     request: Option<EventId>,
     mut draft: Draft,
     plugin: &Plugin,
     judgement: &Judgement,
     verdict: &Verdict,
-) -> Result<(), KeyError> {
+) -> Result<Draft, KeyError> {
     let (input, output) = (judgement.to_bytes(), verdict.to_bytes());
     summarise(verdict, &mut draft);
     draft.plugin = Some(plugin.reference().clone());
@@ -149,8 +194,7 @@ pub(crate) fn record_judgement(
             .keys()
             .seal_payload(request, JUDGEMENT, payload.expose())?,
     );
-    drop(tenant.log().record(draft));
-    Ok(())
+    Ok(draft)
 }
 
 fn fingerprint(tenant: &Tenant, bytes: &Phi<Vec<u8>>) -> Result<Fingerprint, KeyError> {
@@ -182,8 +226,8 @@ fn summarise(verdict: &Verdict, draft: &mut Draft) {
                 "found"
             }
         }
-        Ok(Answer::Planned(Ok(nephron_engine::contract::Plan::Call(_)))) => "call",
-        Ok(Answer::Planned(Ok(nephron_engine::contract::Plan::Answer(_)))) => "answered",
+        Ok(Answer::Planned(Ok(contract::Plan::Call(_)))) => "call",
+        Ok(Answer::Planned(Ok(contract::Plan::Answer(_)))) => "answered",
         Ok(Answer::Decoded(Ok(events))) => {
             count("events", events.len());
             "decoded"

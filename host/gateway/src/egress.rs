@@ -16,8 +16,10 @@ use nephron_model::{Phi, Recorded};
 
 use crate::config::Endpoint;
 
-/// Bytes of one response. A longer one is refused.
-const LARGEST_RESPONSE: usize = 64 << 20;
+/// Bytes of one response. A longer one is refused: it would not fit an entry of the log with what was made of it.
+const LARGEST_RESPONSE: usize = 6 << 20;
+/// Pieces that one response may come in.
+const MOST_PIECES: usize = 1 << 16;
 
 /// Connections to endpoints, kept open between requests.
 pub(crate) struct Egress {
@@ -47,7 +49,9 @@ pub enum EgressError {
     #[error("no answer within {} s", .0.as_secs_f64())]
     TimedOut(Duration),
     /// The response is larger than the host takes.
-    #[error("the response has more than {LARGEST_RESPONSE} bytes")]
+    #[error(
+        "the response has more than {LARGEST_RESPONSE} bytes, or comes in more than {MOST_PIECES} pieces"
+    )]
     TooLarge,
 }
 
@@ -183,6 +187,7 @@ pub(crate) struct Arriving {
     pub(crate) headers: Vec<(String, String)>,
     body: Incoming,
     taken: usize,
+    pieces: usize,
     deadline: tokio::time::Instant,
     timeout: Duration,
 }
@@ -200,7 +205,9 @@ impl Egress {
             .enable_http1()
             .wrap_connector(http);
         Self {
-            client: Client::builder(TokioExecutor::new()).build(https),
+            client: Client::builder(TokioExecutor::new())
+                .retry_canceled_requests(false)
+                .build(https),
         }
     }
 
@@ -243,6 +250,7 @@ impl Egress {
             headers: head.headers.iter().filter_map(text).collect(),
             body,
             taken: 0,
+            pieces: 0,
             deadline,
             timeout,
         })
@@ -260,7 +268,8 @@ impl Arriving {
             let frame = frame.map_err(|_| EgressError::Connection("broken within the answer"))?;
             if let Ok(bytes) = frame.into_data() {
                 self.taken = self.taken.saturating_add(bytes.len());
-                if self.taken > LARGEST_RESPONSE {
+                self.pieces += 1;
+                if self.taken > LARGEST_RESPONSE || self.pieces > MOST_PIECES {
                     return Err(EgressError::TooLarge);
                 }
                 return Ok(Some(bytes));

@@ -37,6 +37,8 @@ pub struct Gateway {
     limits: config::RequestLimits,
     exports: Vec<config::Export>,
     egress: Egress,
+    /// Held for as long as the gateway is open: two processes do not share a data folder.
+    _lock: std::fs::File,
 }
 
 /// What the process supplies beside the configuration.
@@ -75,6 +77,14 @@ pub enum OpenError {
         /// Why.
         #[source]
         source: std::io::Error,
+    },
+    /// Another process has it open.
+    #[error(
+        "the data folder is in use by another process; stop that one first (`{path}` is its lock)"
+    )]
+    InUse {
+        /// The lock.
+        path: PathBuf,
     },
     /// The root key cannot be opened or made.
     #[error("the root key in `{path}` cannot be opened")]
@@ -131,6 +141,7 @@ impl Gateway {
         let vetted = vet_all(config, &around.first_party)?;
 
         let host = in_data(data, "host")?;
+        let lock = lock(&host.join("lock"))?;
         let root = open_root(&host, &around)?;
         let cache = AotCache::new(&in_data(data, "host/aot")?, root.mac_key("aot"));
         let cache = cache.map_err(|source| OpenError::Data {
@@ -157,7 +168,9 @@ impl Gateway {
             );
             plugins.push((plugin.kind, Arc::new(load.await?)));
         }
-        let roster = Arc::new(Roster::new(plugins, &config.chain).map_err(OpenError::Roster)?);
+        let roster = Arc::new(
+            Roster::new(&plugins, &config.chain, method(config)).map_err(OpenError::Roster)?,
+        );
 
         let folder = in_data(data, "tenants")?;
         let mut tenants = BTreeMap::new();
@@ -185,6 +198,7 @@ impl Gateway {
             limits: config.limits.clone(),
             exports: config.exports.clone(),
             egress: Egress::new(),
+            _lock: lock,
         })
     }
 
@@ -209,12 +223,14 @@ impl Gateway {
     /// # Errors
     /// The first [`Refusal`]; what was delivered stays delivered, and the rest is tried again next time.
     pub async fn export(&self) -> Result<(), Refusal> {
+        let mut first = Ok(());
         for tenant in self.tenants.values() {
             for export in &self.exports {
-                crate::chain::export::export(self, tenant, export).await?;
+                // One that fails holds up no other.
+                first = first.and(crate::chain::export::export(self, tenant, export).await);
             }
         }
-        Ok(())
+        first
     }
 
     /// Closes every log. The caller has seen to it that no request is in flight.
@@ -258,19 +274,49 @@ impl Gateway {
     }
 
     pub(crate) fn ground(&self, endpoint: &Endpoint) -> Option<Ground> {
-        self.associates.ground(endpoint, self.clock.now())
+        self.associates
+            .ground(endpoint, self.roster.method(), self.clock.now())
     }
 
-    /// The endpoint that serves `model`, and the name that it has there. A route by name comes before one for `*`.
-    pub(crate) fn endpoint<'a>(&'a self, model: &'a str) -> Option<(&'a Endpoint, &'a str)> {
+    /// The route for `model`: one by that name, else the one for `*`. What a caller calls a model goes no further than
+    /// this: a route for `*` to an endpoint with a URL must say what the model is called there.
+    pub(crate) fn route(&self, model: &str) -> Option<&Route> {
         let by_name = self.routes.iter().find(|route| route.model == model);
         let route = by_name.or_else(|| self.routes.iter().find(|route| route.model == "*"))?;
-        let endpoint = self
-            .endpoints
-            .iter()
-            .find(|endpoint| endpoint.name == route.endpoint)?;
-        Some((endpoint, route.upstream_model.as_deref().unwrap_or(model)))
+        let leaves = self.endpoint_of(route)?.url.is_some();
+        (route.model != "*" || route.upstream_model.is_some() || !leaves).then_some(route)
     }
+
+    /// The endpoint that serves `model`, and the name that it has there.
+    pub(crate) fn endpoint<'a>(&'a self, model: &'a str) -> Option<(&'a Endpoint, &'a str)> {
+        let route = self.route(model)?;
+        Some((
+            self.endpoint_of(route)?,
+            route.upstream_model.as_deref().unwrap_or(model),
+        ))
+    }
+
+    fn endpoint_of(&self, route: &Route) -> Option<&Endpoint> {
+        self.endpoints
+            .iter()
+            .find(|endpoint| endpoint.name == route.endpoint)
+    }
+}
+
+/// Safe Harbor, 45 CFR 164.514(b)(2), is met by the plugin of that name, as it comes: settings that make it find less
+/// make it something else.
+fn method(config: &Config) -> Option<&'static str> {
+    const NAME: &str = "safe-harbor";
+    let narrowed = |plugin: &config::Plugin| {
+        ["kinds", "keep", "minimum-confidence"]
+            .iter()
+            .any(|key| plugin.settings.get(key).is_some())
+    };
+    let meets = |plugin: &config::Plugin| {
+        let first_party = matches!(&plugin.component, Component::FirstParty(name) if name == NAME);
+        first_party && config.chain.detectors.contains(&plugin.name) && !narrowed(plugin)
+    };
+    config.plugins.iter().any(meets).then_some(NAME)
 }
 
 /// The same settings with their keys in order, so that equal settings have one text and one digest, whichever features
@@ -354,6 +400,26 @@ pub(crate) fn kept(data: &Path, digest: Digest, kind: &str) -> PathBuf {
         .join(format!("{}.{kind}", digest.hex()))
 }
 
+fn lock(path: &Path) -> Result<std::fs::File, OpenError> {
+    let fault = |source| OpenError::Data {
+        path: path.to_owned(),
+        source,
+    };
+    let file = std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .map_err(fault)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::InUse {
+            path: path.to_owned(),
+        }),
+        Err(std::fs::TryLockError::Error(source)) => Err(fault(source)),
+    }
+}
+
 fn keep(data: &Path, digest: Digest, kind: &str, bytes: &[u8]) -> Result<(), OpenError> {
     in_data(data, "host/kept")?;
     let path = kept(data, digest, kind);
@@ -361,7 +427,8 @@ fn keep(data: &Path, digest: Digest, kind: &str, bytes: &[u8]) -> Result<(), Ope
         path: path.clone(),
         source,
     };
-    if path.exists() {
+    // A file that a crash or an accident changed is written anew.
+    if std::fs::read(&path).is_ok_and(|there| Digest::of(&there) == digest) {
         return Ok(());
     }
     let draft = path.with_extension("tmp");
@@ -369,7 +436,8 @@ fn keep(data: &Path, digest: Digest, kind: &str, bytes: &[u8]) -> Result<(), Ope
     std::fs::File::open(&draft)
         .and_then(|file| file.sync_all())
         .map_err(fault)?;
-    std::fs::rename(&draft, &path).map_err(fault)
+    std::fs::rename(&draft, &path).map_err(fault)?;
+    path.parent().map_or(Ok(()), sync_folder).map_err(fault)
 }
 
 fn in_data(data: &Path, name: &str) -> Result<PathBuf, OpenError> {
@@ -379,6 +447,11 @@ fn in_data(data: &Path, name: &str) -> Result<PathBuf, OpenError> {
         source,
     })?;
     Ok(path)
+}
+
+/// Makes what was renamed or made within a folder durable.
+pub(crate) fn sync_folder(path: &Path) -> std::io::Result<()> {
+    std::fs::File::open(path)?.sync_all()
 }
 
 /// Makes a folder, and those above it, that only this user may enter; one that is there is left as it is.

@@ -27,8 +27,9 @@ pub(crate) struct Call {
     pub(crate) temperature: Option<f64>,
 }
 
-/// The wire form: one JSON object, described in `docs/formats/request.md`. Every string in it is either scanned for
-/// identifiers (`content`), or structural and held to a form that cannot hold any.
+/// The wire form: one JSON object, described in `docs/formats/request.md`. Of its strings only `content` goes further
+/// than this host and its deciders: it is scanned for identifiers. The others are structural, short and held to a form;
+/// connectors are not told them, and only the caller's id, roles and purpose stand in the log.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Wire {
@@ -97,6 +98,9 @@ pub enum Malformed {
     },
 }
 
+/// Roles of one caller.
+const MOST_ROLES: usize = 32;
+
 /// Reads one request.
 ///
 /// # Errors
@@ -149,9 +153,9 @@ pub fn receive(
     )?;
     let roles = wire.caller.roles.iter().all(|role| structural(role, 64));
     field(
-        roles && !wire.caller.roles.is_empty(),
+        roles && (1..=MOST_ROLES).contains(&wire.caller.roles.len()),
         "caller.roles",
-        "at least one name of letters, digits and `._:/-@`",
+        "1 to 32 names of letters, digits and `._:/-@`",
     )?;
     let conversation = wire
         .conversation

@@ -48,11 +48,10 @@ pub enum Refusal {
         failure: PluginFailure,
     },
     /// No route leads to a model of that name.
-    #[error("no route serves the model `{model}`; add a `[[route]]`, or one for `*`")]
-    NoRoute {
-        /// What the request named.
-        model: String,
-    },
+    #[error(
+        "no route serves the model that the request names; add a `[[route]]`, or one for `*`, which needs an `upstream-model` where its endpoint has a `url`"
+    )]
+    NoRoute,
     /// No live agreement covers the endpoint, and policy does not let cleared text go there without one (I10).
     #[error(
         "endpoint `{endpoint}` has no live business associate agreement, and `egress.cleared-without-baa` does not \
@@ -77,6 +76,12 @@ pub enum Refusal {
     /// The log could not be written, so nothing more may happen (I1).
     #[error("nothing can be recorded, so nothing is done")]
     NotRecorded(#[from] NotRecorded),
+    /// The answer is larger than the host restores.
+    #[error("the answer has more than {limit} bytes once identities are restored")]
+    AnswerTooLarge {
+        /// Bytes allowed.
+        limit: usize,
+    },
     /// The roster cannot serve this.
     #[error("the roster lacks `{missing}`")]
     Incomplete {
@@ -95,7 +100,8 @@ impl Refusal {
             Self::Denied { .. } => "denied",
             Self::UnknownObligation { .. } => "unknown-obligation",
             Self::PluginFailed { .. } => "plugin-failed",
-            Self::NoRoute { .. } => "no-route",
+            Self::NoRoute => "no-route",
+            Self::AnswerTooLarge { .. } => "answer-too-large",
             Self::NoAgreement { .. } => "no-agreement",
             Self::Upstream { .. } => "upstream-failed",
             Self::Key(_) => "key-refused",
@@ -119,7 +125,8 @@ impl Refusal {
             Self::Upstream { source, .. } => vec![source.code().to_owned()],
             Self::Malformed(_)
             | Self::NoTenant { .. }
-            | Self::NoRoute { .. }
+            | Self::NoRoute
+            | Self::AnswerTooLarge { .. }
             | Self::NoAgreement { .. }
             | Self::NotRecorded(_)
             | Self::Incomplete { .. } => Vec::new(),

@@ -1,7 +1,7 @@
 //! Stage 9: the end of a request. The only place that turns a refusal into a status, and the only way out: a reply is
 //! made after the entry that closes its request is durable (I1).
 
-use nephron_model::{EntryKind, EventId, Phi, Recorder as _};
+use nephron_model::{EntryKind, EventId, Phi};
 use serde_json::json;
 
 use crate::case::Case;
@@ -48,12 +48,12 @@ impl Reply {
             Ok(_) => 200,
             Err(refusal) => match refusal {
                 Refusal::Malformed(_) => 400,
-                Refusal::NoTenant { .. } | Refusal::NoRoute { .. } => 404,
+                Refusal::NoTenant { .. } | Refusal::NoRoute => 404,
                 Refusal::Denied { .. }
                 | Refusal::NoAgreement { .. }
                 | Refusal::UnknownObligation { .. } => 403,
                 Refusal::PluginFailed { .. } | Refusal::Key(_) | Refusal::Incomplete { .. } => 500,
-                Refusal::Upstream { .. } => 502,
+                Refusal::Upstream { .. } | Refusal::AnswerTooLarge { .. } => 502,
                 Refusal::NotRecorded(_) => 503,
             },
         }
@@ -86,7 +86,8 @@ fn message(refusal: &Refusal) -> String {
         | Refusal::Denied { .. }
         | Refusal::UnknownObligation { .. }
         | Refusal::PluginFailed { .. }
-        | Refusal::NoRoute { .. }
+        | Refusal::NoRoute
+        | Refusal::AnswerTooLarge { .. }
         | Refusal::NoAgreement { .. }
         | Refusal::Upstream { .. }
         | Refusal::Key(_)
@@ -104,7 +105,7 @@ pub(crate) async fn reply(case: Case, outcome: Result<Restored, Refusal>) -> Rep
     if let Err(refusal) = &outcome {
         closed.reasons = refusal.reasons();
     }
-    let recorded = case.tenant.log().record(closed).await;
+    let recorded = case.record(closed).await;
     let outcome = match (recorded, outcome) {
         (Ok(_), outcome) => outcome,
         // The first reason is the one to tell.

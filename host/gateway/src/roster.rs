@@ -17,6 +17,7 @@ pub struct Roster {
     detectors: Vec<Arc<Plugin>>,
     connectors: BTreeMap<String, Arc<Plugin>>,
     exporters: BTreeMap<String, Arc<Plugin>>,
+    method: Option<&'static str>,
 }
 
 /// A roster as the log keeps it, so that years later each generation still says what it was.
@@ -42,13 +43,14 @@ impl Manifest {
 }
 
 impl Roster {
-    /// Puts loaded plugins in their places.
+    /// Puts loaded plugins in their places. `method` is the de-identification method that the detectors amount to.
     ///
     /// # Errors
     /// [`Refusal::Incomplete`] when the chain names a plugin that was not loaded.
     pub(crate) fn new(
-        plugins: Vec<(PluginKind, Arc<Plugin>)>,
+        plugins: &[(PluginKind, Arc<Plugin>)],
         chain: &Chain,
+        method: Option<&'static str>,
     ) -> Result<Self, Refusal> {
         let of_kind = |kinds: &[PluginKind]| -> BTreeMap<String, Arc<Plugin>> {
             let of_it = plugins.iter().filter(|(kind, _)| kinds.contains(kind));
@@ -70,6 +72,7 @@ impl Roster {
             )?,
             connectors: of_kind(&[PluginKind::Connector]),
             exporters: of_kind(&[PluginKind::Exporter]),
+            method,
         };
         roster.generation = Digest::of(&roster.manifest().to_bytes());
         Ok(roster)
@@ -91,6 +94,11 @@ impl Roster {
     #[must_use]
     pub const fn generation(&self) -> Digest {
         self.generation
+    }
+
+    /// The de-identification method that the detectors amount to, if to one (45 CFR 164.514(b)).
+    pub(crate) const fn method(&self) -> Option<&'static str> {
+        self.method
     }
 
     pub(crate) fn deciders(&self) -> &[Arc<Plugin>] {

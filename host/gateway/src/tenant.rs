@@ -89,7 +89,9 @@ impl Tenant {
                 drop(std::fs::remove_dir_all(&draft));
                 return Err(error);
             }
-            std::fs::rename(&draft, tenants.join(id.as_str())).map_err(at("put in place"))?;
+            std::fs::rename(&draft, tenants.join(id.as_str()))
+                .and_then(|()| crate::gateway::sync_folder(tenants))
+                .map_err(at("put in place"))?;
         }
         Self::open(&tenants.join(id.as_str()), id, root, clock, options)
     }

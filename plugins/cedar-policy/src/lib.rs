@@ -1,24 +1,30 @@
 //! Access decider: Cedar policies as its settings.
 //!
 //! Read [`Settings`] first, then `rules.rs` (what annotations say about a policy) and `request.rs` (how a question of
-//! the host becomes a Cedar request). Cedar semantics: default deny, a forbid beats every permit. A policy that cannot
+//! the host becomes a Cedar request) and `store.rs` (which entities it is decided with). Cedar semantics: default deny, a forbid beats every permit. A policy that cannot
 //! be evaluated makes the whole answer `indeterminate`, where Cedar alone would skip it.
 
+mod rehearsal;
 mod request;
 mod rules;
+mod scope;
+mod store;
 #[cfg(test)]
 mod tests;
+mod time;
 
 use cedar_policy::{
     AuthorizationError, Authorizer, Decision as CedarDecision, Effect as CedarEffect, Entities,
-    PolicyId, PolicySet, Schema, ValidationMode, Validator,
+    EntityUid, PolicyId, PolicySet, Schema, ValidationMode, Validator,
 };
 use nephron_sdk::decider::{Decider, Decision, Effect, Query, Reason};
 use nephron_sdk::{Error, Plugin, Problem};
 use serde::Deserialize;
 
-use request::{EntityTypes, Unexpressed};
+use request::{Asked, Caller, Types, Unexpressed};
 use rules::Rule;
+use scope::Scoped;
+use store::Store;
 
 /// What the operator sets.
 #[derive(Deserialize)]
@@ -46,11 +52,11 @@ pub enum EntitiesSetting {
 
 /// Parsed policies, ready to decide.
 pub struct CedarPolicy {
-    policies: PolicySet,
+    policies: Scoped,
     rules: Vec<Rule>,
-    entities: Entities,
+    store: Store,
     authorizer: Authorizer,
-    types: EntityTypes,
+    types: Types,
     points: Vec<String>,
 }
 
@@ -81,24 +87,30 @@ impl Plugin for CedarPolicy {
         if let Some(schema) = schema {
             validate(&policies, schema, &settings.policies, &mut problems);
         }
-        let Some(types) = EntityTypes::parse() else {
+        let Some(types) = Types::parse() else {
             problems.push(Problem {
                 key: None,
-                message: "an entity type of requests is no Cedar name".to_owned(),
+                message: "the types of requests are no Cedar".to_owned(),
             });
             return Err(problems);
         };
         if !problems.is_empty() {
             return Err(problems);
         }
-        Ok(Self {
+        let store = Store::new(entities, &policies)
+            .map_err(|error| vec![Problem::at("entities", rules::chain(&error))])?;
+        let policies = Scoped::new(policies)
+            .map_err(|error| vec![Problem::at("policies", rules::chain(&error))])?;
+        let configured = Self {
             policies,
             rules,
-            entities,
+            store,
             authorizer: Authorizer::new(),
             types,
             points,
-        })
+        };
+        rehearsal::decide_once(&configured);
+        Ok(configured)
     }
 }
 
@@ -111,13 +123,28 @@ impl Decider for CedarPolicy {
                 obligations: Vec::new(),
             });
         }
-        let (request, entities) = match request::build(query, &self.types, &self.entities) {
-            Ok(built) => built,
-            Err(unexpressed) => return Ok(indeterminate(vec![because(unexpressed)])),
-        };
-        let response = self
-            .authorizer
-            .is_authorized(&request, &self.policies, &entities);
+        Ok(self
+            .judged(query, Store::cut)
+            .unwrap_or_else(|unexpressed| indeterminate(vec![because(unexpressed)])))
+    }
+}
+
+impl CedarPolicy {
+    /// What the policies say, at any point, with the entities that `known` gives of the store.
+    fn judged(
+        &self,
+        query: Query,
+        known: fn(&Store, Caller, &[EntityUid; 3]) -> Result<Entities, Unexpressed>,
+    ) -> Result<Decision, Unexpressed> {
+        let Asked {
+            request,
+            caller,
+            named,
+        } = request::build(query, &self.types)?;
+        let entities = known(&self.store, caller, &named)?;
+        let [action, ..] = &named;
+        let policies = self.policies.about(action);
+        let response = self.authorizer.is_authorized(&request, policies, &entities);
         let failed: Vec<&PolicyId> = response
             .diagnostics()
             .errors()
@@ -145,9 +172,7 @@ impl Decider for CedarPolicy {
             CedarDecision::Deny => denied(self.rules_in(&determining).map(Rule::reason).collect()),
         })
     }
-}
 
-impl CedarPolicy {
     /// The rules among `ids`, in the order of the policy text: Cedar itself names them in no order.
     fn rules_in<'a>(&'a self, ids: &[&PolicyId]) -> impl Iterator<Item = &'a Rule> {
         self.rules

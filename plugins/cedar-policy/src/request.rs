@@ -1,20 +1,22 @@
 //! How a question of the host becomes a Cedar request. README.md has the table.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::time::{Duration, SystemTime};
 
 use cedar_policy::{
-    Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request, RestrictedExpression,
+    Context, Entity, EntityId, EntityTypeName, EntityUid, Request, RestrictedExpression,
 };
 use nephron_sdk::decider::{Attribute, Query, Value};
-use nephron_sdk::types::{Instant, Sensitivity};
+use nephron_sdk::types::Sensitivity;
 use serde_json::Value as Json;
+
+use crate::time::DateTimes;
 
 /// Entity type of the principal.
 pub(crate) const CALLER: &str = "Caller";
 
-/// The types that requests are made of, parsed once.
-pub(crate) struct EntityTypes {
+/// What requests are made of, parsed once.
+pub(crate) struct Types {
+    date_times: DateTimes,
     caller: EntityTypeName,
     role: EntityTypeName,
     action: EntityTypeName,
@@ -22,9 +24,10 @@ pub(crate) struct EntityTypes {
     purpose: EntityTypeName,
 }
 
-impl EntityTypes {
+impl Types {
     pub(crate) fn parse() -> Option<Self> {
         Some(Self {
+            date_times: DateTimes::parse()?,
             caller: CALLER.parse().ok()?,
             role: "Role".parse().ok()?,
             action: "Action".parse().ok()?,
@@ -45,58 +48,74 @@ pub(crate) enum Unexpressed {
     Refused,
 }
 
-/// The request, and `known` with the caller added.
-pub(crate) fn build(
-    query: Query,
-    types: &EntityTypes,
-    known: &Entities,
-) -> Result<(Request, Entities), Unexpressed> {
+/// A question of the host in Cedar's terms.
+pub(crate) struct Asked {
+    pub(crate) request: Request,
+    pub(crate) caller: Caller,
+    /// Action, target and purpose: what the request names besides the caller and its roles.
+    pub(crate) named: [EntityUid; 3],
+}
+
+/// The principal, before its place in the hierarchy is known.
+pub(crate) struct Caller {
+    pub(crate) roles: Vec<EntityUid>,
+    uid: EntityUid,
+    attributes: HashMap<String, RestrictedExpression>,
+}
+
+impl Caller {
+    /// The entity, child of `parents`.
+    pub(crate) fn with_parents(self, parents: HashSet<EntityUid>) -> Result<Entity, Unexpressed> {
+        Entity::new(self.uid, self.attributes, parents).map_err(|_| Unexpressed::Refused)
+    }
+}
+
+/// Puts a question in Cedar's terms.
+pub(crate) fn build(query: Query, types: &Types) -> Result<Asked, Unexpressed> {
     let info = query.info;
     let uid = |kind: &EntityTypeName, id: &str| {
         EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id))
     };
     let principal = uid(&types.caller, &info.caller.id);
-    let roles: HashSet<EntityUid> = info
-        .caller
-        .roles
-        .iter()
-        .map(|role| uid(&types.role, role))
-        .collect();
-    let attributes: HashMap<String, RestrictedExpression> =
-        expressions(info.caller.attributes)?.into_iter().collect();
-    let caller =
-        Entity::new(principal.clone(), attributes, roles).map_err(|_| Unexpressed::Refused)?;
-    let entities = known
-        .clone()
-        .upsert_entities([caller], None)
-        .map_err(|_| Unexpressed::Refused)?;
+    let action = uid(&types.action, &query.action);
+    let target = uid(&types.target, &query.target);
+    let purpose = uid(&types.purpose, &info.purpose);
+    let roles = info.caller.roles.iter();
+    let caller = Caller {
+        roles: roles.map(|role| uid(&types.role, role)).collect(),
+        uid: principal.clone(),
+        attributes: expressions(info.caller.attributes)?.into_iter().collect(),
+    };
 
-    let received = date_time(info.received_at).ok_or(Unexpressed::Time)?;
+    let received = types
+        .date_times
+        .expression(info.received_at)
+        .ok_or(Unexpressed::Time)?;
     let text = RestrictedExpression::new_string;
     let context = [
         ("point", text(query.point)),
         (
             "purpose",
-            RestrictedExpression::new_entity_uid(uid(&types.purpose, &info.purpose)),
+            RestrictedExpression::new_entity_uid(purpose.clone()),
         ),
         ("tenant", text(info.tenant)),
         (
             "sensitivity",
             text(sensitivity(info.sensitivity).to_owned()),
         ),
-        ("received", RestrictedExpression::new_datetime(received)),
+        ("received", received),
         ("attributes", record(info.attributes)?),
         ("facts", record(query.facts)?),
     ];
     let context = Context::from_pairs(context.map(|(name, value)| (name.to_owned(), value)))
         .map_err(|_| Unexpressed::Refused)?;
-    let (action, target) = (
-        uid(&types.action, &query.action),
-        uid(&types.target, &query.target),
-    );
-    let request =
-        Request::new(principal, action, target, context, None).map_err(|_| Unexpressed::Refused)?;
-    Ok((request, entities))
+    let request = Request::new(principal, action.clone(), target.clone(), context, None)
+        .map_err(|_| Unexpressed::Refused)?;
+    Ok(Asked {
+        request,
+        caller,
+        named: [action, target, purpose],
+    })
 }
 
 fn record(attributes: Vec<Attribute>) -> Result<RestrictedExpression, Unexpressed> {
@@ -171,47 +190,5 @@ const fn sensitivity(sensitivity: Sensitivity) -> &'static str {
         Sensitivity::Internal => "internal",
         Sensitivity::Pii => "pii",
         Sensitivity::Phi => "phi",
-    }
-}
-
-/// ISO 8601 in UTC with milliseconds, as Cedar's `datetime` takes it; `None` after the year 9999.
-fn date_time(at: Instant) -> Option<String> {
-    /// 10000-01-01T00:00:00Z.
-    const YEAR_10000: u64 = 253_402_300_800;
-    let since_epoch = Duration::new(at.seconds, at.nanoseconds.min(999_999_999));
-    (at.seconds < YEAR_10000)
-        .then(|| humantime::format_rfc3339_millis(SystemTime::UNIX_EPOCH + since_epoch).to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_iso_8601_up_to_the_year_9999() {
-        let at = |seconds, nanoseconds| {
-            date_time(Instant {
-                seconds,
-                nanoseconds,
-            })
-        };
-        // `date -u -d @…`
-        for (seconds, expected) in [
-            (0, "1970-01-01T00:00:00.000Z"),
-            (951_782_399, "2000-02-28T23:59:59.000Z"),
-            (951_782_400, "2000-02-29T00:00:00.000Z"),
-            (951_868_800, "2000-03-01T00:00:00.000Z"),
-            (1_795_305_802, "2026-11-22T00:03:22.000Z"),
-            (4_107_542_400, "2100-03-01T00:00:00.000Z"),
-            (253_402_300_799, "9999-12-31T23:59:59.000Z"),
-        ] {
-            assert_eq!(at(seconds, 0).as_deref(), Some(expected));
-        }
-        assert_eq!(
-            at(0, 5_999_999).as_deref(),
-            Some("1970-01-01T00:00:00.005Z")
-        );
-        assert_eq!(at(253_402_300_800, 0), None);
-        assert_eq!(at(u64::MAX, u32::MAX), None);
     }
 }

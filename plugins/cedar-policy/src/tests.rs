@@ -253,7 +253,7 @@ fn every_part_of_a_query_can_be_asked_about() {
         permit (principal == Caller::"caller-17", action == Action::"chat", resource == Target::"ward-model")
         when {
             context.point == "ingress" && context.purpose == Purpose::"TREAT" && context.tenant == "st-marys"
-            && context.sensitivity == "phi" && context.received > datetime("2026-11-22T00:00:00Z")
+            && context.sensitivity == "phi" && context.received > datetime("2026-11-22T00:00:00Z") && context.received == datetime("2026-11-22T00:03:22Z")
             && context.received.toTime() < duration("1h") && context.attributes.channel == "ward"
             && principal.department == "cardiology" && principal.mfa
             && context.facts["in-sandbox"] && context.facts.bytes < 4096

@@ -466,7 +466,8 @@ impl Patterns {
     }
 }
 
-/// Takes out what lies inside the host's own tokens (`[NAME_7KQ2M]`): they stand for identifiers and are none.
+/// Takes out what lies wholly inside one of the host's own tokens (`[NAME_7KQ2M]`): they stand for identifiers and are
+/// none. A find that reaches beyond a token stays whole; the host unites the two.
 pub(crate) fn outside_tokens(text: &str, found: &mut Vec<Found>) {
     let tokens: Vec<(usize, usize)> = text
         .match_indices('[')
@@ -481,7 +482,8 @@ pub(crate) fn outside_tokens(text: &str, found: &mut Vec<Found>) {
                     c.is_ascii_digit()
                         || c.is_ascii_uppercase() && !matches!(c, b'I' | b'L' | b'O' | b'U')
                 })
-                && !kind.is_empty()
+                && kind.len() <= 16
+                && kind.starts_with(|c: char| c.is_ascii_uppercase())
                 && kind.bytes().all(|c| c.is_ascii_uppercase() || c == b'-');
             is_token.then_some((start, start + name.len() + 2))
         })
@@ -490,7 +492,7 @@ pub(crate) fn outside_tokens(text: &str, found: &mut Vec<Found>) {
         found.retain(|one| {
             !tokens
                 .iter()
-                .any(|(start, end)| one.start < *end && *start < one.end)
+                .any(|(start, end)| *start <= one.start && one.end <= *end)
         });
     }
 }

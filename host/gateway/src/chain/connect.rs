@@ -10,7 +10,7 @@ use nephron_model::{EntryKind, Phi, Point};
 use crate::associates::Ground;
 use crate::case::Case;
 use crate::chain::decide::{Duties, ask_deciders};
-use crate::chain::deidentify::{Cleared, METHOD};
+use crate::chain::deidentify::Cleared;
 use crate::config::Endpoint;
 use crate::egress::{EgressError, Outgoing};
 use crate::gateway::Gateway;
@@ -44,13 +44,9 @@ pub async fn connect(
     cleared: Cleared,
 ) -> Result<Answered, Refusal> {
     let (call, duties, identifiers) = cleared.into_parts();
-    let (endpoint, upstream_model) =
-        gateway
-            .endpoint(&call.model)
-            .ok_or_else(|| Refusal::NoRoute {
-                model: call.model.clone(),
-            })?;
+    let (endpoint, upstream_model) = gateway.endpoint(&call.model).ok_or(Refusal::NoRoute)?;
     let connector = case.roster.connector(&endpoint.connector)?;
+    let method = case.roster.method();
     let no_agreement = || Refusal::NoAgreement {
         endpoint: endpoint.name.clone(),
     };
@@ -69,7 +65,7 @@ pub async fn connect(
                 "baa",
                 Value::Boolean(matches!(ground, Ground::Agreement { .. })),
             ),
-            ("cleared", Value::Boolean(true)),
+            ("cleared", Value::Boolean(method.is_some())),
             (
                 "identifiers",
                 Value::Number(i64::try_from(identifiers).unwrap_or(i64::MAX)),
@@ -78,7 +74,7 @@ pub async fn connect(
                 "in-sandbox",
                 Value::Boolean(matches!(ground, Ground::InSandbox)),
             ),
-            ("method", Value::Text(METHOD.to_owned())),
+            ("method", Value::Text(method.unwrap_or("none").to_owned())),
         ],
     )
     .await?;
@@ -88,7 +84,7 @@ pub async fn connect(
     }
 
     let chat = Phi::new(Encode(Judgement::Encode {
-        info: case.info.clone(),
+        info: case.info_for_connectors(),
         call: ChatCall {
             model: upstream_model.to_owned(),
             messages: call.messages.expose().0.clone(),
@@ -183,7 +179,7 @@ impl Exchange<'_> {
         let (text, _) = read(events.clone());
         let mut received = self.draft(EntryKind::Received, "answered");
         received.payload = self.case.sealed(RECEIVED, text.expose().as_bytes())?;
-        drop(self.case.record(received));
+        self.case.note(received);
         Ok(events)
     }
 
@@ -192,7 +188,10 @@ impl Exchange<'_> {
         let mut sending = self
             .draft(EntryKind::Sending, "intent")
             .fact("method", outgoing.method())
-            .fact("path", outgoing.path());
+            .fact(
+                "path",
+                outgoing.path().split('?').next().unwrap_or_default(),
+            );
         sending.payload = self.case.sealed(SENT, outgoing.body())?;
         let recorded = self.case.record(sending).await?;
 
@@ -200,11 +199,11 @@ impl Exchange<'_> {
             Ok(response) => response,
             Err(error) => return Err(self.broke_off(error, None, &[])?),
         };
-        let info = &self.case.info;
+        let info = self.case.info_for_connectors();
         let mut decoding = self
             .case
             .engine
-            .decode(self.connector, info, response.status, &response.headers)
+            .decode(self.connector, &info, response.status, &response.headers)
             .await;
         let mut chunks: Vec<Vec<u8>> = Vec::new();
         let mut events = Vec::new();
@@ -216,10 +215,11 @@ impl Exchange<'_> {
                 Err(error) => return Err(self.broke_off(error, Some(response.status), &chunks)?),
             };
             chunks.push(chunk.to_vec());
-            if failed.is_none() {
-                match decoding.push(&chunk).await {
-                    Ok(more) => events.extend(more),
-                    Err(failure) => failed = Some(failure),
+            match decoding.push(&chunk).await {
+                Ok(more) => events.extend(more),
+                Err(failure) => {
+                    failed = Some(failure);
+                    break;
                 }
             }
         }
@@ -229,13 +229,11 @@ impl Exchange<'_> {
                 Err(failure) => failed = Some(failure),
             }
         }
-        drop(
-            self.case
-                .record(self.received("answered", Some(response.status), &chunks)?),
-        );
+        self.case
+            .note(self.received("answered", Some(response.status), &chunks)?);
 
         let judgement = Judgement::Decode {
-            info: info.clone(),
+            info,
             status: response.status,
             headers: response.headers,
             chunks,
@@ -284,7 +282,7 @@ impl Exchange<'_> {
     ) -> Result<Refusal, Refusal> {
         let mut received = self.received("failed", status, chunks)?;
         received.reasons.push(error.code().to_owned());
-        drop(self.case.record(received));
+        self.case.note(received);
         Ok(self.failed(error))
     }
 

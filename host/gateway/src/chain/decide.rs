@@ -111,8 +111,14 @@ pub(crate) async fn ask_deciders<const N: usize>(
                 Err(Refusal::Denied { point, reasons })
             }
         });
-        if let Err(refusal) = result {
-            refused.get_or_insert(refusal);
+        // The first refusal is told, but one that is no decision outranks those that are.
+        if let Err(refusal) = result
+            && refused.as_ref().is_none_or(|first| {
+                matches!(first, Refusal::Denied { .. })
+                    && !matches!(refusal, Refusal::Denied { .. })
+            })
+        {
+            refused = Some(refusal);
         }
     }
     match refused {

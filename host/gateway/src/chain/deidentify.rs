@@ -62,9 +62,8 @@ pub(crate) async fn deidentify(case: &Case, permitted: Permitted) -> Result<Clea
     let tokens = if values.is_empty() {
         Vec::new()
     } else {
-        case.grant(Operations::TOKENIZE, Point::Ingress)?
-            .tokenize(&values)
-            .await?
+        let grant = case.grant(Operations::TOKENIZE, Point::Ingress).await?;
+        grant.tokenize(&values).await?
     };
     drop(values);
     if tokens.len() != places.len() {
@@ -84,10 +83,10 @@ pub(crate) async fn deidentify(case: &Case, permitted: Permitted) -> Result<Clea
     let listed = serde_json::to_vec(&replacements).unwrap_or_default();
     let mut draft = case
         .draft(EntryKind::Deidentified, "cleared")
-        .fact("method", METHOD);
+        .fact("method", case.roster.method().unwrap_or("none"));
     draft.counts = counts;
     draft.payload = case.sealed(REPLACEMENTS, &listed)?;
-    drop(case.record(draft));
+    case.note(draft);
 
     call.messages = rewritten;
     Ok(Cleared {
@@ -96,9 +95,6 @@ pub(crate) async fn deidentify(case: &Case, permitted: Permitted) -> Result<Clea
         identifiers: u64::try_from(places.len()).unwrap_or(u64::MAX),
     })
 }
-
-/// The de-identification method of this stage: removal of the 18 identifiers, 45 CFR 164.514(b)(2).
-pub(crate) const METHOD: &str = "safe-harbor";
 
 /// Asks every detector. Each sees the same text, and what any of them finds counts.
 pub(crate) async fn detect(

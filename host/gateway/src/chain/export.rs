@@ -7,7 +7,7 @@ use nephron_engine::contract::{Batch, Delivery, Entry, Instant};
 use nephron_engine::{Answer, Judgement, PluginFailure};
 use nephron_model::{Draft, EntryKind, Point, Record, Recorder as _, Records as _, Space};
 
-use crate::case::record_judgement;
+use crate::case::of_judgement;
 use crate::config::Export;
 use crate::gateway::Gateway;
 use crate::refusal::Refusal;
@@ -62,7 +62,8 @@ async fn deliver(
         point: Some(Point::Export),
         ..Draft::new(EntryKind::Decision, "")
     };
-    record_judgement(tenant, None, draft, plugin, &judgement, &verdict)?;
+    let draft = of_judgement(tenant, None, draft, plugin, &judgement, &verdict)?;
+    let _judged = tenant.log().record(draft).await?;
     let delivery = verdict
         .answer
         .and_then(Answer::delivery)
@@ -137,6 +138,11 @@ fn append(tenant: &Tenant, export: &Export, bytes: &[u8]) -> std::io::Result<()>
     let mut file = tenant
         .exports()
         .open_with(&export.file, OpenOptions::new().append(true).create(true))?;
-    file.write_all(bytes)?;
-    file.sync_all()
+    let length = file.metadata()?.len();
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    if written.is_err() {
+        // No half of a line stays for the next attempt to be glued to.
+        file.set_len(length)?;
+    }
+    written
 }

@@ -1,6 +1,7 @@
 //! Stage 7: [`Answered`] → [`Restored`]. The answer is searched for identifiers of its own, the deciders are asked
 //! whether this caller may see identities, and tokens of this conversation become values again.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use nephron_engine::Messages;
@@ -48,15 +49,19 @@ pub(crate) async fn reidentify(case: &Case, answered: Answered) -> Result<Restor
     let of_its_own = identifiers_outside(case, &text, &tokens).await?;
 
     let (restored, outcome, unknown) = match may_restore(case, duties, &tokens).await? {
-        Permission::Withheld(why) => (text.clone(), why, 0),
+        Permission::Withheld(why) => (mask(text.expose(), &of_its_own), why, 0),
         Permission::NothingToRestore => (text.clone(), "nothing-to-restore", 0),
         Permission::Granted => {
-            let grant = case.grant(Operations::DETOKENIZE, Point::Rehydrate)?;
-            let asked: Vec<Token> = tokens.iter().map(|(_, token)| token.clone()).collect();
+            let mut asked: Vec<Token> = tokens.iter().map(|(_, token)| token.clone()).collect();
+            asked.sort_unstable();
+            asked.dedup();
+            let grant = case.grant(Operations::DETOKENIZE, Point::Rehydrate).await?;
             let values = grant.detokenize(&asked).await?;
-            let unknown = values.iter().filter(|value| value.is_none()).count();
+            let values: BTreeMap<Token, Option<Phi<String>>> =
+                asked.into_iter().zip(values).collect();
+            let unknown = values.values().filter(|value| value.is_none()).count();
             (
-                put_back(text.expose(), &tokens, &values),
+                put_back(text.expose(), &tokens, &values)?,
                 "restored",
                 unknown,
             )
@@ -67,7 +72,7 @@ pub(crate) async fn reidentify(case: &Case, answered: Answered) -> Result<Restor
     for (name, number) in [
         ("tokens", tokens.len()),
         ("unknown-tokens", unknown),
-        ("identifiers-in-answer", of_its_own),
+        ("identifiers-in-answer", of_its_own.len()),
     ] {
         draft
             .counts
@@ -79,19 +84,19 @@ pub(crate) async fn reidentify(case: &Case, answered: Answered) -> Result<Restor
     });
     let both = Phi::new(serde_json::to_vec(both.expose()).unwrap_or_default());
     draft.payload = case.sealed(RESTORATION, both.expose())?;
-    drop(case.record(draft));
+    case.note(draft);
     Ok(Restored {
         text: restored,
         stopped,
     })
 }
 
-/// How many identifiers the answer holds that are not our tokens: the model made them up, or knew them.
+/// Where the answer holds identifiers that are not our tokens: the model made them up, or knew them. In order.
 async fn identifiers_outside(
     case: &Case,
     text: &Phi<String>,
     tokens: &[(Range<usize>, Token)],
-) -> Result<usize, Refusal> {
+) -> Result<Vec<Range<usize>>, Refusal> {
     let parts = vec![Part::Text(text.expose().clone())];
     let message = Message {
         role: "assistant".to_owned(),
@@ -105,16 +110,43 @@ async fn identifiers_outside(
     )
     .await?;
     let index = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
-    let apart = |start: usize, end: usize| {
+    // Tokens are in order and do not overlap, so the first that ends behind a span's start decides.
+    let apart = |range: &Range<usize>| {
+        let next = tokens.partition_point(|(token, _)| token.end <= range.start);
         tokens
-            .iter()
-            .all(|(range, _)| end <= range.start || range.end <= start)
+            .get(next)
+            .is_none_or(|(token, _)| range.end <= token.start)
     };
-    Ok(spans
+    let mut found: Vec<Range<usize>> = spans
         .iter()
-        .filter(|span| apart(index(span.start), index(span.end)))
-        .count())
+        .map(|span| index(span.start)..index(span.end))
+        .filter(apart)
+        .collect();
+    found.sort_unstable_by_key(|range| (range.start, range.end));
+    Ok(found)
 }
+
+/// The text without the identifiers that were found in it, for a caller who may not see identities.
+fn mask(text: &str, found: &[Range<usize>]) -> Phi<String> {
+    let mut masked = Phi::new(String::with_capacity(text.len()));
+    let mut from = 0;
+    for range in found.iter().filter(|range| !range.is_empty()) {
+        if range.start >= from {
+            masked
+                .expose_mut()
+                .push_str(text.get(from..range.start).unwrap_or_default());
+            masked.expose_mut().push_str(MASK);
+        }
+        from = from.max(range.end);
+    }
+    masked
+        .expose_mut()
+        .push_str(text.get(from..).unwrap_or_default());
+    masked
+}
+
+/// What stands for an identifier of the model's own in an answer without identities.
+const MASK: &str = "[WITHHELD]";
 
 enum Permission {
     Granted,
@@ -153,6 +185,11 @@ async fn may_restore(
     )
     .await;
     match asked {
+        // What left has left: a duty about where it may go comes too late here, and what cannot be carried out is a deny.
+        Ok(more) if more.require_agreement => Err(Refusal::UnknownObligation {
+            point: Point::Rehydrate,
+            obligation: "require-agreement".to_owned(),
+        }),
         Ok(more) if duties.and(more).withhold_identities => {
             Ok(Permission::Withheld("withheld-by-obligation"))
         }
@@ -162,28 +199,36 @@ async fn may_restore(
     }
 }
 
+/// Bytes of an answer with its identities.
+const LARGEST_ANSWER: usize = 16 << 20;
+
 /// The text with each known token replaced by its value, in one pass: a value that looks like a token is not looked at
 /// again, and an unknown token stays as it stands.
 fn put_back(
     text: &str,
     tokens: &[(Range<usize>, Token)],
-    values: &[Option<Phi<String>>],
-) -> Phi<String> {
+    values: &BTreeMap<Token, Option<Phi<String>>>,
+) -> Result<Phi<String>, Refusal> {
     let mut restored = Phi::new(String::with_capacity(text.len()));
     let mut from = 0;
-    for ((range, _), value) in tokens.iter().zip(values) {
-        if let Some(value) = value {
+    for (range, token) in tokens {
+        if let Some(Some(value)) = values.get(token) {
             restored
                 .expose_mut()
                 .push_str(text.get(from..range.start).unwrap_or_default());
             restored.expose_mut().push_str(value.expose());
             from = range.end;
         }
+        if restored.expose().len() > LARGEST_ANSWER {
+            return Err(Refusal::AnswerTooLarge {
+                limit: LARGEST_ANSWER,
+            });
+        }
     }
     restored
         .expose_mut()
         .push_str(text.get(from..).unwrap_or_default());
-    restored
+    Ok(restored)
 }
 
 #[cfg(test)]
@@ -194,8 +239,33 @@ mod tests {
     fn an_unknown_token_stays_and_a_value_is_not_looked_at_again() {
         let text = "a [NAME_7KQ2M] b [NAME_00000] c";
         let tokens: Vec<_> = Token::scan(text).collect();
-        let values = [Some(Phi::new("[NAME_00000]".to_owned())), None];
-        let restored = put_back(text, &tokens, &values);
+        let known = Some(Phi::new("[NAME_00000]".to_owned()));
+        let values = tokens
+            .iter()
+            .map(|(_, token)| token.clone())
+            .zip([known, None])
+            .collect();
+        let restored = put_back(text, &tokens, &values).unwrap();
         assert_eq!(restored.expose(), "a [NAME_00000] b [NAME_00000] c");
+    }
+
+    #[test]
+    fn an_answer_of_a_few_tokens_cannot_fill_the_memory() {
+        let text = "[URL_7KQ2M]".repeat(20_000);
+        let tokens: Vec<_> = Token::scan(&text).collect();
+        let value = Some(Phi::new("x".repeat(100_000)));
+        let values = [(tokens[0].1.clone(), value)].into_iter().collect();
+        assert!(matches!(
+            put_back(&text, &tokens, &values),
+            Err(Refusal::AnswerTooLarge { .. })
+        ));
+    }
+
+    #[test]
+    fn identifiers_of_the_models_own_are_masked() {
+        assert_eq!(
+            mask("see Ann Lee, 42", &[4..7, 4..11, 13..15]).expose(),
+            "see [WITHHELD], [WITHHELD]"
+        );
     }
 }

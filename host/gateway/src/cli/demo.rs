@@ -153,7 +153,7 @@ pub(crate) async fn run(args: Args, _: &Globals) -> Result<(), Failure> {
     drop(open);
     gateway.close().context("the log cannot be closed")?;
 
-    let (log, tampered) = prove(&folder, account.tampered)?;
+    let (log, tampered) = prove(&folder, &account.tampered)?;
     let report = Report {
         event: event.to_string(),
         model: model.to_owned(),
@@ -243,9 +243,9 @@ fn configuration(args: &Args, data: &Path) -> Result<Config, Failure> {
     if let (Some(url), Some(model)) = (&args.upstream, &args.model) {
         // A JSON string is a TOML string.
         let (url, model) = (json!(url), json!(model));
-        text.push_str(&format!(
-            "\n[[plugin]]\nname = \"openai\"\nkind = \"connector\"\ncomponent = \"openai-compatible\"\n"
-        ));
+        text.push_str(
+            "\n[[plugin]]\nname = \"openai\"\nkind = \"connector\"\ncomponent = \"openai-compatible\"\n",
+        );
         if args.api_key_env.is_some() {
             text.push_str("[plugin.settings]\ncredential = \"upstream\"\n");
         }
@@ -425,7 +425,7 @@ fn decision(entry: &Entry) -> Option<DecisionRow> {
 }
 
 /// Reads the whole log back, then a copy of it in which one byte of `entry` was changed.
-fn prove(folder: &Path, entry: Entry) -> anyhow::Result<(LogRow, TamperedRow)> {
+fn prove(folder: &Path, entry: &Entry) -> anyhow::Result<(LogRow, TamperedRow)> {
     let verdict = verify(folder, VerifyOptions::default()).context("the log cannot be verified")?;
     let log = LogRow {
         entries: verdict.entries,
@@ -434,7 +434,7 @@ fn prove(folder: &Path, entry: Entry) -> anyhow::Result<(LogRow, TamperedRow)> {
     };
     let copy = tempfile::tempdir().context("no temporary folder can be made")?;
     copy_folder(folder, copy.path())?;
-    let (file, offset) = flip_a_byte(&copy.path().join("journal"), &entry)?;
+    let (file, offset) = flip_a_byte(&copy.path().join("journal"), entry)?;
     let verdict =
         verify(copy.path(), VerifyOptions::default()).context("the copy cannot be verified")?;
     let fault = verdict
