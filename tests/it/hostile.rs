@@ -9,10 +9,13 @@ use nephron_tests::{Setup, component};
 
 use crate::nephron;
 
+/// With a scalar of two bytes, for the guest that splits one.
+const TEXT: &str = "Café: Patient: Zebulon Quackenbush.";
+
 /// Puts the guest into the chain, sends a request, and holds the refusal, the log and the next request to what must be.
 async fn refused(setup: Setup, code: &str, detail: Option<&str>) {
     let rig = setup.open().await;
-    let reply = rig.ask("Café: Patient: Zebulon Quackenbush.").await;
+    let reply = rig.ask(TEXT).await;
     assert_eq!(
         reply.refusal().map(|refusal| refusal.code()),
         Some("plugin-failed")
@@ -44,10 +47,7 @@ async fn refused(setup: Setup, code: &str, detail: Option<&str>) {
     );
     // The host goes on: the same guest misbehaves again and is refused again, and the log still verifies.
     assert_eq!(
-        rig.ask("Again.")
-            .await
-            .refusal()
-            .map(|refusal| refusal.code()),
+        rig.ask(TEXT).await.refusal().map(|refusal| refusal.code()),
         Some("plugin-failed")
     );
     let folder = rig.close();

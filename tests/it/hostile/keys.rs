@@ -137,7 +137,8 @@ async fn i5_asks_for_another_tenants_key() {
         .filter(|draft| draft.kind == EntryKind::KeyRefused)
         .collect();
     assert_eq!(refusals.len(), 1, "{:?}", ours.kinds());
-    assert_eq!(refusals[0].outcome, "authentication-failed");
+    assert_eq!(refusals[0].outcome, "deny");
+    assert_eq!(refusals[0].reasons[0], "authentication-failed");
     assert!(!theirs.kinds().contains(&EntryKind::KeyRefused));
 }
 
