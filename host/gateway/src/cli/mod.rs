@@ -159,6 +159,8 @@ mod tests {
             vec!["audit", "show", "log", "--kind", "no-such-kind"],
             vec!["audit", "show", "log", "--request", "not an id"],
             vec!["audit", "verify"],
+            vec!["audit", "verify", "log", "--tenant", "st-marys"],
+            vec!["audit", "verify", "--tenant", "st-marys"],
             vec!["audit", "verify", "log", "--expect-head", &digest],
             vec![
                 "audit",

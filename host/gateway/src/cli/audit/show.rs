@@ -26,7 +26,7 @@ pub(super) struct Args {
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The tenant, where the configuration has several
-    #[arg(long, short, requires = "config")]
+    #[arg(long, short, requires = "config", conflicts_with = "folder")]
     tenant: Option<TenantId>,
     #[command(flatten)]
     filter: Filter,

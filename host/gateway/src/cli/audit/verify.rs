@@ -25,7 +25,7 @@ pub(super) struct Args {
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Only this tenant of the configuration
-    #[arg(long, short, requires = "config")]
+    #[arg(long, short, requires = "config", conflicts_with = "folders")]
     tenant: Option<TenantId>,
     /// A head noted earlier, which the log must still hold; it may have grown since
     #[arg(long, value_name = "HASH", requires = "expect_entries")]
