@@ -21,7 +21,11 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, _: &Globals) -> Result<(), Failure> {
-    check(&args, &mut anstream::stdout().lock())
+    if args.json {
+        check(&args, &mut io::stdout().lock())
+    } else {
+        check(&args, &mut anstream::stdout().lock())
+    }
 }
 
 fn check(args: &Args, out: &mut impl Write) -> Result<(), Failure> {

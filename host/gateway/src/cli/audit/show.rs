@@ -60,6 +60,15 @@ struct Filter {
 
 pub(super) fn run(args: &Args, _: &Globals) -> Result<(), Failure> {
     let folder = folder(args)?;
+    if args.json {
+        // Not through anstream, which takes more than escape sequences out of what is no terminal's.
+        return show(
+            &folder,
+            args,
+            Look::of_stdout(),
+            &mut BufWriter::new(io::stdout().lock()),
+        );
+    }
     let mut out = BufWriter::new(anstream::stdout().lock());
     show(&folder, args, Look::of_stdout(), &mut out)
 }

@@ -56,16 +56,20 @@ pub(super) fn run(args: &Args, _: &Globals) -> Result<(), Failure> {
             folders.len()
         )));
     }
-    let mut out = anstream::stdout().lock();
     let mut written = Ok(());
     let mut broken = Vec::new();
     for folder in &folders {
         let verdict = verify(folder, expected, args).context("the log cannot be verified")?;
         if written.is_ok() {
             written = if args.json {
-                write_json(folder, &verdict, &mut out)
+                write_json(folder, &verdict, &mut io::stdout().lock())
             } else {
-                write(folder, &verdict, Look::of_stdout(), &mut out)
+                write(
+                    folder,
+                    &verdict,
+                    Look::of_stdout(),
+                    &mut anstream::stdout().lock(),
+                )
             };
         }
         if !verdict.verified {

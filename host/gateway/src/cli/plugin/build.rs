@@ -37,11 +37,10 @@ pub(super) async fn run(args: Args, _: &Globals) -> Result<(), Failure> {
     } = args;
     let building = tokio::task::spawn_blocking(move || build(folders, target_dir, offline));
     let built = building.await.context("the build was broken off")??;
-    let mut out = anstream::stdout().lock();
     let written = if json {
-        write_json(&built, &mut out)
+        write_json(&built, &mut io::stdout().lock())
     } else {
-        write_table(&built, Look::of_stdout(), &mut out)
+        write_table(&built, Look::of_stdout(), &mut anstream::stdout().lock())
     };
     written.map_err(Failure::output)
 }

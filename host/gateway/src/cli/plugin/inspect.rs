@@ -29,13 +29,10 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args, _: &Globals) -> Result<(), Failure> {
     let path = locate(&args.component)?;
     let report = inspect(&path, &Limits::default())?;
-    let mut out = anstream::stdout().lock();
     let written = if args.json {
-        serde_json::to_writer(&mut out, &report)
-            .map_err(io::Error::from)
-            .and_then(|()| writeln!(out))
+        write_json(&report, &mut io::stdout().lock())
     } else {
-        write(&report, Look::of_stdout(), &mut out)
+        write(&report, Look::of_stdout(), &mut anstream::stdout().lock())
     };
     match &report.refused {
         Some(refusal) => Err(Failure::check(anyhow::anyhow!("{refusal}"))),
@@ -116,6 +113,11 @@ fn inspect(path: &Path, limits: &Limits) -> anyhow::Result<Report> {
         Err(refusal) => report.refused = Some(refusal.to_string()),
     }
     Ok(report)
+}
+
+fn write_json(report: &Report, out: &mut impl Write) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, report)?;
+    writeln!(out)
 }
 
 fn write(report: &Report, look: Look, out: &mut impl Write) -> io::Result<()> {
