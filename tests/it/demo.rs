@@ -85,11 +85,21 @@ fn the_demo_proves_what_it_shows() {
 #[test]
 fn every_quickstart_note_goes_through() {
     let notes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/quickstart/notes");
+    // One data folder for all: compiling the plugins is most of what a demo costs, and it keeps what it compiled.
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
     let mut count = 0;
     for note in std::fs::read_dir(notes).unwrap() {
         let path = note.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "txt") {
-            let report = json(&run(&["demo", "--json", "--note", path.to_str().unwrap()]));
+            let report = json(&run(&[
+                "demo",
+                "--json",
+                "--data",
+                data,
+                "--note",
+                path.to_str().unwrap(),
+            ]));
             assert_eq!(report["log"]["verified"], true, "{}", path.display());
             assert!(
                 !report["spans"].as_array().unwrap().is_empty(),

@@ -57,6 +57,7 @@ pub struct CedarPolicy {
     store: Store,
     authorizer: Authorizer,
     types: Types,
+    needs_time: bool,
     points: Vec<String>,
 }
 
@@ -90,7 +91,7 @@ impl Plugin for CedarPolicy {
         let Some(types) = Types::parse() else {
             problems.push(Problem {
                 key: None,
-                message: "the types of requests are no Cedar".to_owned(),
+                message: "an entity type of requests is no Cedar name".to_owned(),
             });
             return Err(problems);
         };
@@ -99,6 +100,7 @@ impl Plugin for CedarPolicy {
         }
         let store = Store::new(entities, &policies)
             .map_err(|error| vec![Problem::at("entities", rules::chain(&error))])?;
+        let needs_time = time::is_read_by(&policies);
         let policies = Scoped::new(policies)
             .map_err(|error| vec![Problem::at("policies", rules::chain(&error))])?;
         let configured = Self {
@@ -107,6 +109,7 @@ impl Plugin for CedarPolicy {
             store,
             authorizer: Authorizer::new(),
             types,
+            needs_time,
             points,
         };
         rehearsal::decide_once(&configured);
@@ -140,7 +143,7 @@ impl CedarPolicy {
             request,
             caller,
             named,
-        } = request::build(query, &self.types)?;
+        } = request::build(query, &self.types, self.needs_time)?;
         let entities = known(&self.store, caller, &named)?;
         let [action, ..] = &named;
         let policies = self.policies.about(action);

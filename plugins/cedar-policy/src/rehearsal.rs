@@ -48,8 +48,9 @@ pub(crate) fn decide_once(policy: &CedarPolicy) {
         facts,
     };
     drop(policy.judged(query, Store::cut));
-    // What policies may write though no request holds it. Each is refused or not by Cedar, and either way is ready.
+    // What policies may write though this request need not hold it. Each is refused or not by Cedar, and either way is ready.
     for value in [
+        RestrictedExpression::new_datetime("1970-01-01T00:00:00.000Z"),
         RestrictedExpression::new_decimal("0.0"),
         RestrictedExpression::new_duration("1ms"),
         RestrictedExpression::new_ip("127.0.0.1/8"),

@@ -9,14 +9,13 @@ use nephron_sdk::decider::{Attribute, Query, Value};
 use nephron_sdk::types::Sensitivity;
 use serde_json::Value as Json;
 
-use crate::time::DateTimes;
+use crate::time;
 
 /// Entity type of the principal.
 pub(crate) const CALLER: &str = "Caller";
 
 /// What requests are made of, parsed once.
 pub(crate) struct Types {
-    date_times: DateTimes,
     caller: EntityTypeName,
     role: EntityTypeName,
     action: EntityTypeName,
@@ -27,7 +26,6 @@ pub(crate) struct Types {
 impl Types {
     pub(crate) fn parse() -> Option<Self> {
         Some(Self {
-            date_times: DateTimes::parse()?,
             caller: CALLER.parse().ok()?,
             role: "Role".parse().ok()?,
             action: "Action".parse().ok()?,
@@ -70,8 +68,8 @@ impl Caller {
     }
 }
 
-/// Puts a question in Cedar's terms.
-pub(crate) fn build(query: Query, types: &Types) -> Result<Asked, Unexpressed> {
+/// Puts a question in Cedar's terms, without `received` unless it `needs_time`.
+pub(crate) fn build(query: Query, types: &Types, needs_time: bool) -> Result<Asked, Unexpressed> {
     let info = query.info;
     let uid = |kind: &EntityTypeName, id: &str| {
         EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id))
@@ -87,10 +85,7 @@ pub(crate) fn build(query: Query, types: &Types) -> Result<Asked, Unexpressed> {
         attributes: expressions(info.caller.attributes)?.into_iter().collect(),
     };
 
-    let received = types
-        .date_times
-        .expression(info.received_at)
-        .ok_or(Unexpressed::Time)?;
+    let received = time::iso_8601(info.received_at).ok_or(Unexpressed::Time)?;
     let text = RestrictedExpression::new_string;
     let context = [
         ("point", text(query.point)),
@@ -103,10 +98,11 @@ pub(crate) fn build(query: Query, types: &Types) -> Result<Asked, Unexpressed> {
             "sensitivity",
             text(sensitivity(info.sensitivity).to_owned()),
         ),
-        ("received", received),
         ("attributes", record(info.attributes)?),
         ("facts", record(query.facts)?),
     ];
+    let received = needs_time.then(|| ("received", RestrictedExpression::new_datetime(received)));
+    let context = context.into_iter().chain(received);
     let context = Context::from_pairs(context.map(|(name, value)| (name.to_owned(), value)))
         .map_err(|_| Unexpressed::Refused)?;
     let request = Request::new(principal, action.clone(), target.clone(), context, None)

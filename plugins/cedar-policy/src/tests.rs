@@ -2,7 +2,8 @@ use nephron_sdk::decider::{Attribute, Decider, Decision, Effect, Query, RequestI
 use nephron_sdk::types::{Caller, Instant, Sensitivity};
 use nephron_sdk::{Plugin, Problem};
 
-use crate::{CedarPolicy, EntitiesSetting, Settings};
+use crate::store::Store;
+use crate::{CedarPolicy, EntitiesSetting, Settings, because, indeterminate};
 
 const ACCESS: &str = include_str!("../../../examples/policies/access.cedar");
 const SCHEMA: &str = include_str!("../../../examples/policies/access.cedarschema");
@@ -517,4 +518,170 @@ fn settings_parse_from_json_and_refuse_unknown_keys() {
             && matches!(parsed.entities, Some(EntitiesSetting::Array(array)) if array.is_empty())
     );
     assert!(serde_json::from_str::<Settings>(r#"{"policies": "", "polices": ""}"#).is_err());
+}
+
+/// Settings' entities in which everything that could go wrong with a cut store is possible.
+const TANGLE: &str = r#"[
+    {"uid": {"type": "Role", "id": "nurse"}, "attrs": {}, "parents": [{"type": "Role", "id": "clinician"}]},
+    {"uid": {"type": "Role", "id": "clinician"}, "attrs": {}, "parents": [{"type": "Role", "id": "staff"}]},
+    {"uid": {"type": "Role", "id": "staff"}, "attrs": {"floor": 3}, "tags": {"shift": "day"}, "parents": []},
+    {"uid": {"type": "Purpose", "id": "BTG"}, "attrs": {}, "parents": [{"type": "Purpose", "id": "ETREAT"}]},
+    {"uid": {"type": "Purpose", "id": "ETREAT"}, "attrs": {}, "parents": [{"type": "Purpose", "id": "TREAT"}]},
+    {"uid": {"type": "Target", "id": "ward-model"},
+     "attrs": {"keeper": {"__entity": {"type": "Team", "id": "icu"}},
+               "deep": {"all": [{"__entity": {"type": "Team", "id": "night"}}]},
+               "owner": {"__entity": {"type": "Caller", "id": "caller-17"}}},
+     "parents": [{"type": "Group", "id": "small"}]},
+    {"uid": {"type": "Group", "id": "small"}, "attrs": {}, "parents": [{"type": "Group", "id": "every"}]},
+    {"uid": {"type": "Team", "id": "icu"}, "attrs": {"lead": {"__entity": {"type": "Team", "id": "head"}}},
+     "parents": [{"type": "Team", "id": "head"}]},
+    {"uid": {"type": "Team", "id": "head"}, "attrs": {"size": 1}, "parents": [{"type": "Team", "id": "top"}]},
+    {"uid": {"type": "Team", "id": "night"}, "attrs": {}, "parents": [{"type": "Team", "id": "top"}]},
+    {"uid": {"type": "Team", "id": "delegate"}, "attrs": {}, "parents": [{"type": "Caller", "id": "caller-17"}]},
+    {"uid": {"type": "Target", "id": "own-desk"}, "attrs": {}, "parents": [{"type": "Team", "id": "delegate"}]},
+    {"uid": {"type": "Role", "id": "circular"}, "attrs": {}, "parents": [{"type": "Caller", "id": "caller-17"}]},
+    {"uid": {"type": "Action", "id": "chat"}, "attrs": {}, "parents": [{"type": "Action", "id": "use"}]}
+]"#;
+
+#[test]
+fn the_cut_store_decides_as_the_whole_one() {
+    let tangled = |condition: &str| {
+        CedarPolicy::configure(Settings {
+            entities: Some(EntitiesSetting::Text(TANGLE.to_owned())),
+            ..settings(&format!(
+                "permit (principal, action, resource) when {{ {condition} }};"
+            ))
+        })
+        .map_err(messages)
+        .unwrap()
+    };
+    let allowed = "permit(policy0:policy0)";
+    let refused = "deny(no-policy-permits)";
+    let failed = "indeterminate(policy0:evaluation-error)";
+    for (condition, expected) in [
+        // literals, found by nothing in the request
+        (r#"Team::"icu" in Team::"top""#, allowed),
+        (r#"Team::"top" in Team::"icu""#, refused),
+        (r#"Team::"icu" in [Team::"none", Team::"head"]"#, allowed),
+        (r#"Team::"head".size == 1"#, allowed),
+        (r#"Team::"icu".lead.size == 1"#, allowed),
+        (r#"Team::"icu".lead in Team::"top""#, allowed),
+        (r#"Role::"staff".getTag("shift") == "day""#, allowed),
+        (r#"Team::"none" has size || Team::"top" has size"#, refused),
+        (r#"Team::"top".size == 1"#, failed),
+        (r#"Team::"none".size == 1"#, failed),
+        (
+            r#"(if context.tenant == "" then Team::"top" else Team::"night") in Team::"top""#,
+            allowed,
+        ),
+        // what the request names
+        (r#"principal in Role::"staff""#, allowed),
+        (
+            r#"principal in Role::"clinician" && principal in Role::"nurse""#,
+            allowed,
+        ),
+        (r#"principal in Role::"billing""#, refused),
+        (r#"context.purpose in Purpose::"TREAT""#, allowed),
+        (r#"Purpose::"TREAT" in context.purpose"#, refused),
+        (r#"resource in Group::"every""#, allowed),
+        (r#"action in Action::"use""#, allowed),
+        // by way of attributes
+        (r#"resource.keeper in Team::"top""#, allowed),
+        (r#"resource.keeper.lead.size == 1"#, allowed),
+        (r#"resource.deep.all.contains(Team::"night")"#, allowed),
+        (
+            r#"resource.owner == principal && resource.owner in Role::"staff""#,
+            allowed,
+        ),
+        // below the caller, whose place is known only now
+        (r#"Team::"delegate" in principal"#, allowed),
+        (r#"Team::"delegate" in Role::"staff""#, allowed),
+        (r#"Role::"circular" in Role::"staff""#, allowed),
+    ] {
+        same_either_way(&tangled(condition), chat("nurse", "BTG"), expected);
+    }
+    let mut desk = chat("nurse", "BTG");
+    desk.target = "own-desk".to_owned();
+    same_either_way(
+        &tangled(r#"resource in Role::"staff""#),
+        desk.clone(),
+        allowed,
+    );
+    desk.info.caller.id = "caller-18".to_owned();
+    same_either_way(&tangled(r#"resource in Role::"staff""#), desk, refused);
+    // A caller below itself has no place, and no store must let it have one.
+    let circular = chat("circular", "BTG");
+    same_either_way(
+        &tangled("true"),
+        circular,
+        "indeterminate(unreadable-request)",
+    );
+}
+
+#[test]
+fn the_cut_store_decides_the_examples_as_the_whole_one() {
+    let plugin = example();
+    for role in ["physician", "nurse", "billing", "researcher", "volunteer"] {
+        for purpose in [
+            "TREAT",
+            "BTG",
+            "ELIGVER",
+            "HRESCH",
+            "CLINTRCHPC",
+            "HMARKT",
+            "none",
+        ] {
+            for query in [
+                chat(role, purpose),
+                send(role, purpose, true, false),
+                send(role, purpose, false, true),
+                restore(role, purpose),
+                query(role, purpose, "ingress", "embed", &[]),
+            ] {
+                let expected = told(&plugin.decide(query.clone()).unwrap());
+                same_either_way(&plugin, query, &expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn policies_about_another_action_stay_out_and_those_about_any_stay_in() {
+    let policies = r#"
+        @id("chat") permit (principal, action == Action::"chat", resource);
+        @id("send") permit (principal, action == Action::"send", resource);
+        @id("either") permit (principal, action in [Action::"chat", Action::"restore"], resource);
+        @id("use") permit (principal, action in Action::"use", resource);
+        @id("any") permit (principal, action, resource);
+        @id("fails") forbid (principal, action == Action::"restore", resource) when { context.facts.nowhere };"#;
+    let plugin = CedarPolicy::configure(Settings {
+        entities: Some(EntitiesSetting::Text(TANGLE.to_owned())),
+        ..settings(policies)
+    })
+    .map_err(messages)
+    .unwrap();
+    for (action, expected) in [
+        ("chat", "permit(chat:chat,either:either,use:use,any:any)"),
+        ("send", "permit(send:send,any:any)"),
+        ("restore", "indeterminate(fails:evaluation-error)"),
+        ("embed", "permit(any:any)"),
+    ] {
+        check(
+            &plugin,
+            query("nurse", "TREAT", "ingress", action, &[]),
+            expected,
+        );
+    }
+}
+
+#[track_caller]
+fn same_either_way(plugin: &CedarPolicy, query: Query, expected: &str) {
+    for known in [Store::cut, Store::whole] {
+        let decision = plugin.judged(query.clone(), known);
+        let told = decision.map_or_else(
+            |unexpressed| told(&indeterminate(vec![because(unexpressed)])),
+            |decision| told(&decision),
+        );
+        assert_eq!(told, expected);
+    }
 }
