@@ -99,10 +99,10 @@ impl Plugin for CedarPolicy {
             return Err(problems);
         }
         let store = Store::new(entities, &policies)
-            .map_err(|error| vec![Problem::at("entities", rules::chain(&error))])?;
+            .map_err(|error| vec![Problem::at("entities", rules::chain(&*error))])?;
         let needs_time = time::is_read_by(&policies);
-        let policies = Scoped::new(policies)
-            .map_err(|error| vec![Problem::at("policies", rules::chain(&error))])?;
+        let policies = Scoped::new(&policies)
+            .map_err(|error| vec![Problem::at("policies", rules::chain(&*error))])?;
         let configured = Self {
             policies,
             rules,

@@ -1,6 +1,6 @@
 //! Which policies can say anything about an action.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy::{ActionConstraint, EntityUid, Policy, PolicySet, PolicySetError};
 
@@ -17,20 +17,19 @@ pub(crate) struct Scoped {
 impl Scoped {
     /// # Errors
     /// None that Cedar tells of: the ids of `all` differ already.
-    pub(crate) fn new(all: PolicySet) -> Result<Self, PolicySetError> {
+    pub(crate) fn new(all: &PolicySet) -> Result<Self, Box<PolicySetError>> {
         let about = |policy: &Policy| match policy.action_constraint() {
             ActionConstraint::Eq(action) => Some(action),
             ActionConstraint::Any | ActionConstraint::In(_) => None,
         };
         let mut by_action = BTreeMap::new();
-        for action in all.policies().filter_map(about) {
+        let actions: BTreeSet<EntityUid> = all.policies().filter_map(about).collect();
+        for action in actions {
             let concerned = all
                 .policies()
                 .filter(|policy| about(policy).is_none_or(|own| own == action));
-            if !by_action.contains_key(&action) {
-                let concerned = PolicySet::from_policies(concerned.cloned())?;
-                by_action.insert(action, concerned);
-            }
+            let concerned = PolicySet::from_policies(concerned.cloned())?;
+            by_action.insert(action, concerned);
         }
         let any = all.policies().filter(|policy| about(policy).is_none());
         let any = PolicySet::from_policies(any.cloned())?;

@@ -24,7 +24,7 @@ impl Store {
     ///
     /// # Errors
     /// None that Cedar tells of: `shared` is a part of `all`, which holds together already.
-    pub(crate) fn new(all: Entities, policies: &PolicySet) -> Result<Self, EntitiesError> {
+    pub(crate) fn new(all: Entities, policies: &PolicySet) -> Result<Self, Box<EntitiesError>> {
         let mut named: BTreeSet<EntityUid> = policies
             .policies()
             .flat_map(|policy| policy.entity_literals())

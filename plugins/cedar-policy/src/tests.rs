@@ -598,22 +598,18 @@ fn the_cut_store_decides_as_the_whole_one() {
         (r#"Team::"delegate" in Role::"staff""#, allowed),
         (r#"Role::"circular" in Role::"staff""#, allowed),
     ] {
-        same_either_way(&tangled(condition), chat("nurse", "BTG"), expected);
+        same_either_way(&tangled(condition), &chat("nurse", "BTG"), expected);
     }
     let mut desk = chat("nurse", "BTG");
     desk.target = "own-desk".to_owned();
-    same_either_way(
-        &tangled(r#"resource in Role::"staff""#),
-        desk.clone(),
-        allowed,
-    );
+    same_either_way(&tangled(r#"resource in Role::"staff""#), &desk, allowed);
     desk.info.caller.id = "caller-18".to_owned();
-    same_either_way(&tangled(r#"resource in Role::"staff""#), desk, refused);
+    same_either_way(&tangled(r#"resource in Role::"staff""#), &desk, refused);
     // A caller below itself has no place, and no store must let it have one.
     let circular = chat("circular", "BTG");
     same_either_way(
         &tangled("true"),
-        circular,
+        &circular,
         "indeterminate(unreadable-request)",
     );
 }
@@ -639,7 +635,7 @@ fn the_cut_store_decides_the_examples_as_the_whole_one() {
                 query(role, purpose, "ingress", "embed", &[]),
             ] {
                 let expected = told(&plugin.decide(query.clone()).unwrap());
-                same_either_way(&plugin, query, &expected);
+                same_either_way(&plugin, &query, &expected);
             }
         }
     }
@@ -675,7 +671,7 @@ fn policies_about_another_action_stay_out_and_those_about_any_stay_in() {
 }
 
 #[track_caller]
-fn same_either_way(plugin: &CedarPolicy, query: Query, expected: &str) {
+fn same_either_way(plugin: &CedarPolicy, query: &Query, expected: &str) {
     for known in [Store::cut, Store::whole] {
         let decision = plugin.judged(query.clone(), known);
         let told = decision.map_or_else(

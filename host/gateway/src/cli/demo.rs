@@ -171,12 +171,13 @@ pub(crate) async fn run(args: Args, _: &Globals) -> Result<(), Failure> {
             folder.display().to_string()
         },
     };
-    let mut out = anstream::stdout().lock();
     if args.json {
+        // Past anstream, which would take control characters out.
+        let mut out = std::io::stdout().lock();
         serde_json::to_writer(&mut out, &report).context("standard output")?;
         writeln!(out).context("standard output")?;
     } else {
-        show::show(&report, &title, &mut out).context("standard output")?;
+        show::show(&report, &title, &mut anstream::stdout().lock()).context("standard output")?;
     }
     if report.log.verified && !report.tampered.verified {
         Ok(())

@@ -42,7 +42,8 @@ pub(crate) async fn run(args: Args, _: &Globals) -> Result<(), Failure> {
     let exported = gateway.export().await;
     gateway.close().context("the log cannot be closed")?;
 
-    let mut out = anstream::stdout().lock();
+    // Past anstream, which would take control characters out of the answer.
+    let mut out = std::io::stdout().lock();
     if args.json {
         writeln!(out, "{}", reply.body().expose()).context("standard output")?;
     } else if let Some(text) = reply.text() {
