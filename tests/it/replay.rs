@@ -1,6 +1,6 @@
 //! Judgements can be re-run (I8).
 
-use nephron_gateway::replay::replay;
+use nephron_gateway::replay::Replayer;
 use nephron_model::EntryKind;
 use nephron_tests::{CANARY_NOTE, MockModel, Setup};
 
@@ -13,14 +13,13 @@ async fn i8_each_recorded_decision_run_again_gives_the_same_bytes() {
     let reply = rig.ask(CANARY_NOTE).await;
     let engine = nephron_engine::Engine::new().unwrap();
     let grant = rig.auditor();
+    let mut replayer = Replayer::new(rig.folder.path(), &engine);
     let mut judged = Vec::new();
     for entry in rig.entries(reply.event()) {
         if entry.header.kind != EntryKind::Decision {
             continue;
         }
-        let replayed = replay(rig.folder.path(), &engine, &grant, &entry)
-            .await
-            .unwrap();
+        let replayed = replayer.replay(&grant, &entry).await.unwrap();
         assert!(
             replayed.same_answer,
             "entry {} by {}",
@@ -51,8 +50,7 @@ async fn i8_a_failure_is_a_recorded_answer_too() {
         .iter()
         .find(|entry| entry.header.kind == EntryKind::Decision)
         .unwrap();
-    let replayed = replay(rig.folder.path(), &engine, &rig.auditor(), decision)
-        .await
-        .unwrap();
+    let mut replayer = Replayer::new(rig.folder.path(), &engine);
+    let replayed = replayer.replay(&rig.auditor(), decision).await.unwrap();
     assert!(replayed.same_answer && replayed.same_fuel);
 }

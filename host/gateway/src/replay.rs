@@ -1,13 +1,15 @@
 //! Run a recorded judgement again, on the recorded component and settings and the recorded input (I8).
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry::{Occupied, Vacant};
 use std::path::Path;
 
 use nephron_audit::Entry;
 use nephron_engine::compile::Compiler;
 use nephron_engine::vet::{Grants, vet};
-use nephron_engine::{Engine, Judgement, Limits};
+use nephron_engine::{Engine, Judgement, Limits, Plugin};
 use nephron_keys::{Grant, KeyError};
-use nephron_model::{EntryKind, PluginRef};
+use nephron_model::{Digest, EntryKind, PluginRef};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -45,7 +47,7 @@ pub enum ReplayError {
     #[error("the component `{digest}` or its settings are not kept as they were recorded")]
     NotKept {
         /// The component.
-        digest: nephron_model::Digest,
+        digest: Digest,
     },
     /// It cannot be loaded any more.
     #[error("the recorded component cannot be loaded")]
@@ -60,62 +62,88 @@ struct Payload<'a> {
     output: &'a RawValue,
 }
 
-/// Runs the judgement of `entry` again. `data` is the gateway's data folder, `grant` opens the tenant's payloads.
-///
-/// # Errors
-/// [`ReplayError`].
-pub async fn replay(
-    data: &Path,
-    engine: &Engine,
-    grant: &Grant,
-    entry: &Entry,
-) -> Result<Replayed, ReplayError> {
-    let header = &entry.header;
-    let (EntryKind::Decision, Some(reference), Some(payload)) =
-        (header.kind, &header.plugin, &entry.payload)
-    else {
-        return Err(ReplayError::NotADecision {
-            sequence: header.sequence,
-        });
-    };
-    let opened = grant
-        .open_payload(payload, header.request, JUDGEMENT)
-        .await?;
-    let payload: Payload<'_> =
-        serde_json::from_slice(opened.expose()).map_err(|_| ReplayError::Form)?;
-    let judgement =
-        Judgement::from_bytes(payload.input.get().as_bytes()).map_err(|_| ReplayError::Form)?;
+/// Runs recorded judgements again, and keeps what it has loaded for the next.
+pub struct Replayer<'a> {
+    data: &'a Path,
+    engine: &'a Engine,
+    loaded: BTreeMap<(Digest, Digest), Plugin>,
+}
 
-    let not_kept = || ReplayError::NotKept {
-        digest: reference.digest,
-    };
-    let component = std::fs::read(kept(data, reference.digest, "wasm")).map_err(|_| not_kept())?;
-    let settings =
-        std::fs::read_to_string(kept(data, reference.settings, "json")).map_err(|_| not_kept())?;
-    if nephron_model::Digest::of(settings.as_bytes()) != reference.settings {
-        return Err(not_kept());
+impl<'a> Replayer<'a> {
+    /// Over `data`, the gateway's data folder.
+    #[must_use]
+    pub const fn new(data: &'a Path, engine: &'a Engine) -> Self {
+        Self {
+            data,
+            engine,
+            loaded: BTreeMap::new(),
+        }
     }
-    let limits = Limits::default();
-    let granted = Grants {
-        keys: true,
-        null_wasi: true,
-    };
-    let vetted =
-        vet(component, None, Some(reference.digest), granted, &limits).map_err(|_| not_kept())?;
-    let plugin = engine
-        .load(
-            &reference.name,
-            &vetted,
-            &settings,
-            &limits,
-            &Compiler::InProcess,
-            None,
-        )
-        .await?;
-    let verdict = engine.call(&plugin, &judgement, None).await;
-    Ok(Replayed {
-        plugin: reference.clone(),
-        same_answer: verdict.to_bytes().expose().as_slice() == payload.output.get().as_bytes(),
-        same_fuel: Some(verdict.fuel) == header.fuel,
-    })
+
+    /// Runs the judgement of `entry` again. `grant` opens the tenant's payloads.
+    ///
+    /// # Errors
+    /// [`ReplayError`].
+    pub async fn replay(&mut self, grant: &Grant, entry: &Entry) -> Result<Replayed, ReplayError> {
+        let header = &entry.header;
+        let (EntryKind::Decision, Some(reference), Some(payload)) =
+            (header.kind, &header.plugin, &entry.payload)
+        else {
+            return Err(ReplayError::NotADecision {
+                sequence: header.sequence,
+            });
+        };
+        let opened = grant
+            .open_payload(payload, header.request, JUDGEMENT)
+            .await?;
+        let payload: Payload<'_> =
+            serde_json::from_slice(opened.expose()).map_err(|_| ReplayError::Form)?;
+        let judgement =
+            Judgement::from_bytes(payload.input.get().as_bytes()).map_err(|_| ReplayError::Form)?;
+        let engine = self.engine;
+        let verdict = engine
+            .call(self.plugin(reference).await?, &judgement, None)
+            .await;
+        Ok(Replayed {
+            plugin: reference.clone(),
+            same_answer: verdict.to_bytes().expose().as_slice() == payload.output.get().as_bytes(),
+            same_fuel: Some(verdict.fuel) == header.fuel,
+        })
+    }
+
+    /// The component and settings of that digest, as they were kept.
+    async fn plugin(&mut self, reference: &PluginRef) -> Result<&Plugin, ReplayError> {
+        let not_kept = || ReplayError::NotKept {
+            digest: reference.digest,
+        };
+        let plugin = match self.loaded.entry((reference.digest, reference.settings)) {
+            Occupied(loaded) => return Ok(loaded.into_mut()),
+            Vacant(place) => {
+                let component = std::fs::read(kept(self.data, reference.digest, "wasm"))
+                    .map_err(|_| not_kept())?;
+                let settings = std::fs::read_to_string(kept(self.data, reference.settings, "json"));
+                let settings = settings.map_err(|_| not_kept())?;
+                if Digest::of(settings.as_bytes()) != reference.settings {
+                    return Err(not_kept());
+                }
+                let limits = Limits::default();
+                let granted = Grants {
+                    keys: true,
+                    null_wasi: true,
+                };
+                let vetted = vet(component, None, Some(reference.digest), granted, &limits)
+                    .map_err(|_| not_kept())?;
+                let load = self.engine.load(
+                    &reference.name,
+                    &vetted,
+                    &settings,
+                    &limits,
+                    &Compiler::InProcess,
+                    None,
+                );
+                place.insert(load.await?)
+            }
+        };
+        Ok(plugin)
+    }
 }
