@@ -3,9 +3,11 @@
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::LazyLock;
 
 use nephron_tests::MockModel;
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::nephron;
 
@@ -17,6 +19,32 @@ fn run(arguments: &[&str]) -> Output {
         .stdin(Stdio::null())
         .output()
         .unwrap()
+}
+
+/// One demo with its data folder, made once: it holds the compiled plugins, and compiling is most of what a demo costs.
+static DEMO: LazyLock<(TempDir, Value)> = LazyLock::new(|| {
+    let folder = tempfile::tempdir().unwrap();
+    let report = json(&run(&[
+        "demo",
+        "--json",
+        "--data",
+        folder.path().to_str().unwrap(),
+    ]));
+    (folder, report)
+});
+
+/// A copy of the first demo's data folder.
+fn data() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let from = DEMO.0.path().join(".");
+    let copied = Command::new("cp")
+        .arg("-a")
+        .arg(from)
+        .arg(folder.path())
+        .status()
+        .unwrap();
+    assert!(copied.success());
+    folder
 }
 
 fn json(output: &Output) -> Value {
@@ -34,7 +62,7 @@ fn words(output: &Output) -> (i32, String) {
 
 #[test]
 fn the_demo_proves_what_it_shows() {
-    let report = json(&run(&["demo", "--json"]));
+    let report = &DEMO.1;
     let text = |field: &str| report[field].as_str().unwrap().to_owned();
     let (sent, seen, restored) = (text("sent"), text("seen_by_model"), text("restored"));
     let spans = report["spans"].as_array().unwrap();
@@ -85,8 +113,7 @@ fn the_demo_proves_what_it_shows() {
 #[test]
 fn every_quickstart_note_goes_through() {
     let notes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/quickstart/notes");
-    // One data folder for all: compiling the plugins is most of what a demo costs, and it keeps what it compiled.
-    let folder = tempfile::tempdir().unwrap();
+    let folder = data();
     let data = folder.path().to_str().unwrap();
     let mut count = 0;
     for note in std::fs::read_dir(notes).unwrap() {
@@ -114,9 +141,9 @@ fn every_quickstart_note_goes_through() {
 
 #[test]
 fn a_note_may_come_from_standard_input_and_the_data_may_stay() {
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("data");
-    for entries in [1, 2] {
+    let folder = data();
+    let data = folder.path();
+    for entries in [2, 3] {
         let mut child = Command::new(nephron())
             .args([
                 "demo",
@@ -168,7 +195,19 @@ fn a_note_may_come_from_standard_input_and_the_data_may_stay() {
 async fn the_cleared_text_goes_to_a_real_server() {
     let server = MockModel::start(200, "Summary: {user}").await;
     let url = server.url();
-    let arguments = ["demo", "--json", "--upstream", &url, "--model", "llama3"].map(str::to_owned);
+    let folder = data();
+    let path = folder.path().to_str().unwrap();
+    let arguments = [
+        "demo",
+        "--json",
+        "--data",
+        path,
+        "--upstream",
+        &url,
+        "--model",
+        "llama3",
+    ]
+    .map(str::to_owned);
     let demo = move || json(&run(&arguments.each_ref().map(String::as_str)));
     let report = tokio::task::spawn_blocking(demo).await.unwrap();
     let sent = server.seen();
@@ -291,7 +330,11 @@ fn a_missing_data_folder_is_named_and_nothing_is_left_behind() {
     );
     assert!(!folder.path().join("nowhere").exists());
 
+    // The demo's root key and compiled plugins, under the demo's passphrase, and no tenant yet.
+    let made = data();
     std::fs::create_dir(folder.path().join("nowhere")).unwrap();
+    std::fs::rename(made.path().join("host"), folder.path().join("nowhere/host")).unwrap();
+    let passphrase = std::fs::read_to_string(made.path().join("passphrase-of-the-demo")).unwrap();
     let output = Command::new(nephron())
         .args([
             "run",
@@ -300,7 +343,7 @@ fn a_missing_data_folder_is_named_and_nothing_is_left_behind() {
             config.to_str().unwrap(),
             request.to_str().unwrap(),
         ])
-        .env("NEPHRON_PASSPHRASE", "correct horse battery staple")
+        .env("NEPHRON_PASSPHRASE", &passphrase)
         .output()
         .unwrap();
     let reply = json(&output);

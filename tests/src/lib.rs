@@ -1,6 +1,12 @@
 //! The harness: components built at first use, a gateway in a scratch folder, a mock model server on loopback.
 
-#![expect(clippy::expect_used, reason = "a test stops at the first surprise")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::needless_pass_by_value,
+    reason = "a test stops at the first surprise"
+)]
 
 mod components;
 mod mock_model;

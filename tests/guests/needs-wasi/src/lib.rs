@@ -5,10 +5,6 @@ use nephron_sdk::decider::{Decider, Decision, Effect, Query, Reason};
 use nephron_sdk::{Error, NoSettings, Plugin, Problem};
 
 mod wasi {
-    #![expect(
-        clippy::mem_forget,
-        reason = "the generated bindings hand buffers to the host this way"
-    )]
     wit_bindgen::generate!({ path: "wit", world: "needs-wasi", generate_all });
 }
 
