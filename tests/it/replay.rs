@@ -35,7 +35,13 @@ async fn i8_each_recorded_decision_run_again_gives_the_same_bytes() {
     assert_eq!(
         judged,
         [
-            "permit", "found", "permit", "call", "decoded", "found", "permit"
+            "permit",
+            "found",
+            "permit",
+            "call",
+            "decoded",
+            "none-found",
+            "permit"
         ]
     );
 }
