@@ -148,7 +148,7 @@ async fn i9_no_identifier_is_seen_outside_the_vault() {
     };
     let rig = Setup::default().log(log).open().await;
     disk.fail_now();
-    assert_refusal_clean(&rig, CANARY_NOTE, "key-refused").await;
+    assert_refusal_clean(&rig, CANARY_NOTE, "not-recorded").await;
     assert_files_clean(rig.folder.path());
 
     let seen = lines.0.lock().unwrap().clone();
