@@ -1,8 +1,10 @@
 //! The chain without network, for a 2 KB note: latency, CPU for each request, and where it goes.
 //!
-//! `cargo bench -p nephron-tests`
+//! `cargo bench -p nephron-tests`, or with `-- FOLDER` to choose the disk that the log is on.
 //!
-//! The split comes from the log itself: each entry says when it was written and how long its judgement took.
+//! Stages come from the gateway's own `tracing` spans: a layer adds up the CPU time of the thread while a span is
+//! entered, and the wall time from its start to its end. Threads come from the kernel (`schedstat`). Time inside the
+//! sandbox comes from the log: each decision says how long it took.
 
 #![expect(
     clippy::print_stdout,
@@ -11,62 +13,218 @@
 )]
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use nephron_model::EntryKind;
+use nephron_model::{EntryKind, EventId};
 use nephron_tests::{Rig, Setup};
+use rustix::time::{ClockId, clock_gettime};
+use tracing::Subscriber;
+use tracing::span::{Attributes, Id};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+use tracing_subscriber::registry::LookupSpan;
 
-const REQUESTS: usize = 1_000;
-const WARM_UP: usize = 50;
+const REQUESTS: u32 = 2_000;
+const WARM_UP: usize = 100;
 
 fn main() {
+    let folder = std::env::args()
+        .skip(1)
+        .find(|argument| !argument.starts_with('-'));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .expect("a runtime");
-    runtime.block_on(measure());
+    runtime.block_on(measure(folder));
 }
 
-async fn measure() {
+async fn measure(folder: Option<String>) {
     let note = note();
     println!(
         "{REQUESTS} requests, one after another, a note of {} bytes, connector `extractive`",
         note.len()
     );
-    let rig = Setup::default().connector("extractive", "").open().await;
+    let folder = folder.map_or_else(std::env::temp_dir, Into::into);
+    let folder = tempfile::tempdir_in(folder).expect("a folder on that disk");
+    let setup = Setup::default().connector("extractive", "");
+    let rig = setup.open_in(folder).await.expect("the gateway opens");
     for _ in 0..WARM_UP {
         assert_eq!(rig.ask(&note).await.status(), 200);
     }
-    let (started, cpu) = (Instant::now(), cpu_time());
-    let mut latencies = Vec::with_capacity(REQUESTS);
-    let mut events = Vec::with_capacity(REQUESTS);
-    for _ in 0..REQUESTS {
-        let began = Instant::now();
-        let reply = rig.ask(&note).await;
-        latencies.push(began.elapsed());
-        assert_eq!(reply.status(), 200);
-        events.push(reply.event());
+
+    let stages = Stages::default();
+    let subscriber = tracing_subscriber::registry().with(stages.clone());
+    let (mut latencies, mut events) = (Vec::new(), Vec::new());
+    let (threads, started) = (threads(), Instant::now());
+    {
+        let _measured = tracing::subscriber::set_default(subscriber);
+        for _ in 0..REQUESTS {
+            let began = Instant::now();
+            let reply = rig.ask(&note).await;
+            latencies.push(began.elapsed());
+            assert_eq!(reply.status(), 200);
+            events.push(reply.event());
+        }
     }
-    let (wall, cpu) = (started.elapsed(), cpu_time() - cpu);
-    latencies.sort();
-    let per_request =
-        cpu.as_secs_f64() * 1e6 / f64::from(u32::try_from(REQUESTS).expect("a small number"));
+    let (wall, spent) = (started.elapsed(), cpu_since(&threads));
+
+    println!("\n{:<32} {:>8} {:>8} {:>8}", "µs", "p50", "p99", "CPU");
+    row("a request", &mut latencies, spent.values().sum());
+    for (stage, Spent { mut wall, cpu }) in stages.take() {
+        row(&format!("  stage {stage}"), &mut wall, cpu);
+    }
+    for (thread, cpu) in spent {
+        row(&format!("  thread {thread}"), &mut [], cpu);
+    }
+    for (call, mut wall) in calls(&rig, &events) {
+        row(
+            &format!("  in the sandbox: {call}"),
+            &mut wall,
+            Duration::ZERO,
+        );
+    }
     println!(
-        "latency p50 {:>8.0} µs   p99 {:>8.0} µs",
-        micros(&latencies, 50),
-        micros(&latencies, 99)
+        "\n{:.0} requests/s on one thread",
+        f64::from(REQUESTS) / wall.as_secs_f64()
     );
-    println!(
-        "CPU     {per_request:>12.0} µs a request, all threads   ({:.1} requests/s)",
-        rate(wall)
-    );
-    split(&rig, &events);
+}
+
+/// Prints the wall times' median and 99th percentile, and the CPU time of each request; what is not known is left out.
+fn row(name: &str, wall: &mut [Duration], cpu: Duration) {
+    wall.sort_unstable();
+    let micros = |time: Duration| format!("{:.0}", time.as_secs_f64() * 1e6);
+    let at = |share: usize| {
+        wall.get(wall.len() * share / 100)
+            .copied()
+            .map_or_else(String::new, micros)
+    };
+    let cpu = if cpu.is_zero() {
+        String::new()
+    } else {
+        micros(cpu / REQUESTS)
+    };
+    println!("{name:<32} {:>8} {:>8} {cpu:>8}", at(50), at(99));
+}
+
+/// What each stage took.
+#[derive(Clone, Default)]
+struct Stages(Arc<Mutex<Vec<(&'static str, Spent)>>>);
+
+#[derive(Default)]
+struct Spent {
+    wall: Vec<Duration>,
+    cpu: Duration,
+}
+
+/// One span: when it began, its CPU time so far, and the thread's CPU time when it was entered last.
+struct Timing {
+    began: Instant,
+    cpu: Duration,
+    entered: Duration,
+}
+
+impl Stages {
+    fn add(&self, stage: &'static str, timing: &Timing) {
+        let mut stages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = stages.iter().position(|(name, _)| *name == stage);
+        let place = place.unwrap_or_else(|| {
+            stages.push((stage, Spent::default()));
+            stages.len() - 1
+        });
+        if let Some((_, spent)) = stages.get_mut(place) {
+            spent.wall.push(timing.began.elapsed());
+            spent.cpu += timing.cpu;
+        }
+    }
+
+    fn take(&self) -> Vec<(&'static str, Spent)> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Stages {
+    fn on_new_span(&self, _: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        if let Some(span) = context.span(id) {
+            span.extensions_mut().insert(Timing {
+                began: Instant::now(),
+                cpu: Duration::ZERO,
+                entered: Duration::ZERO,
+            });
+        }
+    }
+
+    fn on_enter(&self, id: &Id, context: Context<'_, S>) {
+        if let Some(span) = context.span(id)
+            && let Some(timing) = span.extensions_mut().get_mut::<Timing>()
+        {
+            timing.entered = thread_time();
+        }
+    }
+
+    fn on_exit(&self, id: &Id, context: Context<'_, S>) {
+        if let Some(span) = context.span(id)
+            && let Some(timing) = span.extensions_mut().get_mut::<Timing>()
+        {
+            timing.cpu += thread_time().saturating_sub(timing.entered);
+        }
+    }
+
+    fn on_close(&self, id: Id, context: Context<'_, S>) {
+        if let Some(span) = context.span(&id)
+            && let Some(timing) = span.extensions().get::<Timing>()
+        {
+            self.add(span.name(), timing);
+        }
+    }
+}
+
+/// CPU time of this thread.
+fn thread_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(
+        u64::try_from(time.tv_sec).unwrap_or_default(),
+        u32::try_from(time.tv_nsec).unwrap_or_default(),
+    )
+}
+
+/// CPU time of every thread of this process, by its id, with its name.
+fn threads() -> BTreeMap<String, (String, Duration)> {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("Linux");
+    let thread = |task: std::io::Result<std::fs::DirEntry>| {
+        let path = task.ok()?.path();
+        let name = std::fs::read_to_string(path.join("comm")).ok()?;
+        let spent = std::fs::read_to_string(path.join("schedstat")).ok()?;
+        let nanoseconds = spent.split_whitespace().next()?.parse().ok()?;
+        let id = path.file_name()?.to_string_lossy().into_owned();
+        Some((
+            id,
+            (name.trim().to_owned(), Duration::from_nanos(nanoseconds)),
+        ))
+    };
+    tasks.filter_map(thread).collect()
+}
+
+/// CPU time since `before`, by the threads' names.
+fn cpu_since(before: &BTreeMap<String, (String, Duration)>) -> BTreeMap<String, Duration> {
+    let mut spent: BTreeMap<String, Duration> = BTreeMap::new();
+    for (id, (name, now)) in threads() {
+        let then = before.get(&id).map_or(Duration::ZERO, |(_, then)| *then);
+        // sled names each of its threads.
+        let name = if name.starts_with("sled-io") {
+            "sled-io"
+        } else {
+            &name
+        };
+        *spent.entry(name.to_owned()).or_default() += now.saturating_sub(then);
+    }
+    spent.retain(|_, cpu| *cpu / REQUESTS >= Duration::from_micros(1));
+    spent
 }
 
 /// Time inside each plugin, from the decisions' own entries.
-fn split(rig: &Rig, events: &[Option<nephron_model::EventId>]) {
-    let mut spent: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-    for event in events {
+fn calls(rig: &Rig, events: &[Option<EventId>]) -> BTreeMap<String, Vec<Duration>> {
+    let mut spent: BTreeMap<String, Vec<Duration>> = BTreeMap::new();
+    for event in events.iter().rev().take(500) {
         for entry in rig.entries(*event) {
             let header = entry.header;
             let (EntryKind::Decision, Some(plugin), Some(point)) =
@@ -75,51 +233,12 @@ fn split(rig: &Rig, events: &[Option<nephron_model::EventId>]) {
                 continue;
             };
             spent
-                .entry(format!("{:<10} {}", point.as_str(), plugin.name))
+                .entry(format!("{} at {}", plugin.name, point.as_str()))
                 .or_default()
-                .extend(header.micros);
+                .extend(header.micros.map(Duration::from_micros));
         }
     }
-    println!("inside the sandbox, µs                p50      p99");
-    for (what, mut times) in spent {
-        times.sort_unstable();
-        let at = |share: usize| {
-            times
-                .get(times.len() * share / 100)
-                .copied()
-                .unwrap_or_default()
-        };
-        println!("  {what:<30} {:>8} {:>8}", at(50), at(99));
-    }
-}
-
-fn rate(wall: Duration) -> f64 {
-    f64::from(u32::try_from(REQUESTS).expect("a small number")) / wall.as_secs_f64()
-}
-
-fn micros(sorted: &[Duration], share: usize) -> f64 {
-    sorted
-        .get(sorted.len() * share / 100)
-        .map_or(f64::NAN, |duration| duration.as_secs_f64() * 1e6)
-}
-
-/// CPU time of this process, user and system, all threads.
-fn cpu_time() -> Duration {
-    let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux");
-    let fields: Vec<&str> = stat
-        .rsplit(')')
-        .next()
-        .expect("a process")
-        .split_whitespace()
-        .collect();
-    let ticks = |index: usize| {
-        fields
-            .get(index)
-            .and_then(|field| field.parse::<u64>().ok())
-            .expect("a number")
-    };
-    // Fields 14 and 15 of proc(5), counted here from the third; a tick is 10 ms.
-    Duration::from_millis((ticks(11) + ticks(12)) * 10)
+    spent
 }
 
 fn note() -> String {

@@ -20,17 +20,10 @@ fn setup(server: &MockModel, disk: &Arc<FaultyDisk>) -> Setup {
 #[tokio::test]
 async fn i1_no_effect_exists_without_its_entry_wherever_the_writer_dies() {
     let server = MockModel::start(200, "About {user} - done.").await;
-    // How many calls to the disk does a request make?
-    let disk = Arc::new(FaultyDisk::new());
-    let rig = setup(&server, &disk).open().await;
-    let before = disk.calls();
-    assert_eq!(rig.ask(CANARY_NOTE).await.status(), 200);
-    let calls = disk.calls() - before;
-    assert!(calls >= 8, "a request is several commits, not {calls}");
-    drop(rig);
-
+    // How many calls a request makes differs with what the writer finds queued: the disk dies ever later, until a
+    // request gets by.
     let (mut refused, mut sent, mut answered) = (0, 0, 0);
-    for n in 0..=calls {
+    for n in 0_u64.. {
         let disk = Arc::new(FaultyDisk::new());
         let rig = setup(&server, &disk).open().await;
         let log = rig.log_folder();
@@ -78,9 +71,11 @@ async fn i1_no_effect_exists_without_its_entry_wherever_the_writer_dies() {
                     .filter(|entry| entry.header.kind == EntryKind::KeyUsed)
                     .count();
                 assert_eq!(uses, 2, "call {n}: identities came back without an entry");
+                break;
             }
             None => {
                 refused += 1;
+                assert!(n < 1_000, "no request ever gets by");
                 let code = reply.refusal().unwrap().code();
                 assert!(
                     ["not-recorded", "key-refused"].contains(&code),
@@ -90,7 +85,7 @@ async fn i1_no_effect_exists_without_its_entry_wherever_the_writer_dies() {
         }
     }
     assert!(
-        refused > 0 && sent > 0 && answered > 0,
+        refused >= 8 && sent > 0 && answered == 1,
         "{refused} refused, {sent} sent, {answered} answered"
     );
 }

@@ -2,8 +2,13 @@
 //!
 //! The encoding is done by the thread that records, under the lock that keeps the order, so that the writer has nothing
 //! to do between two syncs but to write. The queue is bounded in entries and bytes; a full one holds up its callers.
+//!
+//! An entry that somebody waits for is written at once, with everything queued before it. One that is merely noted is
+//! written with the next of those, or [`LINGER`] later: a request notes many entries and waits for few, and each sync
+//! costs more than all of its other recording.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use nephron_model::{
     Clock, Commit, Digest, Draft, NotRecorded, Record, Recorded, TenantId, Timestamp,
@@ -13,6 +18,9 @@ use crate::entry::{Header, Unplaced};
 use crate::frame::{Frame, MAX_HEADER, encode_records};
 use crate::overlay::RecordKey;
 use crate::{Head, Options};
+
+/// How long entries that nobody waits for may lie in the queue.
+const LINGER: Duration = Duration::from_millis(10);
 
 type Sender = oneshot::Sender<Result<Recorded, NotRecorded>>;
 
@@ -32,6 +40,8 @@ pub(crate) struct Group {
     /// The frames, one after the other.
     pub(crate) frames: Vec<u8>,
     pub(crate) entries: Vec<Pending>,
+    /// How many of them somebody waits for.
+    pub(crate) awaited: usize,
 }
 
 pub(crate) struct Intake {
@@ -51,8 +61,19 @@ struct State {
     head: Head,
     time: Timestamp,
     standing: Standing,
-    writer_waits: bool,
+    writer: Waiting,
     callers_wait: usize,
+}
+
+/// What the writer waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    /// Nothing: it writes.
+    Not,
+    /// Any entry.
+    ForAny,
+    /// An entry that is waited for; others are queued.
+    ForAwaited,
 }
 
 enum Standing {
@@ -75,7 +96,7 @@ impl Intake {
                 head,
                 time,
                 standing: Standing::Open,
-                writer_waits: false,
+                writer: Waiting::Not,
                 callers_wait: 0,
             }),
             queued: Condvar::new(),
@@ -88,8 +109,17 @@ impl Intake {
         }
     }
 
-    /// Queues `draft`; waits while the queue is full.
-    pub(crate) fn record(&self, mut draft: Draft) -> Commit {
+    /// Queues `draft`, which somebody waits for; waits while the queue is full.
+    pub(crate) fn record(&self, draft: Draft) -> Commit {
+        self.queue(draft, true)
+    }
+
+    /// Queues `draft`, which nobody waits for; waits while the queue is full.
+    pub(crate) fn note(&self, draft: Draft) -> Commit {
+        self.queue(draft, false)
+    }
+
+    fn queue(&self, mut draft: Draft, is_awaited: bool) -> Commit {
         let (sender, commit) = Commit::pending();
         let mut header = Header::of_draft(&mut draft, &self.tenant);
         let payload = draft.payload.unwrap_or_default();
@@ -147,28 +177,48 @@ impl Intake {
                 return commit;
             }
         }
-        if state.writer_waits {
-            state.writer_waits = false;
-            self.queued.notify_one();
-        }
+        state.group.awaited += usize::from(is_awaited);
+        self.wake_writer(&mut state);
         commit
     }
 
-    /// Takes everything that is queued and leaves `empty` in its place; waits while nothing is. `None` when the queue is
-    /// closed and empty.
+    /// Wakes the writer, if what it waits for is there.
+    fn wake_writer(&self, state: &mut State) {
+        let is_there = match state.writer {
+            Waiting::Not => false,
+            Waiting::ForAny => true,
+            Waiting::ForAwaited => state.group.awaited > 0,
+        };
+        if is_there {
+            state.writer = Waiting::Not;
+            self.queued.notify_one();
+        }
+    }
+
+    /// Takes everything that is queued and leaves `empty` in its place; waits while nothing is, and [`LINGER`] where
+    /// nothing is waited for. `None` when the queue is closed and empty.
     pub(crate) fn take(&self, mut empty: Group) -> Option<Group> {
         let mut state = self.lock();
         while state.group.entries.is_empty() {
             if !matches!(state.standing, Standing::Open) {
                 return None;
             }
-            state.writer_waits = true;
+            state.writer = Waiting::ForAny;
             state = self
                 .queued
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
         }
-        state.writer_waits = false;
+        if state.group.awaited == 0 {
+            state.writer = Waiting::ForAwaited;
+            (state, _) = self
+                .queued
+                .wait_timeout_while(state, LINGER, |state| {
+                    state.group.awaited == 0 && matches!(state.standing, Standing::Open)
+                })
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        state.writer = Waiting::Not;
         std::mem::swap(&mut state.group, &mut empty);
         if state.callers_wait > 0 {
             self.room.notify_all();
@@ -217,6 +267,9 @@ impl Intake {
             if has_room || group.entries.is_empty() || !matches!(state.standing, Standing::Open) {
                 return state;
             }
+            // Whoever waits for room waits for what takes it.
+            state.group.awaited += 1;
+            self.wake_writer(&mut state);
             state.callers_wait += 1;
             state = self
                 .room

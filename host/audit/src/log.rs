@@ -1,5 +1,6 @@
 //! The log of one tenant, open for appending.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -20,7 +21,7 @@ use crate::recover::{Recovered, recover};
 use crate::seal::seal;
 use crate::view::follow::{Follower, Slot};
 use crate::view::tide::Tide;
-use crate::view::{Damage, RecordName, Term, View, ViewError, guard};
+use crate::view::{Damage, RecordName, Shelf, Term, View, ViewError, guard};
 use crate::writer::{Shared, Writer};
 use crate::{CloseError, Entries, Entry, Head, Location, OpenError, Options, ReadError};
 
@@ -246,28 +247,83 @@ impl Log {
         }
     }
 
-    /// The newest place of a record.
-    fn newest(&self, space: Space, key: &[u8]) -> Result<Option<(u64, Location)>, ReadError> {
+    /// The newest value of a record that stands at `place`, and the entry that was read for it: `last`, if that is the
+    /// one.
+    fn read_at(
+        &self,
+        (sequence, at): (u64, Location),
+        last: Option<Entry>,
+        space: Space,
+        key: &[u8],
+    ) -> Result<(Option<Vec<u8>>, Option<Entry>), ReadError> {
+        let shared = &self.inner.shared;
+        let read = match last.filter(|entry| entry.header.sequence == sequence) {
+            Some(entry) => Ok(entry),
+            None => shared.journal.read(sequence, at),
+        };
+        // The journal has the last word: a wrong place in the view shows here, and the journal is searched instead.
+        let entry = match read {
+            Ok(entry) if holds(&entry, space, key) => Some(entry),
+            Ok(_) | Err(_) => {
+                shared.tide.doubt(Damage::Differs);
+                let durable = shared.tide.durable().entries;
+                match newest_in(shared.journal.entries(0..durable), space, key)? {
+                    Some(sequence) => self.entry(sequence)?,
+                    None => None,
+                }
+            }
+        };
+        let value = entry.as_ref().and_then(|entry| value_in(entry, space, key));
+        Ok((value, entry))
+    }
+
+    /// The newest place of each of some records, in order.
+    fn newest(
+        &self,
+        space: Space,
+        keys: &[Vec<u8>],
+    ) -> Result<Vec<Option<(u64, Location)>>, ReadError> {
         let shared = &self.inner.shared;
         // The overlay first: what it forgets, the view has had before.
-        let unseen = match shared.overlay.newest(&(space, key.to_vec())) {
-            Newest::At(sequence, at) => return Ok(Some((sequence, at))),
-            Newest::Before(start) => start,
-        };
-        let seen = self.ask(|view| {
-            let viewed = view.head()?.entries;
-            Ok((viewed, view.record(RecordName::of(space, key))?))
-        });
-        let (viewed, place) = seen.unwrap_or((0, None));
-        if viewed >= unseen {
-            return Ok(place);
+        let mut places = Vec::with_capacity(keys.len());
+        let mut unseen: BTreeMap<Shelf, Vec<(usize, u64)>> = BTreeMap::new();
+        for (index, key) in keys.iter().enumerate() {
+            places.push(match shared.overlay.newest(&(space, key.clone())) {
+                Newest::At(sequence, at) => Some((sequence, at)),
+                Newest::Before(start) => {
+                    let shelf = unseen.entry(Shelf::of(key)).or_default();
+                    shelf.push((index, start));
+                    None
+                }
+            });
         }
-        // The view lags or is being rebuilt, and the overlay does not reach back so far.
-        let scanned = newest_in(shared.journal.entries(viewed..unseen), space, key)?;
-        match scanned {
-            Some(sequence) => Ok(Some((sequence, shared.journal.find(sequence)?))),
-            None => Ok(place),
+        for (shelf, asked) in unseen {
+            let names: Vec<RecordName> = asked
+                .iter()
+                .filter_map(|(index, _)| Some(RecordName::of(space, keys.get(*index)?)))
+                .collect();
+            let seen = self.ask(|view| {
+                // INVARIANT: the view that is held here holds at least these; a new one stands in its place only after
+                // the tide was set back.
+                let viewed = shared.tide.viewed();
+                Ok((viewed, view.records(shelf, &names)?))
+            });
+            let (viewed, seen) = seen.unwrap_or((0, vec![None; asked.len()]));
+            for ((index, start), mut place) in asked.into_iter().zip(seen) {
+                let (Some(key), Some(found)) = (keys.get(index), places.get_mut(index)) else {
+                    continue;
+                };
+                // The view lags or is being rebuilt, and the overlay does not reach back so far.
+                if viewed < start
+                    && let Some(sequence) =
+                        newest_in(shared.journal.entries(viewed..start), space, key)?
+                {
+                    place = Some((sequence, shared.journal.find(sequence)?));
+                }
+                *found = place;
+            }
         }
+        Ok(places)
     }
 }
 
@@ -275,32 +331,39 @@ impl Recorder for Log {
     fn record(&self, draft: Draft) -> Commit {
         self.inner.shared.intake.record(draft)
     }
+
+    fn note(&self, draft: Draft) -> Commit {
+        self.inner.shared.intake.note(draft)
+    }
 }
 
 impl Records for Log {
     fn read(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, RecordsError> {
+        let values = self.read_all(space, &[key.to_vec()])?;
+        Ok(values.into_iter().next().flatten())
+    }
+
+    fn read_all(
+        &self,
+        space: Space,
+        keys: &[Vec<u8>],
+    ) -> Result<Vec<Option<Vec<u8>>>, RecordsError> {
         let failed = |error: ReadError| RecordsError {
             reason: error.to_string(),
         };
-        let Some((sequence, at)) = self.newest(space, key).map_err(failed)? else {
-            return Ok(None);
-        };
-        let shared = &self.inner.shared;
-        // The journal has the last word: a wrong place in the view shows here, and the journal is searched instead.
-        let entry = match shared.journal.read(sequence, at) {
-            Ok(entry) if holds(&entry, space, key) => Some(entry),
-            Ok(_) | Err(_) => {
-                shared.tide.doubt(Damage::Differs);
-                let durable = shared.tide.durable().entries;
-                let newest =
-                    newest_in(shared.journal.entries(0..durable), space, key).map_err(failed)?;
-                match newest {
-                    Some(sequence) => self.entry(sequence).map_err(failed)?,
-                    None => None,
-                }
-            }
-        };
-        Ok(entry.and_then(|entry| value_in(entry, space, key)))
+        let places = self.newest(space, keys).map_err(failed)?;
+        let mut last = None;
+        let mut values = Vec::with_capacity(keys.len());
+        for (key, place) in keys.iter().zip(places) {
+            let Some(place) = place else {
+                values.push(None);
+                continue;
+            };
+            let (value, entry) = self.read_at(place, last, space, key).map_err(failed)?;
+            values.push(value);
+            last = entry;
+        }
+        Ok(values)
     }
 }
 
@@ -373,10 +436,10 @@ pub(crate) fn newest_in(
 }
 
 /// The value that an entry gives to a record; `None` also if it takes the record away.
-pub(crate) fn value_in(entry: Entry, space: Space, key: &[u8]) -> Option<Vec<u8>> {
-    let mut records = entry.records.into_iter().rev();
+pub(crate) fn value_in(entry: &Entry, space: Space, key: &[u8]) -> Option<Vec<u8>> {
+    let mut records = entry.records.iter().rev();
     let record = records.find(|record| record.space == space && record.key == key)?;
-    Some(record.value).filter(|value| !value.is_empty())
+    Some(record.value.clone()).filter(|value| !value.is_empty())
 }
 
 fn holds(entry: &Entry, space: Space, key: &[u8]) -> bool {

@@ -138,7 +138,7 @@ impl Records for Reader {
             return Ok(None);
         };
         let entry = self.entry(sequence).map_err(failed)?;
-        Ok(entry.and_then(|entry| value_in(entry, space, key)))
+        Ok(entry.as_ref().and_then(|entry| value_in(entry, space, key)))
     }
 }
 

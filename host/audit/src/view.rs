@@ -38,6 +38,11 @@ pub struct TermKey(pub [u8; 16]);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RecordName(pub [u8; 16]);
 
+/// Where a store keeps records together: 16 bytes of a SHA-256 over the first 32 bytes of their keys. The vault's keys
+/// begin with the conversation, so what a request adds to it is one thing to write, and not one for each value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Shelf(pub [u8; 16]);
+
 impl Term {
     /// The terms under which an entry is found.
     #[must_use]
@@ -74,6 +79,14 @@ impl RecordName {
     }
 }
 
+impl Shelf {
+    /// Where the records with this key are kept.
+    #[must_use]
+    pub fn of(key: &[u8]) -> Self {
+        Self(short_digest(b's', key.get(..32).unwrap_or(key)))
+    }
+}
+
 fn short_digest(family: u8, text: &[u8]) -> [u8; 16] {
     let mut hasher = Sha256::new();
     hasher.update([family]);
@@ -107,8 +120,8 @@ pub struct Addition {
     pub row: Row,
     /// The terms under which it is found.
     pub terms: Vec<TermKey>,
-    /// The records that it holds.
-    pub records: Vec<RecordName>,
+    /// The records that it holds, and where each is kept.
+    pub records: Vec<(Shelf, RecordName)>,
 }
 
 /// A store that can hold a view.
@@ -139,11 +152,15 @@ pub trait View: Send + Sync {
     /// [`ViewError`] as for [`View::head`].
     fn sequences(&self, term: TermKey) -> Result<Vec<u64>, ViewError>;
 
-    /// The newest entry that holds this record, and where it stands.
+    /// For each of some records on one shelf, in order, the newest entry that holds it and where that stands.
     ///
     /// # Errors
     /// [`ViewError`] as for [`View::head`].
-    fn record(&self, name: RecordName) -> Result<Option<(u64, Location)>, ViewError>;
+    fn records(
+        &self,
+        shelf: Shelf,
+        names: &[RecordName],
+    ) -> Result<Vec<Option<(u64, Location)>>, ViewError>;
 
     /// Hands every term with each of its sequences to `each`, in any order.
     ///

@@ -18,7 +18,8 @@ use crate::{Head, Location};
 
 /// Buffers that grew beyond this many bytes are given back.
 const KEPT_BUFFER: usize = 4 << 20;
-/// Groups up to this many entries are resolved by the writer itself: cheaper than waking somebody to wake others.
+/// Groups in which up to this many entries are waited for are resolved by the writer itself: cheaper than waking somebody
+/// to wake others.
 const INLINE: usize = 2;
 
 /// What the threads of one log share.
@@ -79,6 +80,7 @@ impl Writer {
                 }
             }
             group.entries.clear();
+            group.awaited = 0;
             group.frames.clear();
             group.frames.shrink_to(KEPT_BUFFER);
             recycled = group;
@@ -139,7 +141,7 @@ impl Writer {
         self.shared.tide.rise(self.head);
         let durable = std::mem::take(&mut group.entries);
         match &self.resolver {
-            Some(resolver) if durable.len() > INLINE => {
+            Some(resolver) if group.awaited > INLINE => {
                 if let Err(unsent) = resolver.durable.send(durable) {
                     attest(unsent.0);
                 }

@@ -60,8 +60,8 @@ pub(crate) fn admit(gateway: &Gateway, called: Called) -> Result<Admitted, Refus
         id,
         caller: received.caller,
         purpose: received.purpose,
-        // A request that names no conversation is one of its own.
-        conversation: received.conversation.unwrap_or_else(|| id.to_string()),
+        conversation: received.conversation,
+        has_tokens: std::sync::atomic::AtomicBool::new(false),
         info,
         pending: std::sync::Mutex::default(),
     };

@@ -1,6 +1,7 @@
 //! What a request carries from admission to reply: its tenant, its roster, and the pen that records.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nephron_engine::contract::{self, Decision, Effect, RequestInfo};
 use nephron_engine::{Answer, Engine, Judgement, Plugin, PluginFailure, Verdict};
@@ -22,7 +23,10 @@ pub struct Case {
     pub(crate) id: EventId,
     pub(crate) caller: Caller,
     pub(crate) purpose: Purpose,
-    pub(crate) conversation: String,
+    /// The conversation that the caller named; without one the request is one of its own.
+    pub(crate) conversation: Option<String>,
+    /// Whether tokens were drawn for this request.
+    pub(crate) has_tokens: AtomicBool,
     pub(crate) info: RequestInfo,
     /// Entries that are queued and not known to be durable.
     pub(crate) pending: Mutex<Vec<Commit>>,
@@ -42,22 +46,37 @@ impl Case {
 
     /// Queues an entry that no effect follows from directly. The next effect waits for it: see [`Case::settled`].
     pub(crate) fn note(&self, draft: Draft) {
-        let commit = self.tenant.log().record(draft);
-        self.pending
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(commit);
+        let commit = self.tenant.log().note(draft);
+        self.pending().push(commit);
+    }
+
+    fn pending(&self) -> MutexGuard<'_, Vec<Commit>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until everything that was noted is durable (I1). Entries become durable in order, so this costs no more
     /// than waiting for the last; but one that was refused, for its size say, must stop the request too.
     pub(crate) async fn settled(&self) -> Result<(), NotRecorded> {
-        let pending =
-            std::mem::take(&mut *self.pending.lock().unwrap_or_else(PoisonError::into_inner));
+        let pending = std::mem::take(&mut *self.pending());
         for commit in pending {
             let _recorded = commit.await?;
         }
         Ok(())
+    }
+
+    /// Fails if something that was noted is known to be refused. It waits for nothing: whoever goes on records an entry
+    /// and waits for that one, which is durable only after all that were noted before it.
+    fn unrefused(&self) -> Result<(), NotRecorded> {
+        let mut refused = Ok(());
+        self.pending().retain(|commit| match commit.resolved() {
+            None => true,
+            Some(Ok(_)) => false,
+            Some(Err(error)) => {
+                refused = Err(error);
+                false
+            }
+        });
+        refused
     }
 
     /// Records what is about to happen, and waits until that and everything before it is durable.
@@ -75,20 +94,21 @@ impl Case {
             .map(Some)
     }
 
-    /// A grant for one use in this conversation, on the caller's behalf. Every judgement that led here is durable first.
-    pub(crate) async fn grant(
-        &self,
-        operations: Operations,
-        point: Point,
-    ) -> Result<Grant, Refusal> {
-        self.settled().await?;
+    /// A grant for one use in this conversation, on the caller's behalf. Its use is an entry that is durable before the
+    /// key opens (I1), and every judgement that led here with it, since each stands before that entry.
+    pub(crate) fn grant(&self, operations: Operations, point: Point) -> Result<Grant, Refusal> {
+        self.unrefused()?;
         let keys = self.tenant.keys();
         let subject = Subject::Caller(self.caller.id.clone());
         // A conversation belongs to who holds it: another caller who names it has one of its own.
-        let conversation = format!("{}\n{}", self.caller.id, self.conversation);
+        let own = self.id.to_string();
+        let name = self.conversation.as_ref().unwrap_or(&own);
+        let conversation = format!("{}\n{name}", self.caller.id);
+        let had_tokens = self.has_tokens.swap(true, Ordering::Relaxed);
         Ok(keys.mint(GrantRequest {
             uses: Some(1),
             conversation: Some(keys.conversation(&conversation)?),
+            is_new_conversation: self.conversation.is_none() && !had_tokens,
             request: Some(self.id),
             point: Some(point),
             generation: Some(self.roster.generation()),

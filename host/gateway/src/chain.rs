@@ -34,6 +34,8 @@ pub mod deidentify;
 pub(crate) mod export;
 pub mod reidentify;
 
+use tracing::{Instrument as _, info_span};
+
 use crate::admit::Admitted;
 use crate::case::Case;
 use crate::gateway::Gateway;
@@ -52,8 +54,16 @@ pub(crate) async fn run(
 }
 
 async fn stages(gateway: &Gateway, case: &Case, call: Call) -> Result<Restored, Refusal> {
-    let permitted = decide::decide(case, call).await?;
-    let cleared = deidentify::deidentify(case, permitted).await?;
-    let answered = connect::connect(gateway, case, cleared).await?;
-    reidentify::reidentify(case, answered).await
+    let permitted = decide::decide(case, call)
+        .instrument(info_span!("decide"))
+        .await?;
+    let cleared = deidentify::deidentify(case, permitted)
+        .instrument(info_span!("deidentify"))
+        .await?;
+    let answered = connect::connect(gateway, case, cleared)
+        .instrument(info_span!("connect"))
+        .await?;
+    reidentify::reidentify(case, answered)
+        .instrument(info_span!("reidentify"))
+        .await
 }

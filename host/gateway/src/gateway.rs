@@ -16,6 +16,8 @@ use nephron_model::{
     Clock, Digest, Draft, EntryKind, EventId, NotRecorded, Record, Recorder as _, Space, TenantId,
 };
 
+use tracing::{Instrument as _, info_span};
+
 use crate::associates::{Associates, Ground};
 use crate::config::{self, Component, Config, Endpoint, Route};
 use crate::egress::Egress;
@@ -211,8 +213,12 @@ impl Gateway {
         let called = crate::authenticate::stated_by_operator(received);
         match crate::admit::admit(self, called) {
             Ok(admitted) => {
-                let (case, outcome) = crate::chain::run(self, admitted).await;
-                reply(case, outcome).await
+                let span = info_span!("request", event = %admitted.case.id, tenant = %admitted.case.tenant.id());
+                let answer = async {
+                    let (case, outcome) = crate::chain::run(self, admitted).await;
+                    reply(case, outcome).instrument(info_span!("reply")).await
+                };
+                answer.instrument(span).await
             }
             Err(refusal) => Reply::unadmitted(refusal),
         }

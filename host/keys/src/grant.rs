@@ -45,6 +45,9 @@ pub struct GrantRequest {
     pub kinds: Kinds,
     /// Which conversation's tokens it reaches; without one it reaches none.
     pub conversation: Option<Conversation>,
+    /// Nothing was ever replaced in that conversation, so that no token of it need be looked for.
+    /// INVARIANT: only for a name that was just drawn at random.
+    pub is_new_conversation: bool,
     /// The record that what it seals belongs to; bound, and never recorded. Empty: none.
     pub record: String,
     /// The field within the record; bound, and never recorded.
@@ -100,7 +103,7 @@ impl TenantKeys {
         };
         if !inner.is_live() {
             let draft = grant.refused(Operations::NONE, KeyError::Destroyed.code(), "");
-            drop(inner.recorder.record(draft));
+            drop(inner.recorder.note(draft));
             return Err(KeyError::Destroyed);
         }
         let uses = grant.request.uses;
@@ -113,7 +116,7 @@ impl TenantKeys {
                 uses.map_or_else(|| "unlimited".to_owned(), |uses| uses.to_string()),
             )
             .fact("expires", grant.expires.to_string());
-        drop(inner.recorder.record(draft));
+        drop(inner.recorder.note(draft));
         Ok(grant)
     }
 }
@@ -136,6 +139,7 @@ impl GrantRequest {
             uses: None,
             kinds: Kinds::Any,
             conversation: None,
+            is_new_conversation: false,
             record: String::new(),
             field: String::new(),
             request: None,
@@ -266,7 +270,12 @@ impl Grant {
             conversation => conversation.ok_or("conversation"),
         };
         let conversation = self.admit(OPERATION, permitted).await?;
-        let issued = match vault::issue(self.keys.inner(), conversation, values) {
+        let issued = match vault::issue(
+            self.keys.inner(),
+            conversation,
+            self.request.is_new_conversation,
+            values,
+        ) {
             Ok(issued) => issued,
             Err(error) => return self.refuse(OPERATION, error, "").await,
         };
@@ -291,24 +300,25 @@ impl Grant {
         let conversation = self.admit(OPERATION, permitted).await?;
 
         let mut used = self.used(OPERATION);
+        let is_covered = |token: &&Token| self.request.kinds.cover(token.kind());
+        let covered = tokens.iter().filter(is_covered);
+        let mut looked_up = match vault::find(self.keys.inner(), conversation, covered) {
+            Ok(found) => found.into_iter(),
+            Err(error) => return self.refuse(OPERATION, error, "").await,
+        };
         let mut found = Vec::with_capacity(tokens.len());
         for token in tokens {
-            if !self.request.kinds.cover(token.kind()) {
+            let sealed = if !is_covered(&token) {
                 *used.counts.entry(TOKENS_WITHHELD.to_owned()).or_default() += 1;
-                found.push(None);
-                continue;
-            }
-            match vault::find(self.keys.inner(), conversation, token) {
-                Ok(Found::Sealed(sealed)) => {
-                    used = used.count(token.kind());
-                    found.push(Some(sealed));
-                }
-                Ok(Found::Unknown) => {
-                    *used.counts.entry(TOKENS_UNKNOWN.to_owned()).or_default() += 1;
-                    found.push(None);
-                }
-                Err(error) => return self.refuse(OPERATION, error, "").await,
-            }
+                None
+            } else if let Some(Found::Sealed(sealed)) = looked_up.next() {
+                used = used.count(token.kind());
+                Some(sealed)
+            } else {
+                *used.counts.entry(TOKENS_UNKNOWN.to_owned()).or_default() += 1;
+                None
+            };
+            found.push(sealed);
         }
         self.perform(OPERATION, used, |ring| {
             let values = tokens.iter().zip(found).map(|(token, sealed)| {

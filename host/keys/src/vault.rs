@@ -64,55 +64,58 @@ pub(crate) enum Found {
 pub(crate) fn issue(
     inner: &Arc<Inner>,
     conversation: Conversation,
+    is_new: bool,
     values: &[(Kind, &str)],
 ) -> Result<Issued, KeyError> {
     inner.with_ring(|ring| {
+        let asked: Vec<_> = values
+            .iter()
+            .map(|(kind, value)| lookup(&ring.token, conversation, kind, value))
+            .collect();
+        let mut distinct: BTreeMap<&[u8; 32], &(Kind, &str)> = BTreeMap::new();
+        for (lookup, value) in asked.iter().zip(values) {
+            distinct.entry(lookup).or_insert(value);
+        }
+        let mut reservation = Reservation {
+            inner: Arc::clone(inner),
+            lookups: Vec::new(),
+        };
+        let chosen = reservation.choose(ring, conversation, is_new, &distinct)?;
+
         let mut issued = Issued {
             tokens: Vec::with_capacity(values.len()),
             records: Vec::new(),
             fresh: 0,
-            reservation: Reservation {
-                inner: Arc::clone(inner),
-                lookups: Vec::new(),
-            },
+            reservation,
         };
-        let mut chosen: BTreeMap<[u8; 32], Token> = BTreeMap::new();
-        for (kind, value) in values {
-            let lookup = lookup(&ring.token, conversation, kind, value);
-            if let Some(token) = chosen.get(&lookup) {
-                issued.tokens.push(token.clone());
-                continue;
-            }
-            let (token, is_durable) =
-                issued
-                    .reservation
-                    .choose(ring, conversation, &lookup, kind)?;
-            if !is_durable {
+        for (lookup, (token, is_durable)) in &chosen {
+            if let (false, Some((_, value))) = (is_durable, distinct.get(lookup)) {
                 issued.fresh += 1;
-                issued
-                    .records
-                    .extend(records(ring, inner, conversation, &lookup, &token, value)?);
+                let sealed = records(ring, inner, conversation, lookup, token, value)?;
+                issued.records.extend(sealed);
             }
-            chosen.insert(lookup, token.clone());
-            issued.tokens.push(token);
         }
+        let tokens = asked.iter().filter_map(|lookup| chosen.get(lookup));
+        issued.tokens.extend(tokens.map(|(token, _)| token.clone()));
         Ok(issued)
     })
 }
 
-/// Looks `token` up. No key opens for that: conversation and token are no secret to the store.
-pub(crate) fn find(
+/// Looks `tokens` up. No key opens for that: conversation and token are no secret to the store.
+pub(crate) fn find<'a>(
     inner: &Inner,
     conversation: Conversation,
-    token: &Token,
-) -> Result<Found, KeyError> {
-    let sealed = inner
-        .records
-        .read(Space::VaultValue, &value_key(conversation, token))?;
+    tokens: impl Iterator<Item = &'a Token>,
+) -> Result<Vec<Found>, KeyError> {
+    let keys: Vec<_> = tokens.map(|token| value_key(conversation, token)).collect();
+    let sealed = inner.records.read_all(Space::VaultValue, &keys)?;
     // An empty value is one that is no longer there.
-    Ok(sealed
-        .filter(|sealed| !sealed.is_empty())
-        .map_or(Found::Unknown, Found::Sealed))
+    let found = sealed.into_iter().map(|sealed| {
+        sealed
+            .filter(|sealed| !sealed.is_empty())
+            .map_or(Found::Unknown, Found::Sealed)
+    });
+    Ok(found.collect())
 }
 
 /// Opens what [`find`] found. INVARIANT: called after the use is durable.
@@ -159,44 +162,61 @@ pub(crate) struct Reservation {
 }
 
 impl Reservation {
-    /// The token for `lookup`, and whether it is durable already. One that another task is about to record counts as
-    /// not durable: each of the two records it, so that neither depends on the other's entry.
-    fn choose(
+    /// The token of each value by its lookup, and whether it is durable already. One that another task is about to
+    /// record counts as not durable: each of the two records it, so that neither depends on the other's entry.
+    ///
+    /// In a conversation that `is_new` nothing durable is looked for.
+    fn choose<'a>(
         &mut self,
         ring: &Ring,
         conversation: Conversation,
-        lookup: &[u8; 32],
-        kind: &Kind,
-    ) -> Result<(Token, bool), KeyError> {
+        is_new: bool,
+        values: &BTreeMap<&'a [u8; 32], &(Kind, &str)>,
+    ) -> Result<BTreeMap<&'a [u8; 32], (Token, bool)>, KeyError> {
         // The records are read under the lock: a token leaves the map only once it can be read there.
         let mut flights = self.inner.in_flight.lock();
-        if let Some((token, _, tasks)) = flights.tokens.get_mut(lookup) {
-            *tasks += 1;
-            self.lookups.push(*lookup);
-            return Ok((token.clone(), false));
+        let records = (!is_new).then_some(&*self.inner.records);
+        let mut kept = match records {
+            Some(records) => {
+                let keys: Vec<_> = values
+                    .keys()
+                    .map(|lookup| token_key(conversation, lookup))
+                    .collect();
+                records.read_all(Space::VaultToken, &keys)?
+            }
+            None => vec![None; values.len()],
         }
-        let records = &self.inner.records;
-        if let Some(kept) = records.read(Space::VaultToken, lookup)?
-            && !kept.is_empty()
-        {
-            return Ok((verified(ring, lookup, &kept)?, true));
+        .into_iter();
+        let mut chosen = BTreeMap::new();
+        for (lookup, (kind, _)) in values {
+            let kept = kept.next().flatten().filter(|kept| !kept.is_empty());
+            let token = if let Some((token, _, tasks)) = flights.tokens.get_mut(*lookup) {
+                *tasks += 1;
+                token.clone()
+            } else if let Some(kept) = kept {
+                chosen.insert(*lookup, (verified(ring, lookup, &kept)?, true));
+                continue;
+            } else {
+                let draw = || Token::draw(kind.clone());
+                let token = flights.free_token(records, conversation, draw)?;
+                flights.taken.insert(value_key(conversation, &token));
+                flights
+                    .tokens
+                    .insert(**lookup, (token.clone(), conversation, 1));
+                token
+            };
+            self.lookups.push(**lookup);
+            chosen.insert(*lookup, (token, false));
         }
-        let draw = || Token::draw(kind.clone());
-        let token = flights.free_token(&**records, conversation, draw)?;
-        flights.taken.insert(value_key(conversation, &token));
-        flights
-            .tokens
-            .insert(*lookup, (token.clone(), conversation, 1));
-        self.lookups.push(*lookup);
-        Ok((token, false))
+        Ok(chosen)
     }
 }
 
 impl Flights {
-    /// The first token drawn that no value of the conversation has, neither a durable one nor one on its way.
+    /// The first token drawn that no value of the conversation has, neither one on its way nor one of `records`.
     fn free_token(
         &self,
-        records: &dyn Records,
+        records: Option<&dyn Records>,
         conversation: Conversation,
         mut draw: impl FnMut() -> Result<Token, RandomError>,
     ) -> Result<Token, KeyError> {
@@ -204,7 +224,11 @@ impl Flights {
         for _ in 0..64 {
             let token = draw()?;
             let key = value_key(conversation, &token);
-            if !self.taken.contains(&key) && records.read(Space::VaultValue, &key)?.is_none() {
+            let is_kept = match records {
+                Some(records) => records.read(Space::VaultValue, &key)?.is_some(),
+                None => false,
+            };
+            if !is_kept && !self.taken.contains(&key) {
                 return Ok(token);
             }
         }
@@ -255,7 +279,7 @@ fn records(
         },
         Record {
             space: Space::VaultToken,
-            key: lookup.to_vec(),
+            key: token_key(conversation, lookup),
             value: kept,
         },
     ])
@@ -281,6 +305,11 @@ fn lookup(key: &Key, conversation: Conversation, kind: &Kind, value: &str) -> [u
 
 fn issued_mac(key: &Key, lookup: &[u8; 32], token: &str) -> [u8; 32] {
     key.mac(&[b"issued", lookup, token.as_bytes()])
+}
+
+// Both keys begin with the conversation: the log keeps together what is asked for together.
+fn token_key(conversation: Conversation, lookup: &[u8; 32]) -> Vec<u8> {
+    [conversation.0, *lookup].concat()
 }
 
 fn value_key(conversation: Conversation, token: &Token) -> Vec<u8> {

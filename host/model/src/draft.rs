@@ -199,7 +199,7 @@ pub struct Record {
 pub enum Space {
     /// Token vault: (conversation, token) to the sealed value.
     VaultValue = 1,
-    /// Token vault: keyed lookup of (conversation, kind, normalised value) to the token.
+    /// Token vault: (conversation, keyed lookup of kind and value) to the token.
     VaultToken = 2,
     /// Grants by id.
     Grant = 3,
@@ -234,6 +234,12 @@ pub trait Recorder: Send + Sync {
     /// Queues `draft`. It is durable when the returned [`Commit`] says so, and not before; entries become durable in
     /// the order in which they were queued, so waiting for the last waits for all.
     fn record(&self, draft: Draft) -> Commit;
+
+    /// Queues `draft` for which nobody is about to wait: it becomes durable with the next entry that is recorded, or by
+    /// itself soon after. A recorder without such a way records it at once.
+    fn note(&self, draft: Draft) -> Commit {
+        self.record(draft)
+    }
 }
 
 /// The records that were committed, to be read back.
@@ -243,6 +249,18 @@ pub trait Records: Send + Sync {
     /// # Errors
     /// [`RecordsError`] when the store cannot be read: the caller refuses.
     fn read(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, RecordsError>;
+
+    /// The same for each of `keys`, in order. A store that keeps several records in one place reads that once.
+    ///
+    /// # Errors
+    /// As for [`Records::read`]; then nothing is told of any.
+    fn read_all(
+        &self,
+        space: Space,
+        keys: &[Vec<u8>],
+    ) -> Result<Vec<Option<Vec<u8>>>, RecordsError> {
+        keys.iter().map(|key| self.read(space, key)).collect()
+    }
 }
 
 /// The store of records cannot be read.
@@ -262,6 +280,15 @@ impl Commit {
     pub fn pending() -> (oneshot::Sender<Result<Recorded, NotRecorded>>, Self) {
         let (sender, receiver) = oneshot::channel();
         (sender, Self(receiver))
+    }
+
+    /// What became of the entry, if that is known already. Once it was told, it is not told again.
+    pub fn resolved(&self) -> Option<Result<Recorded, NotRecorded>> {
+        match self.0.try_recv() {
+            Ok(resolved) => Some(resolved),
+            Err(oneshot::TryRecvError::Empty) => None,
+            Err(oneshot::TryRecvError::Disconnected) => Some(Err(NotRecorded::Closed)),
+        }
     }
 
     /// Waits on this thread.

@@ -7,7 +7,9 @@ use nephron_model::{Digest, Draft, EntryKind, EventId};
 use serde::Deserialize;
 
 use super::tide::Task;
-use super::{Addition, Damage, RecordName, Row, Term, View, ViewError, Views, close, guard, open};
+use super::{
+    Addition, Damage, RecordName, Row, Shelf, Term, View, ViewError, Views, close, guard, open,
+};
 use crate::disk::Folder;
 use crate::entry::entry_hash;
 use crate::frame::decode_records;
@@ -162,7 +164,9 @@ impl Follower {
                 let looked_up: LookedUp<'_> =
                     serde_json::from_slice(frame.header).map_err(|_| FaultKind::HeaderMalformed)?;
                 let records = decode_records(frame.records)?;
-                let names = records.iter().map(|it| RecordName::of(it.space, &it.key));
+                let names = records
+                    .iter()
+                    .map(|it| (Shelf::of(&it.key), RecordName::of(it.space, &it.key)));
                 Ok(Addition {
                     terms: looked_up.terms().iter().map(Term::key).collect(),
                     records: names.collect(),

@@ -4,6 +4,7 @@
 //! - A value that becomes a blob is never synced: values stay below 64 KiB, segments are 8 MiB, and `blobs/` must be empty.
 //! - Killed while it opens, sled can leave `snap.*.generating`, which keeps it from ever opening again: removed first.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,18 +12,22 @@ use std::time::Duration;
 
 use nephron_model::Digest;
 
-use super::{Addition, RecordName, Row, TermKey, View, ViewError, Views};
+use super::{Addition, RecordName, Row, Shelf, TermKey, View, ViewError, Views};
 use crate::frame::{u32_at, u64_at};
 use crate::{Head, Location};
 
 /// Bytes of rows that are stored under one key, at most; with one longest row more it stays below 64 KiB.
 const BLOCK: usize = 24 << 10;
+/// Records that are stored under one key, at most.
+const SHELF_PART: usize = 600;
+/// Bytes of a record's name and place.
+const RECORD: usize = 16 + 8 + 8 + 8;
 /// Bytes of a row before its header.
 const ROW_HEADER: usize = 4 + 8 + 8 + 32;
 
 const HEAD: &[u8] = b"head";
 const FORMAT: &[u8] = b"format";
-const FORMAT_VERSION: &[u8] = b"nephron-view-1";
+const FORMAT_VERSION: &[u8] = b"nephron-view-2";
 const ROWS: u8 = b'e';
 const TERMS: u8 = b'i';
 const RECORDS: u8 = b'r';
@@ -108,13 +113,8 @@ impl View for SledView {
         for (term, first, sequences) in postings(additions) {
             batch.insert(key(TERMS, &term.0, &first.to_be_bytes()), sequences);
         }
-        for addition in additions {
-            for name in &addition.records {
-                let mut place = addition.row.sequence.to_le_bytes().to_vec();
-                place.extend_from_slice(&addition.row.at.segment.to_le_bytes());
-                place.extend_from_slice(&addition.row.at.offset.to_le_bytes());
-                batch.insert(key(RECORDS, &name.0, &[]), place);
-            }
+        for ((shelf, part), records) in shelved(additions) {
+            batch.insert(key(RECORDS, &shelf.0, &part), records);
         }
         let mut value = head.entries.to_le_bytes().to_vec();
         value.extend_from_slice(&head.hash.0);
@@ -153,11 +153,32 @@ impl View for SledView {
         Ok(sequences)
     }
 
-    fn record(&self, name: RecordName) -> Result<Option<(u64, Location)>, ViewError> {
-        match self.database.get(key(RECORDS, &name.0, &[]))? {
-            None => Ok(None),
-            Some(place) => decode_place(&place).map(Some).ok_or(ViewError::Malformed),
+    fn records(
+        &self,
+        shelf: Shelf,
+        names: &[RecordName],
+    ) -> Result<Vec<Option<(u64, Location)>>, ViewError> {
+        let mut missing: BTreeMap<RecordName, Vec<usize>> = BTreeMap::new();
+        for (index, name) in names.iter().enumerate() {
+            missing.entry(*name).or_default().push(index);
         }
+        let mut places = vec![None; names.len()];
+        // The newest stands last.
+        for pair in self.database.scan_prefix(key(RECORDS, &shelf.0, &[])).rev() {
+            let (_, records) = pair?;
+            for record in records.chunks(RECORD).rev() {
+                let (name, place) = decode_record(record).ok_or(ViewError::Malformed)?;
+                for index in missing.remove(&name).unwrap_or_default() {
+                    if let Some(found) = places.get_mut(index) {
+                        *found = Some(place);
+                    }
+                }
+            }
+            if missing.is_empty() {
+                break;
+            }
+        }
+        Ok(places)
     }
 
     fn each_term(&self, each: &mut dyn FnMut(TermKey, u64)) -> Result<(), ViewError> {
@@ -175,11 +196,24 @@ impl View for SledView {
         &self,
         each: &mut dyn FnMut(RecordName, u64, Location),
     ) -> Result<(), ViewError> {
+        // Shelf by shelf, oldest first: of what was written twice, the newest counts.
+        let mut shelf: Option<[u8; 16]> = None;
+        let mut newest: BTreeMap<RecordName, (u64, Location)> = BTreeMap::new();
         for pair in self.database.scan_prefix([RECORDS]) {
-            let (stored, place) = pair?;
+            let (stored, records) = pair?;
             let name = name_of(&stored).ok_or(ViewError::Malformed)?;
-            let (sequence, at) = decode_place(&place).ok_or(ViewError::Malformed)?;
-            each(RecordName(name), sequence, at);
+            if shelf.replace(name) != Some(name) {
+                for (name, (sequence, at)) in std::mem::take(&mut newest) {
+                    each(name, sequence, at);
+                }
+            }
+            for record in records.chunks(RECORD) {
+                let (name, place) = decode_record(record).ok_or(ViewError::Malformed)?;
+                newest.insert(name, place);
+            }
+        }
+        for (name, (sequence, at)) in newest {
+            each(name, sequence, at);
         }
         Ok(())
     }
@@ -283,6 +317,43 @@ fn postings(additions: &[Addition]) -> Vec<(TermKey, u64, Vec<u8>)> {
     postings
 }
 
+/// The records of this batch by shelf, oldest first, in parts below 64 KiB: each under the sequence of its first, and a
+/// number, because one entry may fill several.
+fn shelved(additions: &[Addition]) -> BTreeMap<(Shelf, [u8; 12]), Vec<u8>> {
+    let mut parts: BTreeMap<(Shelf, [u8; 12]), Vec<u8>> = BTreeMap::new();
+    let mut open: BTreeMap<Shelf, ([u8; 12], u32)> = BTreeMap::new();
+    for Addition { row, records, .. } in additions {
+        for (shelf, name) in records {
+            let (part, written) = open
+                .entry(*shelf)
+                .or_insert_with(|| (part(row.sequence, 0), 0));
+            if *written > 0 && (*written as usize).is_multiple_of(SHELF_PART) {
+                *part = self::part(row.sequence, *written);
+            }
+            *written += 1;
+            let list = parts.entry((*shelf, *part)).or_default();
+            list.extend_from_slice(&name.0);
+            list.extend_from_slice(&row.sequence.to_le_bytes());
+            list.extend_from_slice(&row.at.segment.to_le_bytes());
+            list.extend_from_slice(&row.at.offset.to_le_bytes());
+        }
+    }
+    parts
+}
+
+/// A sequence and a number, in an order that bytes have too.
+fn part(sequence: u64, number: u32) -> [u8; 12] {
+    let mut part = [0; 12];
+    let bytes = sequence
+        .to_be_bytes()
+        .into_iter()
+        .chain(number.to_be_bytes());
+    part.iter_mut()
+        .zip(bytes)
+        .for_each(|(place, byte)| *place = byte);
+    part
+}
+
 fn key(family: u8, name: &[u8], suffix: &[u8]) -> Vec<u8> {
     let mut key = Vec::with_capacity(1 + name.len() + suffix.len());
     key.push(family);
@@ -306,12 +377,15 @@ fn decode_head(value: &[u8]) -> Option<Head> {
     })
 }
 
-fn decode_place(value: &[u8]) -> Option<(u64, Location)> {
+fn decode_record(bytes: &[u8]) -> Option<(RecordName, (u64, Location))> {
     let at = Location {
-        segment: u64_at(value, 8)?,
-        offset: u64_at(value, 16)?,
+        segment: u64_at(bytes, 24)?,
+        offset: u64_at(bytes, 32)?,
     };
-    Some((u64_at(value, 0)?, at))
+    Some((
+        RecordName(bytes.get(..16)?.try_into().ok()?),
+        (u64_at(bytes, 16)?, at),
+    ))
 }
 
 fn decode_row(bytes: &[u8], sequence: u64) -> Option<(Row, &[u8])> {

@@ -66,6 +66,11 @@ impl Tide {
         self.lock().durable
     }
 
+    /// How many entries the view holds.
+    pub(crate) fn viewed(&self) -> u64 {
+        self.lock().viewed
+    }
+
     /// More is durable.
     pub(crate) fn rise(&self, durable: Head) {
         let mut state = self.lock();

@@ -47,6 +47,50 @@ fn i1_a_commit_resolves_only_after_its_bytes_are_synced() {
 }
 
 #[test]
+fn what_is_noted_is_written_with_the_next_entry_that_is_waited_for() {
+    let place = place();
+    let disk = Arc::new(CountingDisk::default());
+    let log = try_open(&place.path, with_disk(Arc::clone(&disk) as _)).unwrap();
+    let (before, start) = (disk.0.load(Ordering::SeqCst), log.head().entries);
+    let noted: Vec<_> = (0..20).map(|number| log.note(draft(number))).collect();
+    let recorded = log.record(draft(20)).wait().unwrap();
+    assert_eq!(recorded.sequence(), start + 20);
+    // One sync for all of them, or a few where the writer was slow to be woken; never one for each.
+    let syncs = disk.0.load(Ordering::SeqCst) - before;
+    assert!((1..=4).contains(&syncs), "{syncs} syncs");
+    for (sequence, commit) in (start..).zip(noted) {
+        assert_eq!(commit.wait().unwrap().sequence(), sequence);
+    }
+}
+
+#[test]
+fn what_is_noted_becomes_durable_though_nobody_waits() {
+    let place = place();
+    let log = open(&place.path);
+    let commit = log.note(draft(0));
+    assert_eq!(commit.wait().unwrap().sequence(), 1);
+    // Nor does it get lost when the log closes at once.
+    let _commit = log.note(draft(1));
+    let head = log.close().unwrap();
+    assert_eq!(head.entries, 3);
+    assert_eq!(Reader::open(&place.path).unwrap().head(), head);
+}
+
+#[test]
+fn a_queue_full_of_notes_does_not_hold_up_its_callers() {
+    let place = place();
+    let few = Options {
+        queue_entries: 2,
+        ..options()
+    };
+    let log = try_open(&place.path, few).unwrap();
+    for number in 0..100 {
+        drop(log.note(draft(number)));
+    }
+    assert_eq!(log.record(draft(100)).wait().unwrap().sequence(), 101);
+}
+
+#[test]
 fn i1_a_failed_sync_refuses_the_entry_and_everything_after_it() {
     let place = place();
     let disk = Arc::new(FaultyDisk::new());

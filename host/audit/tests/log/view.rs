@@ -4,9 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use nephron_audit::view::{Addition, RecordName, Row, Term, TermKey, View, ViewError, Views};
+use nephron_audit::view::{
+    Addition, RecordName, Row, Shelf, Term, TermKey, View, ViewError, Views,
+};
 use nephron_audit::{Head, Location, Log, OpenError, Options};
-use nephron_model::{EntryKind, Records as _, Space};
+use nephron_model::{Draft, EntryKind, Record, Recorder as _, Records as _, Space};
 
 use crate::support::{alter, check, files, fill, open, options, place, request, try_open, views};
 
@@ -202,8 +204,12 @@ impl View for FragileView {
     fn sequences(&self, term: TermKey) -> Result<Vec<u64>, ViewError> {
         self.enter()?.sequences(term)
     }
-    fn record(&self, name: RecordName) -> Result<Option<(u64, Location)>, ViewError> {
-        self.enter()?.record(name)
+    fn records(
+        &self,
+        shelf: Shelf,
+        names: &[RecordName],
+    ) -> Result<Vec<Option<(u64, Location)>>, ViewError> {
+        self.enter()?.records(shelf, names)
     }
     fn each_term(&self, each: &mut dyn FnMut(TermKey, u64)) -> Result<(), ViewError> {
         self.enter()?.each_term(each)
@@ -217,6 +223,57 @@ impl View for FragileView {
     fn checkpoint(&self) -> Result<(), ViewError> {
         self.enter()?.checkpoint()
     }
+}
+
+#[test]
+fn one_entry_may_hold_more_records_than_one_value_of_the_view() {
+    let place = place();
+    let log = open(&place.path);
+    let record = |number: u64, value: &str| Record {
+        space: Space::VaultValue,
+        // One conversation: all on one shelf.
+        key: [&[7; 32][..], &number.to_be_bytes()].concat(),
+        value: value.as_bytes().to_vec(),
+    };
+    for (value, numbers) in [("first", 0..2_000), ("second", 1_500..2_500)] {
+        let mut draft = Draft::new(EntryKind::KeyUsed, "permit");
+        draft.records = numbers.map(|number| record(number, value)).collect();
+        let _recorded = log.record(draft).wait().unwrap();
+        // Each in a batch of its own.
+        assert!(
+            !log.sequences(&Term::Kind(EntryKind::KeyUsed))
+                .unwrap()
+                .is_empty()
+        );
+    }
+    log.close().unwrap();
+    let verdict = check(&place.path);
+    assert!(
+        verdict.verified && verdict.view == nephron_audit::ViewCheck::Checked,
+        "{:?}",
+        verdict.faults
+    );
+    let log = open(&place.path);
+    let asked = [0, 1_499, 1_500, 1_999, 2_499, 2_500, 0];
+    let keys: Vec<_> = asked.iter().map(|number| record(*number, "").key).collect();
+    let values = log.read_all(Space::VaultValue, &keys).unwrap();
+    let values: Vec<_> = values
+        .into_iter()
+        .map(|value| value.map(|value| String::from_utf8(value).unwrap()))
+        .collect();
+    let values: Vec<_> = values.iter().map(Option::as_deref).collect();
+    assert_eq!(
+        values,
+        [
+            Some("first"),
+            Some("first"),
+            Some("second"),
+            Some("second"),
+            Some("second"),
+            None,
+            Some("first"),
+        ]
+    );
 }
 
 #[test]

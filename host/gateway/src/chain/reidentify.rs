@@ -55,7 +55,7 @@ pub(crate) async fn reidentify(case: &Case, answered: Answered) -> Result<Restor
             let mut asked: Vec<Token> = tokens.iter().map(|(_, token)| token.clone()).collect();
             asked.sort_unstable();
             asked.dedup();
-            let grant = case.grant(Operations::DETOKENIZE, Point::Rehydrate).await?;
+            let grant = case.grant(Operations::DETOKENIZE, Point::Rehydrate)?;
             let values = grant.detokenize(&asked).await?;
             let values: BTreeMap<Token, Option<Phi<String>>> =
                 asked.into_iter().zip(values).collect();

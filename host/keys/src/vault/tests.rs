@@ -318,17 +318,17 @@ fn a_token_that_is_taken_is_drawn_again() {
     ward.log.forge(Space::VaultValue, &place(&gone), b"");
 
     let mut draws = [&durable, &on_its_way, &gone, &free].into_iter().cloned();
-    let chosen = flights.free_token(&ward.log, conversation, || Ok(draws.next().unwrap()));
+    let chosen = flights.free_token(Some(&ward.log), conversation, || Ok(draws.next().unwrap()));
     assert_eq!(chosen.unwrap(), free);
     let other = ward.conversation("other");
     assert_eq!(
         flights
-            .free_token(&ward.log, other, || Ok(durable.clone()))
+            .free_token(Some(&ward.log), other, || Ok(durable.clone()))
             .unwrap(),
         durable
     );
 
-    let exhausted = flights.free_token(&ward.log, conversation, || Ok(durable.clone()));
+    let exhausted = flights.free_token(Some(&ward.log), conversation, || Ok(durable.clone()));
     assert!(matches!(
         exhausted,
         Err(KeyError::Unavailable(Unavailability::TokensExhausted))
@@ -393,4 +393,30 @@ proptest! {
             assert_eq!(restored, expected);
         });
     }
+}
+
+#[test]
+fn tokens_of_a_new_conversation_are_found_when_it_goes_on() {
+    let ward = Ward::new("st-marys");
+    let mut request = ward.request();
+    request.conversation = Some(ward.conversation("just drawn"));
+    request.is_new_conversation = true;
+    // Nothing can be read, and nothing need be.
+    ward.log.set_unreadable(true);
+    let first = ward.keys.mint(request).unwrap();
+    let values = [
+        ("name", "Jane Example"),
+        ("name", "John Sample"),
+        ("name", "Jane Example"),
+    ];
+    let tokens = tokenize(&first, &values);
+    assert_eq!(tokens[0], tokens[2]);
+    assert_ne!(tokens[0], tokens[1]);
+    ward.log.set_unreadable(false);
+    let second = grant_in(&ward, "just drawn");
+    assert_eq!(tokenize(&second, &values), tokens);
+    assert_eq!(
+        detokenize(&second, &tokens[..2]),
+        ["Jane Example", "John Sample"].map(|value| Some(value.to_owned()))
+    );
 }
