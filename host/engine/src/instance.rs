@@ -108,6 +108,17 @@ impl Engine {
         judgement: &Judgement,
         key: Option<Grant>,
     ) -> Verdict {
+        if let Judgement::Decode {
+            info,
+            status,
+            headers,
+            chunks,
+        } = judgement
+        {
+            let mut decoding = self.decode(plugin, info, *status, headers).await;
+            let events = decoding.whole(chunks).await;
+            return decoding.verdict(events);
+        }
         let started = Instant::now();
         let mut store = self.store(plugin, judgement.info());
         let asked = ask(&mut store, &plugin.pre, judgement, key).await;
@@ -267,15 +278,6 @@ async fn ask(
                     .await?,
             )
         }
-        (
-            Pre::LlmConnector(_),
-            Judgement::Decode {
-                status,
-                headers,
-                chunks,
-                ..
-            },
-        ) => Answer::Decoded(decode_whole(store, pre, *status, headers, chunks).await?),
         (Pre::AuditExporter(pre), Judgement::Export(batch)) => {
             let guest = pre.instantiate_async(&mut *store).await?;
             Answer::Exported(
@@ -339,36 +341,6 @@ async fn start_decoding(
     Ok((guest, decoder))
 }
 
-async fn decode_whole(
-    store: &mut Store<Guest>,
-    pre: &Pre,
-    status: u16,
-    headers: &[(String, String)],
-    chunks: &[Vec<u8>],
-) -> wasmtime::Result<Result<Vec<Event>, crate::contract::Error>> {
-    let (guest, decoder) = start_decoding(store, pre, status, headers).await?;
-    let connector = guest.nephron_plugin_connector();
-    let mut events = Vec::new();
-    for chunk in chunks {
-        match connector
-            .decoder()
-            .call_push(&mut *store, decoder, chunk)
-            .await?
-        {
-            Ok(more) => events.extend(more),
-            Err(error) => return Ok(Err(error)),
-        }
-    }
-    Ok(connector
-        .decoder()
-        .call_finish(&mut *store, decoder)
-        .await?
-        .map(|more| {
-            events.extend(more);
-            events
-        }))
-}
-
 /// A response being decoded. Fuel is for the whole of it; the deadline is for each push, since a model takes its time.
 pub struct Decoding {
     store: Store<Guest>,
@@ -412,6 +384,26 @@ impl Decoding {
             None => None,
         };
         self.took(started, finished)
+    }
+
+    /// Decodes a whole response, cut as it was when it came: the same calls, and so the same answer and fuel.
+    async fn whole(&mut self, chunks: &[Vec<u8>]) -> Result<Vec<Event>, PluginFailure> {
+        let mut events = Vec::new();
+        for chunk in chunks {
+            events.extend(self.push(chunk).await?);
+        }
+        events.extend(self.finish().await?);
+        Ok(events)
+    }
+
+    /// What came of it, with the events of every push and of the end.
+    #[must_use]
+    pub fn verdict(&self, events: Result<Vec<Event>, PluginFailure>) -> Verdict {
+        Verdict {
+            answer: events.map(|events| Answer::Decoded(Ok(events))),
+            fuel: self.fuel(),
+            elapsed: self.elapsed(),
+        }
     }
 
     /// Fuel burnt so far.

@@ -1,6 +1,7 @@
 //! One question to a plugin, and its answer: records in, records out, so that both can be logged and run again (I8).
 
 use nephron_model::{Kind, Phi};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
@@ -102,10 +103,7 @@ impl Judgement {
     /// # Errors
     /// When they are no judgement of this version; the error names a place, never the text.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, NotRecordedForm> {
-        serde_json::from_slice(bytes).map_err(|error| NotRecordedForm {
-            line: error.line(),
-            column: error.column(),
-        })
+        read(bytes)
     }
 }
 
@@ -121,11 +119,15 @@ impl Answer {
     /// # Errors
     /// When they are no answer of this version.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, NotRecordedForm> {
-        serde_json::from_slice(bytes).map_err(|error| NotRecordedForm {
-            line: error.line(),
-            column: error.column(),
-        })
+        read(bytes)
     }
+}
+
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, NotRecordedForm> {
+    serde_json::from_slice(bytes).map_err(|error| NotRecordedForm {
+        line: error.line(),
+        column: error.column(),
+    })
 }
 
 impl Judgement {

@@ -3,6 +3,7 @@
 //! A token names its kind, so that a model can reason about it, and says nothing else: the five characters are drawn
 //! at random (45 CFR 164.514(c)). Its length depends on its kind alone. The shape is drawn in `docs/formats/tokens.md`.
 
+use std::fmt::Write as _;
 use std::ops::Range;
 
 use nephron_model::Kind;
@@ -75,11 +76,15 @@ impl Token {
 
 impl std::fmt::Display for Token {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "[{}_", self.kind.as_str().to_ascii_uppercase())?;
-        for digit in self.code {
-            write!(f, "{}", digit.symbol())?;
+        f.write_char('[')?;
+        for letter in self.kind.as_str().chars() {
+            f.write_char(letter.to_ascii_uppercase())?;
         }
-        f.write_str("]")
+        f.write_char('_')?;
+        for digit in self.code {
+            f.write_char(digit.symbol())?;
+        }
+        f.write_char(']')
     }
 }
 
@@ -100,7 +105,7 @@ impl std::str::FromStr for Token {
         let code: [u8; Self::DIGITS] = code.as_bytes().try_into().map_err(|_| InvalidToken)?;
         let mut digits = [Digit(0); Self::DIGITS];
         for (digit, symbol) in digits.iter_mut().zip(code) {
-            *digit = Digit::of(char::from(symbol)).ok_or(InvalidToken)?;
+            *digit = Digit::of(symbol).ok_or(InvalidToken)?;
         }
         Ok(Self { kind, code: digits })
     }
@@ -112,16 +117,16 @@ struct Digit(u32);
 
 impl Digit {
     /// Crockford's alphabet, which leaves out what is easily misread.
-    const SYMBOLS: &str = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    const SYMBOLS: [u8; 32] = *b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
-    fn of(symbol: char) -> Option<Self> {
-        let place = Self::SYMBOLS.find(symbol)?;
+    fn of(symbol: u8) -> Option<Self> {
+        let place = Self::SYMBOLS.iter().position(|it| *it == symbol)?;
         u32::try_from(place).ok().map(Self)
     }
 
     fn symbol(self) -> char {
         let place = usize::try_from(self.0).unwrap_or_default();
-        Self::SYMBOLS.chars().nth(place).unwrap_or('0')
+        char::from(Self::SYMBOLS.get(place).copied().unwrap_or(b'0'))
     }
 }
 
@@ -148,7 +153,7 @@ impl Place {
             }
             (Self::Kind(_), b'_') => Some(Self::Code(0)),
             (Self::Code(length), _) if length < Token::DIGITS => {
-                Digit::of(char::from(byte)).map(|_| Self::Code(length + 1))
+                Digit::of(byte).map(|_| Self::Code(length + 1))
             }
             (Self::Start | Self::Kind(_) | Self::Code(_), _) => None,
         }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use nephron_engine::contract::{ChatCall, Event, Plan, Value};
-use nephron_engine::{Answer, Judgement, Messages, Plugin, PluginFailure, Verdict};
+use nephron_engine::{Answer, Judgement, Messages, Plugin, PluginFailure};
 use nephron_model::{EntryKind, Phi, Point};
 
 use crate::associates::Ground;
@@ -106,7 +106,7 @@ pub async fn connect(
         ground,
     };
     let events = match plan {
-        Plan::Answer(events) => exchange.in_sandbox(call.messages.expose(), events).await?,
+        Plan::Answer(events) => exchange.in_sandbox(call.messages.expose(), events)?,
         Plan::Call(request) => {
             let outgoing =
                 Outgoing::new(request, endpoint).map_err(|source| exchange.failed(source))?;
@@ -158,12 +158,9 @@ impl Exchange<'_> {
         draft
     }
 
-    /// The connector has answered by itself. What it was shown is recorded all the same.
-    async fn in_sandbox(
-        &self,
-        shown: &Messages,
-        events: Vec<Event>,
-    ) -> Result<Vec<Event>, Refusal> {
+    /// The connector has answered by itself. What it was shown is recorded all the same; nothing left the process, so
+    /// nothing waits for that.
+    fn in_sandbox(&self, shown: &Messages, events: Vec<Event>) -> Result<Vec<Event>, Refusal> {
         let text = |message: &nephron_engine::contract::Message| -> String {
             let part = |part: &nephron_engine::contract::Part| match part {
                 nephron_engine::contract::Part::Text(text)
@@ -175,7 +172,7 @@ impl Exchange<'_> {
         let seen = Phi::new(shown.0.iter().map(text).collect::<Vec<_>>().join("\n\n"));
         let mut sending = self.draft(EntryKind::Sending, "in-sandbox");
         sending.payload = self.case.sealed(SENT, seen.expose().as_bytes())?;
-        let _recorded = self.case.record(sending).await?;
+        self.case.note(sending);
         let (text, _) = read(events.clone());
         let mut received = self.draft(EntryKind::Received, "answered");
         received.payload = self.case.sealed(RECEIVED, text.expose().as_bytes())?;
@@ -238,15 +235,7 @@ impl Exchange<'_> {
             headers: response.headers,
             chunks,
         };
-        let answer = match failed {
-            None => Ok(Answer::Decoded(Ok(events.clone()))),
-            Some(failure) => Err(failure),
-        };
-        let verdict = Verdict {
-            answer,
-            fuel: decoding.fuel(),
-            elapsed: decoding.elapsed(),
-        };
+        let verdict = decoding.verdict(failed.map_or_else(|| Ok(events.clone()), Err));
         self.case
             .judged(Point::Egress, self.connector, &judgement, &verdict)?;
         match verdict.answer {
