@@ -13,6 +13,7 @@
 )]
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -35,18 +36,23 @@ fn main() {
         .enable_all()
         .build()
         .expect("a runtime");
-    runtime.block_on(measure(folder));
+    let folder: PathBuf = folder.map_or_else(std::env::temp_dir, Into::into);
+    runtime.block_on(async {
+        println!(
+            "{REQUESTS} requests, one after another, a note of {} bytes",
+            note().len()
+        );
+        let chain = Setup::default().connector("extractive", "");
+        measure("the chain: Cedar, Safe Harbor, extractive", &chain, &folder).await;
+        // What is left in `decide` is the engine and the record: store, limits, lift and lower, sealing, queueing.
+        let nothing = Setup::default().decider("does-nothing", "");
+        measure("a decider that does nothing", &nothing, &folder).await;
+    });
 }
 
-async fn measure(folder: Option<String>) {
+async fn measure(what: &str, setup: &Setup, folder: &Path) {
     let note = note();
-    println!(
-        "{REQUESTS} requests, one after another, a note of {} bytes, connector `extractive`",
-        note.len()
-    );
-    let folder = folder.map_or_else(std::env::temp_dir, Into::into);
     let folder = tempfile::tempdir_in(folder).expect("a folder on that disk");
-    let setup = Setup::default().connector("extractive", "");
     let rig = setup.open_in(folder).await.expect("the gateway opens");
     for _ in 0..WARM_UP {
         assert_eq!(rig.ask(&note).await.status(), 200);
@@ -68,7 +74,10 @@ async fn measure(folder: Option<String>) {
     }
     let (wall, spent) = (started.elapsed(), cpu_since(&threads));
 
-    println!("\n{:<32} {:>8} {:>8} {:>8}", "µs", "p50", "p99", "CPU");
+    println!(
+        "\n{what}\n{:<36} {:>8} {:>8} {:>8}",
+        "µs", "p50", "p99", "CPU"
+    );
     row("a request", &mut latencies, spent.values().sum());
     for (stage, Spent { mut wall, cpu }) in stages.take() {
         row(&format!("  stage {stage}"), &mut wall, cpu);
@@ -84,7 +93,7 @@ async fn measure(folder: Option<String>) {
         );
     }
     println!(
-        "\n{:.0} requests/s on one thread",
+        "  {:.0} requests/s",
         f64::from(REQUESTS) / wall.as_secs_f64()
     );
 }
@@ -103,7 +112,7 @@ fn row(name: &str, wall: &mut [Duration], cpu: Duration) {
     } else {
         micros(cpu / REQUESTS)
     };
-    println!("{name:<32} {:>8} {:>8} {cpu:>8}", at(50), at(99));
+    println!("{name:<36} {:>8} {:>8} {cpu:>8}", at(50), at(99));
 }
 
 /// What each stage took.
