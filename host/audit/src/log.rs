@@ -64,7 +64,8 @@ impl Log {
         check(&options)?;
         let is_new = !folder.exists();
         let opened = Self::open_in(folder, tenant, clock, &options);
-        if is_new && opened.is_err() {
+        let is_ours = !matches!(opened, Ok(_) | Err(OpenError::InUse { .. }));
+        if is_new && is_ours {
             // No half-made log stays behind; if even this fails, the next open finishes what is there.
             drop(std::fs::remove_dir_all(folder));
         }
@@ -435,11 +436,11 @@ pub(crate) fn newest_in(
     Ok(newest)
 }
 
-/// The value that an entry gives to a record; `None` also if it takes the record away.
+/// The value that an entry gives to a record: empty if it takes the record away.
 pub(crate) fn value_in(entry: &Entry, space: Space, key: &[u8]) -> Option<Vec<u8>> {
     let mut records = entry.records.iter().rev();
     let record = records.find(|record| record.space == space && record.key == key)?;
-    Some(record.value.clone()).filter(|value| !value.is_empty())
+    Some(record.value.clone())
 }
 
 fn holds(entry: &Entry, space: Space, key: &[u8]) -> bool {

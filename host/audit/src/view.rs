@@ -1,8 +1,9 @@
 //! The queryable view behind the journal: a small trait, so that another store can stand in for sled.
 //!
-//! A view is derived data. It is filled from the journal, in order, by one thread; whatever it answers is held against
-//! the journal before it is believed; and any error, panic or contradiction throws it away and builds it again. It holds
-//! no payload and no record, only where in the journal they stand, so every value in it is small.
+//! A view is derived data. It is filled from the journal, in order, by one thread; every place that it gives is held
+//! against the journal before it is believed; and any error, panic or contradiction throws it away and builds it again.
+//! That there is no such record it is believed: only verification, which compares the whole, finds what was taken out of
+//! it. It holds no payload and no record, only where in the journal they stand, so every value in it is small.
 
 pub(crate) mod follow;
 mod sled;

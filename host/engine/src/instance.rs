@@ -154,6 +154,7 @@ impl Engine {
             limit: plugin.limits.fuel,
             deadline: plugin.limits.deadline,
             elapsed: started.elapsed(),
+            room: MOST_DECODED,
             store,
         };
         match decoder {
@@ -341,6 +342,23 @@ async fn start_decoding(
     Ok((guest, decoder))
 }
 
+/// Bytes of all events of one response: each push may copy as much as any call, and a hostile decoder has many.
+const MOST_DECODED: usize = 16 << 20;
+
+/// Bytes that the host keeps for an event, about.
+fn size(event: &Event) -> usize {
+    let text = match event {
+        Event::Text(text) | Event::Stopped(text) | Event::Model(text) => text.len(),
+        Event::ToolCall(delta) => {
+            let named = [&delta.id, &delta.name];
+            delta.arguments.len() + named.into_iter().flatten().map(String::len).sum::<usize>()
+        }
+        Event::Other(attribute) => attribute.name.len(),
+        Event::Used(_) => 0,
+    };
+    text + size_of::<Event>()
+}
+
 /// A response being decoded. Fuel is for the whole of it; the deadline is for each push, since a model takes its time.
 pub struct Decoding {
     store: Store<Guest>,
@@ -349,6 +367,8 @@ pub struct Decoding {
     limit: u64,
     deadline: Duration,
     elapsed: Duration,
+    /// Bytes of events that it may still hand over.
+    room: usize,
 }
 
 impl Decoding {
@@ -426,7 +446,13 @@ impl Decoding {
     ) -> Result<Vec<Event>, PluginFailure> {
         self.elapsed += started.elapsed();
         match result {
-            Some(Ok(Ok(events))) => return Ok(events),
+            Some(Ok(Ok(events))) => match self.room.checked_sub(events.iter().map(size).sum()) {
+                Some(room) => {
+                    self.room = room;
+                    return Ok(events);
+                }
+                None => self.failed = Some(PluginFailure::TooLarge),
+            },
             Some(Ok(Err(error))) => self.failed = Some(PluginFailure::Reported(error.code())),
             Some(Err(error)) => self.fail(&error),
             None => {}

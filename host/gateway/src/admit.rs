@@ -15,22 +15,27 @@ pub(crate) struct Admitted {
     pub(crate) call: Call,
 }
 
+/// What becomes of a request whose tenant is known.
+pub(crate) enum Admission {
+    /// It goes on.
+    Granted(Admitted),
+    /// It does not, and the log says so.
+    Refused(Case, Refusal),
+}
+
 /// Admits a request.
 ///
 /// # Errors
-/// [`Refusal::NoTenant`], [`Refusal::NoRoute`], and [`Refusal::Key`] when no id can be drawn.
-pub(crate) fn admit(gateway: &Gateway, called: Called) -> Result<Admitted, Refusal> {
+/// [`Refusal::NoTenant`] and, when no id can be drawn, [`Refusal::Key`]: there is no log to say it in. A request of a
+/// tenant for a model that no route names has a case, and its refusal is recorded like any other (I6).
+pub(crate) fn admit(gateway: &Gateway, called: Called) -> Result<Admission, Refusal> {
     let Called { received, by } = called;
     let tenant = gateway
         .tenant(&received.tenant)
         .ok_or_else(|| Refusal::NoTenant {
             tenant: received.tenant.to_string(),
         })?;
-    let route = gateway
-        .route(&received.call.model)
-        .ok_or(Refusal::NoRoute)?
-        .model
-        .as_str();
+    let route = gateway.route(&received.call.model);
     let id = gateway.event_id()?;
     let info = contract::RequestInfo {
         id: id.to_string(),
@@ -68,15 +73,18 @@ pub(crate) fn admit(gateway: &Gateway, called: Called) -> Result<Admitted, Refus
     let mut opened = case
         .draft(EntryKind::RequestOpened, "admitted")
         .fact("authentication", by.as_str())
-        .fact("route", route)
+        .fact("route", route.map_or("none", |route| route.model.as_str()))
         .fact("roles", case.caller.roles.join(" "));
     opened.counts.insert(
         "bytes".to_owned(),
         u64::try_from(received.bytes).unwrap_or(u64::MAX),
     );
     case.note(opened);
-    Ok(Admitted {
-        case,
-        call: received.call,
+    Ok(match route {
+        Some(_) => Admission::Granted(Admitted {
+            case,
+            call: received.call,
+        }),
+        None => Admission::Refused(case, Refusal::NoRoute),
     })
 }

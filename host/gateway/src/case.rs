@@ -64,9 +64,9 @@ impl Case {
         Ok(())
     }
 
-    /// Fails if something that was noted is known to be refused. It waits for nothing: whoever goes on records an entry
-    /// and waits for that one, which is durable only after all that were noted before it.
-    fn unrefused(&self) -> Result<(), NotRecorded> {
+    /// Fails if something that was noted is known to be refused, and says so once. It waits for nothing: whoever goes on
+    /// records an entry and waits for that one, which is durable only after all that were noted before it.
+    pub(crate) fn unrefused(&self) -> Result<(), NotRecorded> {
         let mut refused = Ok(());
         self.pending().retain(|commit| match commit.resolved() {
             None => true,
@@ -81,9 +81,11 @@ impl Case {
 
     /// Records what is about to happen, and waits until that and everything before it is durable.
     pub(crate) async fn record(&self, draft: Draft) -> Result<Recorded, NotRecorded> {
+        self.unrefused()?;
         let commit = self.tenant.log().record(draft);
-        self.settled().await?;
-        commit.await
+        let settled = self.settled().await;
+        let recorded = commit.await?;
+        settled.map(|()| recorded)
     }
 
     /// Seals what goes with an entry: only a grant opens it.

@@ -18,6 +18,7 @@ use nephron_model::{
 
 use tracing::{Instrument as _, info_span};
 
+use crate::admit::Admission;
 use crate::associates::{Associates, Ground};
 use crate::config::{self, Component, Config, Endpoint, Route};
 use crate::egress::Egress;
@@ -173,6 +174,8 @@ impl Gateway {
         let roster = Arc::new(
             Roster::new(&plugins, &config.chain, method(config)).map_err(OpenError::Roster)?,
         );
+        let manifest = roster.manifest().to_bytes();
+        keep(data, roster.generation(), ROSTER, &manifest)?;
 
         let folder = in_data(data, "tenants")?;
         let mut tenants = BTreeMap::new();
@@ -212,7 +215,7 @@ impl Gateway {
         };
         let called = crate::authenticate::stated_by_operator(received);
         match crate::admit::admit(self, called) {
-            Ok(admitted) => {
+            Ok(Admission::Granted(admitted)) => {
                 let span = info_span!("request", event = %admitted.case.id, tenant = %admitted.case.tenant.id());
                 let answer = async {
                     let (case, outcome) = crate::chain::run(self, admitted).await;
@@ -220,6 +223,7 @@ impl Gateway {
                 };
                 answer.instrument(span).await
             }
+            Ok(Admission::Refused(case, refusal)) => reply(case, Err(refusal)).await,
             Err(refusal) => Reply::unadmitted(refusal),
         }
     }
@@ -400,7 +404,10 @@ async fn activate(tenant: &Tenant, roster: &Roster) -> Result<(), NotRecorded> {
     Ok(())
 }
 
-/// Where a component or its settings are kept by digest, for replay as long as entries name them.
+/// How a roster's manifest is kept.
+pub(crate) const ROSTER: &str = "roster.json";
+
+/// Where a component, its settings or a roster are kept by digest, for replay as long as entries name them.
 pub(crate) fn kept(data: &Path, digest: Digest, kind: &str) -> PathBuf {
     data.join("host/kept")
         .join(format!("{}.{kind}", digest.hex()))

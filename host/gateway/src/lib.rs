@@ -29,5 +29,5 @@ pub use chain::reidentify::{RESTORATION, Restoration};
 pub use egress::EgressError;
 pub use gateway::{Gateway, OpenError, Surroundings};
 pub use refusal::Refusal;
-pub use roster::{Manifest, Roster};
+pub use roster::{Manifest, Roster, Seat};
 pub use tenant::{LOG, Tenant, TenantError};

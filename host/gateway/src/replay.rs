@@ -14,7 +14,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::case::JUDGEMENT;
-use crate::gateway::kept;
+use crate::gateway::{ROSTER, kept};
+use crate::roster::Manifest;
 
 /// What came of running a judgement again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,10 +44,10 @@ pub enum ReplayError {
     /// The payload is not in the recorded form.
     #[error("the recorded input is not in a form that this version knows")]
     Form,
-    /// The component or its settings are no longer kept, or are not what the entry names.
-    #[error("the component `{digest}` or its settings are not kept as they were recorded")]
+    /// The component, its settings or its roster are no longer kept, or are not what the entry names.
+    #[error("`{digest}` is not kept as it was recorded")]
     NotKept {
-        /// The component.
+        /// The component, or the roster's generation.
         digest: Digest,
     },
     /// It cannot be loaded any more.
@@ -66,7 +67,8 @@ struct Payload<'a> {
 pub struct Replayer<'a> {
     data: &'a Path,
     engine: &'a Engine,
-    loaded: BTreeMap<(Digest, Digest), Plugin>,
+    /// By component, settings and limits.
+    loaded: BTreeMap<(Digest, Digest, String), Plugin>,
 }
 
 impl<'a> Replayer<'a> {
@@ -101,8 +103,9 @@ impl<'a> Replayer<'a> {
         let judgement =
             Judgement::from_bytes(payload.input.get().as_bytes()).map_err(|_| ReplayError::Form)?;
         let engine = self.engine;
+        let limits = self.limits(header.generation, reference)?;
         let verdict = engine
-            .call(self.plugin(reference).await?, &judgement, None)
+            .call(self.plugin(reference, limits).await?, &judgement, None)
             .await;
         Ok(Replayed {
             plugin: reference.clone(),
@@ -111,12 +114,41 @@ impl<'a> Replayer<'a> {
         })
     }
 
+    /// The limits that the plugin had in the roster of that generation.
+    fn limits(
+        &self,
+        generation: Option<Digest>,
+        reference: &PluginRef,
+    ) -> Result<Limits, ReplayError> {
+        let not_kept = || ReplayError::NotKept {
+            digest: generation.unwrap_or(reference.digest),
+        };
+        let generation = generation.ok_or_else(not_kept)?;
+        let bytes = std::fs::read(kept(self.data, generation, ROSTER)).map_err(|_| not_kept())?;
+        if Digest::of(&bytes) != generation {
+            return Err(not_kept());
+        }
+        let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|_| ReplayError::Form)?;
+        let mut seats = manifest.seats();
+        let seat = seats.find(|seat| seat.plugin == *reference);
+        seat.map(|seat| seat.limits.clone()).ok_or_else(not_kept)
+    }
+
     /// The component and settings of that digest, as they were kept.
-    async fn plugin(&mut self, reference: &PluginRef) -> Result<&Plugin, ReplayError> {
+    async fn plugin(
+        &mut self,
+        reference: &PluginRef,
+        limits: Limits,
+    ) -> Result<&Plugin, ReplayError> {
         let not_kept = || ReplayError::NotKept {
             digest: reference.digest,
         };
-        let plugin = match self.loaded.entry((reference.digest, reference.settings)) {
+        let key = (
+            reference.digest,
+            reference.settings,
+            serde_json::to_string(&limits).unwrap_or_default(),
+        );
+        let plugin = match self.loaded.entry(key) {
             Occupied(loaded) => return Ok(loaded.into_mut()),
             Vacant(place) => {
                 let component = std::fs::read(kept(self.data, reference.digest, "wasm"))
@@ -126,7 +158,6 @@ impl<'a> Replayer<'a> {
                 if Digest::of(settings.as_bytes()) != reference.settings {
                     return Err(not_kept());
                 }
-                let limits = Limits::default();
                 let granted = Grants {
                     keys: true,
                     null_wasi: true,

@@ -1,4 +1,4 @@
-//! Stage 9: the end of a request. The only place that turns a refusal into a status, and the only way out: a reply is
+//! Stage 8: the end of a request. The only place that turns a refusal into a status, and the only way out: a reply is
 //! made after the entry that closes its request is durable (I1).
 
 use nephron_model::{EntryKind, EventId, Phi};
@@ -98,6 +98,12 @@ fn message(refusal: &Refusal) -> String {
 
 /// Closes the request in the log, then lets the answer go. What cannot be closed is refused.
 pub(crate) async fn reply(case: Case, outcome: Result<Restored, Refusal>) -> Reply {
+    // What was refused for its size, say, is known at once; then the entry must not say that the caller was answered.
+    let outcome = match (outcome, case.unrefused()) {
+        (Ok(restored), Ok(())) => Ok(restored),
+        (Ok(_), Err(error)) => Err(Refusal::NotRecorded(error)),
+        (Err(refusal), Ok(()) | Err(_)) => Err(refusal),
+    };
     let mut closed = match &outcome {
         Ok(_) => case.draft(EntryKind::RequestClosed, "answered"),
         Err(refusal) => case.draft(EntryKind::RequestClosed, refusal.code()),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use nephron_engine::Plugin;
+use nephron_engine::{Limits, Plugin};
 use nephron_model::{Digest, PluginRef};
 use serde::{Deserialize, Serialize};
 
@@ -25,16 +25,38 @@ pub struct Roster {
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// Deciders, in order.
-    pub deciders: Vec<PluginRef>,
+    pub deciders: Vec<Seat>,
     /// Detectors, in order.
-    pub detectors: Vec<PluginRef>,
+    pub detectors: Vec<Seat>,
     /// Connectors by name.
-    pub connectors: Vec<PluginRef>,
+    pub connectors: Vec<Seat>,
     /// Exporters by name.
-    pub exporters: Vec<PluginRef>,
+    pub exporters: Vec<Seat>,
+}
+
+/// A plugin in a roster, with the limits of its calls: a judgement that ran into one is run again under the same (I8).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seat {
+    /// The plugin.
+    pub plugin: PluginRef,
+    /// What one call of it may use.
+    pub limits: Limits,
 }
 
 impl Manifest {
+    /// Every seat.
+    pub fn seats(&self) -> impl Iterator<Item = &Seat> {
+        [
+            &self.deciders,
+            &self.detectors,
+            &self.connectors,
+            &self.exporters,
+        ]
+        .into_iter()
+        .flatten()
+    }
+
     /// Its canonical bytes; their digest is the generation.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -81,12 +103,15 @@ impl Roster {
     /// What it is made of.
     #[must_use]
     pub fn manifest(&self) -> Manifest {
-        let reference = |plugin: &Arc<Plugin>| plugin.reference().clone();
+        let seat = |plugin: &Arc<Plugin>| Seat {
+            plugin: plugin.reference().clone(),
+            limits: plugin.limits().clone(),
+        };
         Manifest {
-            deciders: self.deciders.iter().map(reference).collect(),
-            detectors: self.detectors.iter().map(reference).collect(),
-            connectors: self.connectors.values().map(reference).collect(),
-            exporters: self.exporters.values().map(reference).collect(),
+            deciders: self.deciders.iter().map(seat).collect(),
+            detectors: self.detectors.iter().map(seat).collect(),
+            connectors: self.connectors.values().map(seat).collect(),
+            exporters: self.exporters.values().map(seat).collect(),
         }
     }
 

@@ -244,7 +244,8 @@ pub trait Recorder: Send + Sync {
 
 /// The records that were committed, to be read back.
 pub trait Records: Send + Sync {
-    /// The newest committed value, including one that was committed a moment ago.
+    /// The newest committed value, including one that was committed a moment ago: empty if the record was taken away,
+    /// `None` only if there never was one.
     ///
     /// # Errors
     /// [`RecordsError`] when the store cannot be read: the caller refuses.

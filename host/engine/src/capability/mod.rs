@@ -53,6 +53,12 @@ impl Budget {
         Ok(())
     }
 
+    /// Takes off the time that a call took.
+    pub(crate) fn charge(&mut self, took: Duration) -> wasmtime::Result<()> {
+        self.time = self.time.checked_sub(took).ok_or(Stop::HostCalls)?;
+        Ok(())
+    }
+
     /// Takes one call off and bounds how long `call` may take. Epochs alone do not stop a host call.
     pub(crate) async fn within<T>(&mut self, call: impl Future<Output = T>) -> wasmtime::Result<T> {
         self.spend()?;

@@ -185,10 +185,7 @@ impl Exchange<'_> {
         let mut sending = self
             .draft(EntryKind::Sending, "intent")
             .fact("method", outgoing.method())
-            .fact(
-                "path",
-                outgoing.path().split('?').next().unwrap_or_default(),
-            );
+            .fact("operation", operation(outgoing.path()));
         sending.payload = self.case.sealed(SENT, outgoing.body())?;
         let recorded = self.case.record(sending).await?;
 
@@ -281,6 +278,15 @@ impl Exchange<'_> {
             source,
         }
     }
+}
+
+/// What is asked of the endpoint, by the end of the path; the path itself is the plugin's text, and sealed.
+fn operation(path: &str) -> &'static str {
+    let path = path.split('?').next().unwrap_or_default();
+    ["chat/completions", "messages", "responses", "embeddings"]
+        .into_iter()
+        .find(|known| path.ends_with(&format!("/{known}")))
+        .unwrap_or("other")
 }
 
 /// The text of an answer, and why it stopped.

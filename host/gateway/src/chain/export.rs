@@ -1,4 +1,4 @@
-//! Stage 8: entries, from a cursor, to exporters. Off the request's path; at least once; never PHI.
+//! Stage 9: entries, from a cursor, to exporters. Off the request's path; at least once; never PHI.
 
 use std::io::Write as _;
 

@@ -48,9 +48,14 @@ pub(crate) async fn reidentify(case: &Case, answered: Answered) -> Result<Restor
     let tokens: Vec<(Range<usize>, Token)> = Token::scan(text.expose()).collect();
     let of_its_own = identifiers_outside(case, &text, &tokens).await?;
 
-    let (restored, outcome, unknown) = match may_restore(case, duties, &tokens).await? {
+    let permission = if tokens.is_empty() && of_its_own.is_empty() {
+        Permission::Granted
+    } else {
+        may_see_identities(case, duties, &tokens).await?
+    };
+    let (restored, outcome, unknown) = match permission {
         Permission::Withheld(why) => (mask(text.expose(), &of_its_own), why, 0),
-        Permission::NothingToRestore => (text.clone(), "nothing-to-restore", 0),
+        Permission::Granted if tokens.is_empty() => (text.clone(), "nothing-to-restore", 0),
         Permission::Granted => {
             let mut asked: Vec<Token> = tokens.iter().map(|(_, token)| token.clone()).collect();
             asked.sort_unstable();
@@ -110,20 +115,32 @@ async fn identifiers_outside(
     )
     .await?;
     let index = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
-    // Tokens are in order and do not overlap, so the first that ends behind a span's start decides.
-    let apart = |range: &Range<usize>| {
-        let next = tokens.partition_point(|(token, _)| token.end <= range.start);
-        tokens
-            .get(next)
-            .is_none_or(|(token, _)| range.end <= token.start)
-    };
     let mut found: Vec<Range<usize>> = spans
         .iter()
-        .map(|span| index(span.start)..index(span.end))
-        .filter(apart)
+        .flat_map(|span| outside(index(span.start)..index(span.end), tokens))
+        .filter(|piece| {
+            let piece = text.expose().get(piece.clone());
+            piece.is_some_and(|piece| piece.contains(char::is_alphanumeric))
+        })
         .collect();
     found.sort_unstable_by_key(|range| (range.start, range.end));
     Ok(found)
+}
+
+/// What of `span` no token covers: a web address may go on before and after the token that stands in it.
+fn outside(span: Range<usize>, tokens: &[(Range<usize>, Token)]) -> Vec<Range<usize>> {
+    // Tokens are in order and do not overlap.
+    let first = tokens.partition_point(|(token, _)| token.end <= span.start);
+    let within = tokens.iter().skip(first).map(|(token, _)| token);
+    let mut pieces = Vec::new();
+    let mut from = span.start;
+    for token in within.take_while(|token| token.start < span.end) {
+        pieces.push(from..token.start);
+        from = token.end;
+    }
+    pieces.push(from..span.end);
+    pieces.retain(|piece| piece.start < piece.end);
+    pieces
 }
 
 /// The text without the identifiers that were found in it, for a caller who may not see identities.
@@ -150,20 +167,16 @@ const MASK: &str = "[WITHHELD]";
 
 enum Permission {
     Granted,
-    NothingToRestore,
     Withheld(&'static str),
 }
 
 /// A denial at `rehydrate` does not lose the caller the answer, only the identities in it. Anything else that goes
 /// wrong there is a refusal as everywhere.
-async fn may_restore(
+async fn may_see_identities(
     case: &Case,
     duties: Duties,
     tokens: &[(Range<usize>, Token)],
 ) -> Result<Permission, Refusal> {
-    if tokens.is_empty() {
-        return Ok(Permission::NothingToRestore);
-    }
     let mut kinds: Vec<String> = tokens
         .iter()
         .map(|(_, token)| token.kind().to_string())
@@ -259,6 +272,19 @@ mod tests {
             put_back(&text, &tokens, &values),
             Err(Refusal::AnswerTooLarge { .. })
         ));
+    }
+
+    #[test]
+    fn what_reaches_beyond_a_token_is_masked_beside_it() {
+        let text = "see https://portal.example/[MRN_7KQ2M]/quackenbush now";
+        let tokens: Vec<_> = Token::scan(text).collect();
+        let pieces = outside(4..50, &tokens);
+        assert_eq!(
+            mask(text, &pieces).expose(),
+            "see [WITHHELD][MRN_7KQ2M][WITHHELD] now"
+        );
+        assert!(outside(tokens[0].0.clone(), &tokens).is_empty());
+        assert_eq!(outside(0..3, &tokens), [0..3]);
     }
 
     #[test]
