@@ -86,18 +86,11 @@ async fn i7_every_entry_of_a_request_names_one_generation_that_the_log_still_kno
         .unwrap()
         .unwrap();
     let manifest: Manifest = serde_json::from_slice(&kept).unwrap();
-    assert_eq!(manifest.deciders[0].name, "access");
+    assert_eq!(manifest.deciders[0].plugin.name, "access");
     let judged = entries
         .iter()
         .filter_map(|entry| entry.header.plugin.as_ref());
-    let known: Vec<_> = [
-        &manifest.deciders,
-        &manifest.detectors,
-        &manifest.connectors,
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
+    let known: Vec<_> = manifest.seats().map(|seat| &seat.plugin).collect();
     for plugin in judged {
         assert!(known.contains(&plugin), "{plugin:?}");
     }
@@ -310,4 +303,51 @@ async fn entries_are_exported_once_each_and_hold_no_phi() {
     for canary in CANARIES {
         assert!(!text.contains(canary), "{canary}");
     }
+}
+
+#[tokio::test]
+async fn a_caller_without_a_right_to_identities_gets_none_of_the_models_own() {
+    let server = MockModel::start(200, "It was Zebulon Quackenbush, MRN 90210557.").await;
+    let cleared = "cleared-without-baa = \"safe-harbor\"";
+    let rig = Setup::default()
+        .upstream(&server.url(), "", cleared)
+        .open()
+        .await;
+    let asked =
+        |caller, role, purpose| rig.ask_as("st-marys", caller, role, purpose, None, "Who was it?");
+    let withheld = asked("r.ashgrove", "researcher", "HRESCH").await;
+    let text = withheld.text().unwrap().expose();
+    assert!(
+        text.contains("[WITHHELD]") && !text.contains("Quackenbush") && !text.contains("90210557"),
+        "{text}"
+    );
+    let shown = asked("dr.okafor", "physician", "TREAT").await;
+    assert_eq!(
+        shown.text().unwrap().expose(),
+        "It was Zebulon Quackenbush, MRN 90210557."
+    );
+}
+
+#[tokio::test]
+async fn i6_a_model_that_no_route_names_is_a_recorded_refusal() {
+    let server = MockModel::start(200, "ok").await;
+    let rig = Setup::default()
+        .upstream(&server.url(), "", "cleared-without-baa = \"safe-harbor\"")
+        .without_default_route()
+        .open()
+        .await;
+    let reply = rig.ask("Chest pain.").await;
+    assert_eq!(
+        (reply.status(), reply.refusal().unwrap().code()),
+        (404, "no-route")
+    );
+    let story = rig.story(reply.event());
+    let outcomes: Vec<_> = story
+        .iter()
+        .map(|(kind, outcome)| (*kind, outcome.as_str()))
+        .collect();
+    assert_eq!(
+        outcomes,
+        [(RequestOpened, "admitted"), (RequestClosed, "no-route")]
+    );
 }

@@ -207,6 +207,55 @@ fn i3_is_two_hundred_megabytes_of_padding() {
     );
 }
 
+/// What vetting refuses never runs, and so no request can meet it: the log of each tenant says that it was refused.
+#[tokio::test]
+async fn i3_a_plugin_that_is_refused_stands_in_the_log_and_the_host_serves_again() {
+    let mut folder = Setup::default().open().await.close();
+    let bad = tempfile::tempdir().unwrap();
+    let padded = bad.path().join("too-large.wasm");
+    nephron_made_guests::is_padding::write(&padded).unwrap();
+    let mut cases = vec![(padded, "too-large")];
+    for (bytes, code) in [
+        (
+            nephron_made_guests::imports_sockets::component(),
+            "import-not-granted",
+        ),
+        (
+            nephron_made_guests::is_a_core_module::component(),
+            "core-module",
+        ),
+        (nephron_made_guests::is_truncated::component(), "malformed"),
+        (
+            std::fs::read(component("fails-to-configure")).unwrap(),
+            "settings-refused",
+        ),
+    ] {
+        let path = bad.path().join(format!("{code}.wasm"));
+        std::fs::write(&path, bytes).unwrap();
+        cases.push((path, code));
+    }
+    for (path, code) in cases {
+        let named = format!(
+            "[[plugin]]\nname = \"newcomer\"\nkind = \"decider\"\ncomponent = \"{}\"\n",
+            path.display()
+        );
+        let data = folder.path().to_owned();
+        let refused = Setup::default().and(&named).open_at(&data).await;
+        assert!(refused.is_err(), "{code}");
+        let rig = Setup::default().open_in(folder).await.unwrap();
+        assert_eq!(rig.ask("Chest pain.").await.status(), 200, "{code}");
+        folder = rig.close();
+        let log = nephron_audit::Reader::open(&data.join("tenants/st-marys/log")).unwrap();
+        let entries = log.entries(0..log.head().entries).map(Result::unwrap);
+        let last = entries
+            .filter(|entry| entry.header.kind == EntryKind::PluginRefused)
+            .last()
+            .unwrap();
+        assert_eq!(last.header.reasons, [code]);
+        assert_eq!(last.header.facts["plugin"], "newcomer");
+    }
+}
+
 #[tokio::test]
 async fn i3_is_a_compile_bomb() {
     let engine = Engine::new().unwrap();
@@ -328,6 +377,19 @@ async fn i3_a_guest_that_needs_wasi_gets_one_that_grants_nothing_and_only_if_gra
         ]
     );
     assert_eq!(told[0], told[1], "randomness is a function of the request");
+}
+
+#[tokio::test]
+async fn i6_floods_events() {
+    let decode = |chunks: usize| nephron_engine::Judgement::Decode {
+        info: info(),
+        status: 200,
+        headers: vec![],
+        chunks: vec![b"x".to_vec(); chunks],
+    };
+    let bytes = std::fs::read(component("floods-events")).unwrap();
+    assert_eq!(answer_of(bytes.clone(), &decode(10)).await, "answered");
+    assert_eq!(answer_of(bytes, &decode(100)).await, "too-large");
 }
 
 #[path = "hostile/keys.rs"]

@@ -9,6 +9,7 @@
 )]
 
 mod agreements;
+mod aot;
 mod canary;
 mod chain;
 mod demo;

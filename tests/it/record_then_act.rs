@@ -91,24 +91,76 @@ async fn i1_no_effect_exists_without_its_entry_wherever_the_writer_dies() {
 }
 
 #[tokio::test]
+async fn i1_in_the_sandbox_too_no_answer_exists_without_its_entry() {
+    let mut refused = 0;
+    for n in 0_u64.. {
+        let disk = Arc::new(FaultyDisk::new());
+        let log = nephron_audit::Options {
+            disk: disk.clone(),
+            ..nephron_audit::Options::default()
+        };
+        let rig = Setup::default().log(log).open().await;
+        let log = rig.log_folder();
+        disk.fail_from(disk.calls() + n);
+        let reply = rig.ask(CANARY_NOTE).await;
+        let survived = Reader::open(&log).unwrap();
+        let kinds: Vec<_> = survived
+            .entries(0..survived.head().entries)
+            .map(|entry| entry.unwrap().header.kind)
+            .collect();
+        let closed = kinds.contains(&EntryKind::RequestClosed);
+        match reply.text() {
+            Some(_) => {
+                assert!(closed, "call {n}: a reply without its entry");
+                let uses = kinds.iter().filter(|kind| **kind == EntryKind::KeyUsed);
+                assert_eq!(uses.count(), 2, "call {n}: a key opened without its entry");
+                assert!(kinds.contains(&EntryKind::Sending), "call {n}");
+                break;
+            }
+            None => {
+                refused += 1;
+                assert!(n < 1_000, "no request ever gets by");
+            }
+        }
+    }
+    assert!(refused >= 4, "{refused} refused");
+}
+
+#[tokio::test]
 async fn i1_an_entry_that_is_too_large_for_the_log_stops_the_request() {
+    let server = MockModel::start(200, "ok").await;
     let log = nephron_audit::Options {
         frame_limit: 8 << 10,
         ..nephron_audit::Options::default()
     };
-    let rig = Setup::default().log(log).open().await;
-    assert_eq!(rig.ask("Chest pain.").await.status(), 200);
-    // The judgement about this note does not fit, so nothing may follow from it.
-    let reply = rig.ask(&"Chest pain. ".repeat(2_000)).await;
-    assert_eq!(
-        (reply.status(), reply.refusal().unwrap().code()),
-        (503, "not-recorded")
-    );
-    let story = rig.story(reply.event());
-    assert!(
-        story
-            .iter()
-            .all(|(kind, _)| *kind != EntryKind::Sending && *kind != EntryKind::KeyUsed),
-        "{story:?}"
-    );
+    let cleared = "cleared-without-baa = \"safe-harbor\"";
+    for setup in [
+        Setup::default(),
+        Setup::default().upstream(&server.url(), "", cleared),
+    ] {
+        let rig = setup.log(log.clone()).open().await;
+        let seen = server.seen().len();
+        assert_eq!(rig.ask("Chest pain.").await.status(), 200);
+        assert!(server.seen().len() <= seen + 1);
+        let seen = server.seen().len();
+        // The judgement about each of these notes does not fit, so nothing may follow from it: no token is drawn, no
+        // byte leaves, and the log does not say that the caller was answered.
+        for line in ["Chest pain. ", "Seen by Dr. Alma Thistlewood. "] {
+            let reply = rig.ask(&line.repeat(1_000)).await;
+            assert_eq!(
+                (reply.status(), reply.refusal().unwrap().code()),
+                (503, "not-recorded")
+            );
+            assert_eq!(server.seen().len(), seen);
+            let story = rig.story(reply.event());
+            assert!(
+                story
+                    .iter()
+                    .all(|(kind, _)| *kind != EntryKind::Sending && *kind != EntryKind::KeyUsed),
+                "{story:?}"
+            );
+            let closed = (EntryKind::RequestClosed, "not-recorded".to_owned());
+            assert_eq!(story.last(), Some(&closed), "{story:?}");
+        }
+    }
 }

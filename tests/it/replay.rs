@@ -60,3 +60,21 @@ async fn i8_a_failure_is_a_recorded_answer_too() {
     let replayed = replayer.replay(&rig.auditor(), decision).await.unwrap();
     assert!(replayed.same_answer && replayed.same_fuel);
 }
+
+#[tokio::test]
+async fn i8_a_judgement_is_run_again_under_the_limits_that_it_had() {
+    let few = "\n[plugin.limits]\nfuel = 2000\n";
+    let rig = Setup::default().decider("does-nothing", few).open().await;
+    let reply = rig.ask("Chest pain.").await;
+    assert_eq!(reply.refusal().unwrap().code(), "plugin-failed");
+    let entries = rig.entries(reply.event());
+    let decision = entries
+        .iter()
+        .find(|entry| entry.header.kind == EntryKind::Decision)
+        .unwrap();
+    assert_eq!(decision.header.outcome, "out-of-fuel");
+    let engine = nephron_engine::Engine::new().unwrap();
+    let mut replayer = Replayer::new(rig.folder.path(), &engine);
+    let replayed = replayer.replay(&rig.auditor(), decision).await.unwrap();
+    assert!(replayed.same_answer && replayed.same_fuel);
+}

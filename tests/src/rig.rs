@@ -23,6 +23,7 @@ pub struct Setup {
     detector: Option<String>,
     connector: Option<String>,
     endpoint: Option<String>,
+    route: Option<&'static str>,
     more: String,
     log: nephron_audit::Options,
 }
@@ -61,6 +62,13 @@ impl Setup {
         self
     }
 
+    /// With a route for one model that nobody asks for, and none for the others.
+    #[must_use]
+    pub fn without_default_route(mut self) -> Self {
+        self.route = Some("another-model");
+        self
+    }
+
     /// With more configuration.
     #[must_use]
     pub fn and(mut self, toml: &str) -> Self {
@@ -78,14 +86,25 @@ impl Setup {
     fn toml(&self) -> String {
         let cedar = "[[plugin]]\nname = \"access\"\nkind = \"decider\"\ncomponent = \"cedar-policy\"\n\
             [plugin.settings-files]\npolicies = \"access.cedar\"\nschema = \"access.cedarschema\"\nentities = \"purposes.json\"\n";
+        let route = format!(
+            "[[route]]\nmodel = \"{}\"\nendpoint = \"there\"\nupstream-model = \"mock\"\n",
+            self.route.unwrap_or("*")
+        );
         let endpoint = "[[endpoint]]\nname = \"there\"\nconnector = \"model\"\n";
         [
             "[root-key]\nprovider = \"file\"\npassphrase = { environment = \"UNUSED\" }\n\
              [[tenant]]\nid = \"st-marys\"\n[[tenant]]\nid = \"lakeside\"\n\
-             [chain]\ndeciders = [\"access\"]\ndetectors = [\"finder\"]\n[[route]]\nmodel = \"*\"\nendpoint = \"there\"\nupstream-model = \"mock\"\n",
+             [chain]\ndeciders = [\"access\"]\ndetectors = [\"finder\"]\n",
+            &route,
             self.decider.as_deref().unwrap_or(cedar),
-            &self.detector.clone().unwrap_or_else(|| plugin("finder", "detector", "safe-harbor", "")),
-            &self.connector.clone().unwrap_or_else(|| plugin("model", "connector", "echoes", "")),
+            &self
+                .detector
+                .clone()
+                .unwrap_or_else(|| plugin("finder", "detector", "safe-harbor", "")),
+            &self
+                .connector
+                .clone()
+                .unwrap_or_else(|| plugin("model", "connector", "echoes", "")),
             self.endpoint.as_deref().unwrap_or(endpoint),
             &self.more,
         ]
@@ -111,6 +130,16 @@ impl Setup {
             clock,
             gateway,
         })
+    }
+
+    /// Opens a gateway on the folder at `data` and closes it again.
+    ///
+    /// # Errors
+    /// What the gateway says.
+    pub async fn open_at(&self, data: &Path) -> Result<(), OpenError> {
+        let gateway = self.gateway(data, Arc::new(FixedClock::at(NOW))).await?;
+        gateway.close().expect("the logs close");
+        Ok(())
     }
 
     async fn gateway(&self, data: &Path, clock: Arc<FixedClock>) -> Result<Gateway, OpenError> {

@@ -86,6 +86,22 @@ pub enum PrepareError {
     },
 }
 
+impl PrepareError {
+    /// Which case it is, as the log has it.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Settings(_) => "settings-refused",
+            Self::Failed(failure) => failure.code(),
+            Self::Snapshot(_) => "cannot-be-frozen",
+            Self::Link(_) => "does-not-fit",
+            Self::Compile(_) => "cannot-be-compiled",
+            Self::Limits { .. } => "compile-limits",
+            Self::Process { .. } => "no-compiler",
+        }
+    }
+}
+
 fn list(problems: &[Problem]) -> String {
     problems
         .iter()

@@ -84,6 +84,28 @@ pub enum LoadError {
     },
 }
 
+impl LoadError {
+    /// The operator's name for the plugin.
+    #[must_use]
+    pub fn plugin(&self) -> &str {
+        match self {
+            Self::Prepare { name, .. } | Self::Version { name, .. } | Self::Link { name, .. } => {
+                name
+            }
+        }
+    }
+
+    /// Which case it is, as the log has it.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Prepare { source, .. } => source.code(),
+            Self::Version { .. } => "no-version",
+            Self::Link { .. } => "does-not-fit",
+        }
+    }
+}
+
 impl Engine {
     /// Prepares `vetted` with `settings` (JSON), or takes it from the cache, and links it to what its world names.
     ///

@@ -205,6 +205,25 @@ pub enum VetError {
     },
 }
 
+impl VetError {
+    /// Which case it is, as the log has it. What else it says comes from the component, and stays out of the log.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Unreadable { .. } => "unreadable",
+            Self::TooLarge { .. } => "too-large",
+            Self::DigestMismatch { .. } => "digest-mismatch",
+            Self::NotWasm => "not-wasm",
+            Self::CoreModule => "core-module",
+            Self::Malformed { .. } => "malformed",
+            Self::TooComplex { .. } => "too-complex",
+            Self::NoSuchWorld { .. } => "no-such-world",
+            Self::WorldMismatch { .. } => "world-mismatch",
+            Self::Import { .. } => "import-not-granted",
+        }
+    }
+}
+
 /// Reads a component no further than its limit.
 ///
 /// # Errors

@@ -131,11 +131,20 @@ pub enum OpenError {
 }
 
 impl Gateway {
-    /// Opens everything that `config` names. Plugins come first, so that a fault in one leaves no tenant half made.
+    /// Opens everything that `config` names. Plugins come first, so that a fault in one leaves no tenant half made; the
+    /// tenants that are there have it in their logs.
     ///
     /// # Errors
     /// [`OpenError`].
     pub async fn open(config: &Config, around: Surroundings) -> Result<Self, OpenError> {
+        let opened = Self::open_with(config, &around).await;
+        if let Err(error) = &opened {
+            record_refused_plugin(config, &around, error).await;
+        }
+        opened
+    }
+
+    async fn open_with(config: &Config, around: &Surroundings) -> Result<Self, OpenError> {
         let data = &config.data;
         if !data.is_dir() {
             return Err(OpenError::NoData { path: data.clone() });
@@ -145,7 +154,7 @@ impl Gateway {
 
         let host = in_data(data, "host")?;
         let lock = lock(&host.join("lock"))?;
-        let root = open_root(&host, &around)?;
+        let root = open_root(&host, around)?;
         let cache = AotCache::new(&in_data(data, "host/aot")?, root.mac_key("aot"));
         let cache = cache.map_err(|source| OpenError::Data {
             path: host.join("aot"),
@@ -190,7 +199,7 @@ impl Gateway {
             tenants.insert(id.clone(), Arc::new(tenant));
         }
         Ok(Self {
-            clock: around.clock,
+            clock: Arc::clone(&around.clock),
             engine,
             roster,
             tenants,
@@ -389,6 +398,28 @@ fn open_root(host: &Path, around: &Surroundings) -> Result<RootKey, OpenError> {
         path: host.to_owned(),
         source,
     })
+}
+
+/// Records in the logs of the tenants that exist that a plugin was refused. The operator is told by the error itself, so
+/// a log that cannot be opened for this takes nothing away from that.
+async fn record_refused_plugin(config: &Config, around: &Surroundings, error: &OpenError) {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "every other fault is no plugin's"
+    )]
+    let (name, code) = match error {
+        OpenError::Vet { name, source } => (name.as_str(), source.code()),
+        OpenError::Load(source) => (source.plugin(), source.code()),
+        _ => return,
+    };
+    for id in &config.tenants {
+        let mut draft = Draft::new(EntryKind::PluginRefused, "refused").fact("plugin", name);
+        draft.reasons.push(code.to_owned());
+        let tenants = config.data.join("tenants");
+        if let Err(error) = Tenant::record_alone(&tenants, id, around, draft).await {
+            tracing::warn!(tenant = %id, %error, "a refused plugin could not be recorded");
+        }
+    }
 }
 
 /// Records in the tenant's log which roster begins to serve it.

@@ -7,7 +7,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use nephron_audit::{CloseError, Head, Log, OpenError, Options};
 use nephron_keys::{RootProvider, TenantKeyError, TenantKeys};
-use nephron_model::{Clock, TenantId};
+use nephron_model::{Clock, Draft, Recorder as _, TenantId};
 
 /// A tenant that is open. Code that serves it holds this and no other tenant's.
 pub struct Tenant {
@@ -155,6 +155,26 @@ impl Tenant {
             keys,
             log,
         })
+    }
+
+    /// Records one entry in the log of a tenant that is not open, if there is such a tenant.
+    ///
+    /// # Errors
+    /// What the log says.
+    pub(crate) async fn record_alone(
+        tenants: &Path,
+        id: &TenantId,
+        around: &crate::Surroundings,
+        draft: Draft,
+    ) -> anyhow::Result<()> {
+        let folder = tenants.join(id.as_str());
+        if !folder.join(LOG).exists() {
+            return Ok(());
+        }
+        let log = open_log(&folder, id, &around.clock, &around.log)?;
+        let _recorded = log.record(draft).await?;
+        log.close()?;
+        Ok(())
     }
 
     /// Its name.

@@ -284,9 +284,9 @@ impl Grant {
             .fold(self.used(OPERATION), |used, (kind, _)| used.count(kind));
         used.counts.insert(TOKENS_NEW.to_owned(), issued.fresh);
         used.records = issued.records;
-        self.perform(OPERATION, used, |_| Ok(())).await?;
-        drop(issued.reservation);
-        Ok(issued.tokens)
+        let performed = self.perform(OPERATION, used, |_| Ok(())).await;
+        issued.reservation.settle();
+        performed.map(|()| issued.tokens)
     }
 
     /// The value of each token, in order. Nothing for a token that was not issued to this tenant and conversation, and

@@ -6,7 +6,7 @@
 //! The lookup takes the value exactly as it was written. "John Smith" and "JOHN SMITH" get two tokens: were they to
 //! share one, only one of them could be put back, and a restored text must equal what was sent.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nephron_model::{Kind, Phi, Record, Records, Space};
@@ -79,6 +79,7 @@ pub(crate) fn issue(
         let mut reservation = Reservation {
             inner: Arc::clone(inner),
             lookups: Vec::new(),
+            is_settled: false,
         };
         let chosen = reservation.choose(ring, conversation, is_new, &distinct)?;
 
@@ -147,6 +148,17 @@ struct Flights {
     /// By lookup: the token, and how many tasks are about to record it.
     tokens: BTreeMap<[u8; 32], (Token, Conversation, usize)>,
     taken: BTreeSet<Vec<u8>>,
+    /// Lookups that no task is about to record any more, oldest first.
+    orphans: VecDeque<[u8; 32]>,
+}
+
+impl Flights {
+    /// The token of `lookup` is not on its way any more.
+    fn land(&mut self, lookup: &[u8; 32]) {
+        if let Some((token, conversation, _)) = self.tokens.remove(lookup) {
+            self.taken.remove(&value_key(conversation, &token));
+        }
+    }
 }
 
 impl InFlight {
@@ -159,6 +171,7 @@ impl InFlight {
 pub(crate) struct Reservation {
     inner: Arc<Inner>,
     lookups: Vec<[u8; 32]>,
+    is_settled: bool,
 }
 
 impl Reservation {
@@ -188,66 +201,116 @@ impl Reservation {
         }
         .into_iter();
         let mut chosen = BTreeMap::new();
+        let mut without: Vec<(&'a [u8; 32], &Kind)> = Vec::new();
         for (lookup, (kind, _)) in values {
             let kept = kept.next().flatten().filter(|kept| !kept.is_empty());
-            let token = if let Some((token, _, tasks)) = flights.tokens.get_mut(*lookup) {
-                *tasks += 1;
-                token.clone()
-            } else if let Some(kept) = kept {
-                chosen.insert(*lookup, (verified(ring, lookup, &kept)?, true));
-                continue;
-            } else {
-                let draw = || Token::draw(kind.clone());
-                let token = flights.free_token(records, conversation, draw)?;
-                flights.taken.insert(value_key(conversation, &token));
-                flights
-                    .tokens
-                    .insert(**lookup, (token.clone(), conversation, 1));
-                token
-            };
-            self.lookups.push(**lookup);
-            chosen.insert(*lookup, (token, false));
+            match (flights.tokens.get_mut(*lookup), kept) {
+                // Nobody is about to record it any more: what is durable counts.
+                (Some((_, _, 0)) | None, Some(kept)) => {
+                    chosen.insert(*lookup, (verified(ring, lookup, &kept)?, true));
+                }
+                (Some((token, _, tasks)), _) => {
+                    *tasks += 1;
+                    self.lookups.push(**lookup);
+                    chosen.insert(*lookup, (token.clone(), false));
+                }
+                (None, None) => without.push((*lookup, kind)),
+            }
+        }
+        let kinds: Vec<&Kind> = without.iter().map(|(_, kind)| *kind).collect();
+        let tokens = flights.free_tokens(records, conversation, &kinds, |kind| {
+            Token::draw(kind.clone())
+        })?;
+        for ((lookup, _), token) in without.into_iter().zip(tokens) {
+            flights.taken.insert(value_key(conversation, &token));
+            let flight = (token.clone(), conversation, 1);
+            flights.tokens.insert(*lookup, flight);
+            self.lookups.push(*lookup);
+            chosen.insert(lookup, (token, false));
         }
         Ok(chosen)
+    }
+
+    /// The entry that carries the tokens is durable, or never will be: they are not on their way any more.
+    pub(crate) fn settle(mut self) {
+        self.is_settled = true;
     }
 }
 
 impl Flights {
-    /// The first token drawn that no value of the conversation has, neither one on its way nor one of `records`.
-    fn free_token(
+    /// A token for each of `kinds`, each the first one drawn that no value of the conversation has, neither one on its
+    /// way nor one of `records`. All that were drawn are looked up at once.
+    fn free_tokens(
         &self,
         records: Option<&dyn Records>,
         conversation: Conversation,
-        mut draw: impl FnMut() -> Result<Token, RandomError>,
-    ) -> Result<Token, KeyError> {
+        kinds: &[&Kind],
+        mut draw: impl FnMut(&Kind) -> Result<Token, RandomError>,
+    ) -> Result<Vec<Token>, KeyError> {
+        let mut free: Vec<Option<Token>> = vec![None; kinds.len()];
+        let mut drawn: BTreeSet<Vec<u8>> = BTreeSet::new();
         // Even with half of all tokens taken, 64 draws fail once in 2^64 times.
         for _ in 0..64 {
-            let token = draw()?;
-            let key = value_key(conversation, &token);
-            let is_kept = match records {
-                Some(records) => records.read(Space::VaultValue, &key)?.is_some(),
-                None => false,
+            let mut candidates = Vec::new();
+            for (place, kind) in free
+                .iter()
+                .zip(kinds)
+                .enumerate()
+                .filter_map(|(place, (token, kind))| token.is_none().then_some((place, kind)))
+            {
+                let token = draw(kind)?;
+                let key = value_key(conversation, &token);
+                if !self.taken.contains(&key) && drawn.insert(key.clone()) {
+                    candidates.push((place, token, key));
+                }
+            }
+            let keys: Vec<_> = candidates.iter().map(|(_, _, key)| key.clone()).collect();
+            let kept = match records {
+                Some(records) => records.read_all(Space::VaultValue, &keys)?,
+                None => vec![None; keys.len()],
             };
-            if !is_kept && !self.taken.contains(&key) {
-                return Ok(token);
+            for ((place, token, _), kept) in candidates.into_iter().zip(kept) {
+                if let (None, Some(place)) = (kept, free.get_mut(place)) {
+                    *place = Some(token);
+                }
+            }
+            if let Some(free) = free.iter().cloned().collect() {
+                return Ok(free);
             }
         }
         Err(KeyError::Unavailable(Unavailability::TokensExhausted))
     }
 }
 
+/// Tokens of tasks that were dropped before their entry was known to be durable, kept at most.
+const ORPHANS: usize = 1 << 14;
+
 impl Drop for Reservation {
     fn drop(&mut self) {
         let mut flights = self.inner.in_flight.lock();
         for lookup in &self.lookups {
-            let Some((token, conversation, tasks)) = flights.tokens.get_mut(lookup) else {
+            let Some((_, _, tasks)) = flights.tokens.get_mut(lookup) else {
                 continue;
             };
-            *tasks -= 1;
-            if *tasks == 0 {
-                let key = value_key(*conversation, token);
-                flights.tokens.remove(lookup);
-                flights.taken.remove(&key);
+            *tasks = tasks.saturating_sub(1);
+            if *tasks > 0 {
+                continue;
+            }
+            if self.is_settled {
+                flights.land(lookup);
+            } else {
+                // The entry was queued and may yet be durable: the next task that asks is given the same token.
+                flights.orphans.push_back(*lookup);
+            }
+        }
+        while flights.orphans.len() > ORPHANS {
+            if let Some(lookup) = flights.orphans.pop_front()
+                && flights
+                    .tokens
+                    .get(&lookup)
+                    .is_some_and(|(_, _, tasks)| *tasks == 0)
+            {
+                flights.land(&lookup);
             }
         }
     }

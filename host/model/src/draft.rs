@@ -117,6 +117,8 @@ pub enum EntryKind {
     KeyRefused,
     /// A set of plugins begins to serve.
     RosterActivated,
+    /// A plugin that the operator named was not let in, and so nothing new began to serve.
+    PluginRefused,
     /// A request was admitted.
     RequestOpened,
     /// A plugin answered, or failed to.

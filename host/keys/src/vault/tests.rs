@@ -303,11 +303,12 @@ fn a_shared_token_outlives_the_task_that_chose_it() {
 fn a_token_that_is_taken_is_drawn_again() {
     let ward = Ward::new("st-marys");
     let conversation = ward.conversation("c");
-    let [durable, on_its_way, gone, free]: [Token; 4] = [
+    let [durable, on_its_way, gone, free, other]: [Token; 5] = [
         "[NAME_00001]",
         "[NAME_00002]",
         "[NAME_00003]",
         "[NAME_00004]",
+        "[NAME_00005]",
     ]
     .map(|text| text.parse().unwrap());
     let mut flights = Flights::default();
@@ -317,18 +318,24 @@ fn a_token_that_is_taken_is_drawn_again() {
         .forge(Space::VaultValue, &place(&durable), b"sealed");
     ward.log.forge(Space::VaultValue, &place(&gone), b"");
 
+    let name = kind("name");
+    let records: Option<&dyn Records> = Some(&ward.log);
     let mut draws = [&durable, &on_its_way, &gone, &free].into_iter().cloned();
-    let chosen = flights.free_token(Some(&ward.log), conversation, || Ok(draws.next().unwrap()));
-    assert_eq!(chosen.unwrap(), free);
-    let other = ward.conversation("other");
-    assert_eq!(
-        flights
-            .free_token(Some(&ward.log), other, || Ok(durable.clone()))
-            .unwrap(),
-        durable
-    );
+    let chosen = flights.free_tokens(records, conversation, &[&name], |_| {
+        Ok(draws.next().unwrap())
+    });
+    assert_eq!(chosen.unwrap(), [free.clone()]);
+    // Nor may two values that ask at once get the one that is left.
+    let mut draws = [&free, &free, &durable, &other].into_iter().cloned();
+    let chosen = flights.free_tokens(records, conversation, &[&name, &name], |_| {
+        Ok(draws.next().unwrap())
+    });
+    assert_eq!(chosen.unwrap(), [free.clone(), other.clone()]);
+    let elsewhere = ward.conversation("other");
+    let chosen = flights.free_tokens(records, elsewhere, &[&name], |_| Ok(durable.clone()));
+    assert_eq!(chosen.unwrap(), [durable.clone()]);
 
-    let exhausted = flights.free_token(Some(&ward.log), conversation, || Ok(durable.clone()));
+    let exhausted = flights.free_tokens(records, conversation, &[&name], |_| Ok(durable.clone()));
     assert!(matches!(
         exhausted,
         Err(KeyError::Unavailable(Unavailability::TokensExhausted))
@@ -419,4 +426,31 @@ fn tokens_of_a_new_conversation_are_found_when_it_goes_on() {
         detokenize(&second, &tokens[..2]),
         ["Jane Example", "John Sample"].map(|value| Some(value.to_owned()))
     );
+}
+
+#[test]
+fn a_task_that_is_dropped_leaves_its_tokens_to_the_next() {
+    let ward = Ward::new("st-marys");
+    let grant = ward.grant();
+    let values = [(kind("name"), "Jane Example")];
+    ward.log.hold();
+    {
+        let mut dropped = pin!(grant.tokenize(&values));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(dropped.as_mut().poll(&mut context).is_pending());
+    }
+    // Its entry becomes durable though nobody waits for it any more; another asks before, and one after.
+    let mut before = pin!(grant.tokenize(&values));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(before.as_mut().poll(&mut context).is_pending());
+    ward.log.release();
+    let before = block_on(before).unwrap();
+    assert_eq!(block_on(grant.tokenize(&values)).unwrap(), before);
+    let tokens: BTreeSet<_> = ward
+        .log
+        .records()
+        .into_keys()
+        .filter(|(space, _)| *space == Space::VaultValue)
+        .collect();
+    assert_eq!(tokens.len(), 1, "one value, one token");
 }

@@ -3,7 +3,6 @@
 use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use nephron_audit::{Head, Progress, Verdict, VerifyOptions, ViewCheck};
 use nephron_model::{Digest, TenantId};
 use serde::Serialize;
@@ -57,9 +56,18 @@ pub(super) fn run(args: &Args, _: &Globals) -> Result<(), Failure> {
         )));
     }
     let mut written = Ok(());
+    let mut unread: anyhow::Result<()> = Ok(());
     let mut broken = Vec::new();
     for folder in &folders {
-        let verdict = verify(folder, expected, args).context("the log cannot be verified")?;
+        let verdict = match verify(folder, expected, args) {
+            Ok(verdict) => verdict,
+            Err(error) => {
+                // The others are looked at all the same: a fault in one of them must not go unsaid.
+                unread = unread.and(Err(anyhow::Error::new(error)
+                    .context(format!("the log `{}` cannot be verified", folder.display()))));
+                continue;
+            }
+        };
         if written.is_ok() {
             written = if args.json {
                 write_json(folder, &verdict, &mut io::stdout().lock())
@@ -78,6 +86,7 @@ pub(super) fn run(args: &Args, _: &Globals) -> Result<(), Failure> {
     }
     // A fault is said by the exit code even if nobody reads the verdict to its end.
     if broken.is_empty() {
+        unread?;
         written.map_err(Failure::output)
     } else {
         Err(Failure::check(anyhow::anyhow!(
