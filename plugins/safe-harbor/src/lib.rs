@@ -1,11 +1,12 @@
 //! Finds the 18 identifiers of the Safe Harbor method, 45 CFR 164.514(b)(2)(i), and leans to recall.
 //!
-//! A text is cut into [`token`]s once. Then [`pattern`] finds what has a form of its own (one automaton, one pass),
+//! A text is cut into [`token`]s once. Then [`pattern`] finds what has a form of its own (by [`automaton`]),
 //! [`code`] the numbers that a cue names or that are unique by their length, [`name`] and [`place`] the persons and
 //! places, [`hl7`] the fields of HL7 version 2 segments; [`spread`] finds again, in all messages, what was found once;
 //! [`found`] settles overlaps. Word lists and automaton are built in `configure`. It must never put request text into
 //! an error.
 
+mod automaton;
 mod check;
 mod code;
 mod found;
@@ -52,9 +53,6 @@ pub struct SafeHarbor {
     patterns: Patterns,
     cues: code::Cues,
 }
-
-/// Text that visits the usual states of the automaton, so that they are in the snapshot.
-const WARM_UP: &str = include_str!("../words/warm-up.txt");
 
 impl Plugin for SafeHarbor {
     type Settings = Settings;
@@ -114,7 +112,7 @@ impl Plugin for SafeHarbor {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let plugin = Self {
+        Ok(Self {
             kinds,
             keep: settings
                 .keep
@@ -125,9 +123,7 @@ impl Plugin for SafeHarbor {
             lexicon: Lexicon::new(&settings.names),
             patterns,
             cues: code::Cues::new(),
-        };
-        drop(plugin.find(&[WARM_UP]));
-        Ok(plugin)
+        })
     }
 }
 

@@ -135,6 +135,11 @@ impl<'a> Document<'a> {
         self.tokens.len()
     }
 
+    /// The tokens, in order.
+    pub(crate) fn tokens(&self) -> &[Token] {
+        &self.tokens
+    }
+
     /// The token at `at`.
     #[must_use]
     pub(crate) fn get(&self, at: usize) -> Option<&Token> {
