@@ -259,8 +259,8 @@ fn run(document: &Document<'_>, at: usize) -> Option<Run> {
             | Shape::Initial
             | Shape::Number
             | Shape::Code => {
-                run.digits += token.lower.chars().filter(char::is_ascii_digit).count();
-                run.letters += token.lower.chars().filter(|c| c.is_alphabetic()).count();
+                run.digits += token.digits;
+                run.letters += token.letters;
                 run.last = next + 1;
             }
         }
@@ -283,6 +283,11 @@ fn found(
         confidence,
         rule,
     })
+}
+
+/// The words that cues begin with.
+pub(crate) fn first_words() -> impl Iterator<Item = &'static str> {
+    CUES.iter().filter_map(|cue| cue.words.first().copied())
 }
 
 /// The cues by their first word.
@@ -312,10 +317,7 @@ impl Cues {
 pub(crate) fn cued(cues: &Cues, document: &Document<'_>, out: &mut Vec<Found>) {
     for at in 0..document.len() {
         let Some(first) = document.get(at) else { break };
-        if !matches!(
-            first.shape,
-            Shape::Lower | Shape::Title | Shape::Upper | Shape::Initial
-        ) {
+        if !first.flags.any(role::CUE) || !first.is_word() {
             continue;
         }
         let Some(cue) = cues.at(document, at) else {
@@ -338,7 +340,7 @@ pub(crate) fn cued(cues: &Cues, document: &Document<'_>, out: &mut Vec<Found>) {
                 break;
             }
             named |= matches!(
-                token.lower.as_str(),
+                token.lower.as_ref(),
                 "#" | ":" | "number" | "no" | "id" | "is" | "="
             );
             value += 1;
@@ -390,6 +392,12 @@ pub(crate) fn cued(cues: &Cues, document: &Document<'_>, out: &mut Vec<Found>) {
     }
 }
 
+/// Whether `text` begins with `known`, in any case.
+fn begins(text: &str, known: &str) -> bool {
+    text.get(..known.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(known))
+}
+
 fn year(number: &str) -> bool {
     number.starts_with("19") || number.starts_with("20")
 }
@@ -419,7 +427,7 @@ pub(crate) fn unique(document: &Document<'_>, out: &mut Vec<Found>) {
             .any(|back| document.flags_before(code.first, back).any(role::REGISTER))
             || ["nct0", "pmid", "pmc", "isrctn", "10."]
                 .iter()
-                .any(|known| text.to_ascii_lowercase().starts_with(known));
+                .any(|known| begins(text, known));
         let amount = document
             .get(code.last)
             .is_some_and(|next| next.flags.any(role::MEASURE) || next.is('%') || next.is('°'))

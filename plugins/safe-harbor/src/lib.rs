@@ -9,6 +9,7 @@
 mod automaton;
 mod check;
 mod code;
+mod cut;
 mod found;
 mod hl7;
 mod json;
@@ -18,6 +19,7 @@ mod pattern;
 mod place;
 mod spread;
 mod token;
+mod words;
 
 use std::collections::BTreeSet;
 
@@ -142,9 +144,11 @@ impl SafeHarbor {
     /// The findings of each text are sorted and do not overlap; offsets are UTF-8 bytes.
     #[must_use]
     pub fn find(&self, texts: &[&str]) -> Vec<Vec<Found>> {
+        let lower: Vec<String> = texts.iter().map(|text| text.to_ascii_lowercase()).collect();
         let documents: Vec<_> = texts
             .iter()
-            .map(|text| Document::new(text, &self.lexicon))
+            .zip(&lower)
+            .map(|(text, lower)| Document::new(text, lower, &self.lexicon))
             .collect();
         let mut known = spread::Known::default();
         let mut findings: Vec<Vec<Found>> = Vec::with_capacity(documents.len());
@@ -183,7 +187,7 @@ impl SafeHarbor {
                         token::Shape::Mark(_) | token::Shape::Possessive
                     )
                 })
-                .all(|token| self.keep.contains(&token.lower))
+                .all(|token| self.keep.contains(&*token.lower))
     }
 }
 
