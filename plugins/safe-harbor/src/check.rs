@@ -28,25 +28,33 @@ fn part(text: &str, one: Found) -> &str {
 
 /// What stands before the match: at most `length` bytes, of one line, in lower case.
 fn lead(text: &str, one: Found, length: usize) -> String {
-    let before = text.get(..one.start).unwrap_or_default();
-    let line = before.rsplit(['\n', '\r']).next().unwrap_or_default();
-    let from = line
-        .char_indices()
-        .map(|(at, _)| at)
-        .find(|at| line.len() - at <= length);
-    line.get(from.unwrap_or(line.len())..)
+    let from = (one.start.saturating_sub(length)..=one.start).find(|at| text.is_char_boundary(*at));
+    let before = text
+        .get(from.unwrap_or(one.start)..one.start)
+        .unwrap_or_default();
+    before
+        .rsplit(['\n', '\r'])
+        .next()
         .unwrap_or_default()
         .to_lowercase()
 }
 
-/// What stands after the match, of one line, without leading blanks.
+/// What stands after the match, of one line, without leading blanks: at most as much as the cues here look at.
 fn trail(text: &str, one: Found) -> &str {
-    let after = text.get(one.end..).unwrap_or_default();
+    const LENGTH: usize = 24;
+    let after = text
+        .get(one.end..)
+        .unwrap_or_default()
+        .trim_start_matches(|c: char| c.is_whitespace() && !matches!(c, '\n' | '\r'));
+    let end = (0..=after.len().min(LENGTH))
+        .rev()
+        .find(|at| after.is_char_boundary(*at));
     after
+        .get(..end.unwrap_or(0))
+        .unwrap_or_default()
         .split(['\n', '\r'])
         .next()
         .unwrap_or_default()
-        .trim_start()
 }
 
 fn digits(text: &str) -> impl Iterator<Item = u32> {
@@ -314,13 +322,31 @@ pub(crate) fn slash_date(text: &str, one: Found) -> Option<Found> {
         "mon", "tue", "tues", "wed", "thu", "thurs", "fri", "sat", "sun",
     ];
     let cued = CUES.contains(&last) || weekday.contains(&last.trim_end_matches([',', '.']));
-    let score_before = [
-        "pain", "score", "strength", "murmur", "grade", "rated", "rates", "rating", "scale", "gcs",
-        "mmse", "moca", "phq", "gad", "apgar", "apgars", "motor", "power", "reflexes", "bp",
+    const SCORE_BEFORE: [&str; 20] = [
+        "pain ",
+        "score ",
+        "strength ",
+        "murmur ",
+        "grade ",
+        "rated ",
+        "rates ",
+        "rating ",
+        "scale ",
+        "gcs ",
+        "mmse ",
+        "moca ",
+        "phq ",
+        "gad ",
+        "apgar ",
+        "apgars ",
+        "motor ",
+        "power ",
+        "reflexes ",
+        "bp ",
     ];
-    if score_before
+    if SCORE_BEFORE
         .iter()
-        .any(|cue| trimmed.ends_with(cue) || before.contains(&format!("{cue} ")) && !cued)
+        .any(|cue| trimmed.ends_with(cue.trim_end()) || !cued && before.contains(cue))
     {
         return None;
     }

@@ -6,7 +6,7 @@
 use crate::automaton::{Automaton, Unbuildable};
 use crate::check;
 use crate::found::{Found, Kind};
-use crate::token::Document;
+use crate::token::{Document, Shape, Token};
 
 /// Months, long and short.
 const MONTH: &str = "(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)";
@@ -416,12 +416,17 @@ impl Patterns {
         ]))
     }
 
-    /// The first pattern that matches at byte `start`, and one past the last byte of its match.
-    fn match_at(&self, text: &str, start: usize) -> Option<(&'static Pattern, usize)> {
-        self.0.iter().find_map(|(table, automaton)| {
-            let matched = automaton.match_at(text.as_bytes(), start)?;
+    /// The first pattern that matches at `token`, and one past the last byte of its match.
+    fn match_at(&self, text: &[u8], token: &Token<'_>) -> Option<(&'static Pattern, usize)> {
+        let [addresses, forms] = &self.0;
+        let match_at = |(table, automaton): &(&'static [Pattern], Automaton)| {
+            let matched = automaton.match_at(text, token.start)?;
             Some((table.get(matched.pattern)?, matched.end))
-        })
+        };
+        may_be_address(text, token)
+            .then(|| match_at(addresses))
+            .flatten()
+            .or_else(|| match_at(forms))
     }
 
     /// Finds every match that passes its check.
@@ -432,7 +437,7 @@ impl Patterns {
             if token.start < from {
                 continue;
             }
-            let Some((pattern, end)) = self.match_at(text, token.start) else {
+            let Some((pattern, end)) = self.match_at(text.as_bytes(), token) else {
                 continue;
             };
             if !text.is_char_boundary(end) {
@@ -452,6 +457,17 @@ impl Patterns {
             }
         }
     }
+}
+
+/// Whether one of [`ADDRESSES`] may begin with `token`. Each has more than one token, and a blank inside it only before
+/// a bracket ("ana [at] mail.example"); of the ASCII marks, three can begin one.
+fn may_be_address(text: &[u8], token: &Token<'_>) -> bool {
+    !matches!(token.shape, Shape::Mark(mark) if mark.is_ascii() && !matches!(mark, '.' | '-' | '_'))
+        && match text.get(token.end) {
+            None | Some(b'\n' | b'\r' | b'\t') => false,
+            Some(b' ') => matches!(text.get(token.end + 1), Some(b'[' | b'(')),
+            Some(_) => true,
+        }
 }
 
 /// Takes out what lies wholly inside one of the host's own tokens (`[NAME_7KQ2M]`): they stand for identifiers and are
