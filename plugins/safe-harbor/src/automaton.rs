@@ -147,7 +147,8 @@ impl Automaton {
             None => self.first,
         };
         let mut found = None;
-        for (place, byte) in text.get(from..)?.iter().enumerate() {
+        let mut rest = text.get(from..)?.iter();
+        while let Some(byte) = rest.next() {
             let column = self.columns.get(usize::from(*byte)).copied()?;
             state = self.next(state, usize::from(column));
             if usize::from(state) <= self.matching.len() {
@@ -155,7 +156,7 @@ impl Automaton {
                     return found;
                 }
                 // A state tells of a match one byte after its end: only then is it known that `\b` holds.
-                found = self.matched(state, from + place);
+                found = self.matched(state, text.len() - rest.as_slice().len() - 1);
             }
         }
         let end = self.next(state, self.width - 1);
@@ -163,7 +164,10 @@ impl Automaton {
     }
 
     fn next(&self, state: u16, column: usize) -> u16 {
-        let cell = usize::from(state) * self.width + column;
+        // The table has fewer cells than a `usize` can number, and `get` checks what comes out.
+        let cell = usize::from(state)
+            .wrapping_mul(self.width)
+            .wrapping_add(column);
         self.rows.get(cell).copied().unwrap_or(DEAD)
     }
 

@@ -394,7 +394,7 @@ pub(crate) fn phone(text: &str, one: Found) -> Option<Found> {
         return None;
     }
     let lead = lead(text, one, 28);
-    let nearest = [
+    const CUES: [(&str, Kind); 9] = [
         ("fax", Kind::Fax),
         ("f:", Kind::Fax),
         ("facsimile", Kind::Fax),
@@ -404,11 +404,18 @@ pub(crate) fn phone(text: &str, one: Found) -> Option<Found> {
         ("cell", Kind::Phone),
         ("mobile", Kind::Phone),
         ("call", Kind::Phone),
-    ]
-    .into_iter()
-    .filter_map(|(cue, kind)| lead.rfind(cue).map(|at| (at, kind)))
-    .max_by_key(|(at, _)| *at);
-    let kind = nearest.map_or(Kind::Phone, |(_, kind)| kind);
+    ];
+    // The nearest cue tells: from the number backwards.
+    let nearest = lead.char_indices().rev().find_map(|(at, c)| {
+        if !matches!(c, 'f' | 'p' | 't' | 'c' | 'm') {
+            return None;
+        }
+        let from = lead.get(at..)?;
+        CUES.iter()
+            .find(|(cue, _)| from.starts_with(cue))
+            .map(|(_, kind)| *kind)
+    });
+    let kind = nearest.unwrap_or(Kind::Phone);
     let tail = trail(text, one).to_lowercase();
     let kind = if tail.starts_with("(fax") || tail.starts_with("fax)") {
         Kind::Fax

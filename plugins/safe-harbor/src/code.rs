@@ -315,8 +315,7 @@ impl Cues {
 
 /// Finds codes by the cue before them.
 pub(crate) fn cued(cues: &Cues, document: &Document<'_>, out: &mut Vec<Found>) {
-    for at in 0..document.len() {
-        let Some(first) = document.get(at) else { break };
+    for (at, first) in document.tokens().iter().enumerate() {
         if !first.flags.any(role::CUE) || !first.is_word() {
             continue;
         }
@@ -405,12 +404,14 @@ fn year(number: &str) -> bool {
 /// Finds codes that are unique by their length alone (164.514(b)(2)(i)(R)).
 pub(crate) fn unique(document: &Document<'_>, out: &mut Vec<Found>) {
     let mut at = 0;
-    while at < document.len() {
-        let Some(code) = document
-            .get(at)
-            .filter(|token| !matches!(token.shape, Shape::Mark(_)))
-            .and_then(|_| run(document, at))
-        else {
+    while let Some(token) = document.get(at) {
+        // Most words stand alone: they are no code, nor part of one.
+        let alone = token.digits == 0
+            && document
+                .get(at + 1)
+                .is_none_or(|next| next.gap != Gap::None);
+        let may_begin = !alone && !matches!(token.shape, Shape::Mark(_));
+        let Some(code) = may_begin.then(|| run(document, at)).flatten() else {
             at += 1;
             continue;
         };

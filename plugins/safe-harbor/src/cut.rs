@@ -100,21 +100,24 @@ fn word<'a>(
 ) -> Option<Token<'a>> {
     let mut counts = Counts::default();
     let mut hash = Hash::START;
-    let mut end = start;
-    for byte in text.as_bytes().get(start..)? {
+    let mut rest = text.as_bytes().get(start..)?.iter();
+    let end = loop {
+        let left = rest.as_slice().len();
+        let Some(byte) = rest.next() else {
+            break text.len();
+        };
         match class(*byte) {
             Class::Lower => {}
             Class::Upper => counts.upper += 1,
             Class::Digit => counts.digits += 1,
-            Class::Mark if *byte == b'\'' && continues_word(text, end, '\'') => {
+            Class::Mark if *byte == b'\'' && continues_word(text, text.len() - left, '\'') => {
                 counts.others += 1;
             }
-            Class::Mark | Class::Blank | Class::LineEnd => break,
+            Class::Mark | Class::Blank | Class::LineEnd => break text.len() - left,
             Class::Beyond => return None,
         }
-        hash = hash.with(byte.to_ascii_lowercase());
-        end += 1;
-    }
+        hash = hash.with(*byte);
+    };
     let letters = end - start - counts.digits - counts.others;
     counts.lower = letters - counts.upper;
     let word = lower.get(start..end)?;

@@ -510,8 +510,15 @@ fn push(
 
 /// Finds names.
 pub(crate) fn names(document: &Document<'_>, out: &mut Vec<Found>) {
+    const FIRST: u64 = role::TITLE | role::BEFORE | role::OPENER;
     let mut at = 0;
-    while at < document.len() {
+    while let Some(token) = document.get(at) {
+        let may_begin =
+            token.is_capital() || token.flags.any(FIRST) || token.is(':') || token.is('=');
+        if !may_begin {
+            at += 1;
+            continue;
+        }
         let after = by_title(document, at, out)
             .or_else(|| by_label(document, at, out))
             .or_else(|| by_cue(document, at, out))
@@ -866,8 +873,11 @@ fn dosed(document: &Document<'_>, end: usize) -> bool {
 
 /// "Ana Ruiz, MD", "A RUIZ RN": credentials name who stands before them.
 fn by_credential(document: &Document<'_>, out: &mut Vec<Found>) {
-    for at in 1..document.len() {
-        let Some(token) = document.get(at) else { break };
+    for (at, token) in document.tokens().iter().enumerate().skip(1) {
+        let may_be_one = token.is_capital() || token.letters == 2;
+        if !may_be_one {
+            continue;
+        }
         let dotted_md = token.shape == Shape::Initial
             && document.reads(at + 1, &["."])
             && matches!(
@@ -926,8 +936,7 @@ fn by_credential(document: &Document<'_>, out: &mut Vec<Found>) {
 
 /// "Thanks,\nAna", "- Ana", "Sincerely, Ana Ruiz".
 fn signatures(document: &Document<'_>, out: &mut Vec<Found>) {
-    for at in 1..document.len() {
-        let Some(token) = document.get(at) else { break };
+    for (at, token) in document.tokens().iter().enumerate().skip(1) {
         let closing = matches!(token.shape, Shape::Mark(',' | '!' | '.'))
             && document.flags_before(at, 1).any(role::CLOSING)
             && document.get(at + 1).is_some_and(|next| {

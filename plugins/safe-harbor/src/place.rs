@@ -580,8 +580,16 @@ fn with_state(document: &Document<'_>, end: usize) -> usize {
 
 /// Finds places.
 pub(crate) fn places(document: &Document<'_>, out: &mut Vec<Found>) {
+    const FIRST: u64 = role::RESIDENCE | role::TOWN | role::PREPOSITION;
     let mut at = 0;
-    while at < document.len() {
+    while let Some(token) = document.get(at) {
+        let may_begin = token.is_capital()
+            || matches!(token.shape, Shape::Number | Shape::Code)
+            || token.flags.any(FIRST);
+        if !may_begin {
+            at += 1;
+            continue;
+        }
         let after = street(document, at, out)
             .or_else(|| addressed(document, at, out))
             .or_else(|| city_state(document, at, out))

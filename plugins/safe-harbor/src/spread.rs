@@ -18,7 +18,7 @@ pub(crate) struct Known<'d> {
     hashes: [bool; 256],
     /// Codes and places, as they were written.
     values: BTreeMap<&'d str, Kind>,
-    /// The first bytes of these.
+    /// Their [`first`] two bytes.
     firsts: [bool; 256],
 }
 
@@ -83,24 +83,23 @@ impl<'d> Known<'d> {
     }
 
     fn learn_value(&mut self, value: &'d str, kind: Kind) {
-        if let Some(first) = value.as_bytes().first() {
-            self.values.entry(value).or_insert(kind);
-            set(&mut self.firsts, usize::from(*first));
-        }
+        self.values.entry(value).or_insert(kind);
+        set(&mut self.firsts, first(value.as_bytes(), 0));
     }
 
     /// Adds where the known words and values stand in `document`.
     pub(crate) fn find(&self, document: &Document<'_>, out: &mut Vec<Found>) {
+        let bytes = document.text.as_bytes();
         for (at, token) in document.tokens().iter().enumerate() {
             if token.is_word() && is_set(&self.hashes, token.hash.below(8)) {
                 out.extend(self.name_at(document, at, token));
             }
+            if is_set(&self.firsts, first(bytes, token.start)) {
+                self.values_at(document, token.start, out);
+            }
             // A value may stand behind an apostrophe inside a word.
-            let marks = token.end - token.start != token.letters + token.digits;
-            let starts = token.start..if marks { token.end } else { token.start + 1 };
-            for start in starts {
-                let first = document.text.as_bytes().get(start).copied();
-                if first.is_some_and(|byte| is_set(&self.firsts, usize::from(byte))) {
+            if token.end - token.start != token.letters + token.digits {
+                for start in token.start + 1..token.end {
                     self.values_at(document, start, out);
                 }
             }
@@ -149,6 +148,12 @@ impl<'d> Known<'d> {
             }
         }
     }
+}
+
+/// A number below 256 for the two bytes from `at` on: what begins with another is not equal.
+fn first(bytes: &[u8], at: usize) -> usize {
+    let byte = |at: usize| bytes.get(at).copied().map_or(0, usize::from);
+    (byte(at) ^ byte(at + 1).wrapping_mul(9)) & 0xff
 }
 
 fn set(bits: &mut [bool; 256], at: usize) {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-/// A hash of a word in lower case (32-bit FNV-1a), fed byte by byte while the word is read.
+/// A hash of a word (32-bit FNV-1a), fed byte by byte while the word is read. `Word` and `word` have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Hash(u32);
 
@@ -14,7 +14,9 @@ impl Hash {
     /// With a further byte.
     #[must_use]
     pub(crate) const fn with(self, byte: u8) -> Self {
-        Self((self.0 ^ byte as u32).wrapping_mul(0x0100_0193))
+        // The bit that parts `A` from `a`; digits and most marks have it set anyway.
+        let either_case = byte | 0x20;
+        Self((self.0 ^ either_case as u32).wrapping_mul(0x0100_0193))
     }
 
     /// Of a whole word.
