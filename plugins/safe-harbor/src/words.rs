@@ -43,7 +43,7 @@ struct Entry {
 
 /// The words, in alphabetical order, and where a hash leads.
 pub(crate) struct Words {
-    text: String,
+    text: Vec<u8>,
     entries: Vec<Entry>,
     /// One more than the place of an entry, or 0; at least half are free, so that a search soon ends.
     slots: Vec<u32>,
@@ -56,7 +56,7 @@ impl Words {
     pub(crate) fn new(known: &BTreeMap<String, u64>) -> Self {
         let bits = known.len().saturating_mul(2).max(2).ilog2() + 1;
         let mut words = Self {
-            text: known.keys().map(String::as_str).collect(),
+            text: known.keys().flat_map(|word| word.bytes()).collect(),
             entries: Vec::with_capacity(known.len()),
             slots: vec![0; 1 << bits],
             bits,
@@ -93,14 +93,14 @@ impl Words {
             let Some(entry) = self.entries.get(place as usize) else {
                 break;
             };
-            if entry.hash == hash && self.word(entry) == Some(word) {
+            if entry.hash == hash && self.word(entry) == Some(word.as_bytes()) {
                 return entry.known;
             }
         }
         0
     }
 
-    fn word(&self, entry: &Entry) -> Option<&str> {
+    fn word(&self, entry: &Entry) -> Option<&[u8]> {
         let start = entry.start as usize;
         self.text.get(start..start + entry.length as usize)
     }
