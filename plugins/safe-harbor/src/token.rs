@@ -6,8 +6,9 @@ use crate::cut;
 use crate::lexicon::{Flags, Lexicon};
 use crate::words::Hash;
 
-/// How a token is written.
+/// How a token is written. The rules ask for it all the time: a byte of its own tells it without a look at the mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub(crate) enum Shape {
     /// `word`
     Lower,
