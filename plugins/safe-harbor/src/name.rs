@@ -628,6 +628,14 @@ fn by_label(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Option<
             }
         }
         push(document, first, end, 0.9, "name-after-label", out);
+        // "Ana Ruiz, NP; K. Jones": the letters behind a name are none.
+        while document.get(end).is_some_and(|token| token.is(','))
+            && document.get(end + 1).is_some_and(|letters| {
+                letters.shape == Shape::Upper && letters.flags.any(role::CREDENTIAL)
+            })
+        {
+            end += 2;
+        }
         last = Some(end);
         if !document
             .get(end)
