@@ -22,7 +22,7 @@ enum Class {
     Beyond,
 }
 
-const CLASSES: [Class; 256] = {
+static CLASSES: [Class; 256] = {
     let mut classes = [Class::Beyond; 256];
     let mut byte = 0u8;
     while byte < 128 {

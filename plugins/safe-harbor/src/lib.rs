@@ -1,10 +1,14 @@
 //! Finds the 18 identifiers of the Safe Harbor method, 45 CFR 164.514(b)(2)(i), and leans to recall.
 //!
-//! A text is cut into [`token`]s once. Then [`pattern`] finds what has a form of its own (by [`automaton`]),
+//! A text is cut into [`token`]s once, by [`cut`]. Then [`pattern`] finds what has a form of its own (by [`automaton`]),
 //! [`code`] the numbers that a cue names or that are unique by their length, [`name`] and [`place`] the persons and
 //! places, [`hl7`] the fields of HL7 version 2 segments; [`spread`] finds again, in all messages, what was found once;
-//! [`found`] settles overlaps. Word lists and automaton are built in `configure`. It must never put request text into
-//! an error.
+//! [`found`] settles overlaps. It must never put request text into an error.
+//!
+//! Every call runs on a fresh copy of the memory that `configure` left. What is built there is free, so all tables are
+//! complete then: the automata, and the [`lexicon`], which is asked once for each token ([`words`]) and answers with
+//! flags. What a call writes, and each page of a table that it reads for the first time, costs it; so the tables are
+//! small, and the rules test flags instead of comparing words. The example `cost` says what a call takes.
 
 mod automaton;
 mod check;

@@ -460,7 +460,7 @@ impl Patterns {
 }
 
 /// Whether one of [`ADDRESSES`] may begin with `token`. Each has more than one token, and a blank inside it only before
-/// a bracket ("ana [at] mail.example"); of the ASCII marks, three can begin one.
+/// a bracket (`ana [at] mail.example`); of the ASCII marks, three can begin one.
 fn may_be_address(text: &[u8], token: &Token<'_>) -> bool {
     !matches!(token.shape, Shape::Mark(mark) if mark.is_ascii() && !matches!(mark, '.' | '-' | '_'))
         && match text.get(token.end) {

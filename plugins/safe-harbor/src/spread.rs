@@ -100,7 +100,9 @@ impl<'d> Known<'d> {
             // A value may stand behind an apostrophe inside a word.
             if token.end - token.start != token.letters + token.digits {
                 for start in token.start + 1..token.end {
-                    self.values_at(document, start, out);
+                    if is_set(&self.firsts, first(bytes, start)) {
+                        self.values_at(document, start, out);
+                    }
                 }
             }
         }
