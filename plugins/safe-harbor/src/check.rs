@@ -323,31 +323,12 @@ pub(crate) fn slash_date(text: &str, one: Found) -> Option<Found> {
     ];
     let cued = CUES.contains(&last) || weekday.contains(&last.trim_end_matches([',', '.']));
     const SCORE_BEFORE: [&str; 20] = [
-        "pain ",
-        "score ",
-        "strength ",
-        "murmur ",
-        "grade ",
-        "rated ",
-        "rates ",
-        "rating ",
-        "scale ",
-        "gcs ",
-        "mmse ",
-        "moca ",
-        "phq ",
-        "gad ",
-        "apgar ",
-        "apgars ",
-        "motor ",
-        "power ",
-        "reflexes ",
-        "bp ",
+        "pain", "score", "strength", "murmur", "grade", "rated", "rates", "rating", "scale", "gcs",
+        "mmse", "moca", "phq", "gad", "apgar", "apgars", "motor", "power", "reflexes", "bp",
     ];
-    if SCORE_BEFORE
-        .iter()
-        .any(|cue| trimmed.ends_with(cue.trim_end()) || !cued && before.contains(cue))
-    {
+    // Right before the fraction, or anywhere before it when nothing there speaks of a date.
+    let scored = |text: &str| SCORE_BEFORE.iter().any(|cue| text.ends_with(cue));
+    if scored(trimmed) || !cued && before.rsplit(' ').skip(1).any(scored) {
         return None;
     }
     if SCORE.iter().any(|word| after.starts_with(word)) && !(cued && after.starts_with("in")) {

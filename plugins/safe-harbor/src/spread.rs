@@ -135,8 +135,11 @@ impl<'d> Known<'d> {
             return;
         };
         let open = |c: Option<char>| !c.is_some_and(char::is_alphanumeric);
+        let first = after.as_bytes().first();
         for (value, kind) in &self.values {
-            if let Some(rest) = after.strip_prefix(value)
+            // One look at a byte spares most comparisons.
+            if value.as_bytes().first() == first
+                && let Some(rest) = after.strip_prefix(value)
                 && open(rest.chars().next())
                 && open(before.chars().next_back())
             {
