@@ -28,25 +28,33 @@ fn part(text: &str, one: Found) -> &str {
 
 /// What stands before the match: at most `length` bytes, of one line, in lower case.
 fn lead(text: &str, one: Found, length: usize) -> String {
-    let before = text.get(..one.start).unwrap_or_default();
-    let line = before.rsplit(['\n', '\r']).next().unwrap_or_default();
-    let from = line
-        .char_indices()
-        .map(|(at, _)| at)
-        .find(|at| line.len() - at <= length);
-    line.get(from.unwrap_or(line.len())..)
+    let from = (one.start.saturating_sub(length)..=one.start).find(|at| text.is_char_boundary(*at));
+    let before = text
+        .get(from.unwrap_or(one.start)..one.start)
+        .unwrap_or_default();
+    before
+        .rsplit(['\n', '\r'])
+        .next()
         .unwrap_or_default()
         .to_lowercase()
 }
 
-/// What stands after the match, of one line, without leading blanks.
+/// What stands after the match, of one line, without leading blanks: at most as much as the cues here look at.
 fn trail(text: &str, one: Found) -> &str {
-    let after = text.get(one.end..).unwrap_or_default();
+    const LENGTH: usize = 24;
+    let after = text
+        .get(one.end..)
+        .unwrap_or_default()
+        .trim_start_matches(|c: char| c.is_whitespace() && !matches!(c, '\n' | '\r'));
+    let end = (0..=after.len().min(LENGTH))
+        .rev()
+        .find(|at| after.is_char_boundary(*at));
     after
+        .get(..end.unwrap_or(0))
+        .unwrap_or_default()
         .split(['\n', '\r'])
         .next()
         .unwrap_or_default()
-        .trim_start()
 }
 
 fn digits(text: &str) -> impl Iterator<Item = u32> {
@@ -314,14 +322,13 @@ pub(crate) fn slash_date(text: &str, one: Found) -> Option<Found> {
         "mon", "tue", "tues", "wed", "thu", "thurs", "fri", "sat", "sun",
     ];
     let cued = CUES.contains(&last) || weekday.contains(&last.trim_end_matches([',', '.']));
-    let score_before = [
+    const SCORE_BEFORE: [&str; 20] = [
         "pain", "score", "strength", "murmur", "grade", "rated", "rates", "rating", "scale", "gcs",
         "mmse", "moca", "phq", "gad", "apgar", "apgars", "motor", "power", "reflexes", "bp",
     ];
-    if score_before
-        .iter()
-        .any(|cue| trimmed.ends_with(cue) || before.contains(&format!("{cue} ")) && !cued)
-    {
+    // Right before the fraction, or anywhere before it when nothing there speaks of a date.
+    let scored = |text: &str| SCORE_BEFORE.iter().any(|cue| text.ends_with(cue));
+    if scored(trimmed) || !cued && before.rsplit(' ').skip(1).any(scored) {
         return None;
     }
     if SCORE.iter().any(|word| after.starts_with(word)) && !(cued && after.starts_with("in")) {
@@ -368,7 +375,7 @@ pub(crate) fn phone(text: &str, one: Found) -> Option<Found> {
         return None;
     }
     let lead = lead(text, one, 28);
-    let nearest = [
+    const CUES: [(&str, Kind); 9] = [
         ("fax", Kind::Fax),
         ("f:", Kind::Fax),
         ("facsimile", Kind::Fax),
@@ -378,11 +385,18 @@ pub(crate) fn phone(text: &str, one: Found) -> Option<Found> {
         ("cell", Kind::Phone),
         ("mobile", Kind::Phone),
         ("call", Kind::Phone),
-    ]
-    .into_iter()
-    .filter_map(|(cue, kind)| lead.rfind(cue).map(|at| (at, kind)))
-    .max_by_key(|(at, _)| *at);
-    let kind = nearest.map_or(Kind::Phone, |(_, kind)| kind);
+    ];
+    // The nearest cue tells: from the number backwards.
+    let nearest = lead.char_indices().rev().find_map(|(at, c)| {
+        if !matches!(c, 'f' | 'p' | 't' | 'c' | 'm') {
+            return None;
+        }
+        let from = lead.get(at..)?;
+        CUES.iter()
+            .find(|(cue, _)| from.starts_with(cue))
+            .map(|(_, kind)| *kind)
+    });
+    let kind = nearest.unwrap_or(Kind::Phone);
     let tail = trail(text, one).to_lowercase();
     let kind = if tail.starts_with("(fax") || tail.starts_with("fax)") {
         Kind::Fax

@@ -259,8 +259,8 @@ fn run(document: &Document<'_>, at: usize) -> Option<Run> {
             | Shape::Initial
             | Shape::Number
             | Shape::Code => {
-                run.digits += token.lower.chars().filter(char::is_ascii_digit).count();
-                run.letters += token.lower.chars().filter(|c| c.is_alphabetic()).count();
+                run.digits += token.digits;
+                run.letters += token.letters;
                 run.last = next + 1;
             }
         }
@@ -283,6 +283,11 @@ fn found(
         confidence,
         rule,
     })
+}
+
+/// The words that cues begin with.
+pub(crate) fn first_words() -> impl Iterator<Item = &'static str> {
+    CUES.iter().filter_map(|cue| cue.words.first().copied())
 }
 
 /// The cues by their first word.
@@ -310,12 +315,8 @@ impl Cues {
 
 /// Finds codes by the cue before them.
 pub(crate) fn cued(cues: &Cues, document: &Document<'_>, out: &mut Vec<Found>) {
-    for at in 0..document.len() {
-        let Some(first) = document.get(at) else { break };
-        if !matches!(
-            first.shape,
-            Shape::Lower | Shape::Title | Shape::Upper | Shape::Initial
-        ) {
+    for (at, first) in document.tokens().iter().enumerate() {
+        if !first.flags.any(role::CUE) || !first.is_word() {
             continue;
         }
         let Some(cue) = cues.at(document, at) else {
@@ -338,7 +339,7 @@ pub(crate) fn cued(cues: &Cues, document: &Document<'_>, out: &mut Vec<Found>) {
                 break;
             }
             named |= matches!(
-                token.lower.as_str(),
+                token.lower.as_ref(),
                 "#" | ":" | "number" | "no" | "id" | "is" | "="
             );
             value += 1;
@@ -390,6 +391,12 @@ pub(crate) fn cued(cues: &Cues, document: &Document<'_>, out: &mut Vec<Found>) {
     }
 }
 
+/// Whether `text` begins with `known`, in any case.
+fn begins(text: &str, known: &str) -> bool {
+    text.get(..known.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(known))
+}
+
 fn year(number: &str) -> bool {
     number.starts_with("19") || number.starts_with("20")
 }
@@ -397,12 +404,14 @@ fn year(number: &str) -> bool {
 /// Finds codes that are unique by their length alone (164.514(b)(2)(i)(R)).
 pub(crate) fn unique(document: &Document<'_>, out: &mut Vec<Found>) {
     let mut at = 0;
-    while at < document.len() {
-        let Some(code) = document
-            .get(at)
-            .filter(|token| !matches!(token.shape, Shape::Mark(_)))
-            .and_then(|_| run(document, at))
-        else {
+    while let Some(token) = document.get(at) {
+        // Most words stand alone: they are no code, nor part of one.
+        let alone = token.digits == 0
+            && document
+                .get(at + 1)
+                .is_none_or(|next| next.gap != Gap::None);
+        let may_begin = !alone && !matches!(token.shape, Shape::Mark(_));
+        let Some(code) = may_begin.then(|| run(document, at)).flatten() else {
             at += 1;
             continue;
         };
@@ -419,7 +428,7 @@ pub(crate) fn unique(document: &Document<'_>, out: &mut Vec<Found>) {
             .any(|back| document.flags_before(code.first, back).any(role::REGISTER))
             || ["nct0", "pmid", "pmc", "isrctn", "10."]
                 .iter()
-                .any(|known| text.to_ascii_lowercase().starts_with(known));
+                .any(|known| begins(text, known));
         let amount = document
             .get(code.last)
             .is_some_and(|next| next.flags.any(role::MEASURE) || next.is('%') || next.is('°'))

@@ -131,49 +131,77 @@ const SURER: f32 = 0.25;
 /// Sorts findings and resolves overlaps, so that every byte which any of them covers stays covered by exactly one.
 #[must_use]
 pub(crate) fn settle(text: &str, mut found: Vec<Found>) -> Vec<Found> {
+    found.sort_by_key(|one| one.start);
+    let mut settled = Vec::with_capacity(found.len());
+    let mut rest = found.as_mut_slice();
+    while let Some(first) = rest.first() {
+        // Findings that touch none outside their group settle among themselves: most groups are small.
+        let mut reach = first.end;
+        let group = rest
+            .iter()
+            .take_while(|one| {
+                let inside = one.start < reach || one.start == first.start;
+                reach = reach.max(one.end);
+                inside
+            })
+            .count();
+        let (group, others) = rest.split_at_mut(group);
+        settle_group(text, group, &mut settled);
+        rest = others;
+    }
+    join(text, settled)
+}
+
+/// Resolves the overlaps of `group`, which is sorted by start.
+fn settle_group(text: &str, group: &mut [Found], settled: &mut Vec<Found>) {
+    let tells = |one: &Found| {
+        text.get(one.start..one.end)
+            .is_some_and(|part| part.contains(char::is_alphanumeric))
+    };
+    if let [alone] = group {
+        settled.extend(Some(*alone).filter(tells));
+        return;
+    }
     // Longest first: what stands inside a longer finding (a date in a web address) goes, unless it is much surer.
-    found.sort_by(|a, b| {
-        (b.len(), b.confidence.total_cmp(&a.confidence))
-            .cmp(&(a.len(), std::cmp::Ordering::Equal))
-            .then(a.start.cmp(&b.start))
-            .then(a.rule.cmp(b.rule))
+    group.sort_by(|a, b| {
+        b.len()
+            .cmp(&a.len())
+            .then_with(|| b.confidence.total_cmp(&a.confidence))
+            .then_with(|| a.start.cmp(&b.start))
+            .then_with(|| a.rule.cmp(b.rule))
     });
-    let mut kept: Vec<Found> = Vec::with_capacity(found.len());
-    for one in found {
+    let mut kept: Vec<Found> = Vec::with_capacity(group.len());
+    for one in group {
         if !kept
             .iter()
-            .any(|longer| longer.covers(&one) && longer.confidence + SURER >= one.confidence)
+            .any(|longer| longer.covers(one) && longer.confidence + SURER >= one.confidence)
         {
-            kept.push(one);
+            kept.push(*one);
         }
     }
     kept.sort_by(|a, b| {
         b.confidence
             .total_cmp(&a.confidence)
-            .then(b.len().cmp(&a.len()))
-            .then(a.start.cmp(&b.start))
+            .then_with(|| b.len().cmp(&a.len()))
+            .then_with(|| a.start.cmp(&b.start))
     });
     // Surest first: the others keep what is left of them.
-    let mut settled: Vec<Found> = Vec::with_capacity(kept.len());
+    let from = settled.len();
     for one in kept {
         let mut pieces = vec![one];
-        for taken in settled
-            .iter()
-            .filter(|taken| taken.start < one.end && one.start < taken.end)
-        {
-            pieces = pieces
-                .into_iter()
-                .flat_map(|piece| without(piece, taken))
-                .collect();
+        for taken in settled.iter().skip(from) {
+            if taken.start < one.end && one.start < taken.end {
+                pieces = pieces
+                    .into_iter()
+                    .flat_map(|piece| without(piece, taken))
+                    .collect();
+            }
         }
-        pieces.retain(|piece| {
-            text.get(piece.start..piece.end)
-                .is_some_and(|part| part.contains(char::is_alphanumeric))
-        });
-        settled.extend(pieces);
+        settled.extend(pieces.into_iter().filter(tells));
     }
-    settled.sort_by_key(|one| one.start);
-    join(text, settled)
+    if let Some(new) = settled.get_mut(from..) {
+        new.sort_by_key(|one| one.start);
+    }
 }
 
 /// What is left of `piece` where `taken` does not stand: nothing, one piece or two.

@@ -190,6 +190,9 @@ impl<'a> Piece<'a> {
 
 /// Finds the identifiers that fields of HL7 segments hold. A segment begins a line: three capitals and a bar.
 pub(crate) fn fields(text: &str, out: &mut Vec<Found>) {
+    if !text.contains('|') {
+        return;
+    }
     let whole = Piece { text, start: 0 };
     for line in whole.split('\n').flat_map(|line| line.split('\r')) {
         let Some((name, _)) = line.text.split_once('|') else {

@@ -1,13 +1,19 @@
 //! Finds the 18 identifiers of the Safe Harbor method, 45 CFR 164.514(b)(2)(i), and leans to recall.
 //!
-//! A text is cut into [`token`]s once. Then [`pattern`] finds what has a form of its own (one automaton, one pass),
+//! A text is cut into [`token`]s once, by [`cut`]. Then [`pattern`] finds what has a form of its own (by [`automaton`]),
 //! [`code`] the numbers that a cue names or that are unique by their length, [`name`] and [`place`] the persons and
 //! places, [`hl7`] the fields of HL7 version 2 segments; [`spread`] finds again, in all messages, what was found once;
-//! [`found`] settles overlaps. Word lists and automaton are built in `configure`. It must never put request text into
-//! an error.
+//! [`found`] settles overlaps. It must never put request text into an error.
+//!
+//! Every call runs on a fresh copy of the memory that `configure` left. What is built there is free, so all tables are
+//! complete then: the automata, and the [`lexicon`], which is asked once for each token ([`words`]) and answers with
+//! flags. What a call writes, and each page of a table that it reads for the first time, costs it; so the tables are
+//! small, and the rules test flags instead of comparing words. The example `cost` says what a call takes.
 
+mod automaton;
 mod check;
 mod code;
+mod cut;
 mod found;
 mod hl7;
 mod json;
@@ -17,6 +23,7 @@ mod pattern;
 mod place;
 mod spread;
 mod token;
+mod words;
 
 use std::collections::BTreeSet;
 
@@ -52,9 +59,6 @@ pub struct SafeHarbor {
     patterns: Patterns,
     cues: code::Cues,
 }
-
-/// Text that visits the usual states of the automaton, so that they are in the snapshot.
-const WARM_UP: &str = include_str!("../words/warm-up.txt");
 
 impl Plugin for SafeHarbor {
     type Settings = Settings;
@@ -114,7 +118,7 @@ impl Plugin for SafeHarbor {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let plugin = Self {
+        Ok(Self {
             kinds,
             keep: settings
                 .keep
@@ -125,9 +129,7 @@ impl Plugin for SafeHarbor {
             lexicon: Lexicon::new(&settings.names),
             patterns,
             cues: code::Cues::new(),
-        };
-        drop(plugin.find(&[WARM_UP]));
-        Ok(plugin)
+        })
     }
 }
 
@@ -146,9 +148,11 @@ impl SafeHarbor {
     /// The findings of each text are sorted and do not overlap; offsets are UTF-8 bytes.
     #[must_use]
     pub fn find(&self, texts: &[&str]) -> Vec<Vec<Found>> {
+        let lower: Vec<String> = texts.iter().map(|text| text.to_ascii_lowercase()).collect();
         let documents: Vec<_> = texts
             .iter()
-            .map(|text| Document::new(text, &self.lexicon))
+            .zip(&lower)
+            .map(|(text, lower)| Document::new(text, lower, &self.lexicon))
             .collect();
         let mut known = spread::Known::default();
         let mut findings: Vec<Vec<Found>> = Vec::with_capacity(documents.len());
@@ -187,7 +191,7 @@ impl SafeHarbor {
                         token::Shape::Mark(_) | token::Shape::Possessive
                     )
                 })
-                .all(|token| self.keep.contains(&token.lower))
+                .all(|token| self.keep.contains(&*token.lower))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Names: by what stands before them, by what stands behind them, and by the lists.
 
 use crate::found::{Found, Kind};
-use crate::lexicon::{CLINICAL, COMMON, FAMILY, GIVEN, KNOWN, role, sounds_like_a_drug, within};
+use crate::lexicon::{CLINICAL, COMMON, FAMILY, GIVEN, KNOWN, role, within};
 use crate::token::{Document, Gap, Shape, Token};
 
 /// Titles that a name follows (sorted).
@@ -215,6 +215,9 @@ pub(crate) const BEFORE: &[&str] = &[
     "worker",
 ];
 
+/// Words that begin what introduces a name, beside those of [`BEFORE`] (sorted): "my name is", "this is".
+pub(crate) const OPENERS: &[&str] = &["i", "i'm", "known", "name", "names", "this"];
+
 /// Letters behind a name that say what its bearer is (sorted).
 pub(crate) const CREDENTIALS: &[&str] = &[
     "acnp", "aprn", "arnp", "bsn", "cna", "cnm", "crna", "dds", "dmd", "dnp", "do", "dpm", "dpt",
@@ -335,6 +338,23 @@ pub(crate) const NEVER: &[&str] = &[
     "to", "was", "we", "who", "with", "you", "your",
 ];
 
+/// Words that close a letter before its signature (sorted).
+pub(crate) const CLOSINGS: &[&str] = &[
+    "best",
+    "cheers",
+    "cordially",
+    "love",
+    "regards",
+    "respectfully",
+    "sincerely",
+    "thanks",
+    "truly",
+    "warmly",
+    "wishes",
+    "you",
+    "yours",
+];
+
 /// How readily words are taken into a name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Trust {
@@ -361,9 +381,7 @@ fn fits(document: &Document<'_>, at: usize, trust: Trust, first: bool) -> bool {
             }
             match trust {
                 Trust::Title => first && token.shape == Shape::Title || !token.flags.is_plain(),
-                Trust::Cue | Trust::List => {
-                    !token.flags.is_plain() && !sounds_like_a_drug(&token.lower)
-                }
+                Trust::Cue | Trust::List => !token.flags.is_plain() && !token.flags.any(role::DRUG),
             }
         }
         Shape::Initial => true,
@@ -380,11 +398,13 @@ fn extent(document: &Document<'_>, first: usize, trust: Trust) -> usize {
         if words > 0 {
             // A hyphen or a dot joins ("Ferndale-Ostrowski", "J. Smith"); a comma or a line end parts.
             let joint = document.get(at).filter(|token| token.gap == Gap::None);
-            let after_initial = document.before(at, 1).is_some_and(|last| {
-                last.shape == Shape::Initial || within(&last.lower, &["jr", "sr", "st"])
-            });
+            let after_initial = || {
+                document.before(at, 1).is_some_and(|last| {
+                    last.shape == Shape::Initial || within(&last.lower, &["jr", "sr", "st"])
+                })
+            };
             if joint.is_some_and(|token| {
-                token.is('-') || token.is('‑') || token.is('.') && after_initial
+                token.is('-') || token.is('‑') || token.is('.') && after_initial()
             }) {
                 at += 1;
             }
@@ -490,8 +510,15 @@ fn push(
 
 /// Finds names.
 pub(crate) fn names(document: &Document<'_>, out: &mut Vec<Found>) {
+    const FIRST: u64 = role::TITLE | role::BEFORE | role::OPENER;
     let mut at = 0;
-    while at < document.len() {
+    while let Some(token) = document.get(at) {
+        let may_begin =
+            token.is_capital() || token.flags.any(FIRST) || token.is(':') || token.is('=');
+        if !may_begin {
+            at += 1;
+            continue;
+        }
         let after = by_title(document, at, out)
             .or_else(|| by_label(document, at, out))
             .or_else(|| by_cue(document, at, out))
@@ -516,7 +543,7 @@ fn by_title(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Option<
         return None;
     }
     let role = matches!(
-        title.lower.as_str(),
+        title.lower.as_ref(),
         "nurse" | "father" | "judge" | "captain" | "pastor" | "sr" | "miss" | "col" | "lt"
     );
     let trust = if role { Trust::Cue } else { Trust::Title };
@@ -541,7 +568,7 @@ fn by_title(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Option<
     while title.lower == "drs"
         && document
             .get(end)
-            .is_some_and(|token| matches!(token.lower.as_str(), "and" | "," | "&" | "/"))
+            .is_some_and(|token| matches!(token.lower.as_ref(), "and" | "," | "&" | "/"))
     {
         let next = extent(document, end + 1, Trust::Title);
         if next == end + 1 {
@@ -601,10 +628,18 @@ fn by_label(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Option<
             }
         }
         push(document, first, end, 0.9, "name-after-label", out);
+        // "Ana Ruiz, NP; K. Jones": the letters behind a name are none.
+        while document.get(end).is_some_and(|token| token.is(','))
+            && document.get(end + 1).is_some_and(|letters| {
+                letters.shape == Shape::Upper && letters.flags.any(role::CREDENTIAL)
+            })
+        {
+            end += 2;
+        }
         last = Some(end);
         if !document
             .get(end)
-            .is_some_and(|token| matches!(token.lower.as_str(), ";" | "," | "/" | "&" | "and"))
+            .is_some_and(|token| matches!(token.lower.as_ref(), ";" | "," | "/" | "&" | "and"))
         {
             break;
         }
@@ -615,10 +650,12 @@ fn by_label(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Option<
 
 /// "his daughter, Ana", "seen by Ruiz", "my name is Ana", "prefers to be called 'Sunny'".
 fn by_cue(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Option<usize> {
-    let cue = document.get(at)?;
+    let cue = document
+        .get(at)
+        .filter(|cue| cue.flags.any(role::BEFORE | role::OPENER) && cue.is_word())?;
     let mut first = at + 1;
     let naming = matches!(
-        cue.lower.as_str(),
+        cue.lower.as_ref(),
         "called" | "named" | "nicknamed" | "aka" | "goes"
     );
     let known = cue.flags.any(role::BEFORE)
@@ -626,9 +663,9 @@ fn by_cue(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Option<us
         || document.reads(at, &["names", "are"])
         || document.reads(at, &["known", "as"])
         || document.reads(at, &["this", "is"])
-        || matches!(cue.lower.as_str(), "i'm")
+        || cue.lower == "i'm"
         || document.reads(at, &["i", "am"]);
-    if !known || !cue.is_word() {
+    if !known {
         return None;
     }
     for _ in 0..3 {
@@ -640,7 +677,7 @@ fn by_cue(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Option<us
             Shape::Mark(',' | '(' | '"' | '\'' | '“' | '‘' | '-' | '–' | '—')
         ) || token.shape == Shape::Lower
             && matches!(
-                token.lower.as_str(),
+                token.lower.as_ref(),
                 "is" | "are" | "as" | "by" | "am" | "was" | "name" | "named" | "called"
             );
         if !skipped || token.gap == Gap::Line {
@@ -663,11 +700,11 @@ fn by_cue(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Option<us
         end = first + 1;
     }
     let greeting = matches!(
-        cue.lower.as_str(),
+        cue.lower.as_ref(),
         "dear" | "hi" | "hello" | "hey" | "is" | "am" | "i'm"
     );
     let called_name = matches!(
-        cue.lower.as_str(),
+        cue.lower.as_ref(),
         "name" | "dear" | "hi" | "hello" | "named"
     );
     if end == first
@@ -786,7 +823,7 @@ fn by_list(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Option<u
             || capitals_line && rest().any(|word| word.flags.any(GIVEN | FAMILY)))
     {
         Some((0.5, "name-unknown-words"))
-    } else if title && token.lower.chars().count() > 2 && !sounds_like_a_drug(&token.lower) {
+    } else if title && token.lower.chars().count() > 2 && !token.flags.any(role::DRUG) {
         if begins && sounds_like_a_word(&token.lower) {
             return None;
         }
@@ -844,18 +881,21 @@ fn dosed(document: &Document<'_>, end: usize) -> bool {
 
 /// "Ana Ruiz, MD", "A RUIZ RN": credentials name who stands before them.
 fn by_credential(document: &Document<'_>, out: &mut Vec<Found>) {
-    for at in 1..document.len() {
-        let Some(token) = document.get(at) else { break };
+    for (at, token) in document.tokens().iter().enumerate().skip(1) {
+        let may_be_one = token.is_capital() || token.letters == 2;
+        if !may_be_one {
+            continue;
+        }
         let dotted_md = token.shape == Shape::Initial
             && document.reads(at + 1, &["."])
             && matches!(
-                (token.lower.as_str(), document.lower(at + 2)),
+                (token.lower.as_ref(), document.lower(at + 2)),
                 ("m" | "d", "d" | "o")
             );
         let credential = token.flags.any(role::CREDENTIAL)
             && (token.shape == Shape::Upper
                 || matches!(
-                    token.lower.as_str(),
+                    token.lower.as_ref(),
                     "phd" | "pharmd" | "psyd" | "jr" | "sr" | "rph"
                 ) && token.shape == Shape::Title)
             || token.lower == "ph" && document.reads(at + 1, &[".", "d"]);
@@ -904,25 +944,9 @@ fn by_credential(document: &Document<'_>, out: &mut Vec<Found>) {
 
 /// "Thanks,\nAna", "- Ana", "Sincerely, Ana Ruiz".
 fn signatures(document: &Document<'_>, out: &mut Vec<Found>) {
-    const CLOSINGS: &[&str] = &[
-        "best",
-        "cheers",
-        "cordially",
-        "love",
-        "regards",
-        "respectfully",
-        "sincerely",
-        "thanks",
-        "truly",
-        "warmly",
-        "wishes",
-        "you",
-        "yours",
-    ];
-    for at in 1..document.len() {
-        let Some(token) = document.get(at) else { break };
+    for (at, token) in document.tokens().iter().enumerate().skip(1) {
         let closing = matches!(token.shape, Shape::Mark(',' | '!' | '.'))
-            && within(document.lower_before(at, 1), CLOSINGS)
+            && document.flags_before(at, 1).any(role::CLOSING)
             && document.get(at + 1).is_some_and(|next| {
                 next.gap == Gap::Line || document.lower_before(at, 1) != "you" && token.is(',')
             });
@@ -965,6 +989,8 @@ mod tests {
             EPONYMS,
             PARTICLES,
             NEVER,
+            OPENERS,
+            CLOSINGS,
         ] {
             assert!(list.windows(2).all(|pair| pair[0] < pair[1]), "{list:?}");
         }

@@ -1,27 +1,17 @@
-//! What has a form of its own: one automaton for all patterns, tried at the start of each token, then a check.
+//! What has a form of its own: the patterns of two tables, tried at the start of each token, then a check.
 //!
-//! Trying it only where a token starts keeps the automaton's states few and needs no search backwards. It is built in
-//! `configure`, works on bytes without Unicode tables, and fills itself as it meets text. Where two patterns match
-//! at one place, the one that stands first in [`TABLE`] wins.
+//! Trying them only where a token starts keeps the states of their automata few and needs no search backwards. Where
+//! two patterns match at one place, the one that stands first wins: those of [`ADDRESSES`] before those of [`FORMS`].
 
-use std::cell::RefCell;
-
-use regex_automata::hybrid::BuildError;
-use regex_automata::hybrid::dfa::{Cache, DFA};
-use regex_automata::util::syntax;
-use regex_automata::{Anchored, Input};
-
+use crate::automaton::{Automaton, Unbuildable};
 use crate::check;
 use crate::found::{Found, Kind};
-use crate::token::Document;
+use crate::token::{Document, Shape, Token};
 
 /// Months, long and short.
 const MONTH: &str = "(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)";
 /// The days of a month, as words.
 const ORDINAL: &str = "(?:twenty[ -]first|twenty[ -]second|twenty[ -]third|twenty[ -]fourth|twenty[ -]fifth|twenty[ -]sixth|twenty[ -]seventh|twenty[ -]eighth|twenty[ -]ninth|thirty[ -]first|first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|twelfth|thirteenth|fourteenth|fifteenth|sixteenth|seventeenth|eighteenth|nineteenth|twentieth|thirtieth)";
-
-/// Bytes that the automaton's states may take before it forgets them.
-const CACHE: usize = 8 << 20;
 
 /// A check of one match: `None` is no identifier, else the finding, perhaps changed.
 type Check = fn(&str, Found) -> Option<Found>;
@@ -51,15 +41,8 @@ const fn pattern(
     }
 }
 
-const TABLE: &[Pattern] = &[
-    // [NAME_7KQ2M]: the host's own tokens are no identifiers, and nothing inside them is one.
-    pattern(
-        Kind::Id,
-        "token",
-        0.0,
-        r"\[[A-Z][A-Z-]{1,15}_[0-9A-HJKMNP-TV-Z]{5}\]",
-        check::never,
-    ),
+/// Addresses of the net, and files. They go before the other forms: these are often parts of them.
+const ADDRESSES: &[Pattern] = &[
     // (N) web addresses (RFC 3986), (F) mail addresses (RFC 5322, the part of it that is in use).
     pattern(
         Kind::Url,
@@ -103,6 +86,18 @@ const TABLE: &[Pattern] = &[
         0.8,
         r"\b(?:[a-z0-9-]+\.)+(?:com|org|net|edu|gov|mil|info|health|clinic|care|hospital|example|io|co\.uk|uk|ca|de|fr|app|dev)\b(?:/[!-;=?-~\x80-\xff]*)?",
         check::domain,
+    ),
+];
+
+/// What else has a form of its own.
+const FORMS: &[Pattern] = &[
+    // [NAME_7KQ2M]: the host's own tokens are no identifiers, and nothing inside them is one.
+    pattern(
+        Kind::Id,
+        "token",
+        0.0,
+        r"\[[A-Z][A-Z-]{1,15}_[0-9A-HJKMNP-TV-Z]{5}\]",
+        check::never,
     ),
     // (R) universally unique identifiers (RFC 9562); (M) hardware addresses (IEEE 802); (O) addresses (RFC 791, 4291).
     pattern(
@@ -393,70 +388,68 @@ const TABLE: &[Pattern] = &[
     ),
 ];
 
-/// The automaton over all patterns, with the states that it has met.
-pub(crate) struct Patterns {
-    automaton: DFA,
-    cache: RefCell<Cache>,
-}
+/// The two tables, each with its automaton. One automaton for both would be half as large again as the two: while an
+/// address can go on, all else can begin.
+pub(crate) struct Patterns([(&'static [Pattern], Automaton); 2]);
 
 impl Patterns {
-    /// Builds the automaton.
+    /// Builds the automata.
     ///
     /// # Errors
-    /// When a pattern of the table does not compile, which a test rules out.
-    pub(crate) fn new() -> Result<Self, Box<BuildError>> {
-        let expressions: Vec<String> = TABLE
-            .iter()
-            .map(|pattern| {
-                pattern
-                    .expression
-                    .replace("{M}", MONTH)
-                    .replace("{O}", ORDINAL)
-            })
-            .collect();
-        let syntax = syntax::Config::new()
-            .unicode(false)
-            .utf8(false)
-            .case_insensitive(true);
-        let automaton = DFA::builder()
-            .configure(DFA::config().cache_capacity(CACHE))
-            .syntax(syntax)
-            .thompson(regex_automata::nfa::thompson::Config::new().utf8(false))
-            .build_many(&expressions)
-            .map_err(Box::new)?;
-        let cache = RefCell::new(automaton.create_cache());
-        Ok(Self { automaton, cache })
+    /// When a pattern of the tables does not compile, which a test rules out.
+    pub(crate) fn new() -> Result<Self, Unbuildable> {
+        let automaton = |table: &[Pattern]| {
+            let expressions: Vec<String> = table
+                .iter()
+                .map(|pattern| {
+                    pattern
+                        .expression
+                        .replace("{M}", MONTH)
+                        .replace("{O}", ORDINAL)
+                })
+                .collect();
+            Automaton::new(&expressions)
+        };
+        Ok(Self([
+            (ADDRESSES, automaton(ADDRESSES)?),
+            (FORMS, automaton(FORMS)?),
+        ]))
+    }
+
+    /// The first pattern that matches at `token`, and one past the last byte of its match.
+    fn match_at(&self, text: &[u8], token: &Token<'_>) -> Option<(&'static Pattern, usize)> {
+        let [addresses, forms] = &self.0;
+        let match_at = |(table, automaton): &(&'static [Pattern], Automaton)| {
+            let matched = automaton.match_at(text, token.start)?;
+            Some((table.get(matched.pattern)?, matched.end))
+        };
+        may_be_address(text, token)
+            .then(|| match_at(addresses))
+            .flatten()
+            .or_else(|| match_at(forms))
     }
 
     /// Finds every match that passes its check.
     pub(crate) fn find(&self, document: &Document<'_>, found: &mut Vec<Found>) {
         let text = document.text;
-        let mut cache = self.cache.borrow_mut();
         let mut from = 0;
-        for token in (0..document.len()).filter_map(|at| document.get(at)) {
+        for token in document.tokens() {
             if token.start < from {
                 continue;
             }
-            let input = Input::new(text)
-                .range(token.start..)
-                .anchored(Anchored::Yes);
-            // An automaton without quit bytes and without a limit on cache clearing never gives up.
-            let Ok(Some(end)) = self.automaton.try_search_fwd(&mut cache, &input) else {
+            let Some((pattern, end)) = self.match_at(text.as_bytes(), token) else {
                 continue;
             };
-            let Some(pattern) = TABLE.get(end.pattern().as_usize()) else {
+            if !text.is_char_boundary(end) {
                 continue;
-            };
+            }
             let whole = Found {
                 start: token.start,
-                end: end.offset(),
+                end,
                 kind: pattern.kind,
                 confidence: pattern.confidence,
                 rule: pattern.rule,
             };
-            if text.get(whole.start..whole.end).is_none() {
-                continue;
-            }
             // What is refused may hide another match behind its first token.
             if let Some(one) = (pattern.check)(text, whole) {
                 from = one.end;
@@ -464,6 +457,17 @@ impl Patterns {
             }
         }
     }
+}
+
+/// Whether one of [`ADDRESSES`] may begin with `token`. Each has more than one token, and a blank inside it only before
+/// a bracket (`ana [at] mail.example`); of the ASCII marks, three can begin one.
+fn may_be_address(text: &[u8], token: &Token<'_>) -> bool {
+    !matches!(token.shape, Shape::Mark(mark) if mark.is_ascii() && !matches!(mark, '.' | '-' | '_'))
+        && match text.get(token.end) {
+            None | Some(b'\n' | b'\r' | b'\t') => false,
+            Some(b' ') => matches!(text.get(token.end + 1), Some(b'[' | b'(')),
+            Some(_) => true,
+        }
 }
 
 /// Takes out what lies wholly inside one of the host's own tokens (`[NAME_7KQ2M]`): they stand for identifiers and are

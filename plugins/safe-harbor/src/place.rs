@@ -391,12 +391,123 @@ pub(crate) const GENERIC: &[&str] = &[
     "your",
 ];
 
+/// First words of States and countries of two words (sorted).
+pub(crate) const STATE_FIRSTS: &[&str] = &[
+    "british", "new", "north", "puerto", "rhode", "south", "united", "west",
+];
+
+/// Words in lower case inside the names of streets (sorted).
+pub(crate) const STREET_JOINTS: &[&str] =
+    &["avenida", "calle", "de", "del", "la", "of", "the", "via"];
+
+/// What makes a number before it no number of a house (sorted).
+pub(crate) const AMOUNTS: &[&str] = &["am", "mcg", "mg", "ml", "pm", "units"];
+
+/// Words that begin what says where somebody lives (sorted).
+pub(crate) const RESIDENCES: &[&str] = &[
+    "addr",
+    "address",
+    "live",
+    "lives",
+    "living",
+    "located",
+    "residence",
+    "resides",
+    "same",
+    "stays",
+];
+
+/// Words behind the name of a place (sorted).
+pub(crate) const COUNTIES: &[&str] = &["borough", "county", "neighborhood", "parish", "township"];
+
+/// Words for a place whose name follows after "of" (sorted).
+pub(crate) const TOWNS: &[&str] = &[
+    "borough",
+    "city",
+    "county",
+    "district",
+    "neighborhood",
+    "parish",
+    "precinct",
+    "reservation",
+    "suburb",
+    "town",
+    "township",
+    "village",
+];
+
+/// What a place follows (sorted).
+pub(crate) const PREPOSITIONS: &[&str] = &["at", "from", "in", "near", "of", "to"];
+
+/// Words before a preposition that say that somebody lives there (sorted).
+pub(crate) const LIVES: &[&str] = &[
+    "based",
+    "born",
+    "city",
+    "domiciled",
+    "grew",
+    "home",
+    "live",
+    "lived",
+    "lives",
+    "living",
+    "moved",
+    "near",
+    "originally",
+    "originated",
+    "raised",
+    "relocated",
+    "resident",
+    "resides",
+    "residing",
+    "town",
+    "traveled",
+    "traveling",
+    "travelled",
+    "up",
+    "works",
+];
+
+/// Words before a preposition that say that somebody was treated, or works, there (sorted).
+pub(crate) const VISITS: &[&str] = &[
+    "admitted",
+    "appointment",
+    "attend",
+    "care",
+    "check",
+    "checkup",
+    "consulted",
+    "diagnosed",
+    "discharged",
+    "done",
+    "employed",
+    "enrolled",
+    "evaluated",
+    "followed",
+    "hospitalised",
+    "hospitalized",
+    "managed",
+    "performed",
+    "presented",
+    "referred",
+    "seen",
+    "surgery",
+    "teaches",
+    "transferred",
+    "treated",
+    "underwent",
+    "up",
+    "visit",
+    "visited",
+    "works",
+];
+
 /// Facilities known by one word or by their letters (sorted).
 pub(crate) const KNOWN: &[&str] = &[
     "bidmc", "kaiser", "mayo", "mgh", "mskcc", "nyu", "ucla", "ucsd", "ucsf", "upmc", "uwmc",
 ];
 
-fn is_state(token: &Token) -> bool {
+fn is_state(token: &Token<'_>) -> bool {
     token.shape == Shape::Upper && token.flags.any(role::STATE)
 }
 
@@ -422,12 +533,12 @@ fn is_state_name(document: &Document<'_>, at: usize) -> usize {
         "york",
         "zealand",
     ];
-    let second = document.lower(at + 1);
-    let pair = matches!(
-        token.lower.as_str(),
-        "new" | "north" | "south" | "west" | "rhode" | "puerto" | "united" | "british"
-    );
-    if pair && within(second, TWO) { 2 } else { 0 }
+    let pair = token.flags.any(role::STATE_FIRST);
+    if pair && within(document.lower(at + 1), TWO) {
+        2
+    } else {
+        0
+    }
 }
 
 fn push(
@@ -469,8 +580,16 @@ fn with_state(document: &Document<'_>, end: usize) -> usize {
 
 /// Finds places.
 pub(crate) fn places(document: &Document<'_>, out: &mut Vec<Found>) {
+    const FIRST: u64 = role::RESIDENCE | role::TOWN | role::PREPOSITION;
     let mut at = 0;
-    while at < document.len() {
+    while let Some(token) = document.get(at) {
+        let may_begin = token.is_capital()
+            || matches!(token.shape, Shape::Number | Shape::Code)
+            || token.flags.any(FIRST);
+        if !may_begin {
+            at += 1;
+            continue;
+        }
         let after = street(document, at, out)
             .or_else(|| addressed(document, at, out))
             .or_else(|| city_state(document, at, out))
@@ -479,8 +598,10 @@ pub(crate) fn places(document: &Document<'_>, out: &mut Vec<Found>) {
             .or_else(|| cued(document, at, out));
         at = after.unwrap_or(at + 1).max(at + 1);
     }
-    for at in 0..document.len() {
-        facility(document, at, out);
+    for (at, token) in document.tokens().iter().enumerate() {
+        if token.is_capital() && token.flags.any(role::FACILITY | role::FAMED) {
+            facility(document, at, out);
+        }
     }
 }
 
@@ -529,7 +650,7 @@ fn street(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Option<us
             && next > first
             && (capitals > 0
                 || matches!(
-                    token.lower.as_str(),
+                    token.lower.as_ref(),
                     "street"
                         | "avenue"
                         | "road"
@@ -546,7 +667,7 @@ fn street(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Option<us
         } else if suffix
             && next == first
             && matches!(
-                token.lower.as_str(),
+                token.lower.as_ref(),
                 "rue" | "route" | "highway" | "hwy" | "via"
             )
         {
@@ -559,18 +680,9 @@ fn street(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Option<us
             || token.is('.')
             || token.is('-')
             || token.is('\'')
-            || matches!(
-                token.lower.as_str(),
-                "de" | "la" | "of" | "the" | "del" | "avenida" | "calle" | "via"
-            )
-            || token.flags.any(role::DIRECTION)
+            || token.flags.any(role::STREET_JOINT | role::DIRECTION)
             || token.shape == Shape::Lower && !token.flags.is_plain();
-        if !inside && !suffix
-            || matches!(
-                token.lower.as_str(),
-                "am" | "pm" | "mg" | "ml" | "mcg" | "units"
-            )
-        {
+        if !inside && !suffix || token.flags.any(role::AMOUNT) {
             break;
         }
         capitals += usize::from(matches!(
@@ -689,6 +801,9 @@ fn followed_by_place(document: &Document<'_>, at: usize) -> bool {
 
 /// "Address: ...", "lives at ...": what follows to the end of the line, while it reads as an address.
 fn addressed(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Option<usize> {
+    if !document.flags(at).any(role::RESIDENCE) {
+        return None;
+    }
     let cue = matches!(document.lower(at), "address" | "residence" | "addr")
         && (document.get(at + 1)?.is(':') || document.lower(at + 1) == "is")
         || matches!(
@@ -779,7 +894,7 @@ fn city_state(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Optio
     let cued = matches!(before, "in" | "from" | "of" | "near" | "at" | "to");
     // MD, PA and MA are also what people are.
     let doubtful = matches!(
-        state.lower.as_str(),
+        state.lower.as_ref(),
         "md" | "pa" | "ma" | "ms" | "do" | "or" | "in" | "me" | "hi" | "ok"
     ) && words == 0;
     let plain = (at..comma).all(|at| {
@@ -801,7 +916,9 @@ fn city_state(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Optio
 
 /// The end of a listed place that begins at `at`.
 fn document_place(document: &Document<'_>, at: usize) -> Option<usize> {
-    let token = document.get(at)?;
+    let token = document
+        .get(at)
+        .filter(|token| token.flags.any(role::PLACE))?;
     document
         .lexicon
         .places(&token.lower)
@@ -830,7 +947,7 @@ fn listed(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Option<us
     let cued = preposed(document, at);
     let disease = document.get(end).is_some_and(|next| {
         matches!(
-            next.lower.as_str(),
+            next.lower.as_ref(),
             "coma"
                 | "score"
                 | "scale"
@@ -848,7 +965,7 @@ fn listed(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Option<us
     let end = if document.get(end).is_some_and(|next| {
         next.shape == Shape::Lower
             && matches!(
-                next.lower.as_str(),
+                next.lower.as_ref(),
                 "clinic" | "office" | "hospital" | "campus" | "branch" | "location"
             )
     }) {
@@ -886,25 +1003,7 @@ fn preposed(document: &Document<'_>, at: usize) -> bool {
 
 /// "Tulare County", "city of Visalia", "Pine Township".
 fn county(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Option<usize> {
-    let word = document.lower(at);
-    let is_unit = |word: &str| {
-        matches!(
-            word,
-            "county"
-                | "parish"
-                | "township"
-                | "borough"
-                | "neighborhood"
-                | "village"
-                | "town"
-                | "city"
-                | "district"
-                | "reservation"
-                | "precinct"
-                | "suburb"
-        )
-    };
-    if is_unit(word)
+    if document.flags(at).any(role::TOWN)
         && document.lower(at + 1) == "of"
         && document
             .get(at + 2)
@@ -920,12 +1019,7 @@ fn county(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Option<us
     }
     let end = capitals(document, at);
     (at + 1..end + 1)
-        .find(|unit| {
-            matches!(
-                document.lower(*unit),
-                "county" | "parish" | "township" | "borough" | "neighborhood"
-            )
-        })
+        .find(|unit| document.flags(*unit).any(role::COUNTY))
         .map(|unit| {
             push(document, at, unit + 1, 0.9, "county", out);
             unit + 1
@@ -954,78 +1048,15 @@ fn capitals(document: &Document<'_>, at: usize) -> usize {
 
 /// "lives in X", "admitted to X", "seen at X", "from X": a capital word that no list explains.
 fn cued(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Option<usize> {
-    let preposition = document.lower(at);
-    if !matches!(preposition, "at" | "in" | "to" | "from" | "near" | "of") {
+    if !document.flags(at).any(role::PREPOSITION) {
         return None;
     }
+    let preposition = document.lower(at);
     let before = document.lower_before(at, 1);
-    let lives = matches!(
-        before,
-        "lives"
-            | "living"
-            | "live"
-            | "lived"
-            | "resides"
-            | "residing"
-            | "resident"
-            | "born"
-            | "raised"
-            | "moved"
-            | "relocated"
-            | "originally"
-            | "travelled"
-            | "traveled"
-            | "traveling"
-            | "grew"
-            | "home"
-            | "based"
-            | "works"
-            | "up"
-            | "originated"
-            | "domiciled"
-            | "town"
-            | "city"
-            | "near"
-    );
+    let lives = document.flags_before(at, 1).any(role::LIFE);
     let seen = matches!(preposition, "at" | "to" | "from" | "in")
-        && (1..=6).any(|back| {
-            matches!(
-                document.lower_before(at, back),
-                "seen"
-                    | "treated"
-                    | "admitted"
-                    | "transferred"
-                    | "hospitalized"
-                    | "hospitalised"
-                    | "visited"
-                    | "visit"
-                    | "checkup"
-                    | "check"
-                    | "evaluated"
-                    | "diagnosed"
-                    | "discharged"
-                    | "surgery"
-                    | "followed"
-                    | "appointment"
-                    | "referred"
-                    | "managed"
-                    | "done"
-                    | "performed"
-                    | "presented"
-                    | "attend"
-                    | "enrolled"
-                    | "works"
-                    | "underwent"
-                    | "consulted"
-                    | "up"
-                    | "care"
-                    | "employed"
-                    | "teaches"
-            )
-        });
-    if !matches!(preposition, "at" | "in" | "to" | "from" | "near" | "of")
-        || preposition == "of" && before != "resident" && before != "native"
-    {
+        && (1..=6).any(|back| document.flags_before(at, back).any(role::VISIT));
+    if preposition == "of" && before != "resident" && before != "native" {
         return None;
     }
     let mut first = at + 1;
@@ -1037,7 +1068,7 @@ fn cued(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Option<usiz
         return None;
     }
     // "St. Mary's", "Mt. Zion"
-    let saint = matches!(token.lower.as_str(), "st" | "mt" | "ft")
+    let saint = matches!(token.lower.as_ref(), "st" | "mt" | "ft")
         && document
             .get(first + 1)
             .is_some_and(|dot| dot.is('.') || dot.shape == Shape::Title);
@@ -1151,13 +1182,13 @@ fn facility(document: &Document<'_>, at: usize, out: &mut Vec<Found>) {
             break;
         }
         let joint = matches!(
-            word.lower.as_str(),
+            word.lower.as_ref(),
             "and" | "&" | "of" | "for" | "the" | "at" | "'s" | "-" | "."
         ) || word.is('\'')
             || word.is('’');
         let capital = word.is_capital()
             && !matches!(
-                word.lower.as_str(),
+                word.lower.as_ref(),
                 "at" | "the" | "in" | "to" | "from" | "mr" | "mrs" | "ms" | "dr"
             );
         if word.is('.') && !within(document.lower_before(before, 1), &["ft", "mt", "st"]) {
@@ -1173,7 +1204,7 @@ fn facility(document: &Document<'_>, at: usize, out: &mut Vec<Found>) {
     }
     // A joint at the front belongs to the sentence.
     while document.get(first).is_some_and(|word| {
-        !word.is_capital() || matches!(word.lower.as_str(), "the" | "and" | "of" | "at")
+        !word.is_capital() || matches!(word.lower.as_ref(), "the" | "and" | "of" | "at")
     }) && first < at
     {
         first += 1;
@@ -1182,7 +1213,7 @@ fn facility(document: &Document<'_>, at: usize, out: &mut Vec<Found>) {
     // "Hospital Los Angeles", "Hospital of Philadelphia", "Clinic at Cedar Park", "Hospital System".
     while document.get(end).is_some_and(|word| {
         matches!(
-            word.lower.as_str(),
+            word.lower.as_ref(),
             "system"
                 | "center"
                 | "network"
@@ -1200,7 +1231,7 @@ fn facility(document: &Document<'_>, at: usize, out: &mut Vec<Found>) {
         end += 1;
     }
     let joined = document.get(end).is_some_and(|joint| {
-        matches!(joint.lower.as_str(), "of" | "at" | "-" | "–" | ",") && joint.gap != Gap::Line
+        matches!(joint.lower.as_ref(), "of" | "at" | "-" | "–" | ",") && joint.gap != Gap::Line
     });
     let after = if joined { end + 1 } else { end };
     let place = document_place(document, after).filter(|_| {
@@ -1229,7 +1260,7 @@ fn facility(document: &Document<'_>, at: usize, out: &mut Vec<Found>) {
     if !telling {
         // "admitted to General Hospital": without an article, even plain words are a name.
         let bare = matches!(document.lower_before(first, 1), "at" | "to" | "from")
-            && matches!(last.lower.as_str(), "hospital" | "clinic" | "center")
+            && matches!(last.lower.as_ref(), "hospital" | "clinic" | "center")
             && at > first
             && (first..at)
                 .filter_map(|at| document.get(at))
@@ -1240,7 +1271,7 @@ fn facility(document: &Document<'_>, at: usize, out: &mut Vec<Found>) {
         return;
     }
     // A heading or a sentence of capital words is not a facility: it needs a word that no list calls plain.
-    let words: Vec<&Token> = (first..end)
+    let words: Vec<&Token<'_>> = (first..end)
         .filter_map(|at| document.get(at))
         .filter(|word| word.is_word())
         .collect();
@@ -1248,7 +1279,7 @@ fn facility(document: &Document<'_>, at: usize, out: &mut Vec<Found>) {
         .iter()
         .any(|word| !word.flags.is_plain() && !word.flags.any(role::FACILITY));
     let institution = matches!(
-        last.lower.as_str(),
+        last.lower.as_ref(),
         "hospital"
             | "clinic"
             | "center"
@@ -1290,6 +1321,15 @@ mod tests {
             FACILITIES,
             GENERIC,
             KNOWN,
+            STATE_FIRSTS,
+            STREET_JOINTS,
+            AMOUNTS,
+            RESIDENCES,
+            COUNTIES,
+            TOWNS,
+            PREPOSITIONS,
+            LIVES,
+            VISITS,
         ] {
             assert!(list.windows(2).all(|pair| pair[0] < pair[1]), "{list:?}");
         }

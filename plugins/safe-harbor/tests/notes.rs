@@ -127,6 +127,7 @@ note!(
         ("health-plan", "1EG4-TE5-MK72"),
     ],
     &[
+        ", NP\n",
         "DISCHARGE SUMMARY",
         "REASON FOR ADMISSION",
         "Acute on chronic heart failure with reduced ejection fraction (LVEF 35%)",
@@ -411,6 +412,15 @@ fn phrases_of_the_clinic_are_kept() {
     for text in kept {
         check(text, &[], &[text]);
     }
+}
+
+#[test]
+fn letters_behind_a_name_are_kept_and_the_next_name_is_found() {
+    check(
+        "Providers: Imogen Castellane, NP, MPH; Osric Vandermeer, MD",
+        &[("name", "Imogen Castellane"), ("name", "Osric Vandermeer")],
+        &[", NP, MPH; ", ", MD"],
+    );
 }
 
 #[test]
