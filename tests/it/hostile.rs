@@ -235,12 +235,9 @@ async fn i3_a_plugin_that_is_refused_stands_in_the_log_and_the_host_serves_again
         cases.push((path, code));
     }
     for (path, code) in cases {
-        let named = format!(
-            "[[plugin]]\nname = \"newcomer\"\nkind = \"decider\"\ncomponent = \"{}\"\n",
-            path.display()
-        );
         let data = folder.path().to_owned();
-        let refused = Setup::default().and(&named).open_at(&data).await;
+        let newcomer = Setup::default().decider(path.to_str().unwrap(), "");
+        let refused = newcomer.open_at(&data).await;
         assert!(refused.is_err(), "{code}");
         let rig = Setup::default().open_in(folder).await.unwrap();
         assert_eq!(rig.ask("Chest pain.").await.status(), 200, "{code}");
@@ -252,7 +249,7 @@ async fn i3_a_plugin_that_is_refused_stands_in_the_log_and_the_host_serves_again
             .last()
             .unwrap();
         assert_eq!(last.header.reasons, [code]);
-        assert_eq!(last.header.facts["plugin"], "newcomer");
+        assert_eq!(last.header.facts["plugin"], "access");
     }
 }
 

@@ -72,7 +72,7 @@ pub enum Refusal {
     },
     /// A key could not be used.
     #[error("a key could not be used")]
-    Key(#[from] KeyError),
+    Key(#[source] KeyError),
     /// The log could not be written, so nothing more may happen (I1).
     #[error("nothing can be recorded, so nothing is done")]
     NotRecorded(#[from] NotRecorded),
@@ -88,6 +88,16 @@ pub enum Refusal {
         /// What is missing.
         missing: String,
     },
+}
+
+impl From<KeyError> for Refusal {
+    /// A key that does not open because its use cannot be recorded is the log's refusal.
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::NotRecorded(error) => Self::NotRecorded(error),
+            error => Self::Key(error),
+        }
+    }
 }
 
 impl Refusal {
