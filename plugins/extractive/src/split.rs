@@ -2,27 +2,19 @@
 
 use std::ops::Range;
 
-use crate::scan::{Found, scan};
+use crate::scan::{Found, Piece, scan};
 use crate::token;
 use crate::words::Vocabulary;
 
 /// A text in sentences. Nothing is copied: a sentence is a run of pieces, with a blank between each two.
 pub(crate) struct Split<'a> {
-    pieces: Vec<Piece<'a>>,
+    /// Each piece, and where its words end in `words`.
+    pieces: Vec<(Piece<'a>, usize)>,
     /// The sentences, in order.
     pub(crate) sentences: Vec<Sentence<'a>>,
     pub(crate) vocabulary: Vocabulary<'a>,
     /// The words that tell something, one after another as they stand in the sentences.
     pub(crate) words: Vec<usize>,
-}
-
-/// What stands between white space. Tokens such as `[NAME_7KQ2M]` hold no blank, so each is within one piece.
-struct Piece<'a> {
-    text: &'a str,
-    has_letter: bool,
-    has_bracket: bool,
-    /// Where its words end in the split's.
-    words_end: usize,
 }
 
 /// One sentence.
@@ -38,14 +30,14 @@ impl<'a> Split<'a> {
         let pieces: Vec<&str> = self
             .pieces(sentence)
             .iter()
-            .map(|piece| piece.text)
+            .map(|(piece, _)| piece.text)
             .collect();
         pieces.join(" ")
     }
 
     /// The words of a sentence that tell something, each as often as it stands there.
     pub(crate) fn words(&self, sentence: &Sentence<'_>) -> &[usize] {
-        let end = |piece: Option<&Piece<'_>>| piece.map_or(0, |piece| piece.words_end);
+        let end = |piece: Option<&(Piece<'_>, usize)>| piece.map_or(0, |(_, end)| *end);
         let before = sentence.pieces.start.checked_sub(1);
         let start = end(before.and_then(|before| self.pieces.get(before)));
         self.words
@@ -56,14 +48,14 @@ impl<'a> Split<'a> {
     /// Whether more than a third of a sentence's pieces are tokens.
     pub(crate) fn is_mostly_tokens(&self, sentence: &Sentence<'_>) -> bool {
         let pieces = self.pieces(sentence);
-        let bracketed = pieces.iter().filter(|piece| piece.has_bracket);
+        let bracketed = pieces.iter().filter(|(piece, _)| piece.has_bracket);
         let tokens: usize = bracketed
-            .map(|piece| token::tokens(piece.text).count())
+            .map(|(piece, _)| token::tokens(piece.text).count())
             .sum();
         tokens * 3 > pieces.len()
     }
 
-    fn pieces(&self, sentence: &Sentence<'_>) -> &[Piece<'a>] {
+    fn pieces(&self, sentence: &Sentence<'_>) -> &[(Piece<'a>, usize)] {
         self.pieces.get(sentence.pieces.clone()).unwrap_or_default()
     }
 }
@@ -86,8 +78,7 @@ pub(crate) fn sentences(text: &str) -> Split<'_> {
     };
     let mut section = "";
     let mut paragraph = 0;
-    // One character at a time is found many bytes at a time.
-    for line in text.split('\n').flat_map(|line| line.split('\r')) {
+    for line in lines(text) {
         let line = line.trim();
         let entry = without_bullet(line);
         let begins = line.is_empty() || entry.len() < line.len() || split.is_closed(paragraph);
@@ -117,46 +108,61 @@ impl<'a> Split<'a> {
     /// Adds to the paragraph.
     fn add(&mut self, text: &'a str) {
         scan(text, |found| match found {
-            Found::Word(word, hash) => self.words.extend(self.vocabulary.learn(word, hash)),
-            Found::Piece {
-                text,
-                has_letter,
-                has_bracket,
-            } => self.pieces.push(Piece {
-                text,
-                has_letter,
-                has_bracket,
-                words_end: self.words.len(),
-            }),
+            Found::Word(word, hash) => {
+                if let Some(word) = self.vocabulary.learn(word, hash) {
+                    self.words.push(word);
+                }
+            }
+            Found::Piece(piece) => self.pieces.push((piece, self.words.len())),
         });
     }
 
     /// Whether the paragraph that begins at a piece ends as a sentence does.
     fn is_closed(&self, paragraph: usize) -> bool {
         let last = self.pieces.get(paragraph..).and_then(<[_]>::last);
-        last.is_some_and(|last| last.text.ends_with(['.', '!', '?', ':', ';']))
+        last.is_some_and(|(last, _)| last.text.ends_with(['.', '!', '?', ':', ';']))
     }
 
     /// Cuts the paragraph that begins at a piece into sentences, and gives where the next one begins.
     fn close(&mut self, paragraph: usize, section: &'a str) -> usize {
         let mut start = paragraph;
         let mut has_letter = false;
-        for (at, piece) in self.pieces.iter().enumerate().skip(paragraph) {
+        let end = self.pieces.len();
+        let mut rest = self.pieces.get(paragraph..).unwrap_or_default();
+        while let [(piece, _), after @ ..] = rest {
+            rest = after;
             has_letter |= piece.has_letter;
-            let next = self.pieces.get(at + 1).map(|next| next.text);
-            if next.is_none() || ends_here(piece.text, next) {
-                // A sentence without a letter has no words to tell either.
-                if has_letter {
-                    self.sentences.push(Sentence {
-                        pieces: start..at + 1,
-                        section,
-                    });
-                }
-                (start, has_letter) = (at + 1, false);
+            if let [(next, _), ..] = rest
+                && !(may_end(piece.text) && ends_here(piece.text, next.text))
+            {
+                continue;
             }
+            let place = end - rest.len();
+            // A sentence without a letter has no words to tell either.
+            if has_letter {
+                self.sentences.push(Sentence {
+                    pieces: start..place,
+                    section,
+                });
+            }
+            (start, has_letter) = (place, false);
         }
-        self.pieces.len()
+        end
     }
+}
+
+/// The lines of `text`, by either end of line: the two together hold an empty line between them.
+pub(crate) fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let whole = rest?;
+        let end = |byte: &u8| matches!(byte, b'\n' | b'\r');
+        let Some(end) = whole.as_bytes().iter().position(end) else {
+            return rest.take();
+        };
+        rest = whole.get(end + 1..);
+        whole.get(..end)
+    })
 }
 
 /// The comment of an HL7 `NTE` segment, nothing for any other segment, `None` for what is no segment.
@@ -214,16 +220,22 @@ fn heading(line: &str) -> Option<(&str, &str)> {
     (capitals && words(line) <= 6 && wordy(line)).then_some((line, ""))
 }
 
+/// Whether a sentence can end with `word` at all; most words end otherwise. Quotes outside ASCII may follow the stop.
+#[inline]
+fn may_end(word: &str) -> bool {
+    let last = word.as_bytes().last();
+    matches!(
+        last,
+        Some(b'.' | b'!' | b'?' | b'"' | b'\'' | b')' | 0x80..)
+    )
+}
+
 /// Whether a sentence ends with `word`, given the one after it.
-fn ends_here(word: &str, next: Option<&str>) -> bool {
-    if word.ends_with(|c: char| c.is_ascii_alphanumeric()) {
-        return false;
-    }
+fn ends_here(word: &str, next: &str) -> bool {
     let closed = word.trim_end_matches(['"', '\'', ')', '”', '’']);
     let Some(bare) = closed.strip_suffix(['.', '!', '?']) else {
         return false;
     };
-    let Some(next) = next else { return true };
     if closed.ends_with(['!', '?']) {
         return true;
     }

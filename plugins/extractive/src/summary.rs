@@ -114,10 +114,18 @@ impl<'a> Emphasis<'a> {
 
 /// The most that a part of a heading, in any case, makes the matter under it count; one if no part is known.
 fn emphasis(heading: &str) -> f64 {
-    let heading = heading.to_lowercase();
+    if heading.is_ascii() {
+        strongest(heading.as_bytes())
+    } else {
+        strongest(heading.to_lowercase().as_bytes())
+    }
+}
+
+fn strongest(heading: &[u8]) -> f64 {
     let mut most = 1.0;
-    for (at, first) in heading.bytes().enumerate() {
-        let known: &[(&str, f64)] = match first {
+    let mut rest = heading;
+    while let [first, after @ ..] = rest {
+        let known: &[(&str, f64)] = match first.to_ascii_lowercase() {
             b'a' => &[("assessment", 2.2)],
             b'c' => &[("conclusion", 1.8)],
             b'd' => &[("discharge", 1.6), ("diagnos", 1.6)],
@@ -126,14 +134,15 @@ fn emphasis(heading: &str) -> f64 {
             b'i' => &[("impression", 2.2), ("indication", 1.3)],
             b'p' => &[("plan", 1.8)],
             b'r' => &[("recommend", 1.6), ("reason", 1.4)],
-            _ => continue,
+            _ => &[],
         };
-        let rest = heading.as_bytes().get(at..).unwrap_or_default();
         for (name, emphasis) in known {
-            if rest.starts_with(name.as_bytes()) {
+            let part = rest.get(..name.len());
+            if part.is_some_and(|part| part.eq_ignore_ascii_case(name.as_bytes())) {
                 most = f64::max(most, *emphasis);
             }
         }
+        rest = after;
     }
     most
 }
