@@ -1,10 +1,10 @@
 //! The entities of the settings, and the caller among them.
 //!
-//! The host makes the caller of each request, and Cedar takes one more entity only by a copy of its store. Cedar looks an
-//! entity up only to take its attributes, its tags or its place in a hierarchy. So a request whose policies cannot ask
-//! that of its caller is decided with the entities of the settings as they are; for another, they are first cut down to
-//! what the request can look up: what it names, what policies name, and what attributes of other entities refer to. Each
-//! entity carries all of its ancestors, so none is needed for its own sake.
+//! The host makes the caller of each request, and Cedar takes one more entity only by a copy of its store. Cedar looks
+//! an entity up only to take its attributes, its tags or its place in a hierarchy. So a request whose policies cannot
+//! ask that of its caller is decided with the entities of the settings as they are; for another, they are first cut down
+//! to what the request can look up: what it names, what policies name, and what attributes of other entities refer to.
+//! Each entity carries all of its ancestors, so none is needed for its own sake.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
