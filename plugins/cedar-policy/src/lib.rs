@@ -1,8 +1,9 @@
 //! Access decider: Cedar policies as its settings.
 //!
-//! Read [`Settings`] first, then `rules.rs` (what annotations say about a policy) and `request.rs` (how a question of
-//! the host becomes a Cedar request) and `store.rs` (which entities it is decided with). Cedar semantics: default deny, a forbid beats every permit. A policy that cannot
-//! be evaluated makes the whole answer `indeterminate`, where Cedar alone would skip it.
+//! Read [`Settings`] first, then `rules.rs` (what annotations say about a policy), `request.rs` (how a question of the
+//! host becomes a Cedar request), `store.rs` (which entities it is decided with) and `scope.rs` (which policies are
+//! evaluated). Cedar semantics: default deny, a forbid beats every permit. A policy that cannot be evaluated makes the
+//! whole answer `indeterminate`, where Cedar alone would skip it.
 
 mod rehearsal;
 mod request;
@@ -13,17 +14,19 @@ mod store;
 mod tests;
 mod time;
 
-use cedar_policy::{
-    AuthorizationError, Authorizer, Decision as CedarDecision, Effect as CedarEffect, Entities,
-    EntityUid, PolicyId, PolicySet, Schema, ValidationMode, Validator,
-};
+use std::borrow::Cow;
+
+use cedar_policy::{Effect as CedarEffect, Entities, PolicySet, Schema, ValidationMode, Validator};
+use cedar_policy_core::ast::{self, SlotEnv};
+use cedar_policy_core::evaluator::Evaluator;
+use cedar_policy_core::extensions::Extensions;
 use nephron_sdk::decider::{Decider, Decision, Effect, Query, Reason};
 use nephron_sdk::{Error, Plugin, Problem};
 use serde::Deserialize;
 
-use request::{Asked, Caller, Types, Unexpressed};
+use request::{Types, Unexpressed};
 use rules::Rule;
-use scope::Scoped;
+use scope::{Held, Scoped};
 use store::Store;
 
 /// What the operator sets.
@@ -55,8 +58,8 @@ pub struct CedarPolicy {
     policies: Scoped,
     rules: Vec<Rule>,
     store: Store,
-    authorizer: Authorizer,
     types: Types,
+    no_slots: SlotEnv,
     needs_time: bool,
     points: Vec<String>,
 }
@@ -98,17 +101,19 @@ impl Plugin for CedarPolicy {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let store = Store::new(entities, &policies)
-            .map_err(|error| vec![Problem::at("entities", rules::chain(&*error))])?;
         let needs_time = time::is_read_by(&policies);
-        let policies = Scoped::new(&policies)
-            .map_err(|error| vec![Problem::at("policies", rules::chain(&*error))])?;
+        let policies: &ast::PolicySet = policies.as_ref();
+        let conditions = policies
+            .policies()
+            .filter_map(ast::Policy::non_scope_constraints);
+        let store = Store::new(entities.as_ref().clone(), conditions, &types.caller);
+        let policies = Scoped::new(policies, &rules, &store, &types.caller);
         let configured = Self {
             policies,
             rules,
             store,
-            authorizer: Authorizer::new(),
             types,
+            no_slots: SlotEnv::new(),
             needs_time,
             points,
         };
@@ -127,60 +132,53 @@ impl Decider for CedarPolicy {
             });
         }
         Ok(self
-            .judged(query, Store::cut)
+            .judged(query)
             .unwrap_or_else(|unexpressed| indeterminate(vec![because(unexpressed)])))
     }
 }
 
 impl CedarPolicy {
-    /// What the policies say, at any point, with the entities that `known` gives of the store.
-    fn judged(
-        &self,
-        query: Query,
-        known: fn(&Store, Caller, &[EntityUid; 3]) -> Result<Entities, Unexpressed>,
-    ) -> Result<Decision, Unexpressed> {
-        let Asked {
-            request,
-            caller,
-            named,
-        } = request::build(query, &self.types, self.needs_time)?;
-        let entities = known(&self.store, caller, &named)?;
-        let [action, ..] = &named;
-        let policies = self.policies.about(action);
-        let response = self.authorizer.is_authorized(&request, policies, &entities);
-        let failed: Vec<&PolicyId> = response
-            .diagnostics()
-            .errors()
-            .map(|AuthorizationError::PolicyEvaluationError(error)| error.policy_id())
-            .collect();
+    /// What the policies say, at any point.
+    ///
+    /// Cedar's authorizer does the same with every policy: it evaluates them one by one, and permits where one permits
+    /// and none forbids. It makes each condition anew, head and body, in every call.
+    fn judged(&self, query: Query) -> Result<Decision, Unexpressed> {
+        let asked = request::build(query, &self.types, self.needs_time)?;
+        let mut known = self.store.known(&asked)?;
+        let about = self.policies.about(&asked, &self.store, &known);
+        if about.iter().any(|(_, policy)| policy.asks_about_caller) {
+            known = Cow::Owned(self.store.cut(&asked)?);
+        }
+        let evaluator = Evaluator::new(asked.request(), &known, Extensions::all_available());
+        let (mut permitting, mut forbidding, mut failed) = (Vec::new(), Vec::new(), Vec::new());
+        for (place, policy) in about {
+            let Some(rule) = self.rules.get(place) else {
+                continue;
+            };
+            match (policy.held(&evaluator, &self.no_slots), policy.effect) {
+                (Held::Satisfied, ast::Effect::Permit) => permitting.push(rule),
+                (Held::Satisfied, ast::Effect::Forbid) => forbidding.push(rule),
+                (Held::Unsatisfied, _) => {}
+                (Held::Failed, _) => failed.push(rule),
+            }
+        }
         // An error's own text may quote values of the request, so only the policy is named.
         if !failed.is_empty() {
             let reason = |rule: &Rule| rule.reason_with("evaluation-error");
-            return Ok(indeterminate(self.rules_in(&failed).map(reason).collect()));
+            return Ok(indeterminate(failed.into_iter().map(reason).collect()));
         }
-        let determining: Vec<&PolicyId> = response.diagnostics().reason().collect();
-        Ok(match response.decision() {
-            CedarDecision::Allow => {
-                let obligations = rules::obligations(self.rules_in(&determining));
-                let reasons = self.rules_in(&determining).map(Rule::reason).collect();
-                Decision {
-                    effect: Effect::Permit,
-                    reasons,
-                    obligations,
-                }
+        let reasons = |rules: Vec<&Rule>| rules.into_iter().map(Rule::reason).collect();
+        Ok(if !forbidding.is_empty() {
+            denied(reasons(forbidding))
+        } else if permitting.is_empty() {
+            denied(vec![code("no-policy-permits")])
+        } else {
+            Decision {
+                effect: Effect::Permit,
+                obligations: rules::obligations(permitting.iter().copied()),
+                reasons: reasons(permitting),
             }
-            CedarDecision::Deny if determining.is_empty() => {
-                denied(vec![code("no-policy-permits")])
-            }
-            CedarDecision::Deny => denied(self.rules_in(&determining).map(Rule::reason).collect()),
         })
-    }
-
-    /// The rules among `ids`, in the order of the policy text: Cedar itself names them in no order.
-    fn rules_in<'a>(&'a self, ids: &[&PolicyId]) -> impl Iterator<Item = &'a Rule> {
-        self.rules
-            .iter()
-            .filter(move |rule| ids.contains(&&rule.id))
     }
 }
 

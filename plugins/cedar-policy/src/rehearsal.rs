@@ -8,7 +8,6 @@ use nephron_sdk::decider::{Attribute, Query, RequestInfo, Value};
 use nephron_sdk::types::{Caller, Instant, Sensitivity};
 
 use crate::CedarPolicy;
-use crate::store::Store;
 
 /// Decides an invented question with every kind of value in it. The answer means nothing and is dropped.
 pub(crate) fn decide_once(policy: &CedarPolicy) {
@@ -47,7 +46,7 @@ pub(crate) fn decide_once(policy: &CedarPolicy) {
         target: String::new(),
         facts,
     };
-    drop(policy.judged(query, Store::cut));
+    drop(policy.judged(query));
     // What policies may write though this request need not hold it. Each is refused or not by Cedar, and either way is ready.
     for value in [
         RestrictedExpression::new_datetime("1970-01-01T00:00:00.000Z"),

@@ -1,10 +1,15 @@
 //! How a question of the host becomes a Cedar request. README.md has the table.
+//!
+//! Values are made here as Cedar's evaluator holds them. Its public constructors take expressions, which would be
+//! evaluated to the same values in every call.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
-use cedar_policy::{
-    Context, Entity, EntityId, EntityTypeName, EntityUid, Request, RestrictedExpression,
+use cedar_policy_core::ast::{
+    Context, Eid, Entity, EntityType, EntityUID, EntityUIDEntry, Name, PartialValue, Request,
+    Value as CedarValue, ValueKind,
 };
+use cedar_policy_core::extensions::Extensions;
 use nephron_sdk::decider::{Attribute, Query, Value};
 use nephron_sdk::types::Sensitivity;
 use serde_json::Value as Json;
@@ -16,11 +21,12 @@ pub(crate) const CALLER: &str = "Caller";
 
 /// What requests are made of, parsed once.
 pub(crate) struct Types {
-    caller: EntityTypeName,
-    role: EntityTypeName,
-    action: EntityTypeName,
-    target: EntityTypeName,
-    purpose: EntityTypeName,
+    pub(crate) caller: EntityType,
+    role: EntityType,
+    action: EntityType,
+    target: EntityType,
+    purpose: EntityType,
+    datetime: Name,
 }
 
 impl Types {
@@ -31,6 +37,7 @@ impl Types {
             action: "Action".parse().ok()?,
             target: "Target".parse().ok()?,
             purpose: "Purpose".parse().ok()?,
+            datetime: Name::parse_unqualified_name("datetime").ok()?,
         })
     }
 }
@@ -48,134 +55,153 @@ pub(crate) enum Unexpressed {
 
 /// A question of the host in Cedar's terms.
 pub(crate) struct Asked {
-    pub(crate) request: Request,
     pub(crate) caller: Caller,
-    /// Action, target and purpose: what the request names besides the caller and its roles.
-    pub(crate) named: [EntityUid; 3],
+    pub(crate) action: Arc<EntityUID>,
+    pub(crate) target: Arc<EntityUID>,
+    pub(crate) purpose: Arc<EntityUID>,
+    context: Context,
+}
+
+impl Asked {
+    /// As the evaluator takes it.
+    pub(crate) fn request(&self) -> Request {
+        let known = |uid: &Arc<EntityUID>| EntityUIDEntry::Known {
+            euid: Arc::clone(uid),
+            loc: None,
+        };
+        Request::new_unchecked(
+            known(&self.caller.uid),
+            known(&self.action),
+            known(&self.target),
+            Some(self.context.clone()),
+        )
+    }
 }
 
 /// The principal, before its place in the hierarchy is known.
 pub(crate) struct Caller {
-    pub(crate) roles: Vec<EntityUid>,
-    uid: EntityUid,
-    attributes: HashMap<String, RestrictedExpression>,
+    pub(crate) uid: Arc<EntityUID>,
+    pub(crate) roles: Vec<EntityUID>,
+    attributes: CedarValue,
 }
 
 impl Caller {
     /// The entity, child of `parents`.
-    pub(crate) fn with_parents(self, parents: HashSet<EntityUid>) -> Result<Entity, Unexpressed> {
-        Entity::new(self.uid, self.attributes, parents).map_err(|_| Unexpressed::Refused)
+    pub(crate) fn with_parents(&self, parents: impl Iterator<Item = EntityUID>) -> Entity {
+        let attributes = match self.attributes.value_kind() {
+            ValueKind::Record(record) => Some(record.iter()),
+            ValueKind::Lit(_) | ValueKind::Set(_) | ValueKind::ExtensionValue(_) => None,
+        };
+        let attributes = attributes.into_iter().flatten();
+        Entity::new_with_attr_partial_value(
+            self.uid.as_ref().clone(),
+            attributes.map(|(name, value)| (name.clone(), PartialValue::Value(value.clone()))),
+            [].into(),
+            parents.collect(),
+            [],
+        )
     }
 }
 
 /// Puts a question in Cedar's terms, without `received` unless it `needs_time`.
 pub(crate) fn build(query: Query, types: &Types, needs_time: bool) -> Result<Asked, Unexpressed> {
     let info = query.info;
-    let uid = |kind: &EntityTypeName, id: &str| {
-        EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id))
+    let uid = |kind: &EntityType, id: String| {
+        EntityUID::from_components(kind.clone(), Eid::new(id), None)
     };
-    let principal = uid(&types.caller, &info.caller.id);
-    let action = uid(&types.action, &query.action);
-    let target = uid(&types.target, &query.target);
-    let purpose = uid(&types.purpose, &info.purpose);
-    let roles = info.caller.roles.iter();
+    let roles = info.caller.roles.into_iter();
     let caller = Caller {
+        uid: Arc::new(uid(&types.caller, info.caller.id)),
         roles: roles.map(|role| uid(&types.role, role)).collect(),
-        uid: principal.clone(),
-        attributes: expressions(info.caller.attributes)?.into_iter().collect(),
+        attributes: record(info.caller.attributes)?,
     };
-
     let received = time::iso_8601(info.received_at).ok_or(Unexpressed::Time)?;
-    let text = RestrictedExpression::new_string;
+    let received = needs_time
+        .then(|| datetime(&types.datetime, received))
+        .transpose()?;
+    let purpose = Arc::new(uid(&types.purpose, info.purpose));
     let context = [
-        ("point", text(query.point)),
-        (
-            "purpose",
-            RestrictedExpression::new_entity_uid(purpose.clone()),
-        ),
-        ("tenant", text(info.tenant)),
+        ("point", CedarValue::from(query.point)),
+        ("purpose", CedarValue::from(Arc::clone(&purpose))),
+        ("tenant", CedarValue::from(info.tenant)),
         (
             "sensitivity",
-            text(sensitivity(info.sensitivity).to_owned()),
+            CedarValue::from(sensitivity(info.sensitivity)),
         ),
         ("attributes", record(info.attributes)?),
         ("facts", record(query.facts)?),
     ];
-    let received = needs_time.then(|| ("received", RestrictedExpression::new_datetime(received)));
-    let context = context.into_iter().chain(received);
-    let context = Context::from_pairs(context.map(|(name, value)| (name.to_owned(), value)))
-        .map_err(|_| Unexpressed::Refused)?;
-    let request = Request::new(principal, action.clone(), target.clone(), context, None)
-        .map_err(|_| Unexpressed::Refused)?;
+    let received = received.map(|received| ("received", received));
+    let context = CedarValue::record(context.into_iter().chain(received), None);
+    let ValueKind::Record(context) = context.value else {
+        return Err(Unexpressed::Refused);
+    };
     Ok(Asked {
-        request,
         caller,
-        named: [action, target, purpose],
+        action: Arc::new(uid(&types.action, query.action)),
+        target: Arc::new(uid(&types.target, query.target)),
+        purpose,
+        context: Context::Value(context),
     })
 }
 
-fn record(attributes: Vec<Attribute>) -> Result<RestrictedExpression, Unexpressed> {
-    RestrictedExpression::new_record(expressions(attributes)?).map_err(|_| Unexpressed::Refused)
+fn datetime(name: &Name, text: String) -> Result<CedarValue, Unexpressed> {
+    let made = Extensions::all_available()
+        .func(name)
+        .map_err(|_| Unexpressed::Refused)?
+        .call(&[CedarValue::from(text)])
+        .map_err(|_| Unexpressed::Refused)?;
+    CedarValue::try_from(made).map_err(|_| Unexpressed::Refused)
 }
 
-fn expressions(
-    attributes: Vec<Attribute>,
-) -> Result<Vec<(String, RestrictedExpression)>, Unexpressed> {
-    let names: BTreeSet<&str> = attributes
-        .iter()
-        .map(|attribute| attribute.name.as_str())
-        .collect();
-    if names.len() != attributes.len() {
-        return Err(Unexpressed::RepeatedName);
-    }
-    Ok(attributes
+fn record(attributes: Vec<Attribute>) -> Result<CedarValue, Unexpressed> {
+    let given = attributes.len();
+    let pairs = attributes
         .into_iter()
-        .map(|attribute| (attribute.name, expression(attribute.value)))
-        .collect())
+        .map(|attribute| (attribute.name, value(attribute.value)));
+    let record = CedarValue::record(pairs, None);
+    let all = matches!(record.value_kind(), ValueKind::Record(members) if members.len() == given);
+    all.then_some(record).ok_or(Unexpressed::RepeatedName)
 }
 
-fn expression(value: Value) -> RestrictedExpression {
+fn value(value: Value) -> CedarValue {
     match value {
-        Value::Text(text) => RestrictedExpression::new_string(text),
-        Value::Number(number) => RestrictedExpression::new_long(number),
-        Value::Boolean(claim) => RestrictedExpression::new_bool(claim),
-        Value::Texts(texts) => {
-            RestrictedExpression::new_set(texts.into_iter().map(RestrictedExpression::new_string))
-        }
+        Value::Text(text) => CedarValue::from(text),
+        Value::Number(number) => CedarValue::from(number),
+        Value::Boolean(claim) => CedarValue::from(claim),
+        Value::Texts(texts) => CedarValue::from(texts),
         // What Cedar has no value for (null, fractions, deep nesting) stays a text under its name: a policy that asks
         // for it then fails to evaluate, where a missing fact would pass by a `has`.
         Value::Json(text) => serde_json::from_str(&text)
             .ok()
-            .and_then(|json| from_json(&json, 0))
-            .unwrap_or_else(|| RestrictedExpression::new_string(text)),
+            .and_then(|json| from_json(json, 0))
+            .unwrap_or_else(|| CedarValue::from(text)),
     }
 }
 
 /// Nesting of JSON that is followed.
 const MAX_DEPTH: usize = 16;
 
-fn from_json(json: &Json, depth: usize) -> Option<RestrictedExpression> {
+fn from_json(json: Json, depth: usize) -> Option<CedarValue> {
     if depth > MAX_DEPTH {
         return None;
     }
     match json {
         Json::Null => None,
-        Json::Bool(claim) => Some(RestrictedExpression::new_bool(*claim)),
-        Json::Number(number) => number.as_i64().map(RestrictedExpression::new_long),
-        Json::String(text) => Some(RestrictedExpression::new_string(text.clone())),
+        Json::Bool(claim) => Some(CedarValue::from(claim)),
+        Json::Number(number) => number.as_i64().map(CedarValue::from),
+        Json::String(text) => Some(CedarValue::from(text)),
         Json::Array(items) => {
-            let items: Option<Vec<_>> = items
-                .iter()
-                .map(|item| from_json(item, depth + 1))
-                .collect();
-            items.map(RestrictedExpression::new_set)
+            let items = items.into_iter().map(|item| from_json(item, depth + 1));
+            let items: Option<Vec<CedarValue>> = items.collect();
+            items.map(CedarValue::from)
         }
         Json::Object(members) => {
-            let members: Option<Vec<_>> = members
-                .iter()
-                .map(|(name, json)| Some((name.clone(), from_json(json, depth + 1)?)))
-                .collect();
-            RestrictedExpression::new_record(members?).ok()
+            let members = members
+                .into_iter()
+                .map(|(name, json)| Some((name, from_json(json, depth + 1)?)));
+            let members: Option<Vec<(String, CedarValue)>> = members.collect();
+            members.map(|members| CedarValue::record(members, None))
         }
     }
 }

@@ -12,6 +12,8 @@ use serde_json::Value as Json;
 pub(crate) struct Rule {
     /// From `@id`, else `policy0`, `policy1`, ... by its place in the text.
     pub(crate) id: PolicyId,
+    /// The same as text.
+    name: String,
     code: String,
     obligations: Vec<Obligation>,
 }
@@ -27,7 +29,7 @@ impl Rule {
         Reason {
             code: code.to_owned(),
             text: None,
-            policy: Some(self.id.to_string()),
+            policy: Some(self.name.clone()),
         }
     }
 }
@@ -204,6 +206,7 @@ fn rule(policy: &Policy, problems: &mut Vec<Problem>) -> Rule {
     }
     let code = reason.map_or_else(|| id.to_string(), str::to_owned);
     Rule {
+        name: id.to_string(),
         id,
         code,
         obligations,

@@ -1,9 +1,14 @@
-use nephron_sdk::decider::{Attribute, Decider, Decision, Effect, Query, RequestInfo, Value};
+use cedar_policy::{AuthorizationError, Authorizer, PolicyId, PolicySet};
+use nephron_sdk::decider::{
+    Attribute, Decider, Decision, Effect, Query, Reason, RequestInfo, Value,
+};
 use nephron_sdk::types::{Caller, Instant, Sensitivity};
 use nephron_sdk::{Plugin, Problem};
 
-use crate::store::Store;
-use crate::{CedarPolicy, EntitiesSetting, Settings, because, indeterminate};
+use crate::rules::Rule;
+use crate::{
+    CedarPolicy, EntitiesSetting, Settings, because, code, denied, indeterminate, request, rules,
+};
 
 const ACCESS: &str = include_str!("../../../examples/policies/access.cedar");
 const SCHEMA: &str = include_str!("../../../examples/policies/access.cedarschema");
@@ -544,16 +549,10 @@ const TANGLE: &str = r#"[
 ]"#;
 
 #[test]
-fn the_cut_store_decides_as_the_whole_one() {
+fn any_look_up_ends_as_with_the_whole_store() {
     let tangled = |condition: &str| {
-        CedarPolicy::configure(Settings {
-            entities: Some(EntitiesSetting::Text(TANGLE.to_owned())),
-            ..settings(&format!(
-                "permit (principal, action, resource) when {{ {condition} }};"
-            ))
-        })
-        .map_err(messages)
-        .unwrap()
+        let policy = format!("permit (principal, action, resource) when {{ {condition} }};");
+        Both::of(&policy, TANGLE)
     };
     let allowed = "permit(policy0:policy0)";
     let refused = "deny(no-policy-permits)";
@@ -598,25 +597,25 @@ fn the_cut_store_decides_as_the_whole_one() {
         (r#"Team::"delegate" in Role::"staff""#, allowed),
         (r#"Role::"circular" in Role::"staff""#, allowed),
     ] {
-        same_either_way(&tangled(condition), &chat("nurse", "BTG"), expected);
+        assert_eq!(tangled(condition).answer(&chat("nurse", "BTG")), expected);
     }
     let mut desk = chat("nurse", "BTG");
     desk.target = "own-desk".to_owned();
-    same_either_way(&tangled(r#"resource in Role::"staff""#), &desk, allowed);
+    let staffed = tangled(r#"resource in Role::"staff""#);
+    assert_eq!(staffed.answer(&desk), allowed);
     desk.info.caller.id = "caller-18".to_owned();
-    same_either_way(&tangled(r#"resource in Role::"staff""#), &desk, refused);
+    assert_eq!(staffed.answer(&desk), refused);
     // A caller below itself has no place, and no store must let it have one.
     let circular = chat("circular", "BTG");
-    same_either_way(
-        &tangled("true"),
-        &circular,
-        "indeterminate(unreadable-request)",
+    assert_eq!(
+        tangled("true").answer(&circular),
+        "indeterminate(unreadable-request)"
     );
 }
 
 #[test]
-fn the_cut_store_decides_the_examples_as_the_whole_one() {
-    let plugin = example();
+fn the_examples_are_decided_as_cedars_own_authorizer_does() {
+    let both = Both::of(ACCESS, PURPOSES);
     for role in ["physician", "nurse", "billing", "researcher", "volunteer"] {
         for purpose in [
             "TREAT",
@@ -634,8 +633,7 @@ fn the_cut_store_decides_the_examples_as_the_whole_one() {
                 restore(role, purpose),
                 query(role, purpose, "ingress", "embed", &[]),
             ] {
-                let expected = told(&plugin.decide(query.clone()).unwrap());
-                same_either_way(&plugin, &query, &expected);
+                both.answer(&query);
             }
         }
     }
@@ -670,14 +668,154 @@ fn policies_about_another_action_stay_out_and_those_about_any_stay_in() {
     }
 }
 
-#[track_caller]
-fn same_either_way(plugin: &CedarPolicy, query: &Query, expected: &str) {
-    for known in [Store::cut, Store::whole] {
-        let decision = plugin.judged(query.clone(), known);
-        let told = decision.map_or_else(
-            |unexpressed| told(&indeterminate(vec![because(unexpressed)])),
-            |decision| told(&decision),
-        );
-        assert_eq!(told, expected);
+#[test]
+fn heads_hold_as_cedars_own_authorizer_says() {
+    let principals = [
+        "principal",
+        r#"principal == Caller::"caller-17""#,
+        r#"principal == Role::"nurse""#,
+        r#"principal in Role::"nurse""#,
+        r#"principal in Role::"staff""#,
+        r#"principal in Caller::"caller-17""#,
+        "principal is Caller",
+        "principal is Role",
+        r#"principal is Caller in Role::"clinician""#,
+        r#"principal is Role in Role::"clinician""#,
+    ];
+    let actions = [
+        "action",
+        r#"action == Action::"chat""#,
+        r#"action == Action::"send""#,
+        r#"action in Action::"use""#,
+        r#"action in [Action::"send", Action::"chat"]"#,
+        "action in []",
+    ];
+    let resources = [
+        "resource",
+        r#"resource == Target::"ward-model""#,
+        r#"resource in Group::"every""#,
+        r#"resource in Role::"staff""#,
+        "resource is Target",
+        r#"resource is Target in Group::"small""#,
+        "resource is Team",
+    ];
+    let bodies = [
+        "",
+        "when { context.facts.cleared }",
+        "when { context.facts.tokens > 1 }",
+        "unless { context.facts.missing }",
+        "when { context.tenant }",
+        r#"when { resource.owner in Role::"staff" }"#,
+        r#"when { context.purpose in Purpose::"TREAT" }"#,
+    ];
+    let mut policies = String::new();
+    let mut count = 0;
+    for principal in principals {
+        for action in actions {
+            for resource in resources {
+                let effect = if count % 5 == 0 { "forbid" } else { "permit" };
+                let body = bodies[count % 11 % bodies.len()];
+                policies.push_str(&format!(
+                    "{effect} ({principal}, {action}, {resource}) {body};\n"
+                ));
+                count += 1;
+            }
+        }
+    }
+    // Few in each set, since one that fails to evaluate hides what the rest say.
+    let policies: Vec<&str> = policies.lines().collect();
+    let sets = policies
+        .chunks(6)
+        .map(|few| Both::of(&few.join("\n"), TANGLE));
+    let sets: Vec<Both> = sets.collect();
+    let mut asked = Vec::new();
+    for role in ["nurse", "clinician", "billing", "circular"] {
+        for target in ["ward-model", "own-desk", "other"] {
+            for mut one in [
+                chat(role, "BTG"),
+                send(role, "none", true, true),
+                restore(role, "TREAT"),
+            ] {
+                one.target = target.to_owned();
+                asked.push(one.clone());
+                one.info.caller.id = "caller-18".to_owned();
+                asked.push(one);
+            }
+        }
+    }
+    let mut permitted = 0;
+    for both in &sets {
+        for query in &asked {
+            permitted += usize::from(both.answer(query).starts_with("permit"));
+        }
+    }
+    assert!(permitted > 100, "{permitted}");
+}
+
+/// A plugin and its policies, for Cedar's own authorizer to decide with all of them and the whole store.
+struct Both {
+    plugin: CedarPolicy,
+    policies: PolicySet,
+}
+
+impl Both {
+    fn of(policies: &str, entities: &str) -> Self {
+        let entities = Some(EntitiesSetting::Text(entities.to_owned()));
+        let settings = Settings {
+            entities,
+            ..settings(policies)
+        };
+        Self {
+            plugin: CedarPolicy::configure(settings).map_err(messages).unwrap(),
+            policies: rules::parse(policies, &mut Vec::new()).0,
+        }
+    }
+
+    /// The answer of the plugin, without obligations, which must be that of the authorizer.
+    #[track_caller]
+    fn answer(&self, query: &Query) -> String {
+        let answer = told(&Decision {
+            obligations: Vec::new(),
+            ..self.plugin.decide(query.clone()).unwrap()
+        });
+        assert_eq!(answer, self.authorized(query.clone()), "{query:?}");
+        answer
+    }
+
+    fn authorized(&self, query: Query) -> String {
+        let plugin = &self.plugin;
+        let whole = request::build(query, &plugin.types, plugin.needs_time)
+            .and_then(|asked| Ok((asked.request(), plugin.store.whole(&asked)?)));
+        let (request, entities) = match whole {
+            Ok((request, entities)) => (request.into(), entities.into()),
+            Err(unexpressed) => return told(&indeterminate(vec![because(unexpressed)])),
+        };
+        let response = Authorizer::new().is_authorized(&request, &self.policies, &entities);
+        let named = |ids: Vec<&PolicyId>, reason: fn(&Rule) -> Reason| -> Vec<Reason> {
+            let rules = plugin.rules.iter();
+            rules
+                .filter(|rule| ids.contains(&&rule.id))
+                .map(reason)
+                .collect()
+        };
+        let errors = response.diagnostics().errors();
+        let failed =
+            errors.map(|AuthorizationError::PolicyEvaluationError(error)| error.policy_id());
+        let failed = named(failed.collect(), |rule| {
+            rule.reason_with("evaluation-error")
+        });
+        let determining = named(response.diagnostics().reason().collect(), Rule::reason);
+        told(&match response.decision() {
+            _ if !failed.is_empty() => indeterminate(failed),
+            cedar_policy::Decision::Deny if determining.is_empty() => {
+                denied(vec![code("no-policy-permits")])
+            }
+            cedar_policy::Decision::Deny => denied(determining),
+            cedar_policy::Decision::Allow => Decision {
+                effect: Effect::Permit,
+                reasons: determining,
+                obligations: Vec::new(),
+            },
+        })
     }
 }

@@ -8,8 +8,8 @@ use serde_json::Value as Json;
 
 /// Whether a decision of `policies` can depend on `context.received`.
 ///
-/// A `datetime` costs more than all the rest of a request, because Cedar runs its grammar over that word each time. So
-/// it is only made for policies that read it, or that take the context as a whole.
+/// Cedar reads a `datetime` from text. So it is only made for policies that read it, or that take the context as a
+/// whole.
 pub(crate) fn is_read_by(policies: &PolicySet) -> bool {
     // The JSON form is parsed from the text again, so the word is looked for first; no escape spells a variable.
     policies

@@ -1,11 +1,15 @@
 //! Answers inside the sandbox: an extractive summary of the last user message, so that the whole chain runs offline.
 //!
-//! [`split`] cuts the text into sentences, [`summary`] chooses, and this file turns the choice into the events of a
-//! streamed answer. It never alters a token such as `[NAME_7KQ2M]`, and it never dials.
+//! [`split`] cuts the text into sentences, [`words`] knows what they tell, [`summary`] chooses, and this file turns the
+//! choice into the events of a streamed answer. It never alters a token such as `[NAME_7KQ2M]`, and it never dials.
 
+mod scan;
 mod split;
 mod summary;
 mod token;
+mod words;
+
+use std::borrow::Cow;
 
 use nephron_sdk::connector::{
     ChatCall, Connector, Event, Message, NoDecoder, Part, Plan, RequestInfo, Usage,
@@ -64,35 +68,28 @@ impl Connector for Extractive {
     type Decoder = NoDecoder;
 
     fn encode(&self, _: RequestInfo, call: ChatCall) -> Result<Plan, Error> {
-        let texts: Vec<String> = call
+        let texts: Vec<Cow<'_, str>> = call
             .messages
             .iter()
             .filter(|message| message.role == "user")
             .map(text)
             .collect();
-        let asked = texts
-            .iter()
-            .rposition(|text| !text.trim().is_empty())
-            .and_then(|last| texts.get(last).map(|text| (last, text)));
-        let Some((last, asked)) = asked else {
+        let last = texts.iter().rposition(|text| !text.trim().is_empty());
+        let asked = last.and_then(|last| texts.split_at_checked(last));
+        let Some((earlier, [asked, ..])) = asked else {
             return Err(Error::InvalidInput(
                 "no user message holds text; send one with a text part".to_owned(),
             ));
         };
-        let earlier: Vec<&str> = texts.iter().take(last).map(String::as_str).collect();
+        let earlier: Vec<&str> = earlier.iter().map(AsRef::as_ref).collect();
         let whole = self.answer(asked, &earlier);
         let (answer, reason) = limited(&whole, &call.stop, call.max_tokens);
-        let words = |text: &str| text.split_whitespace().count();
-        let read: usize = call
-            .messages
-            .iter()
-            .map(|message| words(&text(message)))
-            .sum();
+        let read: usize = call.messages.iter().flat_map(parts).map(scan::count).sum();
         let mut events = vec![Event::Model(self.0.model.clone())];
         events.extend(deltas(answer).map(Event::Text));
         events.push(Event::Used(Usage {
             input_tokens: u64::try_from(read).ok(),
-            output_tokens: u64::try_from(words(answer)).ok(),
+            output_tokens: u64::try_from(scan::count(answer)).ok(),
         }));
         events.push(Event::Stopped(reason.to_owned()));
         Ok(Plan::Answer(events))
@@ -121,17 +118,25 @@ impl Extractive {
     }
 }
 
+/// The text parts of a message.
+fn parts(message: &Message) -> impl Iterator<Item = &str> {
+    message.parts.iter().filter_map(|part| match part {
+        Part::Text(text) => Some(text.as_str()),
+        Part::Json(_) | Part::Blob(_) => None,
+    })
+}
+
 /// The text parts of a message, a line each.
-fn text(message: &Message) -> String {
-    let parts: Vec<&str> = message
-        .parts
-        .iter()
-        .filter_map(|part| match part {
-            Part::Text(text) => Some(text.as_str()),
-            Part::Json(_) | Part::Blob(_) => None,
-        })
-        .collect();
-    parts.join("\n")
+fn text(message: &Message) -> Cow<'_, str> {
+    let mut parts = parts(message);
+    let first = parts.next().unwrap_or_default();
+    match parts.next() {
+        None => Cow::Borrowed(first),
+        Some(second) => {
+            let all: Vec<&str> = [first, second].into_iter().chain(parts).collect();
+            Cow::Owned(all.join("\n"))
+        }
+    }
 }
 
 /// `answer` before the first stop sequence and within `limit` words, and why it ends there. No token is cut.
@@ -176,11 +181,7 @@ fn deltas(answer: &str) -> impl Iterator<Item = String> {
         if rest.is_empty() {
             return None;
         }
-        let cut = rest
-            .char_indices()
-            .map(|(at, c)| at + c.len_utf8())
-            .find(|end| *end >= PIECE)
-            .unwrap_or(rest.len());
+        let cut = rest.ceil_char_boundary(PIECE);
         let (piece, after) = rest.split_at_checked(cut)?;
         rest = after;
         Some(piece.to_owned())

@@ -1,74 +1,86 @@
 //! Chooses the sentences that tell most.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Ordering;
 
-use crate::split::{Sentence, sentences};
-use crate::token;
-
-/// Words that tell nothing (sorted).
-const STOP: [&str; 78] = [
-    "a", "about", "after", "all", "also", "am", "an", "and", "any", "are", "as", "at", "be",
-    "been", "before", "but", "by", "can", "could", "did", "do", "for", "from", "had", "has",
-    "have", "he", "her", "him", "his", "i", "if", "in", "into", "is", "it", "its", "just", "may",
-    "me", "mr", "mrs", "ms", "my", "no", "not", "of", "on", "or", "our", "out", "over", "please",
-    "she", "should", "so", "such", "than", "that", "the", "their", "them", "then", "there", "they",
-    "this", "to", "up", "was", "we", "were", "which", "who", "will", "with", "would", "you",
-    "your",
-];
-
-/// Headings under which the matter stands, and how much more it counts.
-const HEADINGS: [(&str, f64); 11] = [
-    ("impression", 2.2),
-    ("assessment", 2.2),
-    ("plan", 1.8),
-    ("discharge", 1.6),
-    ("conclusion", 1.8),
-    ("diagnos", 1.6),
-    ("recommend", 1.6),
-    ("hospital course", 1.5),
-    ("reason", 1.4),
-    ("indication", 1.3),
-    ("findings", 1.2),
-];
+use crate::scan::{Found, scan};
+use crate::split::{Sentence, Split, sentences};
 
 /// At most `count` sentences of `text`, in their order. `earlier` texts help to tell what matters.
 pub(crate) fn summary(text: &str, earlier: &[&str], count: usize) -> Vec<String> {
-    let all = sentences(text);
-    let mut frequency: BTreeMap<String, f64> = BTreeMap::new();
-    for (weight, sentence) in all
-        .iter()
-        .map(|sentence| (1.0, sentence.text.as_str()))
-        .chain(earlier.iter().map(|text| (0.5, *text)))
-    {
-        for word in words(sentence) {
-            *frequency.entry(word).or_default() += weight;
-        }
+    let split = sentences(text);
+    let frequency = frequency(&split, earlier);
+    let mut emphasis = Emphasis::default();
+    let mut ranked: Vec<(f64, usize, &Sentence<'_>)> = Vec::with_capacity(split.sentences.len());
+    for (place, sentence) in split.sentences.iter().enumerate() {
+        let heading = emphasis.of(sentence.section);
+        let score = score(&split, sentence, place, &frequency, heading);
+        ranked.push((score, place, sentence));
     }
-    let mut ranked: Vec<(f64, usize, &Sentence)> = all
-        .iter()
-        .enumerate()
-        .map(|(place, sentence)| (score(sentence, place, &frequency), place, sentence))
-        .collect();
-    ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-    let mut chosen: Vec<(usize, &Sentence, BTreeSet<String>)> = Vec::new();
+    ranked.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    let mut chosen: Vec<(usize, &Sentence<'_>, Vec<usize>)> = Vec::new();
     for (_, place, sentence) in ranked {
         if chosen.len() == count {
             break;
         }
-        let own: BTreeSet<String> = words(&sentence.text).collect();
+        let mut own = split.words(sentence).to_vec();
+        own.sort_unstable();
+        own.dedup();
         let repeats = chosen.iter().any(|(_, _, other)| {
-            let shared = own.intersection(other).count();
-            shared * 10 > own.union(other).count() * 6
+            let shared = shared(&own, other);
+            shared * 10 > (own.len() + other.len() - shared) * 6
         });
         if !repeats {
             chosen.push((place, sentence, own));
         }
     }
-    chosen.sort_by_key(|(place, _, _)| *place);
+    chosen.sort_unstable_by_key(|(place, _, _)| *place);
     chosen
         .into_iter()
-        .map(|(_, sentence, _)| ended(&sentence.text))
+        .map(|(_, sentence, _)| ended(&split.text(sentence)))
         .collect()
+}
+
+/// How often each word stands in the sentences; in `earlier` texts it counts by half.
+fn frequency(split: &Split<'_>, earlier: &[&str]) -> Vec<f64> {
+    let mut frequency = vec![0.0; split.vocabulary.len()];
+    let mut count = |word: usize, weight: f64| {
+        if let Some(frequency) = frequency.get_mut(word) {
+            *frequency += weight;
+        }
+    };
+    split.words.iter().for_each(|word| count(*word, 1.0));
+    for text in earlier {
+        scan(text, |found| {
+            if let Found::Word(word, hash) = found
+                && let Some(word) = split.vocabulary.recall(&word, hash)
+            {
+                count(word, 0.5);
+            }
+        });
+    }
+    frequency
+}
+
+/// How many words two sorted lists share.
+fn shared(a: &[usize], b: &[usize]) -> usize {
+    let (mut a, mut b) = (a.iter().peekable(), b.iter().peekable());
+    let mut shared = 0;
+    while let (Some(one), Some(other)) = (a.peek(), b.peek()) {
+        match one.cmp(other) {
+            Ordering::Less => {
+                a.next();
+            }
+            Ordering::Greater => {
+                b.next();
+            }
+            Ordering::Equal => {
+                shared += 1;
+                a.next();
+                b.next();
+            }
+        }
+    }
+    shared
 }
 
 /// List items get the full stop that they lack.
@@ -81,31 +93,73 @@ fn ended(text: &str) -> String {
     }
 }
 
-/// The words of a text that tell something, in lower case; no tokens.
-fn words(text: &str) -> impl Iterator<Item = String> {
-    text.split(|c: char| !c.is_alphanumeric() && !matches!(c, '[' | ']' | '_' | '-'))
-        .filter(|word| {
-            word.len() > 1 && !word.contains(['[', ']', '_']) && word.contains(char::is_alphabetic)
-        })
-        .map(str::to_lowercase)
-        .filter(|word| STOP.binary_search(&word.as_str()).is_err())
+/// How much more the sentences of a section count. Sentences come in order, so each heading is looked at once.
+#[derive(Default)]
+struct Emphasis<'a> {
+    last: Option<(&'a str, f64)>,
 }
 
-fn score(sentence: &Sentence, place: usize, frequency: &BTreeMap<String, f64>) -> f64 {
-    let (sum, count) = words(&sentence.text).fold((0.0, 0u32), |(sum, count), word| {
-        (
-            sum + frequency.get(&word).copied().unwrap_or(0.0),
-            count + 1,
-        )
-    });
+impl<'a> Emphasis<'a> {
+    fn of(&mut self, section: &'a str) -> f64 {
+        match self.last {
+            Some((last, emphasis)) if std::ptr::eq(last, section) => emphasis,
+            _ => {
+                let emphasis = emphasis(section);
+                self.last = Some((section, emphasis));
+                emphasis
+            }
+        }
+    }
+}
+
+/// The most that a part of a heading, in any case, makes the matter under it count; one if no part is known.
+fn emphasis(heading: &str) -> f64 {
+    if heading.is_ascii() {
+        strongest(heading.as_bytes())
+    } else {
+        strongest(heading.to_lowercase().as_bytes())
+    }
+}
+
+fn strongest(heading: &[u8]) -> f64 {
+    let mut most = 1.0;
+    let mut rest = heading;
+    while let [first, after @ ..] = rest {
+        let known: &[(&str, f64)] = match first.to_ascii_lowercase() {
+            b'a' => &[("assessment", 2.2)],
+            b'c' => &[("conclusion", 1.8)],
+            b'd' => &[("discharge", 1.6), ("diagnos", 1.6)],
+            b'f' => &[("findings", 1.2)],
+            b'h' => &[("hospital course", 1.5)],
+            b'i' => &[("impression", 2.2), ("indication", 1.3)],
+            b'p' => &[("plan", 1.8)],
+            b'r' => &[("recommend", 1.6), ("reason", 1.4)],
+            _ => &[],
+        };
+        for (name, emphasis) in known {
+            let part = rest.get(..name.len());
+            if part.is_some_and(|part| part.eq_ignore_ascii_case(name.as_bytes())) {
+                most = f64::max(most, *emphasis);
+            }
+        }
+        rest = after;
+    }
+    most
+}
+
+fn score(
+    split: &Split<'_>,
+    sentence: &Sentence<'_>,
+    place: usize,
+    frequency: &[f64],
+    heading: f64,
+) -> f64 {
+    let words = split.words(sentence);
+    let count = u32::try_from(words.len()).unwrap_or(u32::MAX);
     if count == 0 {
         return 0.0;
     }
-    let heading = HEADINGS
-        .iter()
-        .filter(|(name, _)| sentence.section.contains(name))
-        .map(|(_, boost)| *boost)
-        .fold(1.0, f64::max);
+    let sum: f64 = words.iter().filter_map(|word| frequency.get(*word)).sum();
     // What a note opens with says what it is about.
     let position = 1.0 + 0.5 / (1.0 + f64::from(u32::try_from(place).unwrap_or(u32::MAX)));
     let length = match count {
@@ -115,8 +169,7 @@ fn score(sentence: &Sentence, place: usize, frequency: &BTreeMap<String, f64>) -
         _ => 0.7,
     };
     // Lines that are mostly identifiers are letterheads, not matter.
-    let tokens = token::tokens(&sentence.text).count();
-    let letterhead = if tokens * 3 > sentence.text.split_whitespace().count() {
+    let letterhead = if split.is_mostly_tokens(sentence) {
         0.3
     } else {
         1.0
@@ -163,9 +216,16 @@ mod tests {
     }
 
     #[test]
-    fn words_are_sorted_for_lookup() {
-        let mut sorted = STOP;
-        sorted.sort_unstable();
-        assert_eq!(sorted, STOP);
+    fn the_strongest_heading_counts() {
+        for (section, expected) in [
+            ("", 1.0),
+            ("Social history", 1.0),
+            ("ASSESSMENT AND PLAN", 2.2),
+            ("Discharge diagnoses", 1.6),
+            ("Findings, impression", 2.2),
+            ("Hospital course", 1.5),
+        ] {
+            assert_eq!(emphasis(section), expected, "{section}");
+        }
     }
 }

@@ -11,13 +11,15 @@ pub(crate) struct Token<'a> {
     pub(crate) kind: &'a str,
 }
 
+/// The longest token: a kind of sixteen letters, a code of five, an underscore and the brackets.
+const LONGEST: usize = 24;
+
 /// The tokens of `text`, in order.
 pub(crate) fn tokens(text: &str) -> impl Iterator<Item = Token<'_>> {
     text.match_indices('[').filter_map(move |(start, _)| {
-        let rest = text.get(start..)?;
-        let end = rest.find(']')?;
-        let whole = rest.get(..=end)?;
-        let (kind, code) = rest.get(1..end)?.rsplit_once('_')?;
+        let rest = text.as_bytes().get(start..)?;
+        let end = rest.iter().take(LONGEST).position(|c| *c == b']')?;
+        let (kind, code) = text.get(start + 1..start + end)?.rsplit_once('_')?;
         let holds = (1..=16).contains(&kind.len())
             && kind.bytes().all(|c| c.is_ascii_uppercase() || c == b'-')
             && code.len() == 5
@@ -26,7 +28,7 @@ pub(crate) fn tokens(text: &str) -> impl Iterator<Item = Token<'_>> {
                 .all(|c| c.is_ascii_digit() || c.is_ascii_uppercase());
         holds.then_some(Token {
             start,
-            text: whole,
+            text: text.get(start..=start + end)?,
             kind,
         })
     })
@@ -34,25 +36,34 @@ pub(crate) fn tokens(text: &str) -> impl Iterator<Item = Token<'_>> {
 
 /// The token of the person that a note is about: the first name on a line that says so, else the first name.
 pub(crate) fn patient(text: &str) -> Option<&str> {
-    const CUES: [&str; 8] = [
-        "patient",
-        "pt:",
-        "name:",
-        "re:",
-        "client",
-        "pid|",
-        "resident:",
-        "my name is",
-    ];
     let names = |line| tokens(line).filter(|token| token.kind == "NAME");
-    let cued = text.split(['\n', '\r']).find_map(|line| {
-        let lower = line.to_lowercase();
-        let cue = CUES.iter().filter_map(|cue| lower.find(cue)).min()?;
-        names(line)
-            .find(|token| token.start > cue)
-            .map(|token| token.text)
-    });
-    cued.or_else(|| names(text).next().map(|token| token.text))
+    let first = names(text).next()?;
+    let lines = text.split('\n').flat_map(|line| line.split('\r'));
+    let cued = lines
+        .filter(|line| names(line).next().is_some())
+        .find_map(|line| {
+            let cue = cue(&line.to_lowercase())?;
+            names(line)
+                .find(|token| token.start > cue)
+                .map(|token| token.text)
+        });
+    cued.or(Some(first.text))
+}
+
+/// Where a line in lower case first says that it names the patient.
+fn cue(line: &str) -> Option<usize> {
+    line.bytes().enumerate().map(|(at, _)| at).find(|at| {
+        let rest = line.as_bytes().get(*at..).unwrap_or_default();
+        let cues: &[&str] = match rest.first() {
+            Some(b'p') => &["patient", "pt:", "pid|"],
+            Some(b'n') => &["name:"],
+            Some(b'r') => &["re:", "resident:"],
+            Some(b'c') => &["client"],
+            Some(b'm') => &["my name is"],
+            _ => &[],
+        };
+        cues.iter().any(|cue| rest.starts_with(cue.as_bytes()))
+    })
 }
 
 #[cfg(test)]
