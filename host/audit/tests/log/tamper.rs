@@ -141,6 +141,52 @@ proptest! {
     }
 }
 
+/// What an auditor asks of a log that was handed over: that it was closed, and is whole.
+fn handed_over(path: &Path) -> bool {
+    let options = VerifyOptions {
+        require_seal: true,
+        skip_view: true,
+        ..VerifyOptions::default()
+    };
+    verify(path, options).unwrap().verified
+}
+
+#[test]
+fn every_file_that_is_taken_away_added_or_put_in_anothers_place_is_found() {
+    let place = closed();
+    assert!(handed_over(&place.path));
+    let files = files(&place.path);
+    assert!(files.len() > 5, "{files:?}");
+    let aside = another_place().path;
+    std::fs::create_dir_all(&aside).unwrap();
+    let aside = aside.join("aside");
+    for file in &files {
+        std::fs::rename(file, &aside).unwrap();
+        assert!(!handed_over(&place.path), "{file:?} is gone");
+        std::fs::rename(&aside, file).unwrap();
+
+        let double = file.with_file_name("00000077.wal");
+        std::fs::copy(file, &double).unwrap();
+        assert!(!handed_over(&place.path), "{file:?} stands twice");
+        std::fs::remove_file(&double).unwrap();
+    }
+    for (one, other) in files.iter().zip(files.iter().skip(1)) {
+        let (first, second) = (std::fs::read(one).unwrap(), std::fs::read(other).unwrap());
+        if first == second {
+            continue;
+        }
+        std::fs::write(one, &second).unwrap();
+        std::fs::write(other, &first).unwrap();
+        assert!(
+            !handed_over(&place.path),
+            "{one:?} and {other:?} changed places"
+        );
+        std::fs::write(one, first).unwrap();
+        std::fs::write(other, second).unwrap();
+    }
+    assert!(handed_over(&place.path));
+}
+
 /// The same as [`quick`], as if the log had not been closed: nothing but the chain speaks.
 fn without_seal(place: &Place, change: impl FnOnce(&Path)) -> Verdict {
     let elsewhere = another_place();
