@@ -1,11 +1,13 @@
-//! What a call costs: a fresh instance from the frozen image beside a warm one, of a decider that does nothing and of
-//! Cedar with 200 policies. Ratios are taken from calls that alternate in one run.
+//! What a call costs: a fresh instance from the frozen image beside a warm one, of a decider that does nothing, of Cedar
+//! with 200 policies whose conditions are all evaluated, and of Cedar with 200 that are about one caller each, of which
+//! an index picks one. Ratios are taken from calls that alternate in one run.
 //!
 //! `cargo bench -p nephron-engine`
 
 #![expect(
     clippy::print_stdout,
     clippy::expect_used,
+    clippy::unreachable,
     reason = "a benchmark prints, and stops at the first surprise"
 )]
 
@@ -36,16 +38,31 @@ async fn measure() {
     let built = nephron_forge::build(&folders, &mut nephron_forge::Options::new(&mut progress))
         .expect("guests");
     let engine = Engine::new().expect("an engine");
-    let policies: String = (0..200)
-        .map(|n| format!("permit(principal == Caller::\"u{n}\", action == Action::\"chat\", resource == Target::\"m\");\n"))
-        .collect();
-    let settings = [
-        r#"{}"#.to_owned(),
-        serde_json::json!({ "policies": policies }).to_string(),
+    let policies = |one: fn(usize) -> String| {
+        let policies: String = (0..200).map(one).collect();
+        serde_json::json!({ "policies": policies }).to_string()
+    };
+    let conditions = policies(|n| {
+        format!(
+            "permit(principal, action == Action::\"chat\", resource) when {{ context.tenant == \"t{n}\" || context.purpose in Purpose::\"P{n}\" }};\n"
+        )
+    });
+    let heads = policies(|n| {
+        format!(
+            "permit(principal == Caller::\"u{n}\", action == Action::\"chat\", resource == Target::\"m\");\n"
+        )
+    });
+    let [nothing, cedar] = built.as_slice() else {
+        unreachable!("two folders, two components")
+    };
+    let cases = [
+        ("does nothing", nothing, "{}".to_owned()),
+        ("Cedar, 200 conditions", cedar, conditions),
+        ("Cedar, 200 heads", cedar, heads),
     ];
 
-    println!("{CALLS} alternating calls each, µs             p50      p99      fuel");
-    for (built, settings) in built.iter().zip(&settings) {
+    println!("{CALLS} alternating calls each, µs                  p50      p99      fuel");
+    for (case, built, settings) in &cases {
         let bytes = std::fs::read(&built.component).expect("the component");
         let limits = Limits::default();
         let vetted = vet(bytes, None, None, Grants::default(), &limits).expect("a good component");
@@ -58,13 +75,12 @@ async fn measure() {
             None,
         );
         let plugin = load.await.expect("a plugin");
-        let (fresh, warm) = alternate(&engine, &plugin).await;
+        let (fresh, warm) = alternate(case, &engine, &plugin).await;
         for (what, (mut micros, fuel)) in [("fresh instance", fresh), ("warm instance", warm)] {
             micros.sort_by(f64::total_cmp);
             let at = |share: f64| percentile(&micros, share);
             println!(
-                "{:<16} {what:<20} {:>8.1} {:>8.1} {fuel:>9}",
-                built.name,
+                "{case:<22} {what:<20} {:>8.1} {:>8.1} {fuel:>9}",
                 at(0.5),
                 at(0.99)
             );
@@ -74,7 +90,7 @@ async fn measure() {
 
 type Series = (Vec<f64>, u64);
 
-async fn alternate(engine: &Engine, plugin: &Plugin) -> (Series, Series) {
+async fn alternate(case: &str, engine: &Engine, plugin: &Plugin) -> (Series, Series) {
     let mut warm = Warm::new(engine, plugin).await.expect("an instance");
     let (mut fresh_series, mut warm_series) = ((Vec::new(), 0), (Vec::new(), 0));
     let mut ratios = Vec::new();
@@ -99,8 +115,7 @@ async fn alternate(engine: &Engine, plugin: &Plugin) -> (Series, Series) {
     }
     ratios.sort_by(f64::total_cmp);
     println!(
-        "{:<16} fresh / warm, p50    {:>8.2}",
-        plugin.reference().name,
+        "{case:<22} fresh / warm, p50    {:>8.2}",
         percentile(&ratios, 0.5)
     );
     (fresh_series, warm_series)
