@@ -53,8 +53,13 @@ macro_rules! text_form {
     ($type:ident) => {
         impl std::fmt::Display for $type {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(Self::PREFIX)?;
-                f.write_str(&hex(&self.0))
+                f.write_str(&self.text())
+            }
+        }
+
+        impl $type {
+            fn text(&self) -> String {
+                [Self::PREFIX, &hex(&self.0)].concat()
             }
         }
 
@@ -77,7 +82,7 @@ macro_rules! text_form {
 
         impl Serialize for $type {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
+                serializer.serialize_str(&self.text())
             }
         }
 

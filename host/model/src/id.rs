@@ -121,10 +121,11 @@ impl EventId {
 
 impl std::fmt::Display for EventId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        (0..26).rev().try_for_each(|place| {
+        let symbols = (0..26).rev().map(|place| {
             let digit = usize::try_from((self.0 >> (place * 5)) & 31).unwrap_or_default();
-            std::fmt::Write::write_char(f, Self::ALPHABET.get(digit).copied().unwrap_or('0'))
-        })
+            Self::ALPHABET.get(digit).copied().unwrap_or('0')
+        });
+        f.write_str(&symbols.collect::<String>())
     }
 }
 
