@@ -25,11 +25,12 @@ impl Write for Lines {
 
 fn assert_clean(what: &str, bytes: &[u8]) {
     for canary in CANARIES {
-        let first = canary.as_bytes()[0];
+        let first = canary.bytes().next().map(|letter| letter | 0x20);
         // By the first letter, and only then the rest: compiled plugins are many megabytes.
-        let holds = (0..bytes.len())
-            .filter(|at| bytes[*at] | 0x20 == first | 0x20)
-            .filter_map(|at| bytes.get(at..at + canary.len()))
+        let holds = (0..)
+            .zip(bytes)
+            .filter(|(_, byte)| Some(**byte | 0x20) == first)
+            .filter_map(|(at, _): (usize, _)| bytes.get(at..at + canary.len()))
             .any(|part| part.eq_ignore_ascii_case(canary.as_bytes()));
         assert!(!holds, "{what} holds `{canary}`");
     }

@@ -309,7 +309,7 @@ impl Log {
                 let viewed = shared.tide.viewed();
                 Ok((viewed, view.records(shelf, &names)?))
             });
-            let (viewed, seen) = seen.unwrap_or((0, vec![None; asked.len()]));
+            let (viewed, seen) = seen.unwrap_or_else(|| (0, vec![None; asked.len()]));
             for ((index, start), mut place) in asked.into_iter().zip(seen) {
                 let (Some(key), Some(found)) = (keys.get(index), places.get_mut(index)) else {
                     continue;

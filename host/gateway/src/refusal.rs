@@ -95,7 +95,13 @@ impl From<KeyError> for Refusal {
     fn from(error: KeyError) -> Self {
         match error {
             KeyError::NotRecorded(error) => Self::NotRecorded(error),
-            error => Self::Key(error),
+            error @ (KeyError::NotPermitted
+            | KeyError::Expired
+            | KeyError::Destroyed
+            | KeyError::BudgetExhausted
+            | KeyError::AuthenticationFailed
+            | KeyError::NotFound
+            | KeyError::Unavailable(_)) => Self::Key(error),
         }
     }
 }
