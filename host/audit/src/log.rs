@@ -288,6 +288,7 @@ impl Log {
         // The overlay first: what it forgets, the view has had before.
         let mut places = Vec::with_capacity(keys.len());
         let mut unseen: BTreeMap<Shelf, Vec<(usize, u64)>> = BTreeMap::new();
+        let mut behind = Vec::new();
         for (index, key) in keys.iter().enumerate() {
             places.push(match shared.overlay.newest(&(space, key.clone())) {
                 Newest::At(sequence, at) => Some((sequence, at)),
@@ -310,21 +311,57 @@ impl Log {
                 Ok((viewed, view.records(shelf, &names)?))
             });
             let (viewed, seen) = seen.unwrap_or_else(|| (0, vec![None; asked.len()]));
-            for ((index, start), mut place) in asked.into_iter().zip(seen) {
-                let (Some(key), Some(found)) = (keys.get(index), places.get_mut(index)) else {
-                    continue;
-                };
-                // The view lags or is being rebuilt, and the overlay does not reach back so far.
-                if viewed < start
-                    && let Some(sequence) =
-                        newest_in(shared.journal.entries(viewed..start), space, key)?
-                {
-                    place = Some((sequence, shared.journal.find(sequence)?));
+            for ((index, start), place) in asked.into_iter().zip(seen) {
+                if let Some(found) = places.get_mut(index) {
+                    *found = place;
                 }
-                *found = place;
+                // The view lags or is being rebuilt, and the overlay does not reach back so far.
+                if viewed < start {
+                    behind.push((index, viewed..start));
+                }
             }
         }
+        self.scan(space, keys, &behind, &mut places)?;
         Ok(places)
+    }
+
+    /// Looks in the journal, once, for those of `keys` that are `behind`, each within its own range of entries.
+    fn scan(
+        &self,
+        space: Space,
+        keys: &[Vec<u8>],
+        behind: &[(usize, Range<u64>)],
+        places: &mut [Option<(u64, Location)>],
+    ) -> Result<(), ReadError> {
+        let first = behind.iter().map(|(_, range)| range.start).min();
+        let end = behind.iter().map(|(_, range)| range.end).max();
+        let (Some(first), Some(end)) = (first, end) else {
+            return Ok(());
+        };
+        let journal = &self.inner.shared.journal;
+        let mut newest: BTreeMap<usize, u64> = BTreeMap::new();
+        for entry in journal.entries(first..end) {
+            let entry = entry?;
+            let sequence = entry.header.sequence;
+            let is_there = |(index, range): &&(usize, Range<u64>)| {
+                range.contains(&sequence)
+                    && keys
+                        .get(*index)
+                        .is_some_and(|key| holds(&entry, space, key))
+            };
+            newest.extend(
+                behind
+                    .iter()
+                    .filter(is_there)
+                    .map(|(index, _)| (*index, sequence)),
+            );
+        }
+        for (index, sequence) in newest {
+            if let Some(place) = places.get_mut(index) {
+                *place = Some((sequence, journal.find(sequence)?));
+            }
+        }
+        Ok(())
     }
 }
 
