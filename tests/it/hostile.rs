@@ -378,15 +378,18 @@ async fn i3_a_guest_that_needs_wasi_gets_one_that_grants_nothing_and_only_if_gra
 
 #[tokio::test]
 async fn i6_floods_events() {
-    let decode = |chunks: usize| nephron_engine::Judgement::Decode {
+    let decode = |chunk: &str, chunks: usize| nephron_engine::Judgement::Decode {
         info: info(),
         status: 200,
         headers: vec![],
-        chunks: vec![b"x".to_vec(); chunks],
+        chunks: vec![chunk.as_bytes().to_vec(); chunks],
     };
     let bytes = std::fs::read(component("floods-events")).unwrap();
-    assert_eq!(answer_of(bytes.clone(), &decode(10)).await, "answered");
-    assert_eq!(answer_of(bytes, &decode(100)).await, "too-large");
+    for chunk in ["x", "o"] {
+        let few = answer_of(bytes.clone(), &decode(chunk, 10)).await;
+        let many = answer_of(bytes.clone(), &decode(chunk, 100)).await;
+        assert_eq!((few, many), ("answered", "too-large"), "{chunk}");
+    }
 }
 
 #[path = "hostile/keys.rs"]

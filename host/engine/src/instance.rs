@@ -12,7 +12,7 @@ use crate::bindings::v0_1 as wit;
 use crate::capability::Guest;
 use crate::capability::key::Lent;
 use crate::capability::null_wasi::NullWasi;
-use crate::contract::{Event, RequestInfo};
+use crate::contract::{Event, RequestInfo, Value};
 use crate::failure::Stop;
 use crate::load::Pre;
 use crate::vet::World;
@@ -353,7 +353,17 @@ fn size(event: &Event) -> usize {
             let named = [&delta.id, &delta.name];
             delta.arguments.len() + named.into_iter().flatten().map(String::len).sum::<usize>()
         }
-        Event::Other(attribute) => attribute.name.len(),
+        Event::Other(attribute) => {
+            attribute.name.len()
+                + match &attribute.value {
+                    Value::Text(text) | Value::Json(text) => text.len(),
+                    Value::Texts(texts) => texts
+                        .iter()
+                        .map(|text| text.len() + size_of::<String>())
+                        .sum(),
+                    Value::Number(_) | Value::Boolean(_) => 0,
+                }
+        }
         Event::Used(_) => 0,
     };
     text + size_of::<Event>()

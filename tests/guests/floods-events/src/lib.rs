@@ -1,6 +1,9 @@
-//! A connector whose decoder hands over a mebibyte of text for every chunk that it is given.
+//! A connector whose decoder hands over a mebibyte for every chunk that it is given: as text, or, where the chunk is `o`,
+//! as the value of an event of another kind.
 
-use nephron_sdk::connector::{ChatCall, Connector, Decode, Event, HttpRequest, Plan, RequestInfo};
+use nephron_sdk::connector::{
+    Attribute, ChatCall, Connector, Decode, Event, HttpRequest, Plan, RequestInfo, Value,
+};
 use nephron_sdk::{Error, NoSettings, Plugin, Problem};
 
 /// Talks more than it hears.
@@ -38,8 +41,15 @@ impl Decode for Flood {
         Self
     }
 
-    fn push(&mut self, _: &[u8]) -> Result<Vec<Event>, Error> {
-        Ok(vec![Event::Text("a".repeat(1 << 20))])
+    fn push(&mut self, chunk: &[u8]) -> Result<Vec<Event>, Error> {
+        let text = "a".repeat(1 << 20);
+        Ok(vec![match chunk {
+            b"o" => Event::Other(Attribute {
+                name: "more".to_owned(),
+                value: Value::Text(text),
+            }),
+            _ => Event::Text(text),
+        }])
     }
 
     fn finish(self) -> Result<Vec<Event>, Error> {
