@@ -21,6 +21,17 @@ fn repairs(log: &Log) -> Vec<String> {
         .collect()
 }
 
+/// The log verifies, and its view was held against the journal.
+#[track_caller]
+fn is_whole(path: &Path) {
+    let verdict = check(path);
+    assert!(
+        verdict.verified && verdict.view == nephron_audit::ViewCheck::Checked,
+        "{:?}",
+        verdict.faults
+    );
+}
+
 fn serves(log: &Log) {
     assert_eq!(log.of_request(request(2)).unwrap(), [7, 8, 9]);
     let sealed = log.read(Space::VaultValue, b"token-6").unwrap();
@@ -39,12 +50,7 @@ fn a_deleted_view_is_built_again_and_the_log_says_so() {
     serves(&log);
     assert_eq!(repairs(&log), ["missing"]);
     log.close().unwrap();
-    let verdict = check(&place.path);
-    assert!(
-        verdict.verified && verdict.view == nephron_audit::ViewCheck::Checked,
-        "{:?}",
-        verdict.faults
-    );
+    is_whole(&place.path);
 }
 
 #[test]
@@ -247,12 +253,7 @@ fn one_entry_may_hold_more_records_than_one_value_of_the_view() {
         );
     }
     log.close().unwrap();
-    let verdict = check(&place.path);
-    assert!(
-        verdict.verified && verdict.view == nephron_audit::ViewCheck::Checked,
-        "{:?}",
-        verdict.faults
-    );
+    is_whole(&place.path);
     let log = open(&place.path);
     let asked = [0, 1_499, 1_500, 1_999, 2_499, 2_500, 0];
     let keys: Vec<_> = asked.iter().map(|number| record(*number, "").key).collect();
