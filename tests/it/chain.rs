@@ -233,7 +233,8 @@ async fn a_researcher_gets_the_answer_without_identities() {
             CANARY_NOTE,
         )
         .await;
-    let text = reply.text().unwrap().expose();
+    let text = reply.text().unwrap();
+    let text = text.expose();
     assert!(
         text.contains("[NAME_") && !text.contains("Quackenbush"),
         "{text}"
@@ -316,7 +317,8 @@ async fn a_caller_without_a_right_to_identities_gets_none_of_the_models_own() {
     let asked =
         |caller, role, purpose| rig.ask_as("st-marys", caller, role, purpose, None, "Who was it?");
     let withheld = asked("r.ashgrove", "researcher", "HRESCH").await;
-    let text = withheld.text().unwrap().expose();
+    let text = withheld.text().unwrap();
+    let text = text.expose();
     assert!(
         text.contains("[WITHHELD]") && !text.contains("Quackenbush") && !text.contains("90210557"),
         "{text}"

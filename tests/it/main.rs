@@ -16,6 +16,7 @@ mod demo;
 mod hostile;
 mod record_then_act;
 mod replay;
+mod serve;
 mod tidy;
 mod tokens;
 

@@ -133,6 +133,8 @@ fn each_foreign_crate_stays_in_its_room() {
         ("sled", vec!["nephron-audit"]),
         ("hyper", vec!["nephron-gateway", "nephron-tests"]),
         ("rustls", vec!["nephron-gateway"]),
+        ("tokio-rustls", vec!["nephron-gateway"]),
+        ("rcgen", vec!["nephron-gateway"]),
     ] {
         let users: Vec<_> = dependencies()
             .into_iter()

@@ -142,13 +142,18 @@ impl Setup {
         Ok(())
     }
 
-    async fn gateway(&self, data: &Path, clock: Arc<FixedClock>) -> Result<Gateway, OpenError> {
+    /// The configuration that this comes to.
+    #[must_use]
+    pub fn config(&self) -> Config {
         let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/policies");
         let files = |path: &Path| {
             std::fs::read_to_string(policies.join(path.file_name().unwrap_or_default()))
         };
-        let mut config = Config::parse(&self.toml(), Path::new("test.toml"), &files)
-            .expect("a good configuration");
+        Config::parse(&self.toml(), Path::new("test.toml"), &files).expect("a good configuration")
+    }
+
+    async fn gateway(&self, data: &Path, clock: Arc<FixedClock>) -> Result<Gateway, OpenError> {
+        let mut config = self.config();
         config.data = data.to_owned();
         let around = Surroundings {
             clock,

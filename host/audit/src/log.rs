@@ -150,6 +150,12 @@ impl Log {
         Ok(log)
     }
 
+    /// Whether the disk has stopped it: then nothing more is taken until it is opened again.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.inner.shared.intake.poisoned().is_some()
+    }
+
     /// The last durable entry.
     #[must_use]
     pub fn head(&self) -> Head {

@@ -23,7 +23,7 @@ pub enum OpenError {
     },
     /// The folder cannot be opened or made.
     #[error(
-        "the log folder `{path}` cannot be opened: check that it is a folder that this process may write to"
+        "the log folder `{path}` cannot be opened: check the path, that it is a folder, and that this process may use it"
     )]
     Folder {
         /// The folder.

@@ -3,7 +3,7 @@
 use nephron_engine::contract;
 use nephron_model::{EntryKind, Sensitivity};
 
-use crate::authenticate::Called;
+use crate::authenticate::{Called, Identity};
 use crate::case::Case;
 use crate::gateway::Gateway;
 use crate::receive::Call;
@@ -29,27 +29,33 @@ pub(crate) enum Admission {
 /// [`Refusal::NoTenant`] and, when no id can be drawn, [`Refusal::Key`]: there is no log to say it in. A request of a
 /// tenant for a model that no route names has a case, and its refusal is recorded like any other (I6).
 pub(crate) fn admit(gateway: &Gateway, called: Called) -> Result<Admission, Refusal> {
-    let Called { received, by } = called;
+    let Called { received, identity } = called;
+    let Identity {
+        tenant: tenant_id,
+        caller,
+        purpose,
+        by,
+    } = identity;
     let tenant = gateway
-        .tenant(&received.tenant)
+        .tenant(&tenant_id)
         .ok_or_else(|| Refusal::NoTenant {
-            tenant: received.tenant.to_string(),
+            tenant: tenant_id.to_string(),
         })?;
     let route = gateway.route(&received.call.model);
     let id = gateway.event_id()?;
     let info = contract::RequestInfo {
         id: id.to_string(),
-        tenant: received.tenant.to_string(),
+        tenant: tenant_id.to_string(),
         received_at: contract::Instant {
             seconds: received.at.seconds,
             nanoseconds: received.at.nanoseconds,
         },
         caller: contract::Caller {
-            id: received.caller.id.clone(),
-            roles: received.caller.roles.clone(),
+            id: caller.id.clone(),
+            roles: caller.roles.clone(),
             attributes: Vec::new(),
         },
-        purpose: received.purpose.to_string(),
+        purpose: purpose.to_string(),
         sensitivity: match received.sensitivity {
             Sensitivity::Public => contract::Sensitivity::Public,
             Sensitivity::Internal => contract::Sensitivity::Internal,
@@ -63,8 +69,8 @@ pub(crate) fn admit(gateway: &Gateway, called: Called) -> Result<Admission, Refu
         roster: gateway.roster(),
         engine: gateway.engine(),
         id,
-        caller: received.caller,
-        purpose: received.purpose,
+        caller,
+        purpose,
         conversation: received.conversation,
         has_tokens: std::sync::atomic::AtomicBool::new(false),
         info,
@@ -75,6 +81,9 @@ pub(crate) fn admit(gateway: &Gateway, called: Called) -> Result<Admission, Refu
         .fact("authentication", by.as_str())
         .fact("route", route.map_or("none", |route| route.model.as_str()))
         .fact("roles", case.caller.roles.join(" "));
+    if let Some(credential) = by.credential() {
+        opened = opened.fact("credential", credential);
+    }
     opened.counts.insert(
         "bytes".to_owned(),
         u64::try_from(received.bytes).unwrap_or(u64::MAX),

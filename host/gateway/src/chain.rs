@@ -6,7 +6,7 @@
 //! ```
 //! # use nephron_gateway::{Case, Gateway, chain::{connect::connect, deidentify::Cleared}};
 //! async fn send(gateway: &Gateway, case: &Case, cleared: Cleared) {
-//!     let _answered = connect(gateway, case, cleared).await;
+//!     let _answering = connect(gateway, case, cleared).await;
 //! }
 //! ```
 //!
@@ -15,7 +15,7 @@
 //! ```compile_fail,E0308
 //! # use nephron_gateway::{Case, Gateway, chain::{connect::connect, decide::Permitted}};
 //! async fn send(gateway: &Gateway, case: &Case, permitted: Permitted) {
-//!     let _answered = connect(gateway, case, permitted).await;
+//!     let _answering = connect(gateway, case, permitted).await;
 //! }
 //! ```
 //!
@@ -24,7 +24,7 @@
 //! ```compile_fail,E0451
 //! # use nephron_gateway::chain::deidentify::Cleared;
 //! fn forge(cleared: Cleared) -> Cleared {
-//!     Cleared { identifiers: 0, ..cleared }
+//!     Cleared { issued: Vec::new(), ..cleared }
 //! }
 //! ```
 
@@ -36,34 +36,50 @@ pub mod reidentify;
 
 use tracing::{Instrument as _, info_span};
 
-use crate::admit::Admitted;
 use crate::case::Case;
 use crate::gateway::Gateway;
 use crate::receive::Call;
 use crate::refusal::Refusal;
-use reidentify::Restored;
+use crate::reply::Outlet;
+use reidentify::{Restored, Streamed};
 
-/// Takes an admitted request to its restored answer. Export follows the log by itself.
-pub(crate) async fn run(
-    gateway: &Gateway,
-    admitted: Admitted,
-) -> (Case, Result<Restored, Refusal>) {
-    let Admitted { case, call } = admitted;
-    let result = stages(gateway, &case, call).await;
-    (case, result)
+/// Takes a call to its restored answer. Export follows the log by itself.
+pub(crate) async fn run(gateway: &Gateway, case: &Case, call: Call) -> Result<Restored, Refusal> {
+    let cleared = cleared(case, call).await?;
+    let answered = async {
+        connect::connect(gateway, case, cleared)
+            .await?
+            .whole()
+            .await
+    };
+    let answered = answered.instrument(info_span!("connect")).await?;
+    reidentify::reidentify(case, answered)
+        .instrument(info_span!("reidentify"))
+        .await
 }
 
-async fn stages(gateway: &Gateway, case: &Case, call: Call) -> Result<Restored, Refusal> {
+/// The same, answering while the model does. `streamed` holds what was sent, however it ends.
+pub(crate) async fn stream(
+    gateway: &Gateway,
+    case: &Case,
+    call: Call,
+    streamed: &mut Streamed,
+    outlet: &Outlet,
+) -> Result<(), Refusal> {
+    let cleared = cleared(case, call).await?;
+    let answering = connect::connect(gateway, case, cleared)
+        .instrument(info_span!("connect"))
+        .await?;
+    reidentify::stream(case, answering, streamed, outlet)
+        .instrument(info_span!("reidentify"))
+        .await
+}
+
+async fn cleared(case: &Case, call: Call) -> Result<deidentify::Cleared, Refusal> {
     let permitted = decide::decide(case, call)
         .instrument(info_span!("decide"))
         .await?;
-    let cleared = deidentify::deidentify(case, permitted)
+    deidentify::deidentify(case, permitted)
         .instrument(info_span!("deidentify"))
-        .await?;
-    let answered = connect::connect(gateway, case, cleared)
-        .instrument(info_span!("connect"))
-        .await?;
-    reidentify::reidentify(case, answered)
-        .instrument(info_span!("reidentify"))
         .await
 }

@@ -18,13 +18,16 @@ use nephron_model::{
 
 use tracing::{Instrument as _, info_span};
 
-use crate::admit::Admission;
+use crate::admit::{Admission, Admitted, admit};
 use crate::associates::{Associates, Ground};
+use crate::authenticate::{ApiKeys, Called, Identity, Unauthenticated};
+use crate::case::Case;
+use crate::chain::reidentify::Streamed;
 use crate::config::{self, Component, Config, Endpoint, Route};
 use crate::egress::Egress;
-use crate::receive::receive;
+use crate::receive::{Call, receive};
 use crate::refusal::Refusal;
-use crate::reply::{Reply, reply};
+use crate::reply::{Outlet, Piece, Reply, reply, reply_streamed};
 use crate::roster::Roster;
 use crate::tenant::{Tenant, TenantError};
 
@@ -39,6 +42,7 @@ pub struct Gateway {
     routes: Vec<Route>,
     limits: config::RequestLimits,
     exports: Vec<config::Export>,
+    api_keys: ApiKeys,
     egress: Egress,
     /// Held for as long as the gateway is open: two processes do not share a data folder.
     _lock: std::fs::File,
@@ -211,30 +215,110 @@ impl Gateway {
             routes: config.routes.clone(),
             limits: config.limits.clone(),
             exports: config.exports.clone(),
+            api_keys: ApiKeys::new(config.api_keys.clone()),
             egress: Egress::new(),
             _lock: lock,
         })
     }
 
-    /// Takes one request from its bytes to its reply: the nine stages, in order.
+    /// Takes one local request from its bytes to its reply: the nine stages, in order.
     pub async fn handle(&self, body: &[u8]) -> Reply {
-        let received = match receive(body, &self.limits, &*self.clock) {
-            Ok(received) => received,
-            Err(malformed) => return Reply::unadmitted(malformed.into()),
-        };
-        let called = crate::authenticate::stated_by_operator(received);
-        match crate::admit::admit(self, called) {
-            Ok(Admission::Granted(admitted)) => {
-                let span = info_span!("request", event = %admitted.case.id, tenant = %admitted.case.tenant.id());
-                let answer = async {
-                    let (case, outcome) = crate::chain::run(self, admitted).await;
-                    reply(case, outcome).instrument(info_span!("reply")).await
-                };
-                answer.instrument(span).await
+        match receive(body, &self.limits, &*self.clock) {
+            Ok((received, statement)) => {
+                let identity = crate::authenticate::stated_by_operator(statement);
+                self.answer(Called::new(received, identity), std::future::pending())
+                    .await
             }
-            Ok(Admission::Refused(case, refusal)) => reply(case, Err(refusal)).await,
-            Err(refusal) => Reply::unadmitted(refusal),
+            Err(malformed) => Reply::unadmitted(malformed.into()),
         }
+    }
+
+    /// Answers a request whose caller is known, unless `gone` comes first: then what is under way is given up, and
+    /// recorded.
+    pub(crate) async fn answer(&self, called: Called, gone: impl Future<Output = ()>) -> Reply {
+        let (case, call) = match admit(self, called) {
+            Ok(Admission::Granted(Admitted { case, call })) => (case, call),
+            Ok(Admission::Refused(case, refusal)) => return reply(&case, Err(refusal)).await,
+            Err(refusal) => return Reply::unadmitted(refusal),
+        };
+        let span = info_span!("request", event = %case.id, tenant = %case.tenant.id());
+        async {
+            let outcome = tokio::select! {
+                biased;
+                outcome = crate::chain::run(self, &case, call) => outcome,
+                () = gone => Err(Refusal::CallerGone),
+            };
+            reply(&case, outcome).instrument(info_span!("reply")).await
+        }
+        .instrument(span)
+        .await
+    }
+
+    /// The same, answering while the model does.
+    pub(crate) async fn stream(&self, called: Called, outlet: Outlet) {
+        let refused = |reply| Piece::Refused(Box::new(reply));
+        let last = match admit(self, called) {
+            Ok(Admission::Granted(Admitted { case, call })) => {
+                let span = info_span!("request", event = %case.id, tenant = %case.tenant.id());
+                self.stream_case(&case, call, &outlet)
+                    .instrument(span)
+                    .await
+            }
+            Ok(Admission::Refused(case, refusal)) => refused(reply(&case, Err(refusal)).await),
+            Err(refusal) => refused(Reply::unadmitted(refusal)),
+        };
+        // If nobody is there any more, the log has it.
+        drop(outlet.send(last).await);
+    }
+
+    async fn stream_case(&self, case: &Case, call: Call, outlet: &Outlet) -> Piece {
+        let mut streamed = Streamed::default();
+        let outcome = tokio::select! {
+            biased;
+            outcome = crate::chain::stream(self, case, call, &mut streamed, outlet) => outcome,
+            () = outlet.closed() => Err(Refusal::CallerGone),
+        };
+        let closed = reply_streamed(case, &streamed, outcome);
+        match closed.instrument(info_span!("reply")).await {
+            Ok(()) => Piece::Done(streamed.restored().clone()),
+            Err(reply) => Piece::Refused(Box::new(reply)),
+        }
+    }
+
+    /// Who holds an API key, for a purpose of use.
+    ///
+    /// # Errors
+    /// [`Unauthenticated`].
+    pub(crate) fn identify(
+        &self,
+        key: Option<&str>,
+        purpose: Option<&str>,
+    ) -> Result<Identity, Unauthenticated> {
+        self.api_keys.identify(key, purpose, self.clock.now())
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    pub(crate) const fn limits(&self) -> &config::RequestLimits {
+        &self.limits
+    }
+
+    /// The models that callers can name, each with the associate who runs its endpoint.
+    pub(crate) fn models(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.routes
+            .iter()
+            .filter(|route| route.model != "*")
+            .map(|route| {
+                let endpoint = self.endpoint_of(route);
+                let associate = endpoint.and_then(|endpoint| endpoint.associate.as_deref());
+                (route.model.as_str(), associate)
+            })
+    }
+
+    pub(crate) fn tenants(&self) -> impl Iterator<Item = &Arc<Tenant>> {
+        self.tenants.values()
     }
 
     /// Delivers what each exporter has not had yet. Off the path of requests.
@@ -307,12 +391,10 @@ impl Gateway {
     }
 
     /// The endpoint that serves `model`, and the name that it has there.
-    pub(crate) fn endpoint<'a>(&'a self, model: &'a str) -> Option<(&'a Endpoint, &'a str)> {
+    pub(crate) fn endpoint(&self, model: &str) -> Option<(&Endpoint, String)> {
         let route = self.route(model)?;
-        Some((
-            self.endpoint_of(route)?,
-            route.upstream_model.as_deref().unwrap_or(model),
-        ))
+        let there = route.upstream_model.as_deref().unwrap_or(model);
+        Some((self.endpoint_of(route)?, there.to_owned()))
     }
 
     fn endpoint_of(&self, route: &Route) -> Option<&Endpoint> {

@@ -1,19 +1,17 @@
 //! Stage 1: bytes → [`Received`]. Size, shape and nothing more; the text is marked as PHI from here on.
 
 use nephron_engine::Messages;
-use nephron_engine::contract::{Message, Part};
 use nephron_model::{Caller, Clock, Phi, Purpose, Sensitivity, TenantId, Timestamp};
-use serde::Deserialize;
 
 use crate::config::RequestLimits;
+use crate::wire::fields::{Fields, UnknownFields, is_structural, wrong};
+use crate::wire::json::Json;
+use crate::wire::shape::{Builder, Shape};
 
 /// A request that has the right shape. Nothing is known yet about who sent it.
 pub struct Received {
     pub(crate) at: Timestamp,
     pub(crate) bytes: usize,
-    pub(crate) tenant: TenantId,
-    pub(crate) caller: Caller,
-    pub(crate) purpose: Purpose,
     pub(crate) conversation: Option<String>,
     pub(crate) sensitivity: Sensitivity,
     pub(crate) call: Call,
@@ -22,46 +20,19 @@ pub struct Received {
 /// What is asked of a model.
 pub(crate) struct Call {
     pub(crate) model: String,
+    /// Every string that is searched, as detectors see it.
     pub(crate) messages: Phi<Messages>,
+    /// Where those strings belong.
+    pub(crate) shape: Shape,
     pub(crate) max_tokens: Option<u32>,
     pub(crate) temperature: Option<f64>,
 }
 
-/// The wire form: one JSON object, described in `docs/formats/request.md`. Of its strings only `content` goes further
-/// than this host and its deciders: it is scanned for identifiers. The others are structural, short and held to a form;
-/// connectors are not told them, and only the caller's id, roles and purpose stand in the log.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct Wire {
-    tenant: TenantId,
-    caller: Caller,
-    purpose: Purpose,
-    conversation: Option<String>,
-    #[serde(default = "phi")]
-    sensitivity: Sensitivity,
-    model: String,
-    messages: Vec<WireMessage>,
-    max_tokens: Option<u32>,
-    temperature: Option<f64>,
-}
-
-const fn phi() -> Sensitivity {
-    Sensitivity::Phi
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WireMessage {
-    role: Role,
-    content: String,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Role {
-    System,
-    User,
-    Assistant,
+/// Who a local request says it is from.
+pub struct Statement {
+    pub(crate) tenant: TenantId,
+    pub(crate) caller: Caller,
+    pub(crate) purpose: Purpose,
 }
 
 /// A request that is refused for its shape. Names a place, never the text there.
@@ -69,17 +40,13 @@ enum Role {
 #[non_exhaustive]
 pub enum Malformed {
     /// More bytes than the limit.
-    #[error("the request has {size} bytes, more than the limit of {limit}")]
+    #[error("the request has more bytes than the limit of {limit} (`limits.request`)")]
     TooLarge {
-        /// Bytes received.
-        size: usize,
-        /// Bytes allowed (`limits.request`).
+        /// Bytes allowed.
         limit: usize,
     },
-    /// Not JSON, or not a request.
-    #[error(
-        "line {line}, column {column}: {what}; docs/formats/request.md has the form of a request"
-    )]
+    /// No JSON that can be read.
+    #[error("line {line}, column {column}: {what}")]
     Shape {
         /// Line, counted from 1.
         line: usize,
@@ -88,20 +55,30 @@ pub enum Malformed {
         /// What is wrong, without quoting.
         what: &'static str,
     },
-    /// A structural field holds what it may not.
+    /// A field holds what it may not.
     #[error("`{field}` must be {rule}")]
     Field {
-        /// The field.
-        field: &'static str,
+        /// The field, by its path: names of fields that are known here, and indexes.
+        field: String,
         /// Its rule.
         rule: &'static str,
+    },
+    /// A field that nobody here knows. Its name is the client's own text, and is not repeated.
+    #[error(
+        "{object} has a field that is not known here, so that it cannot be searched for identifiers; leave it out"
+    )]
+    UnknownField {
+        /// The object that holds it.
+        object: String,
     },
 }
 
 /// Roles of one caller.
 const MOST_ROLES: usize = 32;
 
-/// Reads one request.
+/// Reads one local request: one JSON object, described in `docs/formats/request.md`. Of its strings only `content` goes
+/// further than this host and its deciders: it is searched for identifiers. The others are structural, short and held
+/// to a form; connectors are not told them, and only the caller's id, roles and purpose stand in the log.
 ///
 /// # Errors
 /// [`Malformed`].
@@ -109,104 +86,130 @@ pub fn receive(
     body: &[u8],
     limits: &RequestLimits,
     clock: &dyn Clock,
-) -> Result<Received, Malformed> {
+) -> Result<(Received, Statement), Malformed> {
+    check_size(body, limits)?;
+    let mut fields = Fields::of(Json::read(body)?, "", UnknownFields::Refuse)?;
+    let statement = Statement {
+        tenant: parsed(
+            &mut fields,
+            "tenant",
+            "a tenant: 1 to 63 of `a-z`, `0-9` and `-`, starting with a letter",
+        )?,
+        caller: caller(&mut fields)?,
+        purpose: parsed(
+            &mut fields,
+            "purpose",
+            "a PurposeOfUse code of HL7 v3: 1 to 16 of `A-Z`, such as `TREAT`",
+        )?,
+    };
+    let conversation = fields.text_that(
+        "conversation",
+        "1 to 200 of letters, digits and `._:/-@`",
+        |text| is_structural(text, 200),
+    )?;
+    let sensitivity = match fields.text("sensitivity")?.as_deref() {
+        None | Some("phi") => Sensitivity::Phi,
+        Some("public") => Sensitivity::Public,
+        Some("internal") => Sensitivity::Internal,
+        Some("pii") => Sensitivity::Pii,
+        Some(_) => {
+            return Err(wrong("sensitivity", "`public`, `internal`, `pii` or `phi`"));
+        }
+    };
+    let model = model(&mut fields)?;
+    let max_tokens = fields.count("max-tokens")?;
+    let temperature = fields.number("temperature", "from 0 to 2", 0.0..=2.0)?;
+    let mut builder = Builder::default();
+    for (index, message) in messages(&mut fields, limits)?.into_iter().enumerate() {
+        let path = format!("messages[{index}]");
+        let mut message = Fields::of(message, &path, UnknownFields::Refuse)?;
+        const ROLES: &str = "`system`, `user` or `assistant`";
+        let role = message.text_that("role", ROLES, |role| {
+            ["system", "user", "assistant"].contains(&role)
+        })?;
+        let role = role.ok_or_else(|| wrong(&message.at("role"), ROLES))?;
+        let content = message.text("content")?;
+        let content = content.ok_or_else(|| wrong(&message.at("content"), "a string"))?;
+        message.finish(&[])?;
+        builder.message(&role, vec![content], None, None);
+    }
+    fields.finish(&[])?;
+    let (messages, shape) = builder.finish();
+    let call = Call {
+        model,
+        messages: Phi::new(messages),
+        shape,
+        max_tokens,
+        temperature,
+    };
+    let received = Received {
+        at: clock.now(),
+        bytes: body.len(),
+        conversation,
+        sensitivity,
+        call,
+    };
+    Ok((received, statement))
+}
+
+/// Refuses a body that is larger than the operator allows.
+pub(crate) const fn check_size(body: &[u8], limits: &RequestLimits) -> Result<(), Malformed> {
     if body.len() > limits.bytes {
         return Err(Malformed::TooLarge {
-            size: body.len(),
             limit: limits.bytes,
         });
     }
-    let wire: Wire = serde_json::from_slice(body).map_err(|error| Malformed::Shape {
-        line: error.line(),
-        column: error.column(),
-        // Serde's own text quotes what it found, which may be PHI (I9).
-        what: match error.classify() {
-            serde_json::error::Category::Io | serde_json::error::Category::Syntax => "not JSON",
-            serde_json::error::Category::Eof => "the JSON ends too early",
-            serde_json::error::Category::Data => {
-                "a field is missing, unknown, or of the wrong type"
-            }
-        },
-    })?;
-    let field = |holds: bool, field, rule| {
-        if holds {
-            Ok(())
-        } else {
-            Err(Malformed::Field { field, rule })
-        }
-    };
-    let structural = |text: &str, most: usize| {
-        (1..=most).contains(&text.len())
-            && text.bytes().all(|b| {
-                b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'/' | b'-' | b'@')
-            })
-    };
-    field(
-        structural(&wire.model, 100),
-        "model",
-        "1 to 100 of letters, digits and `._:/-@`",
-    )?;
-    field(
-        structural(&wire.caller.id, 200),
-        "caller.id",
-        "1 to 200 of letters, digits and `._:/-@`",
-    )?;
-    let roles = wire.caller.roles.iter().all(|role| structural(role, 64));
-    field(
-        roles && (1..=MOST_ROLES).contains(&wire.caller.roles.len()),
-        "caller.roles",
-        "1 to 32 names of letters, digits and `._:/-@`",
-    )?;
-    let conversation = wire
-        .conversation
-        .as_deref()
-        .is_none_or(|name| structural(name, 200));
-    field(
-        conversation,
-        "conversation",
-        "1 to 200 of letters, digits and `._:/-@`",
-    )?;
-    field(
-        !wire.messages.is_empty(),
-        "messages",
-        "at least one message",
-    )?;
-    field(
-        wire.messages.len() <= limits.messages,
-        "messages",
-        "no more than `limits.messages`",
-    )?;
-    field(
-        wire.temperature.is_none_or(|t| (0.0..=2.0).contains(&t)),
-        "temperature",
-        "from 0 to 2",
-    )?;
+    Ok(())
+}
 
-    let messages = wire.messages.into_iter().map(|message| Message {
-        role: match message.role {
-            Role::System => "system",
-            Role::User => "user",
-            Role::Assistant => "assistant",
-        }
-        .to_owned(),
-        name: None,
-        parts: vec![Part::Text(message.content)],
-    });
-    Ok(Received {
-        at: clock.now(),
-        bytes: body.len(),
-        tenant: wire.tenant,
-        caller: wire.caller,
-        purpose: wire.purpose,
-        conversation: wire.conversation,
-        sensitivity: wire.sensitivity,
-        call: Call {
-            model: wire.model,
-            messages: Phi::new(Messages(messages.collect())),
-            max_tokens: wire.max_tokens,
-            temperature: wire.temperature,
-        },
-    })
+/// The model that is asked, by the caller's word for it.
+pub(crate) fn model(fields: &mut Fields) -> Result<String, Malformed> {
+    const RULE: &str = "the name of a model: 1 to 100 of letters, digits and `._:/-@`";
+    let model = fields.text_that("model", RULE, |text| is_structural(text, 100))?;
+    model.ok_or_else(|| wrong(&fields.at("model"), RULE))
+}
+
+/// The messages, at least one and no more than the operator allows.
+pub(crate) fn messages(
+    fields: &mut Fields,
+    limits: &RequestLimits,
+) -> Result<Vec<Json>, Malformed> {
+    let messages = fields.list("messages")?.unwrap_or_default();
+    if messages.is_empty() {
+        return Err(wrong("messages", "a list of at least one message"));
+    }
+    if messages.len() > limits.messages {
+        return Err(wrong("messages", "no more than `limits.messages`"));
+    }
+    Ok(messages)
+}
+
+fn parsed<T: std::str::FromStr>(
+    fields: &mut Fields,
+    name: &'static str,
+    rule: &'static str,
+) -> Result<T, Malformed> {
+    let text = fields.text(name)?;
+    text.and_then(|text| text.parse().ok())
+        .ok_or_else(|| wrong(name, rule))
+}
+
+fn caller(fields: &mut Fields) -> Result<Caller, Malformed> {
+    const ID: &str = "1 to 200 of letters, digits and `._:/-@`";
+    const NAMES: &str = "1 to 32 names of letters, digits and `._:/-@`";
+    let caller = fields.object("caller")?;
+    let mut caller = caller.ok_or_else(|| wrong("caller", "an object of `id` and `roles`"))?;
+    let id = caller.text_that("id", ID, |text| is_structural(text, 200))?;
+    let id = id.ok_or_else(|| wrong("caller.id", ID))?;
+    let roles = caller.list("roles")?.unwrap_or_default();
+    let roles: Option<Vec<String>> = roles
+        .into_iter()
+        .map(|role| role.into_text().filter(|role| is_structural(role, 64)))
+        .collect();
+    let roles = roles.filter(|roles| (1..=MOST_ROLES).contains(&roles.len()));
+    let roles = roles.ok_or_else(|| wrong("caller.roles", NAMES))?;
+    caller.finish(&[])?;
+    Ok(Caller { id, roles })
 }
 
 #[cfg(test)]
@@ -215,12 +218,13 @@ mod tests {
 
     use super::*;
 
-    fn received(body: &str) -> Result<Received, Malformed> {
+    fn received(body: &str) -> Result<(Received, Statement), Malformed> {
         receive(
             body.as_bytes(),
             &RequestLimits {
                 bytes: 2000,
                 messages: 2,
+                unknown_fields: UnknownFields::Refuse,
             },
             &FixedClock::at(0),
         )
@@ -252,18 +256,33 @@ mod tests {
     fn a_request_has_its_limits() {
         assert!(matches!(
             received(&" ".repeat(2001)),
-            Err(Malformed::TooLarge {
-                size: 2001,
-                limit: 2000
-            })
+            Err(Malformed::TooLarge { limit: 2000 })
         ));
         let none = REQUEST.replace(r#"{"role":"user","content":"Zebulon Quackenbush"}"#, "");
-        assert!(matches!(
-            received(&none),
-            Err(Malformed::Field {
-                field: "messages",
-                ..
-            })
-        ));
+        assert_eq!(
+            received(&none).err().unwrap().to_string(),
+            "`messages` must be a list of at least one message"
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_by_its_place() {
+        for (from, to, place) in [
+            ("\"purpose\":\"TREAT\",", "", "`purpose`"),
+            ("\"TREAT\"", "7", "`purpose`"),
+            (
+                "\"role\":\"user\"",
+                "\"role\":\"nurse\"",
+                "`messages[0].role`",
+            ),
+            ("\"content\"", "\"contents\"", "`messages[0].content`"),
+            ("\"role\"", "\"x\":1,\"role\"", "`messages[0]` has a field"),
+            ("\"physician\"", "7", "`caller.roles`"),
+            ("\"model\"", "\"x\":1,\"model\"", "the body has a field"),
+        ] {
+            let error = received(&REQUEST.replacen(from, to, 1)).err().unwrap();
+            let shown = error.to_string();
+            assert!(shown.contains(place), "{place}: {shown}");
+        }
     }
 }

@@ -4,6 +4,7 @@ use nephron_engine::PluginFailure;
 use nephron_keys::KeyError;
 use nephron_model::{NotRecorded, Point};
 
+use crate::authenticate::Unauthenticated;
 use crate::egress::EgressError;
 use crate::receive::Malformed;
 
@@ -11,8 +12,25 @@ use crate::receive::Malformed;
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// It is no request.
-    #[error("the request is malformed")]
+    #[error(transparent)]
     Malformed(#[from] Malformed),
+    /// Nobody knows who asks.
+    #[error(transparent)]
+    Unauthenticated(#[from] Unauthenticated),
+    /// Its bytes did not come in time.
+    #[error("the request did not arrive in time (`listen.body-time`)")]
+    TooSlow,
+    /// The tenant has as many requests in flight as it may.
+    #[error(
+        "this tenant has as many requests in flight as it may (`listen.requests-per-tenant`); try again"
+    )]
+    TooBusy,
+    /// The gateway is about to stop.
+    #[error("the gateway is stopping; try again")]
+    Stopping,
+    /// Whoever was to be answered has gone.
+    #[error("the caller has disconnected")]
+    CallerGone,
     /// The gateway serves no such tenant.
     #[error(
         "no tenant `{tenant}` is configured here; add a `[[tenant]]`, or correct the request's `tenant`"
@@ -112,6 +130,11 @@ impl Refusal {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Malformed(_) => "malformed",
+            Self::Unauthenticated(_) => "unauthenticated",
+            Self::TooSlow => "too-slow",
+            Self::TooBusy => "too-busy",
+            Self::Stopping => "stopping",
+            Self::CallerGone => "client-disconnected",
             Self::NoTenant { .. } => "no-tenant",
             Self::Denied { .. } => "denied",
             Self::UnknownObligation { .. } => "unknown-obligation",
@@ -139,7 +162,12 @@ impl Refusal {
                 .collect(),
             Self::Key(error) => vec![error.code().to_owned()],
             Self::Upstream { source, .. } => vec![source.code().to_owned()],
-            Self::Malformed(_)
+            Self::Unauthenticated(why) => vec![why.code().to_owned()],
+            Self::TooSlow
+            | Self::TooBusy
+            | Self::Stopping
+            | Self::CallerGone
+            | Self::Malformed(_)
             | Self::NoTenant { .. }
             | Self::NoRoute
             | Self::AnswerTooLarge { .. }

@@ -1,12 +1,14 @@
 //! Stage 8: the end of a request. The only place that turns a refusal into a status, and the only way out: a reply is
 //! made after the entry that closes its request is durable (I1).
 
-use nephron_model::{EntryKind, EventId, Phi};
+use nephron_model::{EntryKind, EventId, Phi, Recorded};
 use serde_json::json;
+use tokio::sync::mpsc;
 
 use crate::case::Case;
-use crate::chain::reidentify::Restored;
+use crate::chain::reidentify::{Restored, Streamed};
 use crate::refusal::Refusal;
+use crate::said::{Channel, Said};
 
 /// What the caller gets.
 pub struct Reply {
@@ -37,8 +39,13 @@ impl Reply {
 
     /// The answer's text, if there is one.
     #[must_use]
-    pub fn text(&self) -> Option<&Phi<String>> {
-        self.outcome.as_ref().ok().map(|restored| &restored.text)
+    pub fn text(&self) -> Option<Phi<String>> {
+        self.said().map(|said| Phi::new(said.expose().text.clone()))
+    }
+
+    /// The whole answer, if there is one.
+    pub(crate) fn said(&self) -> Option<&Phi<Said>> {
+        self.outcome.as_ref().ok().map(|restored| &restored.said)
     }
 
     /// HTTP status (RFC 9110) that says the same.
@@ -47,14 +54,20 @@ impl Reply {
         match &self.outcome {
             Ok(_) => 200,
             Err(refusal) => match refusal {
+                Refusal::Malformed(crate::receive::Malformed::TooLarge { .. }) => 413,
                 Refusal::Malformed(_) => 400,
+                Refusal::Unauthenticated(_) => 401,
                 Refusal::NoTenant { .. } | Refusal::NoRoute => 404,
                 Refusal::Denied { .. }
                 | Refusal::NoAgreement { .. }
                 | Refusal::UnknownObligation { .. } => 403,
+                Refusal::TooSlow => 408,
+                Refusal::TooBusy => 429,
+                // Nobody reads it: the client has gone.
+                Refusal::CallerGone => 499,
                 Refusal::PluginFailed { .. } | Refusal::Key(_) | Refusal::Incomplete { .. } => 500,
                 Refusal::Upstream { .. } | Refusal::AnswerTooLarge { .. } => 502,
-                Refusal::NotRecorded(_) => 503,
+                Refusal::NotRecorded(_) | Refusal::Stopping => 503,
             },
         }
     }
@@ -66,60 +79,122 @@ impl Reply {
         let body = match &self.outcome {
             Ok(restored) => json!({
                 "event": event,
-                "text": restored.text.expose(),
-                "stopped": restored.stopped,
+                "text": restored.said.expose().text,
+                "stopped": restored.said.expose().stopped,
             }),
             Err(refusal) => json!({
                 "event": event,
-                "error": { "code": refusal.code(), "message": message(refusal), "reasons": refusal.reasons() },
+                "error": { "code": refusal.code(), "message": refusal.to_string(), "reasons": refusal.reasons() },
             }),
         };
         Phi::new(body.to_string())
     }
 }
 
-/// What the caller is told. A malformed request's cause names a place in it and quotes nothing.
-fn message(refusal: &Refusal) -> String {
-    match refusal {
-        Refusal::Malformed(malformed) => malformed.to_string(),
-        Refusal::NoTenant { .. }
-        | Refusal::Denied { .. }
-        | Refusal::UnknownObligation { .. }
-        | Refusal::PluginFailed { .. }
-        | Refusal::NoRoute
-        | Refusal::AnswerTooLarge { .. }
-        | Refusal::NoAgreement { .. }
-        | Refusal::Upstream { .. }
-        | Refusal::Key(_)
-        | Refusal::NotRecorded(_)
-        | Refusal::Incomplete { .. } => refusal.to_string(),
-    }
-}
-
 /// Closes the request in the log, then lets the answer go. What cannot be closed is refused.
-pub(crate) async fn reply(case: Case, outcome: Result<Restored, Refusal>) -> Reply {
-    // What was refused for its size, say, is known at once; then the entry must not say that the caller was answered.
-    let outcome = match (outcome, case.unrefused()) {
-        (Ok(restored), Ok(())) => Ok(restored),
-        (Ok(_), Err(error)) => Err(Refusal::NotRecorded(error)),
-        (Err(refusal), Ok(()) | Err(_)) => Err(refusal),
-    };
-    let mut closed = match &outcome {
-        Ok(_) => case.draft(EntryKind::RequestClosed, "answered"),
-        Err(refusal) => case.draft(EntryKind::RequestClosed, refusal.code()),
-    };
-    if let Err(refusal) = &outcome {
-        closed.reasons = refusal.reasons();
-    }
-    let recorded = case.record(closed).await;
-    let outcome = match (recorded, outcome) {
-        (Ok(_), outcome) => outcome,
+pub(crate) async fn reply(case: &Case, outcome: Result<Restored, Refusal>) -> Reply {
+    let closed = close(case, outcome.as_ref().err()).await;
+    let outcome = match (outcome, closed) {
+        (outcome, Ok(())) => outcome,
         // The first reason is the one to tell.
-        (Err(_), Err(refusal)) => Err(refusal),
-        (Err(error), Ok(_)) => Err(Refusal::NotRecorded(error)),
+        (Err(refusal), Err(_)) | (Ok(_), Err(refusal)) => Err(refusal),
     };
     Reply {
         event: Some(case.id),
         outcome,
+    }
+}
+
+/// The same for an answer that was streamed: what was sent is recorded, then the request is closed.
+pub(crate) async fn reply_streamed(
+    case: &Case,
+    streamed: &Streamed,
+    outcome: Result<(), Refusal>,
+) -> Result<(), Reply> {
+    let outcome = match &outcome {
+        Ok(()) => streamed.note(case, true),
+        Err(_) => streamed.note(case, false).and(outcome),
+    };
+    let closed = close(case, outcome.as_ref().err()).await;
+    match (outcome, closed) {
+        (Ok(()), Ok(())) => Ok(()),
+        (Err(refusal), _) | (Ok(()), Err(refusal)) => Err(Reply {
+            event: Some(case.id),
+            outcome: Err(refusal),
+        }),
+    }
+}
+
+/// Records how the request ends, and waits until that is durable.
+async fn close(case: &Case, refusal: Option<&Refusal>) -> Result<(), Refusal> {
+    // What was refused for its size, say, is known at once; then the entry must not say that the caller was answered.
+    let unrefused = case.unrefused().map_err(Refusal::NotRecorded);
+    let refusal = refusal.or_else(|| unrefused.as_ref().err());
+    let mut closed = match refusal {
+        None => case.draft(EntryKind::RequestClosed, "answered"),
+        Some(refusal) => case.draft(EntryKind::RequestClosed, refusal.code()),
+    };
+    if let Some(refusal) = refusal {
+        closed.reasons = refusal.reasons();
+    }
+    let recorded = case.record(closed).await;
+    unrefused?;
+    recorded.map(drop)?;
+    Ok(())
+}
+
+/// Where a streamed answer goes. Bounded: a model that is faster than the caller waits.
+#[derive(Clone)]
+pub struct Outlet(mpsc::Sender<Piece>);
+
+/// What comes out of an [`Outlet`].
+pub(crate) enum Piece {
+    /// The answer begins; before this nothing was sent.
+    Opened(EventId),
+    /// A tool call begins.
+    Call {
+        index: u32,
+        id: String,
+        name: String,
+    },
+    /// Text for one channel.
+    Text(Channel, Phi<String>),
+    /// The answer has ended as it should. Holds why the model stopped and what it counted, and no text.
+    Done(Phi<Said>),
+    /// There is no answer, or it broke off.
+    Refused(Box<Reply>),
+}
+
+impl Outlet {
+    /// Pieces that may wait for the caller.
+    const WAITING: usize = 16;
+
+    /// An outlet and where its pieces arrive.
+    pub(crate) fn new() -> (Self, mpsc::Receiver<Piece>) {
+        let (sender, receiver) = mpsc::channel(Self::WAITING);
+        (Self(sender), receiver)
+    }
+
+    /// Waits until the caller has gone.
+    pub(crate) async fn closed(&self) {
+        self.0.closed().await;
+    }
+
+    /// The answer begins. That it may is recorded.
+    pub(crate) async fn open(&self, recorded: Recorded, event: EventId) -> Result<(), Refusal> {
+        let _proof = recorded;
+        self.send(Piece::Opened(event)).await
+    }
+
+    pub(crate) async fn call(&self, index: u32, id: String, name: String) -> Result<(), Refusal> {
+        self.send(Piece::Call { index, id, name }).await
+    }
+
+    pub(crate) async fn text(&self, channel: Channel, text: Phi<String>) -> Result<(), Refusal> {
+        self.send(Piece::Text(channel, text)).await
+    }
+
+    pub(crate) async fn send(&self, piece: Piece) -> Result<(), Refusal> {
+        self.0.send(piece).await.map_err(|_| Refusal::CallerGone)
     }
 }

@@ -8,6 +8,7 @@
 //! Read in this order: [`RootKey`] wraps [`TenantKeys`], which mints a [`Grant`], which seals, opens and tokenises.
 //! The bytes are drawn in `docs/formats/envelope.md` and `docs/formats/tokens.md`.
 
+mod api_key;
 mod error;
 mod grant;
 mod hex;
@@ -24,6 +25,7 @@ mod vault;
 #[cfg(test)]
 mod ward;
 
+pub use api_key::{ApiKey, ApiKeyDigest, InvalidApiKey};
 pub use error::{KeyError, Unavailability};
 pub use grant::{Grant, GrantRequest, Info, Subject};
 pub use root::{Cost, Passphrase, RootError, RootKey, RootProvider};

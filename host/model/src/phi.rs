@@ -39,6 +39,12 @@ impl<T: Zeroize + Clone> Clone for Phi<T> {
     }
 }
 
+impl<T: Zeroize + Default> Default for Phi<T> {
+    fn default() -> Self {
+        Self(T::default())
+    }
+}
+
 impl<T: Zeroize> Drop for Phi<T> {
     fn drop(&mut self) {
         self.0.zeroize();

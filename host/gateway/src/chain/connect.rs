@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
-use nephron_engine::contract::{ChatCall, Event, Plan, Value};
-use nephron_engine::{Answer, Judgement, Messages, Plugin, PluginFailure};
+use nephron_engine::contract::{ChatCall, Event, Plan, RequestInfo, Value};
+use nephron_engine::{Answer, Decoding, Judgement, Messages, Plugin, PluginFailure};
+use nephron_keys::Token;
 use nephron_model::{EntryKind, Phi, Point};
 
 use crate::associates::Ground;
@@ -12,21 +13,47 @@ use crate::case::Case;
 use crate::chain::decide::{Duties, ask_deciders};
 use crate::chain::deidentify::Cleared;
 use crate::config::Endpoint;
-use crate::egress::{EgressError, Outgoing};
+use crate::egress::{Arriving, EgressError, Outgoing};
 use crate::gateway::Gateway;
 use crate::refusal::Refusal;
+use crate::said::Said;
 
 /// What the model answered, still with its tokens.
 pub struct Answered {
-    text: Phi<String>,
-    stopped: Option<String>,
+    said: Phi<Said>,
     duties: Duties,
 }
 
 impl Answered {
-    pub(super) fn into_parts(self) -> (Phi<String>, Option<String>, Duties) {
-        (self.text, self.stopped, self.duties)
+    pub(super) fn into_parts(self) -> (Phi<Said>, Duties) {
+        (self.said, self.duties)
     }
+}
+
+/// A model that is answering. Dropped before its end, it records how far it came.
+pub struct Answering<'a> {
+    exchange: Exchange<'a>,
+    source: Source,
+    duties: Duties,
+    issued: Vec<Token>,
+}
+
+enum Source {
+    /// The connector has answered by itself.
+    Whole(Vec<Event>),
+    /// Bytes come from the endpoint.
+    Arriving(Box<Exchanged>),
+    /// The end was reached, or the exchange failed.
+    Over,
+}
+
+/// A response on its way, and what has come of it.
+struct Exchanged {
+    response: Arriving,
+    decoding: Decoding,
+    info: RequestInfo,
+    chunks: Vec<Vec<u8>>,
+    events: Vec<Event>,
 }
 
 /// Name of the payload of a `sending` entry: exactly the bytes that leave, or the text that a connector answers to.
@@ -34,16 +61,16 @@ pub const SENT: &str = "sent";
 /// Name of the payload of a `received` entry: exactly the bytes that came back, or the connector's own text.
 pub const RECEIVED: &str = "received";
 
-/// Takes cleared text to the model that the route names, and brings back what it says.
+/// Takes cleared text to the model that the route names, which then begins to answer.
 ///
 /// # Errors
 /// [`Refusal`]: no route, no ground, a denial, a plugin's or the upstream's failure, or a log that cannot be written.
-pub async fn connect(
-    gateway: &Gateway,
-    case: &Case,
+pub async fn connect<'a>(
+    gateway: &'a Gateway,
+    case: &'a Case,
     cleared: Cleared,
-) -> Result<Answered, Refusal> {
-    let (call, duties, identifiers) = cleared.into_parts();
+) -> Result<Answering<'a>, Refusal> {
+    let (call, duties, issued) = cleared.into_parts();
     let (endpoint, upstream_model) = gateway.endpoint(&call.model).ok_or(Refusal::NoRoute)?;
     let connector = case.roster.connector(&endpoint.connector)?;
     let method = case.roster.method();
@@ -68,7 +95,7 @@ pub async fn connect(
             ("cleared", Value::Boolean(method.is_some())),
             (
                 "identifiers",
-                Value::Number(i64::try_from(identifiers).unwrap_or(i64::MAX)),
+                Value::Number(i64::try_from(issued.len()).unwrap_or(i64::MAX)),
             ),
             (
                 "in-sandbox",
@@ -83,16 +110,20 @@ pub async fn connect(
         return Err(no_agreement());
     }
 
+    let filled = call.shape.fill(call.messages.expose());
+    let filled = filled.ok_or_else(|| Refusal::Incomplete {
+        missing: "a part of the cleared request".to_owned(),
+    })?;
     let chat = Phi::new(Encode(Judgement::Encode {
         info: case.info_for_connectors(),
         call: ChatCall {
-            model: upstream_model.to_owned(),
-            messages: call.messages.expose().0.clone(),
+            model: upstream_model,
+            messages: filled.messages,
             max_tokens: call.max_tokens,
             temperature: call.temperature,
-            stop: Vec::new(),
+            stop: filled.stop,
             want_stream: true,
-            options: Vec::new(),
+            options: filled.options,
         },
     }));
     let plan = case
@@ -105,20 +136,171 @@ pub async fn connect(
         connector,
         ground,
     };
-    let events = match plan {
-        Plan::Answer(events) => exchange.in_sandbox(call.messages.expose(), events)?,
+    let source = match plan {
+        Plan::Answer(events) => Source::Whole(exchange.in_sandbox(call.messages.expose(), events)?),
         Plan::Call(request) => {
             let outgoing =
                 Outgoing::new(request, endpoint).map_err(|source| exchange.failed(source))?;
-            exchange.over_http(outgoing).await?
+            Source::Arriving(Box::new(exchange.over_http(outgoing).await?))
         }
     };
-    let (text, stopped) = read(events);
-    Ok(Answered {
-        text,
-        stopped,
+    Ok(Answering {
+        exchange,
+        source,
         duties,
+        issued,
     })
+}
+
+impl Answering<'_> {
+    /// The tokens that stand in the request, each once.
+    pub(super) fn issued(&self) -> &[Token] {
+        &self.issued
+    }
+
+    pub(super) const fn duties(&self) -> Duties {
+        self.duties
+    }
+
+    /// The whole answer.
+    ///
+    /// # Errors
+    /// [`Refusal`]: the endpoint's or the connector's failure.
+    pub(super) async fn whole(mut self) -> Result<Answered, Refusal> {
+        let mut said = Phi::new(Said::default());
+        self.rest(&mut said).await?;
+        Ok(Answered {
+            said,
+            duties: self.duties,
+        })
+    }
+
+    /// What is yet to come, added to `said`.
+    pub(super) async fn rest(&mut self, said: &mut Phi<Said>) -> Result<(), Refusal> {
+        while let Some(events) = self.next().await? {
+            for event in events {
+                said.expose_mut().take(event);
+            }
+        }
+        Ok(())
+    }
+
+    /// The next events, or nothing at the end of the answer. At the end the connector's judgement is recorded.
+    ///
+    /// # Errors
+    /// [`Refusal`], once: after it nothing more comes.
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<Event>>, Refusal> {
+        let step = match &mut self.source {
+            Source::Over => return Ok(None),
+            Source::Whole(events) => {
+                let events = std::mem::take(events);
+                self.source = Source::Over;
+                return Ok(Some(events));
+            }
+            Source::Arriving(exchanged) => exchanged.step().await,
+        };
+        match step {
+            Step::More(events) => Ok(Some(events)),
+            Step::Last(events) => {
+                self.over(None)?;
+                Ok(Some(events))
+            }
+            Step::NotDecoded(failure) => {
+                self.over(Some(failure.clone()))?;
+                Err(Refusal::PluginFailed {
+                    point: Point::Egress,
+                    plugin: self.exchange.connector.reference().name.clone(),
+                    failure,
+                })
+            }
+            Step::Broken(error) => {
+                let reason = error.code();
+                self.note_received("failed", Some(reason))?;
+                self.source = Source::Over;
+                Err(self.exchange.failed(error))
+            }
+        }
+    }
+
+    /// Records what came and what the connector made of it.
+    fn over(&mut self, failed: Option<PluginFailure>) -> Result<(), Refusal> {
+        self.note_received("answered", None)?;
+        let Source::Arriving(exchanged) = std::mem::replace(&mut self.source, Source::Over) else {
+            return Ok(());
+        };
+        let Exchanged {
+            response,
+            decoding,
+            info,
+            chunks,
+            events,
+        } = *exchanged;
+        let verdict = decoding.verdict(failed.map_or(Ok(events), Err));
+        let judgement = Judgement::Decode {
+            info,
+            status: response.status,
+            headers: response.headers,
+            chunks,
+        };
+        let Exchange {
+            case, connector, ..
+        } = &self.exchange;
+        case.judged(Point::Egress, connector, &judgement, &verdict)
+    }
+
+    fn note_received(&self, outcome: &str, reason: Option<&str>) -> Result<(), Refusal> {
+        if let Source::Arriving(exchanged) = &self.source {
+            let status = Some(exchanged.response.status);
+            let mut received = self.exchange.received(outcome, status, &exchanged.chunks)?;
+            received.reasons.extend(reason.map(str::to_owned));
+            self.exchange.case.note(received);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Answering<'_> {
+    /// Whoever was to be answered has gone, or something on the way to them failed: the exchange ends with the socket,
+    /// and what had come until then is recorded. An entry that cannot be sealed any more leaves its request without an
+    /// end of the exchange, which a verifier sees.
+    fn drop(&mut self) {
+        drop(self.note_received("abandoned", None));
+    }
+}
+
+/// What the next bytes of a response brought.
+enum Step {
+    More(Vec<Event>),
+    Last(Vec<Event>),
+    NotDecoded(PluginFailure),
+    Broken(EgressError),
+}
+
+impl Exchanged {
+    async fn step(&mut self) -> Step {
+        loop {
+            let (decoded, is_last) = match self.response.chunk().await {
+                Ok(Some(chunk)) => {
+                    self.chunks.push(chunk.to_vec());
+                    (self.decoding.push(&chunk).await, false)
+                }
+                Ok(None) => (self.decoding.finish().await, true),
+                Err(error) => return Step::Broken(error),
+            };
+            match decoded {
+                Ok(events) => {
+                    self.events.extend(events.iter().cloned());
+                    if is_last {
+                        return Step::Last(events);
+                    }
+                    if !events.is_empty() {
+                        return Step::More(events);
+                    }
+                }
+                Err(failure) => return Step::NotDecoded(failure),
+            }
+        }
+    }
 }
 
 /// A question to a connector, overwritten when it was asked.
@@ -173,15 +355,18 @@ impl Exchange<'_> {
         let mut sending = self.draft(EntryKind::Sending, "in-sandbox");
         sending.payload = self.case.sealed(SENT, seen.expose().as_bytes())?;
         self.case.note(sending);
-        let (text, _) = read(events.clone());
+        let mut said = Phi::new(Said::default());
+        for event in events.iter().cloned() {
+            said.expose_mut().take(event);
+        }
         let mut received = self.draft(EntryKind::Received, "answered");
-        received.payload = self.case.sealed(RECEIVED, text.expose().as_bytes())?;
+        received.payload = self.case.sealed(RECEIVED, said.expose().text.as_bytes())?;
         self.case.note(received);
         Ok(events)
     }
 
-    /// Intent, exchange, outcome. Whatever happens after the intent, an outcome entry says so.
-    async fn over_http(&self, outgoing: Outgoing) -> Result<Vec<Event>, Refusal> {
+    /// Intent, then the head of the response. Whatever happens after the intent, an outcome entry says so.
+    async fn over_http(&self, outgoing: Outgoing) -> Result<Exchanged, Refusal> {
         let mut sending = self
             .draft(EntryKind::Sending, "intent")
             .fact("method", outgoing.method())
@@ -189,60 +374,31 @@ impl Exchange<'_> {
         sending.payload = self.case.sealed(SENT, outgoing.body())?;
         let recorded = self.case.record(sending).await?;
 
-        let mut response = match self.gateway.egress().send(outgoing, recorded).await {
+        let mut unanswered = Unanswered(Some(self));
+        let response = match self.gateway.egress().send(outgoing, recorded).await {
             Ok(response) => response,
-            Err(error) => return Err(self.broke_off(error, None, &[])?),
+            Err(error) => {
+                unanswered.0 = None;
+                let mut received = self.received("failed", None, &[])?;
+                received.reasons.push(error.code().to_owned());
+                self.case.note(received);
+                return Err(self.failed(error));
+            }
         };
         let info = self.case.info_for_connectors();
-        let mut decoding = self
+        let decoding = self
             .case
             .engine
             .decode(self.connector, &info, response.status, &response.headers)
             .await;
-        let mut chunks: Vec<Vec<u8>> = Vec::new();
-        let mut events = Vec::new();
-        let mut failed: Option<PluginFailure> = None;
-        loop {
-            let chunk = match response.chunk().await {
-                Ok(Some(chunk)) => chunk,
-                Ok(None) => break,
-                Err(error) => return Err(self.broke_off(error, Some(response.status), &chunks)?),
-            };
-            chunks.push(chunk.to_vec());
-            match decoding.push(&chunk).await {
-                Ok(more) => events.extend(more),
-                Err(failure) => {
-                    failed = Some(failure);
-                    break;
-                }
-            }
-        }
-        if failed.is_none() {
-            match decoding.finish().await {
-                Ok(more) => events.extend(more),
-                Err(failure) => failed = Some(failure),
-            }
-        }
-        self.case
-            .note(self.received("answered", Some(response.status), &chunks)?);
-
-        let judgement = Judgement::Decode {
+        unanswered.0 = None;
+        Ok(Exchanged {
+            response,
+            decoding,
             info,
-            status: response.status,
-            headers: response.headers,
-            chunks,
-        };
-        let verdict = decoding.verdict(failed.map_or_else(|| Ok(events.clone()), Err));
-        self.case
-            .judged(Point::Egress, self.connector, &judgement, &verdict)?;
-        match verdict.answer {
-            Ok(_) => Ok(events),
-            Err(failure) => Err(Refusal::PluginFailed {
-                point: Point::Egress,
-                plugin: self.connector.reference().name.clone(),
-                failure,
-            }),
-        }
+            chunks: Vec::new(),
+            events: Vec::new(),
+        })
     }
 
     fn received(
@@ -259,23 +415,23 @@ impl Exchange<'_> {
         Ok(received)
     }
 
-    /// Records that the exchange broke off, with what had come until then.
-    fn broke_off(
-        &self,
-        error: EgressError,
-        status: Option<u16>,
-        chunks: &[Vec<u8>],
-    ) -> Result<Refusal, Refusal> {
-        let mut received = self.received("failed", status, chunks)?;
-        received.reasons.push(error.code().to_owned());
-        self.case.note(received);
-        Ok(self.failed(error))
-    }
-
     fn failed(&self, source: EgressError) -> Refusal {
         Refusal::Upstream {
             endpoint: self.endpoint.name.clone(),
             source,
+        }
+    }
+}
+
+/// An exchange whose response has not begun. Dropped, it records that nobody waits for one any more.
+struct Unanswered<'e, 'a>(Option<&'e Exchange<'a>>);
+
+impl Drop for Unanswered<'_, '_> {
+    fn drop(&mut self) {
+        if let Some(exchange) = self.0
+            && let Ok(received) = exchange.received("abandoned", None, &[])
+        {
+            exchange.case.note(received);
         }
     }
 }
@@ -287,19 +443,4 @@ fn operation(path: &str) -> &'static str {
         .into_iter()
         .find(|known| path.ends_with(&format!("/{known}")))
         .unwrap_or("other")
-}
-
-/// The text of an answer, and why it stopped.
-fn read(events: Vec<Event>) -> (Phi<String>, Option<String>) {
-    let mut answer = Phi::new(String::new());
-    let mut stopped = None;
-    for event in events {
-        match event {
-            Event::Text(text) => answer.expose_mut().push_str(&text),
-            Event::Stopped(why) => stopped = Some(crate::case::code(&why).to_owned()),
-            // No client here asks for tools, and counts and names are in the recorded judgement.
-            Event::ToolCall(_) | Event::Used(_) | Event::Model(_) | Event::Other(_) => {}
-        }
-    }
-    (answer, stopped)
 }

@@ -20,12 +20,13 @@ use crate::refusal::Refusal;
 pub struct Cleared {
     call: Call,
     duties: Duties,
-    identifiers: u64,
+    issued: Vec<Token>,
 }
 
 impl Cleared {
-    pub(super) fn into_parts(self) -> (Call, Duties, u64) {
-        (self.call, self.duties, self.identifiers)
+    /// The call, what must be done with it, and the token of each identifier.
+    pub(super) fn into_parts(self) -> (Call, Duties, Vec<Token>) {
+        (self.call, self.duties, self.issued)
     }
 }
 
@@ -92,7 +93,7 @@ pub(crate) async fn deidentify(case: &Case, permitted: Permitted) -> Result<Clea
     Ok(Cleared {
         call,
         duties,
-        identifiers: u64::try_from(places.len()).unwrap_or(u64::MAX),
+        issued: tokens,
     })
 }
 

@@ -1,41 +1,55 @@
-//! Stage 7: [`Answered`] → [`Restored`]. The answer is searched for identifiers of its own, the deciders are asked
+//! Stage 7: [`Answered`] → [`Restored`], or [`Answering`] → what is streamed. The answer is searched for identifiers of its own, the deciders are asked
 //! whether this caller may see identities, and tokens of this conversation become values again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use nephron_engine::Messages;
-use nephron_engine::contract::{Message, Part, Value};
+use nephron_engine::contract::{Event, Message, Part, Value};
 use nephron_keys::{Operations, Token};
-use nephron_model::{EntryKind, Phi, Point};
+use nephron_model::{Draft, EntryKind, Kind, Phi, Point};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
 use crate::case::Case;
-use crate::chain::connect::Answered;
+use crate::chain::connect::{Answered, Answering};
 use crate::chain::decide::{Duties, ask_deciders};
 use crate::chain::deidentify::detect;
 use crate::refusal::Refusal;
+use crate::reply::Outlet;
+use crate::said::{Channel, Said, ToolCall};
 
 /// An answer as this caller may see it.
 pub struct Restored {
-    pub(crate) text: Phi<String>,
-    pub(crate) stopped: Option<String>,
+    pub(crate) said: Phi<Said>,
 }
 
 /// The sealed payload of a `reidentified` entry.
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 pub struct Restoration {
     /// The answer as the model gave it.
     pub answered: String,
     /// The answer as the caller got it.
     pub restored: String,
+    /// The tool calls that the model asked for, as it wrote them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answered_calls: Vec<ToolCall>,
+    /// The tool calls as the caller got them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub restored_calls: Vec<ToolCall>,
 }
 
 impl Zeroize for Restoration {
     fn zeroize(&mut self) {
         self.answered.zeroize();
         self.restored.zeroize();
+        for call in self
+            .answered_calls
+            .iter_mut()
+            .chain(&mut self.restored_calls)
+        {
+            call.arguments.zeroize();
+        }
     }
 }
 
@@ -44,69 +58,309 @@ pub const RESTORATION: &str = "restoration";
 
 /// Puts identities back, if this caller may see them.
 pub(crate) async fn reidentify(case: &Case, answered: Answered) -> Result<Restored, Refusal> {
-    let (text, stopped, duties) = answered.into_parts();
-    let tokens: Vec<(Range<usize>, Token)> = Token::scan(text.expose()).collect();
-    let of_its_own = identifiers_outside(case, &text, &tokens).await?;
+    let (said, duties) = answered.into_parts();
+    let tokens = tokens_of(said.expose());
+    let of_its_own = identifiers_outside(case, said.expose(), &tokens).await?;
+    let has_own = of_its_own.iter().any(|found| !found.is_empty());
 
-    let permission = if tokens.is_empty() && of_its_own.is_empty() {
+    let permission = if tokens.iter().all(Vec::is_empty) && !has_own {
         Permission::Granted
     } else {
-        may_see_identities(case, duties, &tokens).await?
+        may_see_identities(
+            case,
+            duties,
+            tokens.iter().flatten().map(|(_, token)| token),
+        )
+        .await?
     };
-    let (restored, outcome, unknown) = match permission {
-        Permission::Withheld(why) => (mask(text.expose(), &of_its_own), why, 0),
-        Permission::Granted if tokens.is_empty() => (text.clone(), "nothing-to-restore", 0),
+    let mut values = Values::default();
+    let (restored, outcome) = match permission {
+        Permission::Withheld(why) => (mask_all(&said, &of_its_own), why),
+        Permission::Granted if tokens.iter().all(Vec::is_empty) => {
+            (said.clone(), "nothing-to-restore")
+        }
         Permission::Granted => {
-            let mut asked: Vec<Token> = tokens.iter().map(|(_, token)| token.clone()).collect();
-            asked.sort_unstable();
-            asked.dedup();
-            let grant = case.grant(Operations::DETOKENIZE, Point::Rehydrate)?;
-            let values = grant.detokenize(&asked).await?;
-            let values: BTreeMap<Token, Option<Phi<String>>> =
-                asked.into_iter().zip(values).collect();
-            let unknown = values.values().filter(|value| value.is_none()).count();
-            (
-                put_back(text.expose(), &tokens, &values)?,
-                "restored",
-                unknown,
-            )
+            let asked = tokens.iter().flatten().map(|(_, token)| token);
+            values.look_up(case, asked).await?;
+            let mut restored = said.clone();
+            for (channel, text) in said.expose().texts() {
+                let put = put_back(text, &values, channel)?;
+                *restored.expose_mut().text_mut(channel) = put.into_inner();
+            }
+            (restored, "restored")
         }
     };
+    let counts = Counts {
+        tokens: tokens.iter().map(Vec::len).sum(),
+        unknown: values.unknown(),
+        of_its_own: of_its_own.iter().map(Vec::len).sum(),
+    };
+    case.note(entry(case, outcome, counts, &said, &restored)?);
+    Ok(Restored { said: restored })
+}
+
+/// What was sent of a streamed answer.
+#[derive(Default)]
+pub(crate) struct Streamed {
+    said: Phi<Said>,
+    restored: Phi<Said>,
+    is_open: bool,
+    counts: Counts,
+    values: Values,
+    /// Why identities were left out, if they were.
+    withheld: Option<&'static str>,
+}
+
+impl Streamed {
+    /// Records what was sent, if something was.
+    pub(crate) fn note(&self, case: &Case, is_whole: bool) -> Result<(), Refusal> {
+        if self.is_open {
+            let outcome = match is_whole {
+                true => self.withheld.unwrap_or("restored"),
+                false => "broken-off",
+            };
+            let mut counts = self.counts;
+            counts.unknown = self.values.unknown();
+            case.note(entry(case, outcome, counts, &self.said, &self.restored)?);
+        }
+        Ok(())
+    }
+
+    /// Why the model stopped, and what it counted.
+    pub(crate) const fn restored(&self) -> &Phi<Said> {
+        &self.restored
+    }
+}
+
+/// Answers while the model does, if this caller may see identities; else only once the whole answer was searched.
+///
+/// That the answer will be restored is asked before its first byte and recorded; for which kinds follows from the
+/// tokens of the request. A token of another kind stays as it is.
+pub(crate) async fn stream(
+    case: &Case,
+    mut answering: Answering<'_>,
+    streamed: &mut Streamed,
+    outlet: &Outlet,
+) -> Result<(), Refusal> {
+    // Until the model has said something, whatever goes wrong is an ordinary refusal.
+    let mut ahead = Vec::new();
+    while let Some(events) = answering.next().await? {
+        let is_said = events
+            .iter()
+            .any(|event| matches!(event, Event::Text(_) | Event::ToolCall(_)));
+        ahead.extend(events);
+        if is_said {
+            break;
+        }
+    }
+    let issued: BTreeSet<&Token> = answering.issued().iter().collect();
+    let permission = may_see_identities(case, answering.duties(), issued.iter().copied()).await?;
+    if let Permission::Withheld(why) = permission {
+        return withheld(case, answering, ahead, streamed, outlet, why).await;
+    }
+    streamed
+        .values
+        .look_up(case, issued.iter().copied())
+        .await?;
+    let kinds: BTreeSet<Kind> = issued.iter().map(|token| token.kind().clone()).collect();
+    let mut intent = case.draft(EntryKind::Reidentified, "restoring");
+    intent.point = Some(Point::Rehydrate);
+    let recorded = case.record(intent).await?;
+    streamed.is_open = true;
+    outlet.open(recorded, case.id).await?;
+
+    let mut held: BTreeMap<Channel, Phi<String>> = BTreeMap::new();
+    loop {
+        for event in std::mem::take(&mut ahead) {
+            pass_on(case, event, &mut held, &kinds, streamed, outlet).await?;
+        }
+        match answering.next().await? {
+            Some(events) => ahead = events,
+            None => break,
+        }
+    }
+    for (channel, rest) in held {
+        send(channel, rest, streamed, outlet).await?;
+    }
+    let tokens = tokens_of(streamed.said.expose());
+    let own = identifiers_outside(case, streamed.said.expose(), &tokens).await?;
+    streamed.counts.of_its_own = own.iter().map(Vec::len).sum();
+    Ok(())
+}
+
+/// Takes one event: its text goes out up to where it may yet become a token.
+async fn pass_on(
+    case: &Case,
+    event: Event,
+    held: &mut BTreeMap<Channel, Phi<String>>,
+    kinds: &BTreeSet<Kind>,
+    streamed: &mut Streamed,
+    outlet: &Outlet,
+) -> Result<(), Refusal> {
+    let (channel, piece) = match &event {
+        Event::Text(text) => (Channel::Text, text.clone()),
+        Event::ToolCall(delta) => (Channel::Arguments(delta.index), delta.arguments.clone()),
+        Event::Stopped(_) | Event::Used(_) | Event::Model(_) | Event::Other(_) => {
+            streamed.said.expose_mut().take(event.clone());
+            streamed.restored.expose_mut().take(event);
+            return Ok(());
+        }
+    };
+    streamed.said.expose_mut().take(event.clone());
+    if let (Event::ToolCall(mut delta), Channel::Arguments(index)) = (event, channel) {
+        let is_begun = delta.id.is_some() || delta.name.is_some();
+        delta.arguments = String::new();
+        streamed.restored.expose_mut().take(Event::ToolCall(delta));
+        if is_begun {
+            let call = streamed.restored.expose().tool_calls.get(&index);
+            let (id, name) = call
+                .map(|call| (call.id.clone(), call.name.clone()))
+                .unwrap_or_default();
+            outlet.call(index, id, name).await?;
+        }
+    }
+    let held = held
+        .entry(channel)
+        .or_insert_with(|| Phi::new(String::new()));
+    let ready = released(held, &piece);
+    let tokens: Vec<Token> = Token::scan(ready.expose())
+        .map(|(_, token)| token)
+        .collect();
+    streamed.counts.tokens += tokens.len();
+    let asked = tokens.iter().filter(|token| kinds.contains(token.kind()));
+    streamed.values.look_up(case, asked).await?;
+    let restored = put_back(ready.expose(), &streamed.values, channel)?;
+    send(channel, restored, streamed, outlet).await
+}
+
+/// What can go out once `piece` has come: all but the end of it that may yet become a token, which stays in `held`.
+fn released(held: &mut Phi<String>, piece: &str) -> Phi<String> {
+    let text = held.expose_mut();
+    text.push_str(piece);
+    let ready = Token::unfinished(text).unwrap_or(text.len());
+    let rest = text.split_off(ready);
+    std::mem::replace(held, Phi::new(rest))
+}
+
+async fn send(
+    channel: Channel,
+    text: Phi<String>,
+    streamed: &mut Streamed,
+    outlet: &Outlet,
+) -> Result<(), Refusal> {
+    if text.expose().is_empty() {
+        return Ok(());
+    }
+    let restored = streamed.restored.expose_mut();
+    if restored.bytes() + text.expose().len() > LARGEST_ANSWER {
+        return Err(too_large());
+    }
+    restored.text_mut(channel).push_str(text.expose());
+    outlet.text(channel, text).await
+}
+
+/// The whole answer with its tokens, and without identifiers of the model's own.
+async fn withheld(
+    case: &Case,
+    mut answering: Answering<'_>,
+    ahead: Vec<Event>,
+    streamed: &mut Streamed,
+    outlet: &Outlet,
+    why: &'static str,
+) -> Result<(), Refusal> {
+    for event in ahead {
+        streamed.said.expose_mut().take(event);
+    }
+    answering.rest(&mut streamed.said).await?;
+    let tokens = tokens_of(streamed.said.expose());
+    let own = identifiers_outside(case, streamed.said.expose(), &tokens).await?;
+    let masked = mask_all(&streamed.said, &own);
+    streamed.counts = Counts {
+        tokens: tokens.iter().map(Vec::len).sum(),
+        unknown: 0,
+        of_its_own: own.iter().map(Vec::len).sum(),
+    };
+    streamed.withheld = Some(why);
+    let mut intent = case.draft(EntryKind::Reidentified, "withholding");
+    intent.point = Some(Point::Rehydrate);
+    let recorded = case.record(intent).await?;
+    streamed.is_open = true;
+    outlet.open(recorded, case.id).await?;
+    streamed.restored = masked.clone();
+    for (index, call) in &masked.expose().tool_calls {
+        outlet
+            .call(*index, call.id.clone(), call.name.clone())
+            .await?;
+    }
+    for (channel, text) in masked.expose().texts() {
+        if !text.is_empty() {
+            outlet.text(channel, Phi::new(text.to_owned())).await?;
+        }
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    tokens: usize,
+    unknown: usize,
+    of_its_own: usize,
+}
+
+/// The entry of what the model said and what the caller got.
+fn entry(
+    case: &Case,
+    outcome: &str,
+    counts: Counts,
+    said: &Phi<Said>,
+    restored: &Phi<Said>,
+) -> Result<Draft, Refusal> {
     let mut draft = case.draft(EntryKind::Reidentified, outcome);
     draft.point = Some(Point::Rehydrate);
     for (name, number) in [
-        ("tokens", tokens.len()),
-        ("unknown-tokens", unknown),
-        ("identifiers-in-answer", of_its_own.len()),
+        ("tokens", counts.tokens),
+        ("unknown-tokens", counts.unknown),
+        ("identifiers-in-answer", counts.of_its_own),
     ] {
         draft
             .counts
             .insert(name.to_owned(), u64::try_from(number).unwrap_or(u64::MAX));
     }
+    let (said, restored) = (said.expose(), restored.expose());
     let both = Phi::new(Restoration {
-        answered: text.expose().clone(),
-        restored: restored.expose().clone(),
+        answered: said.text.clone(),
+        restored: restored.text.clone(),
+        answered_calls: said.tool_calls.values().cloned().collect(),
+        restored_calls: restored.tool_calls.values().cloned().collect(),
     });
     let both = Phi::new(serde_json::to_vec(both.expose()).unwrap_or_default());
     draft.payload = case.sealed(RESTORATION, both.expose())?;
-    case.note(draft);
-    Ok(Restored {
-        text: restored,
-        stopped,
-    })
+    Ok(draft)
 }
 
-/// Where the answer holds identifiers that are not our tokens: the model made them up, or knew them. In order.
+type Placed = Vec<(Range<usize>, Token)>;
+
+/// The tokens of each text, in the order of [`Said::texts`].
+fn tokens_of(said: &Said) -> Vec<Placed> {
+    said.texts()
+        .iter()
+        .map(|(_, text)| Token::scan(text).collect())
+        .collect()
+}
+
+/// Where each text of the answer holds identifiers that are not our tokens: the model made them up, or knew them. In
+/// order.
 async fn identifiers_outside(
     case: &Case,
-    text: &Phi<String>,
-    tokens: &[(Range<usize>, Token)],
-) -> Result<Vec<Range<usize>>, Refusal> {
-    let parts = vec![Part::Text(text.expose().clone())];
+    said: &Said,
+    tokens: &[Placed],
+) -> Result<Vec<Vec<Range<usize>>>, Refusal> {
+    let texts = said.texts();
+    let parts = texts.iter().map(|(_, text)| Part::Text((*text).to_owned()));
     let message = Message {
         role: "assistant".to_owned(),
         name: None,
-        parts,
+        parts: parts.collect(),
     };
     let spans = detect(
         case,
@@ -115,16 +369,20 @@ async fn identifiers_outside(
     )
     .await?;
     let index = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
-    let mut found: Vec<Range<usize>> = spans
-        .iter()
-        .flat_map(|span| outside(index(span.start)..index(span.end), tokens))
-        .filter(|piece| {
-            let piece = text.expose().get(piece.clone());
-            piece.is_some_and(|piece| piece.contains(char::is_alphanumeric))
-        })
-        .collect();
-    found.sort_unstable_by_key(|range| (range.start, range.end));
-    Ok(found)
+    let of_part = |(part, ((_, text), tokens)): (usize, (&(Channel, &str), &Placed))| {
+        let mut found: Vec<Range<usize>> = spans
+            .iter()
+            .filter(|span| index(span.part) == part)
+            .flat_map(|span| outside(index(span.start)..index(span.end), tokens))
+            .filter(|piece| {
+                let piece = text.get(piece.clone());
+                piece.is_some_and(|piece| piece.contains(char::is_alphanumeric))
+            })
+            .collect();
+        found.sort_unstable_by_key(|range| (range.start, range.end));
+        found
+    };
+    Ok(texts.iter().zip(tokens).enumerate().map(of_part).collect())
 }
 
 /// What of `span` no token covers: a web address may go on before and after the token that stands in it.
@@ -162,6 +420,15 @@ fn mask(text: &str, found: &[Range<usize>]) -> Phi<String> {
     masked
 }
 
+/// The answer with each of its texts masked.
+fn mask_all(said: &Phi<Said>, found: &[Vec<Range<usize>>]) -> Phi<Said> {
+    let mut masked = said.clone();
+    for ((channel, text), found) in said.expose().texts().into_iter().zip(found) {
+        *masked.expose_mut().text_mut(channel) = mask(text, found).into_inner();
+    }
+    masked
+}
+
 /// What stands for an identifier of the model's own in an answer without identities.
 const MASK: &str = "[WITHHELD]";
 
@@ -175,12 +442,10 @@ enum Permission {
 async fn may_see_identities(
     case: &Case,
     duties: Duties,
-    tokens: &[(Range<usize>, Token)],
+    tokens: impl Iterator<Item = &Token>,
 ) -> Result<Permission, Refusal> {
-    let mut kinds: Vec<String> = tokens
-        .iter()
-        .map(|(_, token)| token.kind().to_string())
-        .collect();
+    let mut kinds: Vec<String> = tokens.map(|token| token.kind().to_string()).collect();
+    let count = kinds.len();
     kinds.sort_unstable();
     kinds.dedup();
     let asked = ask_deciders(
@@ -192,7 +457,7 @@ async fn may_see_identities(
             ("kinds", Value::Texts(kinds)),
             (
                 "tokens",
-                Value::Number(i64::try_from(tokens.len()).unwrap_or(i64::MAX)),
+                Value::Number(i64::try_from(count).unwrap_or(i64::MAX)),
             ),
         ],
     )
@@ -215,33 +480,71 @@ async fn may_see_identities(
 /// Bytes of an answer with its identities.
 const LARGEST_ANSWER: usize = 16 << 20;
 
+const fn too_large() -> Refusal {
+    Refusal::AnswerTooLarge {
+        limit: LARGEST_ANSWER,
+    }
+}
+
+/// The values of tokens that were asked for; nothing for those that were never issued here.
+#[derive(Default)]
+struct Values(BTreeMap<Token, Option<Phi<String>>>);
+
+impl Values {
+    /// Asks the vault for those that are not known yet, in one use of the key.
+    async fn look_up(
+        &mut self,
+        case: &Case,
+        tokens: impl Iterator<Item = &Token>,
+    ) -> Result<(), Refusal> {
+        let unknown = |token: &&Token| !self.0.contains_key(*token);
+        let asked: BTreeSet<Token> = tokens.filter(unknown).cloned().collect();
+        if !asked.is_empty() {
+            let asked: Vec<Token> = asked.into_iter().collect();
+            let grant = case.grant(Operations::DETOKENIZE, Point::Rehydrate)?;
+            let values = grant.detokenize(&asked).await?;
+            self.0.extend(asked.into_iter().zip(values));
+        }
+        Ok(())
+    }
+
+    fn unknown(&self) -> usize {
+        self.0.values().filter(|value| value.is_none()).count()
+    }
+}
+
 /// The text with each known token replaced by its value, in one pass: a value that looks like a token is not looked at
-/// again, and an unknown token stays as it stands.
-fn put_back(
-    text: &str,
-    tokens: &[(Range<usize>, Token)],
-    values: &BTreeMap<Token, Option<Phi<String>>>,
-) -> Result<Phi<String>, Refusal> {
+/// again, and an unknown token stays as it stands. In the arguments of a tool call, which are JSON, a value is escaped.
+fn put_back(text: &str, values: &Values, channel: Channel) -> Result<Phi<String>, Refusal> {
     let mut restored = Phi::new(String::with_capacity(text.len()));
     let mut from = 0;
-    for (range, token) in tokens {
-        if let Some(Some(value)) = values.get(token) {
-            restored
-                .expose_mut()
-                .push_str(text.get(from..range.start).unwrap_or_default());
-            restored.expose_mut().push_str(value.expose());
+    for (range, token) in Token::scan(text) {
+        if let Some(Some(value)) = values.0.get(&token) {
+            let restored = restored.expose_mut();
+            restored.push_str(text.get(from..range.start).unwrap_or_default());
+            match channel {
+                Channel::Text => restored.push_str(value.expose()),
+                Channel::Arguments(_) => push_escaped(restored, value.expose()),
+            }
             from = range.end;
         }
         if restored.expose().len() > LARGEST_ANSWER {
-            return Err(Refusal::AnswerTooLarge {
-                limit: LARGEST_ANSWER,
-            });
+            return Err(too_large());
         }
     }
     restored
         .expose_mut()
         .push_str(text.get(from..).unwrap_or_default());
     Ok(restored)
+}
+
+/// A value as it stands inside a string of JSON (RFC 8259, section 7).
+fn push_escaped(text: &mut String, value: &str) {
+    let quoted = Phi::new(serde_json::to_string(value).unwrap_or_default());
+    let inside = quoted
+        .expose()
+        .get(1..quoted.expose().len().saturating_sub(1));
+    text.push_str(inside.unwrap_or_default());
 }
 
 #[cfg(test)]
@@ -251,25 +554,81 @@ mod tests {
     #[test]
     fn an_unknown_token_stays_and_a_value_is_not_looked_at_again() {
         let text = "a [NAME_7KQ2M] b [NAME_00000] c";
-        let tokens: Vec<_> = Token::scan(text).collect();
-        let known = Some(Phi::new("[NAME_00000]".to_owned()));
-        let values = tokens
-            .iter()
-            .map(|(_, token)| token.clone())
-            .zip([known, None])
-            .collect();
-        let restored = put_back(text, &tokens, &values).unwrap();
+        let values = values(&[
+            ("[NAME_7KQ2M]", Some("[NAME_00000]")),
+            ("[NAME_00000]", None),
+        ]);
+        let restored = put_back(text, &values, Channel::Text).unwrap();
         assert_eq!(restored.expose(), "a [NAME_00000] b [NAME_00000] c");
+    }
+
+    fn values(known: &[(&str, Option<&str>)]) -> Values {
+        let value = |(token, value): &(&str, Option<&str>)| {
+            (
+                token.parse().unwrap(),
+                value.map(|value| Phi::new(value.to_owned())),
+            )
+        };
+        Values(known.iter().map(value).collect())
+    }
+
+    /// The text restored piece by piece, cut at these bytes.
+    fn in_pieces(text: &str, cuts: &[usize], values: &Values) -> String {
+        let (mut held, mut restored, mut from) = (Phi::default(), String::new(), 0);
+        for cut in cuts.iter().copied().chain([text.len()]) {
+            let ready = released(&mut held, text.get(from..cut).unwrap());
+            restored += put_back(ready.expose(), values, Channel::Text)
+                .unwrap()
+                .expose();
+            from = cut;
+        }
+        restored + held.expose()
+    }
+
+    #[test]
+    fn any_cutting_of_an_answer_gives_the_same_text() {
+        let values = values(&[
+            ("[NAME_7KQ2M]", Some("Ann [NAME_00000] Lee")),
+            ("[NAME_00000]", None),
+        ]);
+        let text =
+            "é[NAME_7KQ2M][NAME_7KQ2M]] [[NAME_7KQ2M] [NAME_00000] [NAME_7KQ2 [mrn_7KQ2M] [NAME_7K";
+        let whole = put_back(text, &values, Channel::Text).unwrap();
+        let places: Vec<usize> = (0..=text.len())
+            .filter(|at| text.is_char_boundary(*at))
+            .collect();
+        for first in &places {
+            for second in places.iter().filter(|second| *second >= first) {
+                let cut = in_pieces(text, &[*first, *second], &values);
+                assert_eq!(&cut, whole.expose(), "cut at {first} and {second}");
+            }
+        }
+        assert_eq!(&in_pieces(text, &places, &values), whole.expose());
+    }
+
+    #[test]
+    fn no_more_is_held_back_than_may_become_a_token() {
+        let mut held = Phi::default();
+        assert_eq!(released(&mut held, "about [NAME_").expose(), "about ");
+        assert_eq!(released(&mut held, "7KQ2").expose(), "");
+        assert_eq!(released(&mut held, "x] and").expose(), "[NAME_7KQ2x] and");
+    }
+
+    #[test]
+    fn in_the_arguments_of_a_tool_call_a_value_is_escaped() {
+        let values = values(&[("[NAME_7KQ2M]", Some("Ann \"Al\" O\\Neil\n"))]);
+        let restored =
+            put_back(r#"{"who":"[NAME_7KQ2M]"}"#, &values, Channel::Arguments(0)).unwrap();
+        let read: serde_json::Value = serde_json::from_str(restored.expose()).unwrap();
+        assert_eq!(read["who"], "Ann \"Al\" O\\Neil\n");
     }
 
     #[test]
     fn an_answer_of_a_few_tokens_cannot_fill_the_memory() {
         let text = "[URL_7KQ2M]".repeat(20_000);
-        let tokens: Vec<_> = Token::scan(&text).collect();
-        let value = Some(Phi::new("x".repeat(100_000)));
-        let values = [(tokens[0].1.clone(), value)].into_iter().collect();
+        let values = values(&[("[URL_7KQ2M]", Some(&"x".repeat(100_000)))]);
         assert!(matches!(
-            put_back(&text, &tokens, &values),
+            put_back(&text, &values, Channel::Text),
             Err(Refusal::AnswerTooLarge { .. })
         ));
     }

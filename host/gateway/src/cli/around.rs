@@ -8,7 +8,8 @@ use nephron_engine::compile::Compiler;
 use nephron_keys::{Cost, Passphrase};
 use nephron_model::SystemClock;
 
-use crate::Surroundings;
+use crate::config::{Config, RootKey};
+use crate::{Gateway, Surroundings};
 
 /// The machine's clock, this very program as the compiler of components, and the costs meant for real use.
 pub(super) fn surroundings(
@@ -28,6 +29,19 @@ pub(super) fn surroundings(
         },
         log: nephron_audit::Options::default(),
     })
+}
+
+/// Opens the gateway of a configuration, with the passphrase that it names.
+pub(super) async fn open(config: &Config) -> anyhow::Result<Gateway> {
+    let RootKey::File { passphrase } = &config.root_key;
+    let passphrase = passphrase
+        .resolve()
+        .context("the passphrase of the root key cannot be read")?;
+    let passphrase = Passphrase::new(passphrase.into_inner());
+    let around = surroundings(passphrase, first_party_folder()?)?;
+    Gateway::open(config, around)
+        .await
+        .context("the gateway cannot be opened")
 }
 
 /// Where the first-party components are, `<name>.component.wasm` each: `plugins` beside the program or one folder

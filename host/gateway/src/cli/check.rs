@@ -1,7 +1,7 @@
 //! `nephron check`: everything that is wrong with a configuration, at once.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::text::{plural, visible};
 use super::{Failure, Globals, style};
@@ -97,21 +97,18 @@ fn write_faults(args: &Args, faults: &Faults, out: &mut impl Write) -> io::Resul
         return writeln!(out, "{report}");
     }
     for fault in faults.as_slice() {
-        let path: &Path = &fault.file;
         let quiet = style::QUIET;
-        let path = visible(&path.display().to_string());
+        let place = visible(&fault.place());
         let message = visible(&fault.message);
-        writeln!(
-            out,
-            "{quiet}{path}:{}:{}:{quiet:#} {message}",
-            fault.line, fault.column
-        )?;
+        writeln!(out, "{quiet}{place}:{quiet:#} {message}")?;
     }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn checked(config: &Path, json: bool) -> (String, u8) {
@@ -141,6 +138,18 @@ mod tests {
         let report: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(report["found"]["plugins"], config.plugins.len());
         assert_eq!(report["faults"], serde_json::json!([]));
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_has_no_line_in_it() {
+        let (text, code) = checked(Path::new("/nowhere/gateway.toml"), false);
+        assert_eq!(code, 3);
+        assert!(
+            text.starts_with("/nowhere/gateway.toml: cannot read"),
+            "{text}"
+        );
+        let (json, _) = checked(Path::new("/nowhere/gateway.toml"), true);
+        assert!(!json.contains("\"line\""), "{json}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Data goes to standard output, words to standard error. Exit codes: 0 done, 1 failed, 2 usage, 3 a check found a
 //! fault, 4 refused ([`failure`]).
 
+mod api_key;
 mod around;
 mod audit;
 mod check;
@@ -12,8 +13,10 @@ mod demo;
 mod failure;
 mod logging;
 mod panics;
+mod pki;
 mod plugin;
 mod run;
+mod serve;
 mod style;
 mod table;
 mod text;
@@ -69,10 +72,16 @@ enum Command {
     Demo(demo::Args),
     /// Take one request from a JSON file through the chain
     Run(run::Args),
+    /// Serve requests of OpenAI-compatible clients
+    Serve(serve::Args),
     /// Check a configuration and report everything that is wrong with it
     Check(check::Args),
     /// Build and inspect plugins
     Plugin(plugin::Args),
+    /// Make keys for clients
+    ApiKey(api_key::Args),
+    /// Make a certificate authority and certificates for trying out
+    Pki(pki::Args),
     /// Read and verify audit logs
     Audit(audit::Args),
     /// Print a completion script for a shell
@@ -114,6 +123,9 @@ fn run(command: Command, globals: &Globals) -> Result<(), Failure> {
         match command {
             Command::Demo(args) => Box::pin(demo::run(args, globals)).await,
             Command::Run(args) => Box::pin(run::run(args, globals)).await,
+            Command::Serve(args) => Box::pin(serve::run(args, globals)).await,
+            Command::ApiKey(args) => api_key::run(args, globals).await,
+            Command::Pki(args) => pki::run(args, globals).await,
             Command::Check(args) => check::run(args, globals).await,
             Command::Plugin(args) => plugin::run(args, globals).await,
             Command::Audit(args) => audit::run(args, globals).await,
@@ -136,7 +148,17 @@ mod tests {
     #[test]
     fn every_subcommand_is_listed_but_the_worker() {
         let help = Cli::command().render_help().to_string();
-        for name in ["demo", "run", "check", "plugin", "audit", "completions"] {
+        for name in [
+            "demo",
+            "run",
+            "serve",
+            "check",
+            "plugin",
+            "api-key",
+            "pki",
+            "audit",
+            "completions",
+        ] {
             assert!(
                 help.lines().any(|line| line.trim_start().starts_with(name)),
                 "{name} in {help}"

@@ -5,11 +5,9 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 
-use nephron_keys::Passphrase;
-
 use super::{Failure, Globals};
-use crate::config::{Config, RootKey};
-use crate::{Gateway, Refusal};
+use crate::Refusal;
+use crate::config::Config;
 
 /// Take one request from a JSON file through the whole chain and print its reply.
 #[derive(clap::Args)]
@@ -27,17 +25,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, _: &Globals) -> Result<(), Failure> {
     let config = Config::load(&args.config).map_err(|faults| Failure::check(faults.into()))?;
     let body = read(&args.request)?;
-    let RootKey::File { passphrase } = &config.root_key;
-    let passphrase = passphrase
-        .resolve()
-        .context("the passphrase of the root key cannot be read")?;
-    let surroundings = super::around::surroundings(
-        Passphrase::new(passphrase.into_inner()),
-        super::around::first_party_folder()?,
-    )?;
-    let gateway = Gateway::open(&config, surroundings)
-        .await
-        .context("the gateway cannot be opened")?;
+    let gateway = super::around::open(&config).await?;
     let reply = gateway.handle(&body).await;
     let exported = gateway.export().await;
     gateway.close().context("the log cannot be closed")?;

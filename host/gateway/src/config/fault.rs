@@ -9,24 +9,36 @@ use serde::Serialize;
 pub struct Fault {
     /// The configuration file, as it was named to us.
     pub file: PathBuf,
-    /// Line, from 1.
+    /// Line, from 1; 0 for a fault of the file as a whole, which has no place in it.
+    #[serde(skip_serializing_if = "is_none")]
     pub line: usize,
-    /// Column in characters (Unicode scalar values), from 1.
+    /// Column in characters (Unicode scalar values), from 1; 0 where there is no line.
+    #[serde(skip_serializing_if = "is_none")]
     pub column: usize,
     /// What is wrong and what to write instead. Holds names and sizes, never a secret.
     pub message: String,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
+const fn is_none(place: &usize) -> bool {
+    *place == 0
+}
+
+impl Fault {
+    /// The file, with the line and the column if there are any.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let file = self.file.display();
+        match self.line {
+            0 => file.to_string(),
+            line => format!("{file}:{line}:{}", self.column),
+        }
+    }
+}
+
 impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{}:{}:{}: {}",
-            self.file.display(),
-            self.line,
-            self.column,
-            self.message
-        )
+        write!(f, "{}: {}", self.place(), self.message)
     }
 }
 

@@ -13,6 +13,7 @@ use toml::de::DeTable;
 
 mod endpoint;
 mod fault;
+mod listen;
 mod names;
 mod plugin;
 mod quantity;
@@ -27,10 +28,13 @@ mod url;
 
 pub use endpoint::{Agreement, Associate, Credential, Endpoint};
 pub use fault::{Fault, Faults};
+pub use listen::{ApiKey, Listen, Tls};
 pub use plugin::{Component, Plugin, PluginKind};
 pub use route::{Chain, Egress, Export, METHODS, RequestLimits, Route};
 pub use secret::{SecretError, SecretRef};
 pub use url::{BaseUrl, InvalidUrl};
+
+pub use crate::wire::fields::UnknownFields;
 
 use endpoint::Known;
 use names::Names;
@@ -61,6 +65,10 @@ pub struct Config {
     pub exports: Vec<Export>,
     /// What one request may have.
     pub limits: RequestLimits,
+    /// Where clients connect; `nephron serve` needs it.
+    pub listen: Option<Listen>,
+    /// Who they are.
+    pub api_keys: Vec<ApiKey>,
 }
 
 /// The provider of the root key.
@@ -90,7 +98,7 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, Faults> {
         let text = read_text(path).map_err(|error| {
             let message = format!("cannot read the configuration: {error}; correct the path, or begin with a copy of `examples/gateway.toml`");
-            Faults::new(vec![Fault { file: path.to_owned(), line: 1, column: 1, message }])
+            Faults::new(vec![Fault { file: path.to_owned(), line: 0, column: 0, message }])
         })?;
         Self::parse(&text, path, &read_text)
     }
@@ -160,6 +168,12 @@ fn config<'a>(
             Export::read(table, &plugins, &mut export_files)
         });
         let limits = root.section("limits", RequestLimits::read);
+        let listen = root.value("listen");
+        let listen = listen.map(|value| value.table(Listen::read).flatten());
+        let (mut key_ids, mut digests) = (BTreeMap::new(), BTreeMap::new());
+        let api_keys = root.each("api-key", |table| {
+            ApiKey::read(table, &tenants, &mut key_ids, &mut digests)
+        });
         Some(Config {
             data: data?,
             root_key: root_key?,
@@ -172,6 +186,11 @@ fn config<'a>(
             egress: egress?,
             exports,
             limits: limits?,
+            listen: match listen {
+                Some(listen) => Some(listen?),
+                None => None,
+            },
+            api_keys,
         })
     });
     plugins.refuse_unused(

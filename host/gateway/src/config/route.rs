@@ -7,6 +7,7 @@ use super::fault::shown;
 use super::names::Names;
 use super::plugin::PluginKind;
 use super::reader::{Table, Value};
+use crate::wire::fields::UnknownFields;
 
 /// Who judges a request, by names of plugins, each list in its order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +58,8 @@ pub struct RequestLimits {
     pub bytes: usize,
     /// Messages in it.
     pub messages: usize,
+    /// What becomes of fields that nobody here knows.
+    pub unknown_fields: UnknownFields,
 }
 
 impl Chain {
@@ -178,9 +181,16 @@ impl RequestLimits {
         // A request must fit into a plugin's memory, at most 64 MiB, together with what the plugin makes of it.
         let bytes = table.size("request", 1..=16 << 20, 1 << 20);
         let messages = table.count("messages", 1..=100_000, 1_000);
+        let words = [
+            ("refuse", UnknownFields::Refuse),
+            ("drop", UnknownFields::Drop),
+        ];
+        let unknown_fields = table.value("unknown-fields");
+        let unknown_fields = unknown_fields.and_then(|value| value.choice(&words));
         Self {
             bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
             messages: usize::try_from(messages).unwrap_or(usize::MAX),
+            unknown_fields: unknown_fields.unwrap_or_default(),
         }
     }
 }

@@ -1,0 +1,56 @@
+//! `nephron serve`: the data plane, until the process is told to stop.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Failure, Globals};
+use crate::config::Config;
+use crate::serve::Server;
+
+/// Serve requests of OpenAI-compatible clients until SIGTERM or Ctrl-C: then finish what is in flight, seal the logs,
+/// and end.
+///
+/// Clients change their base URL to the printed one with `/v1` behind it, and their key to one of `nephron api-key new`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The configuration
+    #[arg(long, short, default_value = "gateway.toml", value_name = "FILE")]
+    config: PathBuf,
+}
+
+pub(crate) async fn run(args: Args, _: &Globals) -> Result<(), Failure> {
+    let config = Config::load(&args.config).map_err(|faults| Failure::check(faults.into()))?;
+    let Some(listen) = &config.listen else {
+        let path = args.config.display();
+        return Err(Failure::check(anyhow::anyhow!(
+            "`{path}` has no `[listen]`; write one, such as `[listen]` and `address = \"127.0.0.1:8443\"`"
+        )));
+    };
+    // Before the gateway opens: a signal must not end the process half-way through making a tenant.
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate()).context("SIGTERM cannot be waited for")?,
+        signal(SignalKind::interrupt()).context("Ctrl-C cannot be waited for")?,
+    );
+    let gateway = super::around::open(&config).await?;
+    let server = Server::bind(gateway, listen)
+        .await
+        .map_err(anyhow::Error::from)?;
+    let keys = config.api_keys.len();
+    if keys == 0 {
+        anstream::eprintln!(
+            "no `[[api-key]]` is configured, so every request will be refused; `nephron api-key new` makes one"
+        );
+    }
+    anstream::eprintln!("serving {}/v1", server.url());
+    let stop = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    server.run(stop).await.map_err(anyhow::Error::from)?;
+    anstream::eprintln!("stopped");
+    Ok(())
+}

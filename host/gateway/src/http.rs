@@ -1,0 +1,454 @@
+//! The data plane: which path is what, and what every reply has in common.
+//!
+//! Statuses come from [`Reply::status`], bodies from [`wire`](crate::wire). What a client sent is not repeated in any
+//! header or error.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http_body_util::BodyExt as _;
+use hyper::body::{Bytes, Frame, Incoming};
+use hyper::header::{
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+    WWW_AUTHENTICATE,
+};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use nephron_model::{EventId, Phi, TenantId};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use zeroize::Zeroizing;
+
+use crate::Gateway;
+use crate::authenticate::{Called, Identity};
+use crate::config::Listen;
+use crate::receive::Malformed;
+use crate::refusal::Refusal;
+use crate::reply::{Outlet, Piece, Reply};
+use crate::wire::chat::{self, Asked, Chunks, Manner};
+use crate::wire::fields::{is_structural, wrong};
+
+/// What every connection shares.
+pub(crate) struct Service {
+    gateway: Arc<Gateway>,
+    /// Places for requests of each tenant.
+    places: BTreeMap<TenantId, Arc<Semaphore>>,
+    body_time: Duration,
+    is_stopping: AtomicBool,
+    /// A clone goes with every request; when the last is gone, nothing is in flight.
+    alive: mpsc::Sender<()>,
+}
+
+/// What a request holds until it has ended, wherever its client is by then.
+struct Ticket {
+    _place: OwnedSemaphorePermit,
+    _alive: mpsc::Sender<()>,
+}
+
+type Reaction = Response<Body>;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+/// An HL7 v3 PurposeOfUse code, one of the key's.
+const X_PURPOSE_OF_USE: HeaderName = HeaderName::from_static("x-purpose-of-use");
+/// A conversation in which values keep their tokens.
+const X_CONVERSATION: HeaderName = HeaderName::from_static("x-conversation");
+
+impl Service {
+    pub(crate) fn new(gateway: Arc<Gateway>, listen: &Listen, alive: mpsc::Sender<()>) -> Self {
+        let places = gateway
+            .tenants()
+            .map(|tenant| {
+                let places = Semaphore::new(listen.requests_per_tenant);
+                (tenant.id().clone(), Arc::new(places))
+            })
+            .collect();
+        Self {
+            gateway,
+            places,
+            body_time: listen.body_time,
+            is_stopping: AtomicBool::new(false),
+            alive,
+        }
+    }
+
+    pub(crate) fn gateway(&self) -> Arc<Gateway> {
+        Arc::clone(&self.gateway)
+    }
+
+    /// From now on every request is told that the gateway stops.
+    pub(crate) fn stop(&self) {
+        self.is_stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Answers one request.
+    pub(crate) async fn answer(&self, request: Request<Incoming>, _peer: SocketAddr) -> Reaction {
+        let path = request.uri().path().to_owned();
+        let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
+        match (path.as_str(), is_get) {
+            ("/livez", true) => plain(StatusCode::OK, "ok\n"),
+            ("/readyz", true) => self.ready(),
+            ("/v1/models", true) => self.models(&request, None),
+            ("/v1/chat/completions", false) if request.method() == Method::POST => {
+                self.chat(request).await
+            }
+            (path, true) if path.starts_with("/v1/models/") => {
+                let id = path.strip_prefix("/v1/models/").unwrap_or_default();
+                self.models(&request, Some(id))
+            }
+            ("/livez" | "/readyz" | "/v1/models", false) => wrong_method("GET, HEAD"),
+            ("/v1/chat/completions", _) => wrong_method("POST"),
+            _ => {
+                let body = chat::error(None, None).to_string();
+                json(StatusCode::NOT_FOUND, Phi::new(body))
+            }
+        }
+    }
+
+    /// Ready when every tenant's log takes entries.
+    fn ready(&self) -> Reaction {
+        if self.is_stopping.load(Ordering::Relaxed) {
+            return plain(StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
+        }
+        let stopped: Vec<String> = self
+            .gateway
+            .tenants()
+            .filter(|tenant| tenant.log().is_stopped())
+            .map(|tenant| format!("the log of tenant `{}` takes no entries\n", tenant.id()))
+            .collect();
+        if stopped.is_empty() {
+            plain(StatusCode::OK, "ready\n")
+        } else {
+            plain(StatusCode::SERVICE_UNAVAILABLE, &stopped.concat())
+        }
+    }
+
+    fn identify(&self, headers: &HeaderMap) -> Result<Identity, Refusal> {
+        let bearer = headers.get(AUTHORIZATION).and_then(|value| {
+            let (scheme, key) = value.to_str().ok()?.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+        });
+        let key = bearer.or_else(|| headers.get(X_API_KEY)?.to_str().ok());
+        let purpose = match headers.get(X_PURPOSE_OF_USE) {
+            None => None,
+            Some(purpose) => Some(
+                purpose
+                    .to_str()
+                    .map_err(|_| bad_header(&X_PURPOSE_OF_USE))?,
+            ),
+        };
+        Ok(self.gateway.identify(key, purpose)?)
+    }
+
+    fn models(&self, request: &Request<Incoming>, id: Option<&str>) -> Reaction {
+        if let Err(refusal) = self.identify(request.headers()) {
+            return refused(&Reply::unadmitted(refusal));
+        }
+        let entries = self
+            .gateway
+            .models()
+            .filter(|(model, _)| id.is_none_or(|id| id == *model))
+            .map(|(model, owner)| chat::model_entry(model, owner));
+        let mut entries: Vec<_> = entries.collect();
+        let body = match id {
+            None => serde_json::json!({ "object": "list", "data": entries }),
+            Some(_) => match entries.pop() {
+                Some(entry) => entry,
+                None => return refused(&Reply::unadmitted(Refusal::NoRoute)),
+            },
+        };
+        json(StatusCode::OK, Phi::new(body.to_string()))
+    }
+
+    async fn chat(&self, request: Request<Incoming>) -> Reaction {
+        match self.admit_chat(request).await {
+            Ok((called, manner, ticket)) if manner.is_streamed => {
+                self.stream(called, manner, ticket).await
+            }
+            Ok((called, manner, ticket)) => self.whole(called, manner, ticket).await,
+            Err(refusal) => refused(&Reply::unadmitted(refusal)),
+        }
+    }
+
+    /// Who asks, and for what. The key is looked at before the body is read.
+    async fn admit_chat(
+        &self,
+        request: Request<Incoming>,
+    ) -> Result<(Called, Manner, Ticket), Refusal> {
+        if self.is_stopping.load(Ordering::Relaxed) {
+            return Err(Refusal::Stopping);
+        }
+        let identity = self.identify(request.headers())?;
+        let ticket = self.ticket(&identity.tenant)?;
+        let conversation = match request.headers().get(X_CONVERSATION) {
+            None => None,
+            Some(name) => {
+                let name = name.to_str().ok().filter(|name| is_structural(name, 200));
+                let name = name.ok_or_else(|| bad_header(&X_CONVERSATION))?;
+                Some(name.to_owned())
+            }
+        };
+        let body = self.body(request.into_body()).await?;
+        let Asked { received, manner } = chat::read(
+            &body,
+            conversation,
+            self.gateway.limits(),
+            self.gateway.clock(),
+        )?;
+        Ok((Called::new(received, identity), manner, ticket))
+    }
+
+    fn ticket(&self, tenant: &TenantId) -> Result<Ticket, Refusal> {
+        let places = self.places.get(tenant).ok_or_else(|| Refusal::NoTenant {
+            tenant: tenant.to_string(),
+        })?;
+        let place = Arc::clone(places).try_acquire_owned();
+        Ok(Ticket {
+            _place: place.map_err(|_| Refusal::TooBusy)?,
+            _alive: self.alive.clone(),
+        })
+    }
+
+    /// The whole body, within its limits of size and time. It is overwritten when it was read.
+    async fn body(&self, mut body: Incoming) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+        use hyper::body::Body as _;
+        let limit = self.gateway.limits().bytes;
+        let too_large = || Refusal::Malformed(Malformed::TooLarge { limit });
+        let most = u64::try_from(limit).unwrap_or(u64::MAX);
+        if body.size_hint().lower() > most {
+            return Err(too_large());
+        }
+        let expected = usize::try_from(body.size_hint().lower()).unwrap_or_default();
+        let mut bytes = Zeroizing::new(Vec::with_capacity(expected));
+        let all = async {
+            while let Some(frame) = body.frame().await {
+                // A client that broke off reads no answer.
+                let frame = frame.map_err(|_| Refusal::CallerGone)?;
+                if let Ok(data) = frame.into_data() {
+                    if bytes.len() + data.len() > limit {
+                        return Err(too_large());
+                    }
+                    bytes.extend_from_slice(&data);
+                }
+            }
+            Ok(())
+        };
+        tokio::time::timeout(self.body_time, all)
+            .await
+            .map_err(|_| Refusal::TooSlow)??;
+        Ok(bytes)
+    }
+
+    /// One answer, when it is whole. If the client leaves, this future is dropped; the request ends by itself.
+    async fn whole(&self, called: Called, manner: Manner, ticket: Ticket) -> Reaction {
+        let (here, gone) = oneshot::channel::<()>();
+        let gateway = self.gateway();
+        let answering = tokio::spawn(async move {
+            let _ticket = ticket;
+            let gone = async {
+                // Never sent: it ends when the other half is dropped.
+                let _dropped = gone.await;
+            };
+            let reply = gateway.answer(called, gone).await;
+            drop(gateway);
+            reply
+        });
+        let reply = answering.await;
+        drop(here);
+        match reply {
+            Ok(reply) if reply.refusal().is_none() => {
+                let body = chat::reply(&reply, &manner, self.gateway.clock().now());
+                with_event(json(StatusCode::OK, body), reply.event())
+            }
+            Ok(reply) => refused(&reply),
+            Err(_) => internal(),
+        }
+    }
+
+    /// An answer while the model gives it. Until its first piece, whatever goes wrong has a status of its own.
+    async fn stream(&self, called: Called, manner: Manner, ticket: Ticket) -> Reaction {
+        let (outlet, mut pieces) = Outlet::new();
+        let gateway = self.gateway();
+        tokio::spawn(async move {
+            let _ticket = ticket;
+            gateway.stream(called, outlet).await;
+            drop(gateway);
+        });
+        match pieces.recv().await {
+            Some(Piece::Opened(event)) => {
+                let chunks = Chunks::new(event, manner, self.gateway.clock().now());
+                let first = Some(chunks.opened());
+                let body = Body::Streamed(Streamed {
+                    first,
+                    chunks,
+                    pieces: Some(pieces),
+                });
+                let mut response = Response::new(body);
+                let headers = response.headers_mut();
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+                headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+                with_event(response, Some(event))
+            }
+            Some(Piece::Refused(reply)) => refused(&reply),
+            Some(Piece::Done(_) | Piece::Call { .. } | Piece::Text(..)) | None => internal(),
+        }
+    }
+}
+
+fn bad_header(name: &HeaderName) -> Refusal {
+    let rule = "in its form (docs/formats/http.md has it)";
+    Refusal::Malformed(wrong(&format!("header {name}"), rule))
+}
+
+/// A refusal, in the words of the API. SDKs try again by themselves; where that is of no use they are told.
+fn refused(reply: &Reply) -> Reaction {
+    let status = StatusCode::from_u16(reply.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let body = chat::error(reply.event(), reply.refusal()).to_string();
+    let mut response = json(status, Phi::new(body));
+    let headers = response.headers_mut();
+    match status {
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        StatusCode::REQUEST_TIMEOUT => {}
+        _ => {
+            headers.insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));
+        }
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    with_event(response, reply.event())
+}
+
+/// A task of ours ended without an answer; the panic hook has said where.
+fn internal() -> Reaction {
+    let body = r#"{"error":{"message":"the gateway failed; its log says where","type":"server_error","param":null,"code":"internal"}}"#;
+    json(StatusCode::INTERNAL_SERVER_ERROR, Phi::new(body.to_owned()))
+}
+
+fn wrong_method(allowed: &'static str) -> Reaction {
+    let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "");
+    response
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static(allowed));
+    response
+}
+
+fn plain(status: StatusCode, text: &str) -> Reaction {
+    typed(
+        status,
+        "text/plain; charset=utf-8",
+        Phi::new(text.to_owned()),
+    )
+}
+
+fn json(status: StatusCode, body: Phi<String>) -> Reaction {
+    typed(status, "application/json", body)
+}
+
+fn typed(status: StatusCode, kind: &'static str, body: Phi<String>) -> Reaction {
+    let mut response = Response::new(Body::Whole(Some(body)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn with_event(mut response: Reaction, event: Option<EventId>) -> Reaction {
+    if let Some(value) = event.and_then(|event| HeaderValue::from_str(&event.to_string()).ok()) {
+        let headers = response.headers_mut();
+        headers.insert(X_REQUEST_ID, value.clone());
+        headers.insert(REQUEST_ID, value);
+    }
+    response
+}
+
+/// The body of a reply.
+pub(crate) enum Body {
+    Whole(Option<Phi<String>>),
+    Streamed(Streamed),
+}
+
+/// Pieces as they come, written as server-sent events.
+pub(crate) struct Streamed {
+    first: Option<Phi<String>>,
+    chunks: Chunks,
+    /// `None` after the last.
+    pieces: Option<mpsc::Receiver<Piece>>,
+}
+
+impl Streamed {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Phi<String>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(first));
+        }
+        let Some(pieces) = &mut self.pieces else {
+            return Poll::Ready(None);
+        };
+        let piece = ready!(pieces.poll_recv(cx));
+        let (text, is_last) = match &piece {
+            Some(Piece::Opened(_)) => (self.chunks.opened(), false),
+            Some(Piece::Call { index, id, name }) => (self.chunks.call(*index, id, name), false),
+            Some(Piece::Text(channel, text)) => (self.chunks.text(*channel, text.expose()), false),
+            Some(Piece::Done(said)) => (self.chunks.done(said.expose()), true),
+            Some(Piece::Refused(reply)) => (chat::broken(reply), true),
+            None => {
+                self.pieces = None;
+                return Poll::Ready(None);
+            }
+        };
+        if is_last {
+            self.pieces = None;
+        }
+        Poll::Ready(Some(text))
+    }
+}
+
+impl hyper::body::Body for Body {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let text = match self.get_mut() {
+            Self::Whole(text) => text.take(),
+            Self::Streamed(streamed) => ready!(streamed.poll_next(cx)),
+        };
+        Poll::Ready(text.map(|text| Ok(Frame::data(Bytes::from_owner(Leaving(text))))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(text) => text.is_none(),
+            Self::Streamed(streamed) => streamed.first.is_none() && streamed.pieces.is_none(),
+        }
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        match self {
+            Self::Whole(text) => {
+                let length = text.as_ref().map_or(0, |text| text.expose().len());
+                hyper::body::SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX))
+            }
+            Self::Streamed(_) => hyper::body::SizeHint::default(),
+        }
+    }
+}
+
+/// Text on its way out, overwritten once it was written.
+struct Leaving(Phi<String>);
+
+impl AsRef<[u8]> for Leaving {
+    fn as_ref(&self) -> &[u8] {
+        self.0.expose().as_bytes()
+    }
+}

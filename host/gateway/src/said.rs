@@ -1,0 +1,113 @@
+//! What a model said, put together from the events of its connector.
+
+use std::collections::BTreeMap;
+
+use nephron_engine::contract::{Event, ToolCallDelta, Usage};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroize;
+
+use crate::wire::fields::is_structural;
+
+/// An answer, or as much of it as there is.
+#[derive(Clone, Default)]
+pub(crate) struct Said {
+    pub(crate) text: String,
+    /// By the index that the model gave them.
+    pub(crate) tool_calls: BTreeMap<u32, ToolCall>,
+    /// Why it stopped, in OpenAI's words.
+    pub(crate) stopped: Option<String>,
+    pub(crate) input_tokens: Option<u64>,
+    pub(crate) output_tokens: Option<u64>,
+}
+
+/// A call that the model asks for.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub struct ToolCall {
+    /// The model's id for it.
+    pub id: String,
+    /// The tool.
+    pub name: String,
+    /// JSON, as the model wrote it.
+    pub arguments: String,
+}
+
+/// Where a piece of an answer belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Channel {
+    /// The text.
+    Text,
+    /// The arguments of a tool call.
+    Arguments(u32),
+}
+
+impl Said {
+    /// Takes one event.
+    pub(crate) fn take(&mut self, event: Event) {
+        match event {
+            Event::Text(text) => self.text.push_str(&text),
+            Event::ToolCall(delta) => self.take_call(delta),
+            Event::Stopped(why) => self.stopped = Some(crate::case::code(&why).to_owned()),
+            Event::Used(Usage {
+                input_tokens,
+                output_tokens,
+            }) => {
+                self.input_tokens = input_tokens.or(self.input_tokens);
+                self.output_tokens = output_tokens.or(self.output_tokens);
+            }
+            // What the model calls itself, and what has no name here, is in the recorded judgement.
+            Event::Model(_) | Event::Other(_) => {}
+        }
+    }
+
+    fn take_call(&mut self, delta: ToolCallDelta) {
+        let call = self.tool_calls.entry(delta.index).or_default();
+        // Ids and names are structural; a model that writes anything else there is not quoted.
+        let held = |text: String| {
+            if is_structural(&text, 128) {
+                text
+            } else {
+                "withheld".to_owned()
+            }
+        };
+        if let Some(id) = delta.id {
+            call.id = held(id);
+        }
+        if let Some(name) = delta.name {
+            call.name = held(name);
+        }
+        call.arguments.push_str(&delta.arguments);
+    }
+
+    /// Every text in it that is not structural.
+    pub(crate) fn texts(&self) -> Vec<(Channel, &str)> {
+        let calls = self
+            .tool_calls
+            .iter()
+            .map(|(index, call)| (Channel::Arguments(*index), call.arguments.as_str()));
+        std::iter::once((Channel::Text, self.text.as_str()))
+            .chain(calls)
+            .collect()
+    }
+
+    /// The text of a channel, to be added to. A call that is not there yet is begun.
+    pub(crate) fn text_mut(&mut self, channel: Channel) -> &mut String {
+        match channel {
+            Channel::Text => &mut self.text,
+            Channel::Arguments(index) => &mut self.tool_calls.entry(index).or_default().arguments,
+        }
+    }
+
+    /// Bytes of text.
+    pub(crate) fn bytes(&self) -> usize {
+        self.texts().iter().map(|(_, text)| text.len()).sum()
+    }
+}
+
+impl Zeroize for Said {
+    fn zeroize(&mut self) {
+        self.text.zeroize();
+        for call in self.tool_calls.values_mut() {
+            call.arguments.zeroize();
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Start, serve, drain, stop: the listener, its TLS, and what a connection may have.
+//!
+//! One task accepts. Each connection has its own, and each request its own within that, so that a client who leaves ends
+//! neither the recording of a request nor anybody else's. To stop is to accept no more, to let what is in flight come to
+//! its end for as long as the operator allows, and to close the logs.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::time::MissedTickBehavior;
+use tracing::{debug, info, warn};
+
+use crate::Gateway;
+use crate::config::Listen;
+use crate::http::Service;
+use crate::tenant::TenantError;
+use crate::tls::{Identity, TlsError};
+
+/// A listener that is bound and a gateway that is open.
+pub struct Server {
+    listener: TcpListener,
+    listen: Listen,
+    tls: Option<Identity>,
+    service: Arc<Service>,
+    in_flight: tokio::sync::mpsc::Receiver<()>,
+}
+
+/// The server cannot start, or did not stop cleanly.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The address cannot be had.
+    #[error(
+        "cannot listen on {address}; is another process there (`ss -ltnp`), or is the address not this machine's?"
+    )]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Certificate or key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A log could not be closed.
+    #[error(transparent)]
+    Close(#[from] TenantError),
+    /// Requests were still in flight when the time to drain was over; their logs end without a seal.
+    #[error("requests were still in flight after {} s (`listen.drain-time`); the logs were not sealed, and the next start recovers them", .0.as_secs())]
+    NotDrained(Duration),
+}
+
+/// Bytes of a request's head.
+const LARGEST_HEAD: usize = 64 << 10;
+/// Requests at the same time on one connection of HTTP/2.
+const STREAMS: u32 = 128;
+/// Between two looks at the certificate's files, and between two deliveries of log entries.
+const PERIOD: Duration = Duration::from_secs(1);
+
+impl Server {
+    /// Binds the address and reads the certificate. Nothing is accepted yet.
+    ///
+    /// # Errors
+    /// [`ServeError`].
+    pub async fn bind(gateway: Gateway, listen: &Listen) -> Result<Self, ServeError> {
+        let tls = listen.tls.as_ref().map(Identity::open).transpose()?;
+        let address = listen.address;
+        let bound = TcpListener::bind(address).await;
+        let listener = bound.map_err(|source| ServeError::Bind { address, source })?;
+        let (alive, in_flight) = tokio::sync::mpsc::channel(1);
+        Ok(Self {
+            listener,
+            tls,
+            service: Arc::new(Service::new(Arc::new(gateway), listen, alive)),
+            listen: listen.clone(),
+            in_flight,
+        })
+    }
+
+    /// Where it listens: the port is known even if it was asked for as 0.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.listener.local_addr().unwrap_or(self.listen.address)
+    }
+
+    /// The base of its addresses, as clients write it.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address())
+    }
+
+    /// Serves until `stop`, then drains and closes the logs.
+    ///
+    /// # Errors
+    /// [`ServeError`] when it cannot stop cleanly.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
+        let Self {
+            listener,
+            listen,
+            tls,
+            service,
+            mut in_flight,
+        } = self;
+        let graceful = GracefulShutdown::new();
+        let places = Arc::new(Semaphore::new(listen.connections));
+        let exporting = tokio::spawn(export(service.gateway()));
+        let mut ticks = tokio::time::interval(PERIOD);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut stop = std::pin::pin!(stop);
+        loop {
+            // Without a free place nothing is accepted: clients wait in the kernel's queue, not in our memory.
+            let accepted = async {
+                let place = Arc::clone(&places).acquire_owned().await;
+                (place, listener.accept().await)
+            };
+            let (place, accepted) = tokio::select! {
+                () = &mut stop => break,
+                _ = ticks.tick() => {
+                    if let Some(tls) = &tls {
+                        tls.refresh();
+                    }
+                    continue;
+                }
+                accepted = accepted => accepted,
+            };
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Out of file descriptors, most likely: those in use will be given back.
+                    warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            };
+            let _best_effort = stream.set_nodelay(true);
+            let (service, head_time) = (Arc::clone(&service), listen.head_time);
+            let acceptor = tls.as_ref().map(Identity::acceptor);
+            let watcher = graceful.watcher();
+            tokio::spawn(async move {
+                let _place = place;
+                match acceptor {
+                    None => converse(stream, peer, service, head_time, watcher).await,
+                    Some(acceptor) => {
+                        match tokio::time::timeout(head_time, acceptor.accept(stream)).await {
+                            Ok(Ok(stream)) => {
+                                converse(stream, peer, service, head_time, watcher).await;
+                            }
+                            Ok(Err(error)) => debug!(%error, "a handshake failed"),
+                            Err(_) => debug!("a handshake took too long"),
+                        }
+                    }
+                }
+            });
+        }
+        drop(listener);
+        service.stop();
+        info!("stopping: no new connections, waiting for requests in flight");
+        let drained = async {
+            graceful.shutdown().await;
+            // The last clone of the sender goes with the last request.
+            let _none = in_flight.recv().await;
+        };
+        let gateway = service.gateway();
+        drop(service);
+        let is_drained = tokio::time::timeout(listen.drain_time, drained)
+            .await
+            .is_ok();
+        exporting.abort();
+        let _aborted = exporting.await;
+        if !is_drained {
+            return Err(ServeError::NotDrained(listen.drain_time));
+        }
+        if let Err(refusal) = gateway.export().await {
+            warn!(
+                code = refusal.code(),
+                "log entries were not delivered; the next start tries again"
+            );
+        }
+        match Arc::into_inner(gateway) {
+            Some(gateway) => gateway.close().map(drop).map_err(ServeError::Close),
+            None => Err(ServeError::NotDrained(listen.drain_time)),
+        }
+    }
+}
+
+/// Speaks HTTP/1.1 or HTTP/2 on one connection, until it ends.
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: SocketAddr,
+    service: Arc<Service>,
+    head_time: Duration,
+    watcher: hyper_util::server::graceful::Watcher,
+) {
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(head_time)
+        .max_buf_size(LARGEST_HEAD)
+        .half_close(false);
+    http.http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(u32::try_from(LARGEST_HEAD).unwrap_or(u32::MAX))
+        .keep_alive_interval(Some(Duration::from_secs(20)))
+        .keep_alive_timeout(head_time);
+    let answer = service_fn(move |request| {
+        let service = Arc::clone(&service);
+        async move { Ok::<_, std::convert::Infallible>(service.answer(request, peer).await) }
+    });
+    let connection = http.serve_connection(TokioIo::new(stream), answer);
+    if let Err(error) = watcher.watch(connection).await {
+        // Its text says what hyper met, never what the client sent.
+        debug!(%error, "a connection ended badly");
+    }
+}
+
+/// Delivers log entries to the exporters, off the path of requests.
+async fn export(gateway: Arc<Gateway>) {
+    let mut ticks = tokio::time::interval(PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut failing = false;
+    loop {
+        ticks.tick().await;
+        match gateway.export().await {
+            Ok(()) if failing => {
+                failing = false;
+                info!("log entries are delivered again");
+            }
+            Ok(()) => {}
+            // Said once, not every second.
+            Err(refusal) if !failing => {
+                failing = true;
+                warn!(
+                    code = refusal.code(),
+                    "log entries cannot be delivered; they are kept and tried again"
+                );
+            }
+            Err(_) => {}
+        }
+    }
+}

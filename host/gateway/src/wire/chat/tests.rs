@@ -1,0 +1,171 @@
+use nephron_engine::contract::Part;
+use nephron_model::FixedClock;
+
+use super::*;
+use crate::wire::fields::UnknownFields;
+
+fn limits() -> RequestLimits {
+    RequestLimits {
+        bytes: 1 << 20,
+        messages: 100,
+        unknown_fields: UnknownFields::Refuse,
+    }
+}
+
+fn asked(body: &Value) -> Result<Asked, Malformed> {
+    read(
+        body.to_string().as_bytes(),
+        None,
+        &limits(),
+        &FixedClock::at(0),
+    )
+}
+
+/// Every string that detectors see.
+fn searched(asked: &Asked) -> Vec<&str> {
+    let messages = &asked.received.call.messages.expose().0;
+    let parts = messages.iter().flat_map(|message| &message.parts);
+    parts
+        .filter_map(|part| match part {
+            Part::Text(text) | Part::Json(text) => Some(text.as_str()),
+            Part::Blob(_) => None,
+        })
+        .collect()
+}
+
+/// A request that uses everything that is offered. `Canary` stands wherever a client can write text of its own.
+fn everything() -> Value {
+    json!({
+        "model": "m",
+        "messages": [
+            { "role": "system", "content": "Canary 1" },
+            { "role": "user", "name": "Canary 2", "content": [{ "type": "text", "text": "Canary 3" }] },
+            { "role": "assistant", "content": null, "refusal": null, "annotations": [], "tool_calls": [
+                { "id": "call_1", "type": "function",
+                  "function": { "name": "find", "arguments": "{\"who\":\"Canary 4\",\"Canary 5\":[12345678]}" } },
+                { "id": "call_2", "type": "function", "function": { "name": "find", "arguments": "Canary 6 {" } }
+            ] },
+            { "role": "tool", "tool_call_id": "call_1", "content": "Canary 7" },
+            { "role": "assistant", "content": [{ "type": "refusal", "refusal": "Canary 8" }] },
+        ],
+        "stop": ["Canary 9"],
+        "tools": [{ "type": "function", "function": { "name": "find", "description": "Canary 10", "strict": true,
+            "parameters": { "type": "object", "properties": { "Canary 11": { "enum": ["Canary 12"] } } } } }],
+        "tool_choice": { "type": "function", "function": { "name": "find" } },
+        "response_format": { "type": "json_schema", "json_schema": { "name": "out", "description": "Canary 13",
+            "schema": { "title": "Canary 14" } } },
+        "max_completion_tokens": 7, "temperature": 0.5, "top_p": 0.9, "seed": 123456789, "n": 1,
+        "frequency_penalty": 0, "presence_penalty": 0, "parallel_tool_calls": false, "store": false,
+        "reasoning_effort": "low", "stream": true, "stream_options": { "include_usage": true },
+        "user": "stays here", "metadata": { "chart": "stays here" },
+    })
+}
+
+#[test]
+fn every_string_of_a_client_is_searched() {
+    let asked = asked(&everything()).ok().unwrap();
+    let searched = searched(&asked);
+    for number in 1..=14 {
+        let canary = format!("Canary {number}");
+        assert!(
+            searched.iter().any(|text| text.starts_with(&canary)),
+            "{canary} is not in {searched:?}"
+        );
+    }
+    assert!(searched.contains(&"12345678"), "{searched:?}");
+    assert!(!searched.concat().contains("stays here"));
+    assert!(asked.manner.is_streamed && asked.manner.wants_usage);
+    assert_eq!(asked.received.call.max_tokens, Some(7));
+}
+
+#[test]
+fn what_stays_here_reaches_no_connector() {
+    let asked = asked(&everything()).ok().unwrap();
+    let call = &asked.received.call;
+    let filled = call.shape.fill(call.messages.expose()).unwrap();
+    let options: Vec<&str> = filled
+        .options
+        .iter()
+        .map(|option| option.name.as_str())
+        .collect();
+    assert!(
+        !options.contains(&"user") && !options.contains(&"metadata"),
+        "{options:?}"
+    );
+    assert!(
+        options.contains(&"tools") && options.contains(&"response_format"),
+        "{options:?}"
+    );
+    assert_eq!(filled.stop, ["Canary 9"]);
+}
+
+#[test]
+fn what_cannot_be_searched_is_refused_and_named_by_its_place() {
+    let message = |content: Value| json!({ "model": "m", "messages": [{ "role": "user", "content": content }] });
+    let with = |key: &str, value: Value| {
+        let mut body = message("x".into());
+        body[key] = value;
+        body
+    };
+    for (body, place) in [
+        (json!([]), "`the body`"),
+        (json!({ "messages": [] }), "`model`"),
+        (json!({ "model": "m" }), "`messages`"),
+        (
+            json!({ "model": "Zebulon Quackenbush", "messages": [] }),
+            "`model`",
+        ),
+        (message(json!(7)), "`messages[0].content`"),
+        (
+            message(json!([{ "type": "image_url", "image_url": { "url": "x" } }])),
+            "`messages[0].content[0].type`",
+        ),
+        (
+            message(json!([{ "type": "text", "text": "x", "extra": 1 }])),
+            "`messages[0].content[0]` has a field",
+        ),
+        (with("functions", json!([])), "`functions`"),
+        (with("logprobs", json!(true)), "`logprobs`"),
+        (with("n", json!(2)), "`n`"),
+        (with("quackenbush", json!(1)), "the body has a field"),
+        (with("stop", json!([1])), "`stop`"),
+        (
+            with("tools", json!([{ "type": "web_search" }])),
+            "`tools[0].type`",
+        ),
+        (
+            with(
+                "tools",
+                json!([{ "type": "function", "function": { "name": "Zebulon Quackenbush" } }]),
+            ),
+            "`tools[0].function.name`",
+        ),
+        (with("tool_choice", json!("Quackenbush")), "`tool_choice`"),
+        (with("temperature", json!(3)), "`temperature`"),
+    ] {
+        let error = asked(&body)
+            .err()
+            .unwrap_or_else(|| panic!("{body} was taken"))
+            .to_string();
+        assert!(error.contains(place), "{place}: {error}");
+        assert!(!error.to_lowercase().contains("quackenbush"), "{error}");
+    }
+}
+
+#[test]
+fn unknown_fields_can_be_dropped_instead() {
+    let body = json!({ "model": "m", "messages": [{ "role": "user", "content": "x", "new": "Canary" }], "new": "Canary" });
+    let limits = RequestLimits {
+        unknown_fields: UnknownFields::Drop,
+        ..limits()
+    };
+    let asked = read(
+        body.to_string().as_bytes(),
+        None,
+        &limits,
+        &FixedClock::at(0),
+    )
+    .ok()
+    .unwrap();
+    assert_eq!(searched(&asked), ["x"]);
+}

@@ -1,0 +1,366 @@
+//! What of a call is searched, and how it is put together again.
+//!
+//! Detectors see messages of parts. Beside the texts that a client wrote, a call has other strings: names, stop
+//! sequences, the descriptions and schemas of tools, the arguments of tool calls. Each of them becomes a part of its own,
+//! so that whatever a detector finds in it is replaced like anything else and JSON stays JSON. A [`Shape`] remembers which
+//! part was what.
+
+use nephron_engine::Messages;
+use nephron_engine::contract::{Attribute, Message, Part, Value};
+
+use super::json::Json;
+
+/// Where the strings of a call belong. Holds no text of the call.
+#[derive(Default)]
+pub(crate) struct Shape {
+    messages: Vec<MessageShape>,
+    stops: usize,
+    options: Vec<(&'static str, Json)>,
+}
+
+struct MessageShape {
+    texts: usize,
+    is_named: bool,
+    fields: Option<Json>,
+}
+
+/// A call being taken apart.
+#[derive(Default)]
+pub(crate) struct Builder {
+    shape: Shape,
+    messages: Vec<Message>,
+    /// The strings that belong to no message, in order.
+    rest: Vec<Part>,
+}
+
+impl Builder {
+    /// Adds a message: its texts, the name of who speaks, and the fields that travel as JSON.
+    pub(crate) fn message(
+        &mut self,
+        role: &str,
+        texts: Vec<String>,
+        name: Option<String>,
+        mut fields: Option<Json>,
+    ) {
+        self.shape.messages.push(MessageShape {
+            texts: texts.len(),
+            is_named: name.is_some(),
+            fields: None,
+        });
+        let mut parts: Vec<Part> = texts.into_iter().map(Part::Text).collect();
+        parts.extend(name.map(Part::Text));
+        if let Some(fields) = &mut fields {
+            take_leaves(fields, &mut parts);
+        }
+        if let Some(shape) = self.shape.messages.last_mut() {
+            shape.fields = fields;
+        }
+        self.messages.push(Message {
+            role: role.to_owned(),
+            name: None,
+            parts,
+        });
+    }
+
+    /// Adds the sequences at which the model shall stop. Before the options, which they stand in front of.
+    pub(crate) fn stops(&mut self, stops: Vec<String>) {
+        self.shape.stops = stops.len();
+        self.rest.splice(0..0, stops.into_iter().map(Part::Text));
+    }
+
+    /// Adds an option that travels as JSON.
+    pub(crate) fn option(&mut self, name: &'static str, mut value: Json) {
+        take_leaves(&mut value, &mut self.rest);
+        self.shape.options.push((name, value));
+    }
+
+    /// What detectors see, and how to put it together again.
+    pub(crate) fn finish(mut self) -> (Messages, Shape) {
+        if !self.rest.is_empty() {
+            self.messages.push(Message {
+                role: "system".to_owned(),
+                name: None,
+                parts: self.rest,
+            });
+        }
+        (Messages(self.messages), self.shape)
+    }
+}
+
+/// What a connector is handed.
+pub(crate) struct Filled {
+    pub(crate) messages: Vec<Message>,
+    pub(crate) stop: Vec<String>,
+    pub(crate) options: Vec<Attribute>,
+}
+
+impl Shape {
+    /// Puts cleared strings into their places. `None` if they are not as many as were taken out.
+    pub(crate) fn fill(&self, cleared: &Messages) -> Option<Filled> {
+        let mut messages = Vec::with_capacity(self.messages.len());
+        let mut all = cleared.0.iter();
+        for shape in &self.messages {
+            let message = all.next()?;
+            let mut parts = message.parts.iter();
+            let mut filled: Vec<Part> = parts.by_ref().take(shape.texts).cloned().collect();
+            let name = match shape.is_named {
+                true => Some(text_of(parts.next()?)?.to_owned()),
+                false => None,
+            };
+            if let Some(fields) = &shape.fields {
+                let fields = put_leaves(fields, &mut parts)?;
+                filled.push(Part::Json(fields.to_text()));
+            }
+            if filled.len() != shape.texts + usize::from(shape.fields.is_some())
+                || parts.next().is_some()
+            {
+                return None;
+            }
+            messages.push(Message {
+                role: message.role.clone(),
+                name,
+                parts: filled,
+            });
+        }
+        let rest = all.next().map_or(&[][..], |message| &message.parts);
+        let mut rest = rest.iter();
+        let stop: Option<Vec<String>> = rest
+            .by_ref()
+            .take(self.stops)
+            .map(|part| text_of(part).map(str::to_owned))
+            .collect();
+        let stop = stop.filter(|stop| stop.len() == self.stops)?;
+        let mut options = Vec::with_capacity(self.options.len());
+        for (name, value) in &self.options {
+            let value = put_leaves(value, &mut rest)?;
+            options.push(Attribute {
+                name: (*name).to_owned(),
+                value: Value::Json(value.to_text()),
+            });
+        }
+        (rest.next().is_none() && all.next().is_none()).then_some(Filled {
+            messages,
+            stop,
+            options,
+        })
+    }
+}
+
+/// Digits from which on a number could be somebody's.
+const TELLING: usize = 5;
+
+/// Moves every string out of `value`, keys too, and every long number.
+fn take_leaves(value: &mut Json, parts: &mut Vec<Part>) {
+    match value {
+        Json::Text(text) => parts.push(Part::Text(std::mem::take(text))),
+        Json::Number(number) if is_telling(number) => parts.push(Part::Text(number.to_string())),
+        Json::List(values) => values
+            .iter_mut()
+            .for_each(|value| take_leaves(value, parts)),
+        Json::Object(entries) => {
+            for (key, value) in entries {
+                if !is_known(key) {
+                    parts.push(Part::Text(std::mem::take(key)));
+                }
+                take_leaves(value, parts);
+            }
+        }
+        Json::Embedded(value) => take_leaves(value, parts),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::Fixed(_) | Json::Count(_) => {}
+    }
+}
+
+/// The same value with the strings of `parts` in the places where [`take_leaves`] took them.
+fn put_leaves<'p>(value: &Json, parts: &mut impl Iterator<Item = &'p Part>) -> Option<Json> {
+    Some(match value {
+        Json::Text(_) => Json::Text(text_of(parts.next()?)?.to_owned()),
+        Json::Number(number) if is_telling(number) => {
+            let text = text_of(parts.next()?)?;
+            if *text == number.to_string() {
+                Json::Number(number.clone())
+            } else {
+                Json::Text(text.to_owned())
+            }
+        }
+        Json::List(values) => {
+            let values: Option<_> = values
+                .iter()
+                .map(|value| put_leaves(value, parts))
+                .collect();
+            Json::List(values?)
+        }
+        Json::Object(entries) => {
+            let mut filled = Vec::with_capacity(entries.len());
+            for (key, value) in entries {
+                // A key that was taken out left an empty one.
+                let key = if is_known(key) {
+                    key.clone()
+                } else {
+                    text_of(parts.next()?)?.to_owned()
+                };
+                filled.push((key, put_leaves(value, parts)?));
+            }
+            Json::Object(filled)
+        }
+        Json::Embedded(value) => Json::Embedded(Box::new(put_leaves(value, parts)?)),
+        Json::Null => Json::Null,
+        Json::Bool(value) => Json::Bool(*value),
+        Json::Number(number) => Json::Number(number.clone()),
+        Json::Fixed(text) => Json::Fixed(text.clone()),
+        Json::Count(number) => Json::Count(*number),
+    })
+}
+
+/// Keys of the APIs and of JSON Schema: words that say nothing about anybody.
+fn is_known(key: &str) -> bool {
+    const WORDS: [&str; 30] = [
+        "additionalProperties",
+        "allOf",
+        "anyOf",
+        "arguments",
+        "const",
+        "default",
+        "description",
+        "enum",
+        "examples",
+        "format",
+        "function",
+        "id",
+        "items",
+        "json_schema",
+        "maximum",
+        "minimum",
+        "name",
+        "oneOf",
+        "parameters",
+        "pattern",
+        "properties",
+        "required",
+        "schema",
+        "strict",
+        "title",
+        "tool_call_id",
+        "tool_calls",
+        "type",
+        "$defs",
+        "$ref",
+    ];
+    WORDS.contains(&key)
+}
+
+fn is_telling(number: &serde_json::Number) -> bool {
+    number
+        .to_string()
+        .bytes()
+        .filter(u8::is_ascii_digit)
+        .count()
+        >= TELLING
+}
+
+const fn text_of(part: &Part) -> Option<&str> {
+    match part {
+        Part::Text(text) | Part::Json(text) => Some(text.as_str()),
+        Part::Blob(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(text: &str) -> Json {
+        Json::read(text.as_bytes()).ok().unwrap()
+    }
+
+    /// Every string that detectors see, each changed to `<…>`.
+    fn marked(messages: &mut Messages) -> Vec<String> {
+        let mut seen = Vec::new();
+        for message in &mut messages.0 {
+            for part in &mut message.parts {
+                if let Part::Text(text) = part {
+                    seen.push(text.clone());
+                    *text = format!("<{text}>");
+                }
+            }
+        }
+        seen
+    }
+
+    #[test]
+    fn every_string_is_seen_and_goes_back_to_its_place() {
+        let mut builder = Builder::default();
+        builder.message(
+            "user",
+            vec!["Ann".to_owned(), "Lee".to_owned()],
+            Some("ann_lee".to_owned()),
+            None,
+        );
+        let arguments = json(r#"{"who":"Bo \"B\" Ek","mrn":1234567,"n":3,"deep":[{"x y":null}]}"#);
+        let fields = Json::Object(vec![
+            ("id".to_owned(), Json::fixed("call_1")),
+            ("arguments".to_owned(), Json::Embedded(Box::new(arguments))),
+        ]);
+        builder.message("assistant", Vec::new(), None, Some(fields));
+        builder.option("tools", json(r#"[{"description":"of Cy Dee"}]"#));
+        builder.stops(vec!["Ed".to_owned()]);
+        let (mut messages, shape) = builder.finish();
+        let seen = marked(&mut messages);
+        assert_eq!(
+            seen,
+            [
+                "Ann",
+                "Lee",
+                "ann_lee",
+                "who",
+                "Bo \"B\" Ek",
+                "mrn",
+                "1234567",
+                "n",
+                "deep",
+                "x y",
+                "Ed",
+                "of Cy Dee"
+            ]
+        );
+        let filled = shape.fill(&messages).unwrap();
+        assert_eq!(filled.messages[0].name.as_deref(), Some("<ann_lee>"));
+        assert_eq!(filled.stop, ["<Ed>"]);
+        let Part::Json(fields) = &filled.messages[1].parts[0] else {
+            panic!("no JSON")
+        };
+        let fields: serde_json::Value = serde_json::from_str(fields).unwrap();
+        assert_eq!(fields["id"], "call_1");
+        let arguments: serde_json::Value =
+            serde_json::from_str(fields["arguments"].as_str().unwrap()).unwrap();
+        assert_eq!(
+            arguments,
+            serde_json::json!({"<who>": "<Bo \"B\" Ek>", "<mrn>": "<1234567>", "<n>": 3, "<deep>": [{"<x y>": null}]})
+        );
+        let Value::Json(tools) = &filled.options[0].value else {
+            panic!("no JSON")
+        };
+        assert_eq!(tools, r#"[{"description":"<of Cy Dee>"}]"#);
+    }
+
+    #[test]
+    fn a_number_that_nobody_changed_stays_a_number() {
+        let mut builder = Builder::default();
+        builder.option("tools", json("[1234567]"));
+        let (messages, shape) = builder.finish();
+        let filled = shape.fill(&messages).unwrap();
+        assert!(matches!(&filled.options[0].value, Value::Json(text) if text == "[1234567]"));
+    }
+
+    #[test]
+    fn strings_too_few_or_too_many_fill_nothing() {
+        let mut builder = Builder::default();
+        builder.message("user", vec!["a".to_owned()], Some("b".to_owned()), None);
+        let (messages, shape) = builder.finish();
+        let mut fewer = messages.clone();
+        fewer.0[0].parts.pop();
+        let mut more = messages.clone();
+        more.0[0].parts.push(Part::Text("c".to_owned()));
+        assert!(shape.fill(&messages).is_some());
+        assert!(shape.fill(&fewer).is_none() && shape.fill(&more).is_none());
+    }
+}

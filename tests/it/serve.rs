@@ -1,0 +1,568 @@
+//! The gateway as its clients meet it: through the listener.
+
+use std::time::Duration;
+
+use http_body_util::BodyExt as _;
+use hyper::Response;
+use hyper::body::Incoming;
+use nephron_gateway::{RESTORATION, Restoration};
+use nephron_model::{EntryKind, EventId};
+use nephron_tests::{CANARIES, CANARY_NOTE, MockModel, PlayedModel, Setup, python};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+/// Lets text that was cleared by Safe Harbor go to the mock, which has no agreement.
+const CLEARED: &str = "cleared-without-baa = \"safe-harbor\"";
+const NAME: &str = "Patient: Zebulon Quackenbush has asthma.";
+
+fn request(text: &str) -> Value {
+    json!({ "model": "clinical", "messages": [{ "role": "user", "content": text }] })
+}
+
+fn streamed(text: &str) -> Value {
+    let mut request = request(text);
+    request["stream"] = true.into();
+    request
+}
+
+/// Everything that is left of a stream, and the pieces of text in it.
+async fn rest(response: Response<Incoming>) -> (String, String) {
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    let body = String::from_utf8(body.to_vec()).unwrap();
+    let text = events(&body)
+        .iter()
+        .filter_map(|event| {
+            event["choices"][0]["delta"]["content"]
+                .as_str()
+                .map(str::to_owned)
+        })
+        .collect();
+    (body, text)
+}
+
+fn events(body: &str) -> Vec<Value> {
+    body.lines()
+        .filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok())
+        .collect()
+}
+
+/// The next text that a stream brings.
+async fn next_text(response: &mut Response<Incoming>) -> String {
+    loop {
+        let frame = response.body_mut().frame().await.unwrap().unwrap();
+        let data = frame.into_data().unwrap();
+        let events = events(std::str::from_utf8(&data).unwrap());
+        let text: String = events
+            .iter()
+            .filter_map(|event| event["choices"][0]["delta"]["content"].as_str())
+            .collect();
+        if !text.is_empty() {
+            return text;
+        }
+    }
+}
+
+fn event(header: Option<&str>) -> Option<EventId> {
+    header.map(|event| event.parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_official_openai_library_works_unmodified_over_tls() {
+    let pki = tempfile::tempdir().unwrap();
+    let made = std::process::Command::new(super::nephron())
+        .args(["pki", "init"])
+        .arg(pki.path())
+        .output()
+        .unwrap();
+    assert!(
+        made.status.success(),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
+    let file = |name: &str| pki.path().join(name).display().to_string();
+    let model = MockModel::start(200, "About {user}").await;
+    let setup = Setup::default().upstream(&model.url(), "", CLEARED);
+    let listen = format!(
+        "[listen.tls]\ncertificate = \"{}\"\nkey = \"{}\"\n",
+        file("server.pem"),
+        file("server.key")
+    );
+    let served = setup.serve(&listen).await;
+    let environment = [
+        ("BASE_URL", served.url.clone()),
+        ("API_KEY", served.physician.clone()),
+        ("SSL_CERT_FILE", file("ca.pem")),
+    ];
+    let printed = tokio::task::spawn_blocking(move || {
+        let environment: Vec<_> = environment
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        python("openai_chat.py", &environment)
+    });
+    assert_eq!(printed.await.unwrap().matches("held:").count(), 7);
+    for body in model.seen() {
+        let body = String::from_utf8(body).unwrap();
+        for canary in CANARIES {
+            assert!(!body.contains(canary), "the model saw `{canary}` in {body}");
+        }
+    }
+    let _rig = served.reopened().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_is_restored_while_it_streams() {
+    let mut model = PlayedModel::start().await;
+    let setup = Setup::default().upstream(model.url(), "", CLEARED);
+    let served = setup.serve("").await;
+    let begun = served.begin(streamed(NAME));
+    let play = async {
+        let turn = model.turn().await;
+        let token = turn
+            .text()
+            .split(' ')
+            .find(|word| word.starts_with('['))
+            .unwrap()
+            .to_owned();
+        turn.say("It is ").await;
+        (turn, token)
+    };
+    let (mut response, (turn, token)) = tokio::join!(begun, play);
+    assert_eq!(response.status(), 200);
+    let id = event(response.headers()["x-request-id"].to_str().ok());
+    // The first words arrive while the model is still thinking.
+    assert_eq!(next_text(&mut response).await, "It is ");
+    let (head, tail) = token.split_at(4);
+    turn.say(&format!("so: {head}")).await;
+    assert_eq!(next_text(&mut response).await, "so: ");
+    turn.say(tail).await;
+    assert_eq!(next_text(&mut response).await, "Zebulon Quackenbush");
+    turn.say(" or [NAME_00000] or [NAME_").await;
+    turn.end("stop").await;
+    let (body, text) = rest(response).await;
+    assert_eq!(text, " or [NAME_00000] or [NAME_");
+    // What was held back stands before the reason of the end.
+    assert!(
+        body.find("[NAME_\"").unwrap() < body.find("\"stop\"").unwrap(),
+        "{body}"
+    );
+    assert!(body.ends_with("data: [DONE]\n\n"), "{body}");
+
+    let rig = served.reopened().await;
+    let kinds: Vec<_> = rig.story(id);
+    let place = |kind: EntryKind, outcome: &str| {
+        kinds
+            .iter()
+            .position(|(k, o)| (*k, o.as_str()) == (kind, outcome))
+            .unwrap_or_else(|| panic!("no {kind:?} {outcome} in {kinds:?}"))
+    };
+    let intent = place(EntryKind::Reidentified, "restoring");
+    assert!(place(EntryKind::Sending, "intent") < intent);
+    assert!(intent < place(EntryKind::Reidentified, "restored"));
+    assert_eq!(place(EntryKind::RequestClosed, "answered"), kinds.len() - 1);
+    let entries = rig.entries(id);
+    let restored = entries
+        .iter()
+        .find(|entry| entry.header.outcome == "restored")
+        .unwrap();
+    let payload = rig.payload(restored, RESTORATION).await;
+    let restoration: Restoration = serde_json::from_slice(&payload).unwrap();
+    assert_eq!(
+        restoration.restored,
+        "It is so: Zebulon Quackenbush or [NAME_00000] or [NAME_"
+    );
+    assert!(restoration.answered.contains(&token) && !restoration.answered.contains("Zebulon"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_arguments_of_a_tool_call_are_restored_and_stay_json() {
+    let mut model = PlayedModel::start().await;
+    let setup = Setup::default().upstream(model.url(), "", CLEARED);
+    let served = setup.serve("").await;
+    let mut asked = json!({
+        "model": "clinical",
+        "messages": [
+            { "role": "user", "content": NAME },
+            { "role": "assistant", "content": null, "tool_calls": [{ "id": "call_0", "type": "function", "function":
+                { "name": "find", "arguments": "{\"who\":\"Mr. Quackenbush\"}" } }] },
+            { "role": "tool", "tool_call_id": "call_0", "content": "Zebulon Quackenbush, MRN 90210557" },
+        ],
+        "tools": [{ "type": "function", "function": { "name": "find", "description": "Finds a chart.",
+            "parameters": { "type": "object", "properties": { "who": { "type": "string" } } } } }],
+    });
+    for is_streamed in [false, true] {
+        asked["stream"] = is_streamed.into();
+        let play = async {
+            let turn = model.turn().await;
+            let sent = turn.body.to_string();
+            for canary in CANARIES {
+                assert!(!sent.contains(canary), "the model saw `{canary}` in {sent}");
+            }
+            assert_eq!(turn.body["tools"][0]["function"]["name"], "find", "{sent}");
+            let text = turn.body["messages"][0]["content"].as_str().unwrap();
+            let token = text.split(' ').find(|word| word.starts_with('[')).unwrap();
+            let arguments = format!("{{\"who\":\"{token}\"}}");
+            let call = |delta: Value| json!({ "tool_calls": [delta] });
+            turn.delta(call(
+                json!({ "index": 0, "id": "call_1", "type": "function",
+                "function": { "name": "find", "arguments": "" } }),
+            ))
+            .await;
+            for piece in [&arguments[..12], &arguments[12..]] {
+                turn.delta(call(
+                    json!({ "index": 0, "function": { "arguments": piece } }),
+                ))
+                .await;
+            }
+            turn.end("tool_calls").await;
+        };
+        let (response, ()) = tokio::join!(served.begin(asked.clone()), play);
+        assert_eq!(response.status(), 200);
+        let (body, _) = rest(response).await;
+        let (name, arguments, why) = if is_streamed {
+            let events = events(&body);
+            let calls = events
+                .iter()
+                .map(|event| &event["choices"][0]["delta"]["tool_calls"][0]["function"]);
+            let name: String = calls
+                .clone()
+                .filter_map(|call| call["name"].as_str())
+                .collect();
+            let arguments: String = calls
+                .filter_map(|call| call["arguments"].as_str())
+                .collect();
+            let why: String = events
+                .iter()
+                .filter_map(|event| event["choices"][0]["finish_reason"].as_str())
+                .collect();
+            (name, arguments, why)
+        } else {
+            let body: Value = serde_json::from_str(&body).unwrap();
+            let choice = &body["choices"][0];
+            let call = &choice["message"]["tool_calls"][0];
+            assert_eq!(
+                (&call["id"], &choice["message"]["content"]),
+                (&json!("call_1"), &Value::Null)
+            );
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            (
+                text(&call["function"]["name"]),
+                text(&call["function"]["arguments"]),
+                text(&choice["finish_reason"]),
+            )
+        };
+        let arguments: Value = serde_json::from_str(&arguments).unwrap();
+        assert_eq!(arguments, json!({ "who": "Zebulon Quackenbush" }));
+        assert_eq!((name.as_str(), why.as_str()), ("find", "tool_calls"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_without_a_right_to_identities_is_streamed_none() {
+    let mut model = PlayedModel::start().await;
+    let marketing = "policies = \"permit(principal, action, resource) unless { context.point == \\\"rehydrate\\\" };\"";
+    let setup = Setup::default()
+        .upstream(model.url(), "", CLEARED)
+        .decider("cedar-policy", marketing);
+    let served = setup.serve("").await;
+    let play = async {
+        let turn = model.turn().await;
+        let text = turn.text().to_owned();
+        turn.say(&format!("{text} Also Mr. Thaddeus Grimsby."))
+            .await;
+        turn.end("stop").await;
+        text
+    };
+    let (response, seen) = tokio::join!(served.begin(streamed(NAME)), play);
+    let id = event(response.headers()["x-request-id"].to_str().ok());
+    let (_, text) = rest(response).await;
+    assert!(
+        text.starts_with(&seen) && text.contains("[WITHHELD]"),
+        "{text}"
+    );
+    assert!(
+        !text.contains("Grimsby") && !text.contains("Quackenbush"),
+        "{text}"
+    );
+    let rig = served.reopened().await;
+    let outcomes: Vec<String> = rig
+        .story(id)
+        .into_iter()
+        .map(|(_, outcome)| outcome)
+        .collect();
+    assert!(
+        outcomes.contains(&"withheld-by-decision".to_owned()),
+        "{outcomes:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_ends_the_exchange_and_the_log_says_so() {
+    let mut model = PlayedModel::start().await;
+    let setup = Setup::default().upstream(model.url(), "", CLEARED);
+    let served = setup.serve("").await;
+    // One leaves in the middle of a stream.
+    let (mut response, turn) = tokio::join!(served.begin(streamed(NAME)), async {
+        let turn = model.turn().await;
+        turn.say("It is ").await;
+        turn
+    });
+    let id = event(response.headers()["x-request-id"].to_str().ok());
+    assert_eq!(next_text(&mut response).await, "It is ");
+    drop(response);
+    turn.hung_up().await;
+    // Another before there is any answer.
+    let asked = request(NAME);
+    let waiting = tokio::select! {
+        _ = served.begin(asked.clone()) => panic!("nobody answered"),
+        turn = model.turn() => turn,
+    };
+    waiting.hung_up().await;
+
+    let rig = served.reopened().await;
+    let story = rig.story(id);
+    let has = |kind: EntryKind, outcome: &str| story.contains(&(kind, outcome.to_owned()));
+    assert!(has(EntryKind::Received, "abandoned"), "{story:?}");
+    assert!(has(EntryKind::Reidentified, "broken-off"), "{story:?}");
+    assert!(
+        has(EntryKind::RequestClosed, "client-disconnected"),
+        "{story:?}"
+    );
+    let log = rig.tenant().log().clone();
+    let all = log.entries(0..log.head().entries);
+    let left = all
+        .map(Result::unwrap)
+        .filter(|entry| entry.header.outcome == "client-disconnected");
+    assert_eq!(left.count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_breaks_says_so_in_openais_way() {
+    let mut model = PlayedModel::start().await;
+    let setup = Setup::default().upstream(model.url(), "", CLEARED);
+    let served = setup.serve("").await;
+    let play = async {
+        let turn = model.turn().await;
+        turn.say("It is ").await;
+        turn.raw("data: no JSON at all Quackenbush\n\n").await;
+        turn.hung_up().await;
+    };
+    let (response, ()) = tokio::join!(
+        async {
+            let response = served.begin(streamed(NAME)).await;
+            rest(response).await
+        },
+        play
+    );
+    let (body, text) = response;
+    assert_eq!(text, "It is ");
+    let last = events(&body).pop().unwrap();
+    assert_eq!(last["error"]["code"], "plugin-failed", "{body}");
+    assert!(
+        !body.contains("[DONE]") && !body.contains("Quackenbush"),
+        "{body}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_have_openais_shape_and_nothing_is_sent() {
+    let model = MockModel::start(200, "ok").await;
+    let deny =
+        "policies = \"forbid(principal, action, resource); permit(principal, action, resource);\"";
+    let setup = Setup::default()
+        .upstream(&model.url(), "", CLEARED)
+        .decider("cedar-policy", deny);
+    let served = setup.serve("[limits]\nrequest = \"2KiB\"\n").await;
+    let good = request(CANARY_NOTE).to_string();
+    let physician = Some(served.physician.as_str());
+    let bearer = "nph_".to_owned() + &"0".repeat(64);
+    let deep = format!("{{\"model\":{}{}}}", "[".repeat(900), "]".repeat(900));
+    let twice = r#"{"model":"clinical","model":"clinical","messages":[]}"#;
+    let huge = r#"{"model":"clinical","seed":1e999,"messages":[]}"#;
+    let large = request(&"x".repeat(3000)).to_string();
+    let purpose = [("x-purpose-of-use", "HMARKT")];
+    let conversation = [("x-conversation", "Zebulon Quackenbush")];
+    for (key, headers, body, status, code) in [
+        (None, &[][..], good.as_str(), 401, "unauthenticated"),
+        (Some("sk-other"), &[], &good, 401, "unauthenticated"),
+        (Some(bearer.as_str()), &[], &good, 401, "unauthenticated"),
+        (
+            Some(served.expired.as_str()),
+            &[],
+            &good,
+            401,
+            "unauthenticated",
+        ),
+        (physician, &purpose, &good, 401, "unauthenticated"),
+        (physician, &conversation, &good, 400, "malformed"),
+        (physician, &[], "{", 400, "malformed"),
+        (physician, &[], &deep, 400, "malformed"),
+        (physician, &[], twice, 400, "malformed"),
+        (physician, &[], huge, 400, "malformed"),
+        (physician, &[], &large, 413, "malformed"),
+        (physician, &[], &good, 403, "denied"),
+    ] {
+        let received = served.post(key, headers, body).await;
+        let error = &received.json()["error"];
+        assert_eq!(
+            (received.status, error["code"].as_str()),
+            (status, Some(code)),
+            "{}",
+            received.text
+        );
+        assert!(
+            error["message"].is_string() && error["type"].is_string(),
+            "{}",
+            received.text
+        );
+        assert_eq!(received.header("x-should-retry"), Some("false"));
+        for canary in CANARIES {
+            assert!(!received.text.contains(canary), "{}", received.text);
+        }
+        let is_admitted = code == "denied";
+        assert_eq!(received.header("x-request-id").is_some(), is_admitted);
+        assert_eq!(received.header("x-request-id"), error["event"].as_str());
+    }
+    let unknown = served.get("/v1/nothing").await;
+    assert_eq!(
+        (unknown.status, &unknown.json()["error"]["type"]),
+        (404, &json!("invalid_request_error"))
+    );
+    assert_eq!(served.get("/v1/chat/completions").await.status, 405);
+    assert!(model.seen().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tenants_have_no_tokens_of_one_another_and_limits_of_their_own() {
+    let mut model = PlayedModel::start().await;
+    let setup = Setup::default().upstream(model.url(), "", CLEARED);
+    let served = setup.serve("requests-per-tenant = 1\n").await;
+    let asked = request(NAME);
+    let first = served.begin(asked.clone());
+    let (first, ()) = tokio::join!(first, async {
+        let turn = model.turn().await;
+        let token = turn
+            .text()
+            .split(' ')
+            .find(|word| word.starts_with('['))
+            .unwrap()
+            .to_owned();
+        // St Mary's has no place left; Lakeside has.
+        let full = served.chat(&asked).await;
+        assert_eq!(
+            (full.status, full.header("retry-after")),
+            (429, Some("1")),
+            "{}",
+            full.text
+        );
+        assert_eq!(full.header("x-should-retry"), None);
+        let body = asked.to_string();
+        let other = served.post(Some(&served.lakeside), &[], &body);
+        let (other, ()) = tokio::join!(other, async {
+            let turn = model.turn().await;
+            turn.say(&format!("It is {token}.")).await;
+            turn.end("stop").await;
+        });
+        let answer = other.json()["choices"][0]["message"]["content"].clone();
+        assert_eq!(
+            answer,
+            format!("It is {token}."),
+            "Lakeside was given a value of St Mary's"
+        );
+        turn.say(&format!("It is {token}.")).await;
+        turn.end("stop").await;
+    });
+    let (body, _) = rest(first).await;
+    assert!(body.contains("It is Zebulon Quackenbush."), "{body}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_flight_is_answered_before_it_stops() {
+    let mut model = PlayedModel::start().await;
+    let setup = Setup::default().upstream(model.url(), "", CLEARED);
+    let served = setup.serve("").await;
+    assert_eq!(served.get("/livez").await.text, "ok\n");
+    assert_eq!(served.get("/readyz").await.text, "ready\n");
+    let asked = streamed(NAME);
+    let (mut response, turn) = tokio::join!(served.begin(asked.clone()), async {
+        let turn = model.turn().await;
+        turn.say("It is ").await;
+        turn
+    });
+    assert_eq!(next_text(&mut response).await, "It is ");
+    let id = event(response.headers()["x-request-id"].to_str().ok());
+    let stopping = served.stop();
+    turn.say("over.").await;
+    turn.end("stop").await;
+    let (body, text) = rest(response).await;
+    assert!(
+        text == "over." && body.ends_with("data: [DONE]\n\n"),
+        "{body}"
+    );
+    let rig = stopping.reopened().await;
+    assert_eq!(
+        rig.story(id).pop(),
+        Some((EntryKind::RequestClosed, "answered".to_owned()))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_client_would_send_is_refused() {
+    let model = MockModel::start(200, "ok").await;
+    let setup = Setup::default().upstream(&model.url(), "", CLEARED);
+    let served = setup
+        .serve("head-time = \"1s\"\nbody-time = \"1s\"\n")
+        .await;
+    let key = &served.physician;
+    let head =
+        format!("POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n");
+    let body = request(NAME).to_string();
+    let length = body.len();
+    for (what, text, expected) in [
+        (
+            "two lengths",
+            format!("{head}content-length: {length}\r\ncontent-length: 5\r\n\r\n{body}"),
+            &["HTTP/1.1 400"][..],
+        ),
+        (
+            "a length and chunks",
+            format!("{head}content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"),
+            &["HTTP/1.1 400"],
+        ),
+        (
+            "no HTTP",
+            "\u{16}\u{3}\u{1} \r\n\r\n".to_owned(),
+            &["HTTP/1.1 400", ""],
+        ),
+        (
+            "a head without end",
+            format!("{head}x: "),
+            &["HTTP/1.1 408", ""],
+        ),
+        (
+            "a body without end",
+            format!("{head}content-length: {length}\r\n\r\n{{"),
+            &["HTTP/1.1 408"],
+        ),
+        (
+            "a head of a megabyte",
+            format!("{head}x: {}\r\n\r\n", "x".repeat(1 << 20)),
+            &["HTTP/1.1 431", ""],
+        ),
+    ] {
+        let mut stream = served.connect().await;
+        // The server may hang up before it has read everything.
+        let _written = stream.write_all(text.as_bytes()).await;
+        let mut answer = Vec::new();
+        let reading = stream.read_to_end(&mut answer);
+        let ended = tokio::time::timeout(Duration::from_secs(20), reading).await;
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        assert!(
+            ended.is_ok(),
+            "{what}: the connection stays open after {answer:?}"
+        );
+        let status = answer.get(..12).unwrap_or_default();
+        assert!(expected.contains(&status), "{what}: {answer:?}");
+    }
+    assert!(model.seen().is_empty(), "something was sent");
+}
