@@ -283,6 +283,10 @@ async fn entries_are_exported_once_each_and_hold_no_phi() {
     let rig = Setup::default().and(more).open().await;
     rig.ask(CANARY_NOTE).await;
     rig.gateway.export().await.unwrap();
+    // With nothing new there is nothing to say, and nothing is said about that.
+    let head = rig.tenant().log().head();
+    rig.gateway.export().await.unwrap();
+    assert_eq!(rig.tenant().log().head(), head);
     let upto = rig.tenant().log().head().entries;
     rig.ask(CANARY_NOTE).await;
     rig.gateway.export().await.unwrap();

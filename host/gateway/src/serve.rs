@@ -138,7 +138,7 @@ impl Server {
                 Err(error) => {
                     // Out of file descriptors, most likely: those in use will be given back.
                     warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    let _later = ticks.tick().await;
                     continue;
                 }
             };
@@ -228,24 +228,32 @@ async fn converse(
 async fn export(gateway: Arc<Gateway>) {
     let mut ticks = tokio::time::interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut failing = false;
+    // Each failed delivery is an entry, so the next try comes ever later: 2, 4, ... and at most 64 periods.
+    let (mut failures, mut left) = (0_u32, 0_u32);
     loop {
         ticks.tick().await;
+        if left > 0 {
+            left -= 1;
+            continue;
+        }
         match gateway.export().await {
-            Ok(()) if failing => {
-                failing = false;
-                info!("log entries are delivered again");
+            Ok(()) => {
+                if failures > 0 {
+                    info!("log entries are delivered again");
+                }
+                failures = 0;
             }
-            Ok(()) => {}
-            // Said once, not every second.
-            Err(refusal) if !failing => {
-                failing = true;
-                warn!(
-                    code = refusal.code(),
-                    "log entries cannot be delivered; they are kept and tried again"
-                );
+            Err(refusal) => {
+                if failures == 0 {
+                    let code = refusal.code();
+                    warn!(
+                        code,
+                        "log entries cannot be delivered; they are kept and tried again"
+                    );
+                }
+                failures = (failures + 1).min(6);
+                left = 1 << failures;
             }
-            Err(_) => {}
         }
     }
 }

@@ -13,7 +13,8 @@ use crate::gateway::Gateway;
 use crate::refusal::Refusal;
 use crate::tenant::Tenant;
 
-/// Delivers to one exporter everything that was in the log when this began and that it has not had.
+/// Delivers to one exporter everything that was in the log when this began and that it has not had. Entries about
+/// exporting itself wait for others to travel with: else each delivery would be the cause of the next.
 pub(crate) async fn export(
     gateway: &Gateway,
     tenant: &Tenant,
@@ -21,12 +22,33 @@ pub(crate) async fn export(
 ) -> Result<(), Refusal> {
     let until = tenant.log().head().entries;
     let mut next = cursor(tenant, export)?;
+    if !has_news(tenant, export, next..until)? {
+        return Ok(());
+    }
     while next < until {
         let end = until.min(next.saturating_add(export.batch));
         deliver(gateway, tenant, export, next..end).await?;
         next = end;
     }
     Ok(())
+}
+
+fn has_news(
+    tenant: &Tenant,
+    export: &Export,
+    range: std::ops::Range<u64>,
+) -> Result<bool, Refusal> {
+    for entry in tenant.log().entries(range) {
+        let header = entry.map_err(|_| unreadable(export))?.header;
+        if header.kind != EntryKind::Exported && header.point != Some(Point::Export) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn unreadable(export: &Export) -> Refusal {
+    failed(export, PluginFailure::NotRun("log-unreadable"))
 }
 
 fn failed(export: &Export, failure: PluginFailure) -> Refusal {
@@ -107,11 +129,10 @@ async fn deliver(
 }
 
 fn batch(tenant: &Tenant, export: &Export, range: std::ops::Range<u64>) -> Result<Batch, Refusal> {
-    let unreadable = || failed(export, PluginFailure::NotRun("log-unreadable"));
     let first = range.start;
     let mut entries = Vec::new();
     for entry in tenant.log().entries(range) {
-        let entry = entry.map_err(|_| unreadable())?;
+        let entry = entry.map_err(|_| unreadable(export))?;
         let at = entry.header.time;
         entries.push(Entry {
             sequence: entry.header.sequence,
@@ -119,7 +140,7 @@ fn batch(tenant: &Tenant, export: &Export, range: std::ops::Range<u64>) -> Resul
                 seconds: at.seconds,
                 nanoseconds: at.nanoseconds,
             },
-            header: String::from_utf8(entry.header_bytes).map_err(|_| unreadable())?,
+            header: String::from_utf8(entry.header_bytes).map_err(|_| unreadable(export))?,
             previous_hash: entry.header.previous.0.to_vec(),
             hash: entry.hash.0.to_vec(),
         });
