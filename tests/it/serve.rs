@@ -7,7 +7,7 @@ use hyper::Response;
 use hyper::body::Incoming;
 use nephron_gateway::{RESTORATION, Restoration};
 use nephron_model::{EntryKind, EventId};
-use nephron_tests::{CANARIES, CANARY_NOTE, MockModel, PlayedModel, Setup, python};
+use nephron_tests::{CANARIES, CANARY_NOTE, MockModel, PlayedModel, Setup, sdk};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -66,8 +66,8 @@ fn event(header: Option<&str>) -> Option<EventId> {
     header.map(|event| event.parse().unwrap())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_official_openai_library_works_unmodified_over_tls() {
+/// Runs a script of `tests/sdk` against a gateway with TLS, in front of a mock that says "About" and what it was asked.
+async fn held_by(script: &'static str) -> usize {
     let pki = tempfile::tempdir().unwrap();
     let made = std::process::Command::new(super::nephron())
         .args(["pki", "init"])
@@ -82,25 +82,21 @@ async fn the_official_openai_library_works_unmodified_over_tls() {
     let file = |name: &str| pki.path().join(name).display().to_string();
     let model = MockModel::start(200, "About {user}").await;
     let setup = Setup::default().upstream(&model.url(), "", CLEARED);
-    let listen = format!(
-        "[listen.tls]\ncertificate = \"{}\"\nkey = \"{}\"\n",
-        file("server.pem"),
-        file("server.key")
-    );
+    let (certificate, key) = (file("server.pem"), file("server.key"));
+    let listen = format!("[listen.tls]\ncertificate = \"{certificate}\"\nkey = \"{key}\"\n");
     let served = setup.serve(&listen).await;
-    let environment = [
-        ("BASE_URL", served.url.clone()),
-        ("API_KEY", served.physician.clone()),
-        ("SSL_CERT_FILE", file("ca.pem")),
-    ];
+    let authority = file("ca.pem");
+    let (url, key) = (served.url.clone(), served.physician.clone());
     let printed = tokio::task::spawn_blocking(move || {
-        let environment: Vec<_> = environment
-            .iter()
-            .map(|(name, value)| (*name, value.as_str()))
-            .collect();
-        python("openai_chat.py", &environment)
+        let environment = [
+            ("BASE_URL", url.as_str()),
+            ("API_KEY", &key),
+            ("SSL_CERT_FILE", &authority),
+            ("NODE_EXTRA_CA_CERTS", &authority),
+        ];
+        sdk(script, &environment)
     });
-    assert_eq!(printed.await.unwrap().matches("held:").count(), 7);
+    let printed = printed.await.unwrap();
     for body in model.seen() {
         let body = String::from_utf8(body).unwrap();
         for canary in CANARIES {
@@ -108,6 +104,22 @@ async fn the_official_openai_library_works_unmodified_over_tls() {
         }
     }
     let _rig = served.reopened().await;
+    printed.matches("held:").count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_official_openai_library_works_unmodified_over_tls() {
+    assert_eq!(held_by("openai_chat.py").await, 7);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_official_openai_library_for_node_works_unmodified() {
+    assert_eq!(held_by("openai_chat.mjs").await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_clients_of_that_api_work_unmodified() {
+    assert_eq!(held_by("openai_others.py").await, 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -184,7 +196,7 @@ async fn the_arguments_of_a_tool_call_are_restored_and_stay_json() {
         "messages": [
             { "role": "user", "content": NAME },
             { "role": "assistant", "content": null, "tool_calls": [{ "id": "call_0", "type": "function", "function":
-                { "name": "find", "arguments": "{\"who\":\"Mr. Quackenbush\"}" } }] },
+                { "name": "find", "arguments": "{\"who\":\"Mr. Quackenbush\",\"mrn\":483920}" } }] },
             { "role": "tool", "tool_call_id": "call_0", "content": "Zebulon Quackenbush, MRN 90210557" },
         ],
         "tools": [{ "type": "function", "function": { "name": "find", "description": "Finds a chart.",
@@ -195,7 +207,7 @@ async fn the_arguments_of_a_tool_call_are_restored_and_stay_json() {
         let play = async {
             let turn = model.turn().await;
             let sent = turn.body.to_string();
-            for canary in CANARIES {
+            for canary in CANARIES.into_iter().chain(["483920"]) {
                 assert!(!sent.contains(canary), "the model saw `{canary}` in {sent}");
             }
             assert_eq!(turn.body["tools"][0]["function"]["name"], "find", "{sent}");
@@ -382,6 +394,7 @@ async fn refusals_have_openais_shape_and_nothing_is_sent() {
     let large = request(&"x".repeat(3000)).to_string();
     let purpose = [("x-purpose-of-use", "HMARKT")];
     let conversation = [("x-conversation", "Zebulon Quackenbush")];
+    let mut events = Vec::new();
     for (key, headers, body, status, code) in [
         (None, &[][..], good.as_str(), 401, "unauthenticated"),
         (Some("sk-other"), &[], &good, 401, "unauthenticated"),
@@ -419,9 +432,11 @@ async fn refusals_have_openais_shape_and_nothing_is_sent() {
         for canary in CANARIES {
             assert!(!received.text.contains(canary), "{}", received.text);
         }
-        let is_admitted = code == "denied";
-        assert_eq!(received.header("x-request-id").is_some(), is_admitted);
+        // Whose request it is being known, their log speaks of it.
+        let is_known = key == physician || key == Some(&served.expired);
+        assert_eq!(received.header("x-request-id").is_some(), is_known);
         assert_eq!(received.header("x-request-id"), error["event"].as_str());
+        events.extend(event(received.header("x-request-id")));
     }
     let unknown = served.get("/v1/nothing").await;
     assert_eq!(
@@ -430,6 +445,16 @@ async fn refusals_have_openais_shape_and_nothing_is_sent() {
     );
     assert_eq!(served.get("/v1/chat/completions").await.status, 405);
     assert!(model.seen().is_empty());
+    let rig = served.reopened().await;
+    let last = |event: &EventId| rig.story(Some(*event)).pop().unwrap();
+    let endings: Vec<_> = events.iter().map(last).collect();
+    let refused = |outcome: &str| (EntryKind::RequestRefused, outcome.to_owned());
+    assert_eq!(
+        endings[..2],
+        [refused("unauthenticated"), refused("unauthenticated")]
+    );
+    assert_eq!(endings[2..8], vec![refused("malformed"); 6]);
+    assert_eq!(endings[8], (EntryKind::RequestClosed, "denied".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -534,6 +559,12 @@ async fn what_no_client_would_send_is_refused() {
             "\u{16}\u{3}\u{1} \r\n\r\n".to_owned(),
             &["HTTP/1.1 400", ""],
         ),
+        ("nothing", String::new(), &[""]),
+        (
+            "half of the preface of HTTP/2",
+            "PRI * HT".to_owned(),
+            &[""],
+        ),
         (
             "a head without end",
             format!("{head}x: "),
@@ -565,4 +596,55 @@ async fn what_no_client_would_send_is_refused() {
         assert!(expected.contains(&status), "{what}: {answer:?}");
     }
     assert!(model.seen().is_empty(), "something was sent");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_outlasts_the_time_to_drain_is_given_up_and_the_log_says_so() {
+    let mut model = PlayedModel::start().await;
+    let setup = Setup::default().upstream(model.url(), "", CLEARED);
+    let served = setup.serve("drain-time = \"1s\"\n").await;
+    let (mut response, turn) = tokio::join!(served.begin(streamed(NAME)), async {
+        let turn = model.turn().await;
+        turn.say("It is ").await;
+        turn
+    });
+    assert_eq!(next_text(&mut response).await, "It is ");
+    let id = event(response.headers()["x-request-id"].to_str().ok());
+    let stopping = served.stop();
+    turn.hung_up().await;
+    let (body, _) = rest(response).await;
+    assert_eq!(
+        events(&body).pop().unwrap()["error"]["code"],
+        "stopping",
+        "{body}"
+    );
+    let rig = stopping.reopened().await;
+    let story = rig.story(id);
+    assert!(
+        story.contains(&(EntryKind::Reidentified, "broken-off".to_owned())),
+        "{story:?}"
+    );
+    assert_eq!(
+        story.last(),
+        Some(&(EntryKind::RequestClosed, "stopping".to_owned()))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_stops_reading_is_given_up() {
+    let mut model = PlayedModel::start().await;
+    let setup = Setup::default().upstream(model.url(), "", CLEARED);
+    let served = setup.serve("body-time = \"1s\"\n").await;
+    let (response, turn) = tokio::join!(served.begin(streamed(NAME)), async {
+        let turn = model.turn().await;
+        turn.say("It is ").await;
+        turn
+    });
+    let id = event(response.headers()["x-request-id"].to_str().ok());
+    // More than any buffer between the two holds; it ends when the gateway has had enough.
+    turn.talk(&"so ".repeat(20_000)).await;
+    drop(response);
+    let rig = served.reopened().await;
+    let closed = (EntryKind::RequestClosed, "client-disconnected".to_owned());
+    assert_eq!(rig.story(id).pop(), Some(closed));
 }

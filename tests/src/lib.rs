@@ -11,15 +11,15 @@
 mod components;
 mod mock_model;
 mod played_model;
-mod python;
 mod rig;
+mod sdk;
 mod served;
 
 pub use components::component;
 pub use mock_model::MockModel;
 pub use played_model::{PlayedModel, Turn};
-pub use python::python;
 pub use rig::{NOW, Rig, Setup};
+pub use sdk::sdk;
 pub use served::{Received, Served, Stopping};
 
 /// A note with unmistakable identifiers, all invented: wherever one of [`CANARIES`] turns up, PHI leaked.

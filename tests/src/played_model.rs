@@ -115,10 +115,17 @@ impl Turn {
         .await;
     }
 
-    /// Sends bytes as they are.
+    /// Sends bytes as they are, if the gateway still listens.
     pub async fn raw(&self, text: &str) {
         let sent = self.pieces.send(Bytes::copy_from_slice(text.as_bytes()));
-        sent.await.expect("the gateway listens");
+        let _hung_up = sent.await;
+    }
+
+    /// Talks on and on, until the gateway has hung up.
+    pub async fn talk(&self, text: &str) {
+        while !self.pieces.is_closed() {
+            self.say(text).await;
+        }
     }
 
     /// Waits until the gateway has hung up.

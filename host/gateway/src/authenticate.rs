@@ -108,6 +108,18 @@ impl Unauthenticated {
     }
 }
 
+/// Nobody is believed; if the key is one of ours, this is whose it is.
+pub(crate) struct NotIdentified {
+    pub(crate) why: Unauthenticated,
+    pub(crate) holder: Option<Box<Identity>>,
+}
+
+impl From<Unauthenticated> for NotIdentified {
+    fn from(why: Unauthenticated) -> Self {
+        Self { why, holder: None }
+    }
+}
+
 /// The keys that the operator issued.
 pub(crate) struct ApiKeys(Vec<config::ApiKey>);
 
@@ -119,13 +131,13 @@ impl ApiKeys {
     /// Who holds `key`, asking for `purpose` or, without one, for the key's first.
     ///
     /// # Errors
-    /// [`Unauthenticated`].
+    /// [`NotIdentified`].
     pub(crate) fn identify(
         &self,
         key: Option<&str>,
         purpose: Option<&str>,
         now: Timestamp,
-    ) -> Result<Identity, Unauthenticated> {
+    ) -> Result<Identity, NotIdentified> {
         let presented = key.ok_or(Unauthenticated::NoKey)?;
         let presented: ApiKey = presented.parse().map_err(|_| Unauthenticated::Unknown)?;
         // Every key is compared, in constant time each: how long it takes tells nothing of which is right.
@@ -138,26 +150,34 @@ impl ApiKeys {
             }
         });
         let held = held.ok_or(Unauthenticated::Unknown)?;
-        if held.expires <= now {
-            return Err(Unauthenticated::Expired);
-        }
-        let purpose = match purpose {
-            None => held.purposes.first(),
-            Some(asked) => held
-                .purposes
-                .iter()
-                .find(|purpose| purpose.as_str() == asked),
-        };
-        Ok(Identity {
+        let usual = held.purposes.first().ok_or(Unauthenticated::Purpose)?;
+        let identity = |purpose: &Purpose| Identity {
             tenant: held.tenant.clone(),
             caller: Caller {
                 id: held.caller.clone(),
                 roles: held.roles.clone(),
             },
-            purpose: purpose.ok_or(Unauthenticated::Purpose)?.clone(),
+            purpose: purpose.clone(),
             by: Authentication::ApiKey {
                 id: held.id.clone(),
             },
-        })
+        };
+        let not = |why| NotIdentified {
+            why,
+            holder: Some(Box::new(identity(usual))),
+        };
+        if held.expires <= now {
+            return Err(not(Unauthenticated::Expired));
+        }
+        let purpose = match purpose {
+            None => Some(usual),
+            Some(asked) => held
+                .purposes
+                .iter()
+                .find(|purpose| purpose.as_str() == asked),
+        };
+        purpose
+            .map(identity)
+            .ok_or_else(|| not(Unauthenticated::Purpose))
     }
 }

@@ -20,7 +20,7 @@ use tracing::{Instrument as _, info_span};
 
 use crate::admit::{Admission, Admitted, admit};
 use crate::associates::{Associates, Ground};
-use crate::authenticate::{ApiKeys, Called, Identity, Unauthenticated};
+use crate::authenticate::{ApiKeys, Called, Identity, NotIdentified};
 use crate::case::Case;
 use crate::chain::reidentify::Streamed;
 use crate::config::{self, Component, Config, Endpoint, Route};
@@ -233,9 +233,13 @@ impl Gateway {
         }
     }
 
-    /// Answers a request whose caller is known, unless `gone` comes first: then what is under way is given up, and
-    /// recorded.
-    pub(crate) async fn answer(&self, called: Called, gone: impl Future<Output = ()>) -> Reply {
+    /// Answers a request whose caller is known, unless a reason to give it up comes first: then what is under way ends, and
+    /// is recorded.
+    pub(crate) async fn answer(
+        &self,
+        called: Called,
+        given_up: impl Future<Output = Refusal>,
+    ) -> Reply {
         let (case, call) = match admit(self, called) {
             Ok(Admission::Granted(Admitted { case, call })) => (case, call),
             Ok(Admission::Refused(case, refusal)) => return reply(&case, Err(refusal)).await,
@@ -246,7 +250,7 @@ impl Gateway {
             let outcome = tokio::select! {
                 biased;
                 outcome = crate::chain::run(self, &case, call) => outcome,
-                () = gone => Err(Refusal::CallerGone),
+                refusal = given_up => Err(refusal),
             };
             reply(&case, outcome).instrument(info_span!("reply")).await
         }
@@ -255,12 +259,17 @@ impl Gateway {
     }
 
     /// The same, answering while the model does.
-    pub(crate) async fn stream(&self, called: Called, outlet: Outlet) {
+    pub(crate) async fn stream(
+        &self,
+        called: Called,
+        outlet: Outlet,
+        given_up: impl Future<Output = Refusal>,
+    ) {
         let refused = |reply| Piece::Refused(Box::new(reply));
         let last = match admit(self, called) {
             Ok(Admission::Granted(Admitted { case, call })) => {
                 let span = info_span!("request", event = %case.id, tenant = %case.tenant.id());
-                self.stream_case(&case, call, &outlet)
+                self.stream_case(&case, call, &outlet, given_up)
                     .instrument(span)
                     .await
             }
@@ -271,16 +280,23 @@ impl Gateway {
         drop(outlet.send(last).await);
     }
 
-    async fn stream_case(&self, case: &Case, call: Call, outlet: &Outlet) -> Piece {
+    async fn stream_case(
+        &self,
+        case: &Case,
+        call: Call,
+        outlet: &Outlet,
+        given_up: impl Future<Output = Refusal>,
+    ) -> Piece {
         let mut streamed = Streamed::default();
         let outcome = tokio::select! {
             biased;
             outcome = crate::chain::stream(self, case, call, &mut streamed, outlet) => outcome,
             () = outlet.closed() => Err(Refusal::CallerGone),
+            refusal = given_up => Err(refusal),
         };
         let closed = reply_streamed(case, &streamed, outcome);
         match closed.instrument(info_span!("reply")).await {
-            Ok(()) => Piece::Done(streamed.restored().clone()),
+            Ok(()) => Piece::Done(streamed.ending()),
             Err(reply) => Piece::Refused(Box::new(reply)),
         }
     }
@@ -288,13 +304,38 @@ impl Gateway {
     /// Who holds an API key, for a purpose of use.
     ///
     /// # Errors
-    /// [`Unauthenticated`].
+    /// [`NotIdentified`].
     pub(crate) fn identify(
         &self,
         key: Option<&str>,
         purpose: Option<&str>,
-    ) -> Result<Identity, Unauthenticated> {
+    ) -> Result<Identity, NotIdentified> {
         self.api_keys.identify(key, purpose, self.clock.now())
+    }
+
+    /// Refuses a request that never came to be admitted. Whose it is being known, their log says so first (I6).
+    pub(crate) async fn refuse(&self, identity: &Identity, refusal: Refusal) -> Reply {
+        let Some(tenant) = self.tenant(&identity.tenant) else {
+            return Reply::unadmitted(refusal);
+        };
+        let id = match self.event_id() {
+            Ok(id) => id,
+            Err(error) => return Reply::unadmitted(error.into()),
+        };
+        let mut draft = Draft::new(EntryKind::RequestRefused, refusal.code())
+            .fact("authentication", identity.by.as_str());
+        if let Some(credential) = identity.by.credential() {
+            draft = draft.fact("credential", credential);
+        }
+        draft.request = Some(id);
+        draft.caller = Some(identity.caller.id.clone());
+        draft.purpose = Some(identity.purpose.clone());
+        draft.generation = Some(self.roster.generation());
+        draft.reasons = refusal.reasons();
+        match tenant.log().record(draft).await {
+            Ok(_recorded) => Reply::refused(id, refusal),
+            Err(_) => Reply::unadmitted(refusal),
+        }
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {

@@ -4,10 +4,8 @@
 //! header or error.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -19,11 +17,12 @@ use hyper::header::{
 };
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use nephron_model::{EventId, Phi, TenantId};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tracing::info;
 use zeroize::Zeroizing;
 
 use crate::Gateway;
-use crate::authenticate::{Called, Identity};
+use crate::authenticate::{Called, Identity, NotIdentified};
 use crate::config::Listen;
 use crate::receive::Malformed;
 use crate::refusal::Refusal;
@@ -37,9 +36,10 @@ pub(crate) struct Service {
     /// Places for requests of each tenant.
     places: BTreeMap<TenantId, Arc<Semaphore>>,
     body_time: Duration,
-    is_stopping: AtomicBool,
-    /// A clone goes with every request; when the last is gone, nothing is in flight.
-    alive: mpsc::Sender<()>,
+    /// Set when the time to drain is over: whatever is in flight is given up.
+    giving_up: watch::Sender<bool>,
+    /// A clone goes with every request; when the last is gone, nothing is in flight. None once it is told to stop.
+    alive: Mutex<Option<mpsc::Sender<()>>>,
 }
 
 /// What a request holds until it has ended, wherever its client is by then.
@@ -49,6 +49,8 @@ struct Ticket {
 }
 
 type Reaction = Response<Body>;
+
+const MODEL: &str = "/v1/models/";
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
@@ -72,8 +74,8 @@ impl Service {
             gateway,
             places,
             body_time: listen.body_time,
-            is_stopping: AtomicBool::new(false),
-            alive,
+            giving_up: watch::channel(false).0,
+            alive: Mutex::new(Some(alive)),
         }
     }
 
@@ -83,24 +85,54 @@ impl Service {
 
     /// From now on every request is told that the gateway stops.
     pub(crate) fn stop(&self) {
-        self.is_stopping.store(true, Ordering::Relaxed);
+        *self.alive.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn alive(&self) -> Option<mpsc::Sender<()>> {
+        self.alive
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// From now on every request in flight is given up.
+    pub(crate) fn give_up(&self) {
+        self.giving_up.send_replace(true);
+    }
+
+    fn given_up(&self) -> impl Future<Output = Refusal> + use<> {
+        let mut giving_up = self.giving_up.subscribe();
+        async move {
+            let is_told = giving_up.wait_for(|is_given_up| *is_given_up).await.is_ok();
+            if !is_told {
+                // The sender is held for as long as anything is served.
+                std::future::pending::<()>().await;
+            }
+            Refusal::Stopping
+        }
     }
 
     /// Answers one request.
-    pub(crate) async fn answer(&self, request: Request<Incoming>, _peer: SocketAddr) -> Reaction {
+    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Reaction {
         let path = request.uri().path().to_owned();
         let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
         match (path.as_str(), is_get) {
             ("/livez", true) => plain(StatusCode::OK, "ok\n"),
             ("/readyz", true) => self.ready(),
-            ("/v1/models", true) => self.models(&request, None),
+            ("/v1/models", true) => self.models(request.headers(), None).await,
             ("/v1/chat/completions", false) if request.method() == Method::POST => {
                 self.chat(request).await
             }
-            (path, true) if path.starts_with("/v1/models/") => {
-                let id = path.strip_prefix("/v1/models/").unwrap_or_default();
-                self.models(&request, Some(id))
+            (path, true) if path.starts_with(MODEL) => {
+                let id = path.strip_prefix(MODEL).unwrap_or_default();
+                // What clients write for the `/`, `:` and `@` of a name.
+                let id = id
+                    .replace("%2F", "/")
+                    .replace("%3A", ":")
+                    .replace("%40", "@");
+                self.models(request.headers(), Some(&id)).await
             }
+            (path, false) if path.starts_with(MODEL) => wrong_method("GET, HEAD"),
             ("/livez" | "/readyz" | "/v1/models", false) => wrong_method("GET, HEAD"),
             ("/v1/chat/completions", _) => wrong_method("POST"),
             _ => {
@@ -112,42 +144,53 @@ impl Service {
 
     /// Ready when every tenant's log takes entries.
     fn ready(&self) -> Reaction {
-        if self.is_stopping.load(Ordering::Relaxed) {
+        if self.alive().is_none() {
             return plain(StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
         }
-        let stopped: Vec<String> = self
+        let stopped = self
             .gateway
             .tenants()
-            .filter(|tenant| tenant.log().is_stopped())
-            .map(|tenant| format!("the log of tenant `{}` takes no entries\n", tenant.id()))
-            .collect();
-        if stopped.is_empty() {
-            plain(StatusCode::OK, "ready\n")
-        } else {
-            plain(StatusCode::SERVICE_UNAVAILABLE, &stopped.concat())
+            .filter(|tenant| tenant.log().is_stopped());
+        match stopped.count() {
+            0 => plain(StatusCode::OK, "ready\n"),
+            // Whose they are is nobody's business here; the process's own log says it.
+            count => {
+                let text = format!("not ready: logs that take no entries: {count}\n");
+                plain(StatusCode::SERVICE_UNAVAILABLE, &text)
+            }
         }
     }
 
-    fn identify(&self, headers: &HeaderMap) -> Result<Identity, Refusal> {
+    /// Who asks. A refusal of a key that is one of ours stands in its tenant's log.
+    async fn identify(&self, headers: &HeaderMap) -> Result<Identity, Box<Reply>> {
         let bearer = headers.get(AUTHORIZATION).and_then(|value| {
             let (scheme, key) = value.to_str().ok()?.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
         });
         let key = bearer.or_else(|| headers.get(X_API_KEY)?.to_str().ok());
-        let purpose = match headers.get(X_PURPOSE_OF_USE) {
-            None => None,
-            Some(purpose) => Some(
-                purpose
-                    .to_str()
-                    .map_err(|_| bad_header(&X_PURPOSE_OF_USE))?,
-            ),
-        };
-        Ok(self.gateway.identify(key, purpose)?)
+        // What is no text is no code, either.
+        let purpose = headers
+            .get(X_PURPOSE_OF_USE)
+            .map(|purpose| purpose.to_str().unwrap_or_default());
+        match self.gateway.identify(key, purpose) {
+            Ok(identity) => Ok(identity),
+            Err(NotIdentified { why, holder: None }) => {
+                info!(
+                    reason = why.code(),
+                    "a request from nobody who is known here"
+                );
+                Err(Box::new(Reply::unadmitted(why.into())))
+            }
+            Err(NotIdentified {
+                why,
+                holder: Some(holder),
+            }) => Err(Box::new(self.gateway.refuse(&holder, why.into()).await)),
+        }
     }
 
-    fn models(&self, request: &Request<Incoming>, id: Option<&str>) -> Reaction {
-        if let Err(refusal) = self.identify(request.headers()) {
-            return refused(&Reply::unadmitted(refusal));
+    async fn models(&self, headers: &HeaderMap, id: Option<&str>) -> Reaction {
+        if let Err(reply) = self.identify(headers).await {
+            return refused(&reply);
         }
         let entries = self
             .gateway
@@ -171,7 +214,7 @@ impl Service {
                 self.stream(called, manner, ticket).await
             }
             Ok((called, manner, ticket)) => self.whole(called, manner, ticket).await,
-            Err(refusal) => refused(&Reply::unadmitted(refusal)),
+            Err(reply) => refused(&reply),
         }
     }
 
@@ -179,28 +222,32 @@ impl Service {
     async fn admit_chat(
         &self,
         request: Request<Incoming>,
-    ) -> Result<(Called, Manner, Ticket), Refusal> {
-        if self.is_stopping.load(Ordering::Relaxed) {
-            return Err(Refusal::Stopping);
+    ) -> Result<(Called, Manner, Ticket), Box<Reply>> {
+        let identity = self.identify(request.headers()).await?;
+        // Not recorded: a client that asks too often must not fill the log by that.
+        let ticket = self.ticket(&identity.tenant);
+        let ticket = ticket.map_err(|refusal| Box::new(Reply::unadmitted(refusal)))?;
+        match self.read_chat(request).await {
+            Ok(Asked { received, manner }) => Ok((Called::new(received, identity), manner, ticket)),
+            Err(refusal) => Err(Box::new(self.gateway.refuse(&identity, refusal).await)),
         }
-        let identity = self.identify(request.headers())?;
-        let ticket = self.ticket(&identity.tenant)?;
+    }
+
+    async fn read_chat(&self, request: Request<Incoming>) -> Result<Asked, Refusal> {
         let conversation = match request.headers().get(X_CONVERSATION) {
             None => None,
             Some(name) => {
                 let name = name.to_str().ok().filter(|name| is_structural(name, 200));
-                let name = name.ok_or_else(|| bad_header(&X_CONVERSATION))?;
+                let name = name.ok_or_else(|| {
+                    let rule = "1 to 200 of letters, digits and `._:/-@`";
+                    Refusal::Malformed(wrong("header x-conversation", rule))
+                })?;
                 Some(name.to_owned())
             }
         };
         let body = self.body(request.into_body()).await?;
-        let Asked { received, manner } = chat::read(
-            &body,
-            conversation,
-            self.gateway.limits(),
-            self.gateway.clock(),
-        )?;
-        Ok((Called::new(received, identity), manner, ticket))
+        let (limits, clock) = (self.gateway.limits(), self.gateway.clock());
+        Ok(chat::read(&body, conversation, limits, clock)?)
     }
 
     fn ticket(&self, tenant: &TenantId) -> Result<Ticket, Refusal> {
@@ -210,7 +257,7 @@ impl Service {
         let place = Arc::clone(places).try_acquire_owned();
         Ok(Ticket {
             _place: place.map_err(|_| Refusal::TooBusy)?,
-            _alive: self.alive.clone(),
+            _alive: self.alive().ok_or(Refusal::Stopping)?,
         })
     }
 
@@ -247,14 +294,17 @@ impl Service {
     /// One answer, when it is whole. If the client leaves, this future is dropped; the request ends by itself.
     async fn whole(&self, called: Called, manner: Manner, ticket: Ticket) -> Reaction {
         let (here, gone) = oneshot::channel::<()>();
-        let gateway = self.gateway();
+        let (gateway, given_up) = (self.gateway(), self.given_up());
         let answering = tokio::spawn(async move {
             let _ticket = ticket;
-            let gone = async {
-                // Never sent: it ends when the other half is dropped.
-                let _dropped = gone.await;
+            let given_up = async {
+                tokio::select! {
+                    // Never sent: it ends when the other half is dropped.
+                    _ = gone => Refusal::CallerGone,
+                    refusal = given_up => refusal,
+                }
             };
-            let reply = gateway.answer(called, gone).await;
+            let reply = gateway.answer(called, given_up).await;
             drop(gateway);
             reply
         });
@@ -272,11 +322,11 @@ impl Service {
 
     /// An answer while the model gives it. Until its first piece, whatever goes wrong has a status of its own.
     async fn stream(&self, called: Called, manner: Manner, ticket: Ticket) -> Reaction {
-        let (outlet, mut pieces) = Outlet::new();
-        let gateway = self.gateway();
+        let (outlet, mut pieces) = Outlet::new(self.body_time);
+        let (gateway, given_up) = (self.gateway(), self.given_up());
         tokio::spawn(async move {
             let _ticket = ticket;
-            gateway.stream(called, outlet).await;
+            gateway.stream(called, outlet, given_up).await;
             drop(gateway);
         });
         match pieces.recv().await {
@@ -300,23 +350,19 @@ impl Service {
     }
 }
 
-fn bad_header(name: &HeaderName) -> Refusal {
-    let rule = "in its form (docs/formats/http.md has it)";
-    Refusal::Malformed(wrong(&format!("header {name}"), rule))
-}
-
 /// A refusal, in the words of the API. SDKs try again by themselves; where that is of no use they are told.
 fn refused(reply: &Reply) -> Reaction {
     let status = StatusCode::from_u16(reply.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let body = chat::error(reply.event(), reply.refusal()).to_string();
     let mut response = json(status, Phi::new(body));
     let headers = response.headers_mut();
-    match status {
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+    match reply.refusal() {
+        Some(Refusal::TooBusy | Refusal::Stopping) => {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
-        StatusCode::REQUEST_TIMEOUT => {}
-        _ => {
+        Some(Refusal::TooSlow) => {}
+        // That it cannot be recorded may be known only after the model was asked: then asking again is no remedy.
+        Some(_) | None => {
             headers.insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));
         }
     }
@@ -328,9 +374,13 @@ fn refused(reply: &Reply) -> Reaction {
 
 /// A task of ours ended without an answer; the panic hook has said where.
 fn internal() -> Reaction {
-    let body = r#"{"error":{"message":"the gateway failed; its log says where","type":"server_error","param":null,"code":"internal"}}"#;
-    json(StatusCode::INTERNAL_SERVER_ERROR, Phi::new(body.to_owned()))
+    json(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        Phi::new(INTERNAL.to_owned()),
+    )
 }
+
+const INTERNAL: &str = r#"{"error":{"message":"the gateway failed; its own log says where","type":"server_error","param":null,"code":"internal"}}"#;
 
 fn wrong_method(allowed: &'static str) -> Reaction {
     let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "");
@@ -395,14 +445,15 @@ impl Streamed {
         let piece = ready!(pieces.poll_recv(cx));
         let (text, is_last) = match &piece {
             Some(Piece::Opened(_)) => (self.chunks.opened(), false),
-            Some(Piece::Call { index, id, name }) => (self.chunks.call(*index, id, name), false),
+            Some(Piece::Call { index, id, name }) => (
+                self.chunks.call(*index, id.as_deref(), name.as_deref()),
+                false,
+            ),
             Some(Piece::Text(channel, text)) => (self.chunks.text(*channel, text.expose()), false),
-            Some(Piece::Done(said)) => (self.chunks.done(said.expose()), true),
+            Some(Piece::Done(said)) => (self.chunks.done(said), true),
             Some(Piece::Refused(reply)) => (chat::broken(reply), true),
-            None => {
-                self.pieces = None;
-                return Poll::Ready(None);
-            }
+            // A task of ours ended without a word: the client must not take what it has for the whole.
+            None => (Phi::new(["data: ", INTERNAL, "\n\n"].concat()), true),
         };
         if is_last {
             self.pieces = None;

@@ -26,6 +26,8 @@ pub(crate) struct Call {
     pub(crate) shape: Shape,
     pub(crate) max_tokens: Option<u32>,
     pub(crate) temperature: Option<f64>,
+    /// Whether the answer's text is to be JSON.
+    pub(crate) wants_json: bool,
 }
 
 /// Who a local request says it is from.
@@ -141,6 +143,7 @@ pub fn receive(
         shape,
         max_tokens,
         temperature,
+        wants_json: false,
     };
     let received = Received {
         at: clock.now(),

@@ -1,6 +1,8 @@
 //! Stage 8: the end of a request. The only place that turns a refusal into a status, and the only way out: a reply is
 //! made after the entry that closes its request is durable (I1).
 
+use std::time::Duration;
+
 use nephron_model::{EntryKind, EventId, Phi, Recorded};
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -21,6 +23,14 @@ impl Reply {
     pub(crate) const fn unadmitted(refusal: Refusal) -> Self {
         Self {
             event: None,
+            outcome: Err(refusal),
+        }
+    }
+
+    /// A refusal of something that was never admitted, and that a log speaks of.
+    pub(crate) const fn refused(event: EventId, refusal: Refusal) -> Self {
+        Self {
+            event: Some(event),
             outcome: Err(refusal),
         }
     }
@@ -144,23 +154,25 @@ async fn close(case: &Case, refusal: Option<&Refusal>) -> Result<(), Refusal> {
 }
 
 /// Where a streamed answer goes. Bounded: a model that is faster than the caller waits.
-#[derive(Clone)]
-pub struct Outlet(mpsc::Sender<Piece>);
+pub struct Outlet {
+    pieces: mpsc::Sender<Piece>,
+    patience: Duration,
+}
 
 /// What comes out of an [`Outlet`].
 pub(crate) enum Piece {
     /// The answer begins; before this nothing was sent.
     Opened(EventId),
-    /// A tool call begins.
+    /// What is new about a tool call.
     Call {
         index: u32,
-        id: String,
-        name: String,
+        id: Option<String>,
+        name: Option<String>,
     },
     /// Text for one channel.
     Text(Channel, Phi<String>),
-    /// The answer has ended as it should. Holds why the model stopped and what it counted, and no text.
-    Done(Phi<Said>),
+    /// The answer has ended as it should: why the model stopped and what it counted, and no text.
+    Done(Said),
     /// There is no answer, or it broke off.
     Refused(Box<Reply>),
 }
@@ -169,15 +181,15 @@ impl Outlet {
     /// Pieces that may wait for the caller.
     const WAITING: usize = 16;
 
-    /// An outlet and where its pieces arrive.
-    pub(crate) fn new() -> (Self, mpsc::Receiver<Piece>) {
-        let (sender, receiver) = mpsc::channel(Self::WAITING);
-        (Self(sender), receiver)
+    /// An outlet and where its pieces arrive. A caller who takes none for as long as `patience` is given up.
+    pub(crate) fn new(patience: Duration) -> (Self, mpsc::Receiver<Piece>) {
+        let (pieces, receiver) = mpsc::channel(Self::WAITING);
+        (Self { pieces, patience }, receiver)
     }
 
     /// Waits until the caller has gone.
     pub(crate) async fn closed(&self) {
-        self.0.closed().await;
+        self.pieces.closed().await;
     }
 
     /// The answer begins. That it may is recorded.
@@ -186,7 +198,12 @@ impl Outlet {
         self.send(Piece::Opened(event)).await
     }
 
-    pub(crate) async fn call(&self, index: u32, id: String, name: String) -> Result<(), Refusal> {
+    pub(crate) async fn call(
+        &self,
+        index: u32,
+        id: Option<String>,
+        name: Option<String>,
+    ) -> Result<(), Refusal> {
         self.send(Piece::Call { index, id, name }).await
     }
 
@@ -195,6 +212,9 @@ impl Outlet {
     }
 
     pub(crate) async fn send(&self, piece: Piece) -> Result<(), Refusal> {
-        self.0.send(piece).await.map_err(|_| Refusal::CallerGone)
+        match tokio::time::timeout(self.patience, self.pieces.send(piece)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Refusal::CallerGone),
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use nephron_engine::contract::{Event, ToolCallDelta, Usage};
+use nephron_engine::contract::{Attribute, Event, ToolCallDelta, Usage, Value};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
@@ -12,6 +12,8 @@ use crate::wire::fields::is_structural;
 #[derive(Clone, Default)]
 pub(crate) struct Said {
     pub(crate) text: String,
+    /// Why it will not answer, in its own words.
+    pub(crate) refusal: String,
     /// By the index that the model gave them.
     pub(crate) tool_calls: BTreeMap<u32, ToolCall>,
     /// Why it stopped, in OpenAI's words.
@@ -36,6 +38,8 @@ pub struct ToolCall {
 pub(crate) enum Channel {
     /// The text.
     Text,
+    /// The words in which the model refuses.
+    Refusal,
     /// The arguments of a tool call.
     Arguments(u32),
 }
@@ -54,19 +58,24 @@ impl Said {
                 self.input_tokens = input_tokens.or(self.input_tokens);
                 self.output_tokens = output_tokens.or(self.output_tokens);
             }
+            Event::Other(Attribute {
+                name,
+                value: Value::Text(text),
+            }) if name == "refusal" => self.refusal.push_str(&text),
             // What the model calls itself, and what has no name here, is in the recorded judgement.
             Event::Model(_) | Event::Other(_) => {}
         }
     }
 
     fn take_call(&mut self, delta: ToolCallDelta) {
-        let call = self.tool_calls.entry(delta.index).or_default();
+        let index = delta.index;
+        let call = self.tool_calls.entry(index).or_default();
         // Ids and names are structural; a model that writes anything else there is not quoted.
         let held = |text: String| {
             if is_structural(&text, 128) {
                 text
             } else {
-                "withheld".to_owned()
+                format!("withheld-{index}")
             }
         };
         if let Some(id) = delta.id {
@@ -84,28 +93,47 @@ impl Said {
             .tool_calls
             .iter()
             .map(|(index, call)| (Channel::Arguments(*index), call.arguments.as_str()));
-        std::iter::once((Channel::Text, self.text.as_str()))
-            .chain(calls)
-            .collect()
+        let words = [
+            (Channel::Text, self.text.as_str()),
+            (Channel::Refusal, self.refusal.as_str()),
+        ];
+        words.into_iter().chain(calls).collect()
     }
 
     /// The text of a channel, to be added to. A call that is not there yet is begun.
     pub(crate) fn text_mut(&mut self, channel: Channel) -> &mut String {
         match channel {
             Channel::Text => &mut self.text,
+            Channel::Refusal => &mut self.refusal,
             Channel::Arguments(index) => &mut self.tool_calls.entry(index).or_default().arguments,
         }
     }
 
-    /// Bytes of text.
-    pub(crate) fn bytes(&self) -> usize {
-        self.texts().iter().map(|(_, text)| text.len()).sum()
+    /// Why it ended, what it counted and which tools it calls, without any text.
+    pub(crate) fn ending(&self) -> Self {
+        let call = |(index, _): (&u32, &ToolCall)| (*index, ToolCall::default());
+        Self {
+            text: String::new(),
+            refusal: String::new(),
+            tool_calls: self.tool_calls.iter().map(call).collect(),
+            stopped: self.stopped.clone(),
+            input_tokens: self.input_tokens,
+            output_tokens: self.output_tokens,
+        }
+    }
+
+    /// Takes over why another ended and what it counted, as far as it says.
+    pub(crate) fn end_as(&mut self, other: &Self) {
+        self.stopped = other.stopped.clone().or_else(|| self.stopped.take());
+        self.input_tokens = other.input_tokens.or(self.input_tokens);
+        self.output_tokens = other.output_tokens.or(self.output_tokens);
     }
 }
 
 impl Zeroize for Said {
     fn zeroize(&mut self) {
         self.text.zeroize();
+        self.refusal.zeroize();
         for call in self.tool_calls.values_mut() {
             call.arguments.zeroize();
         }

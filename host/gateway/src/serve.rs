@@ -14,7 +14,7 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::MissedTickBehavior;
 use tracing::{debug, info, warn};
 
@@ -54,15 +54,19 @@ pub enum ServeError {
     /// A log could not be closed.
     #[error(transparent)]
     Close(#[from] TenantError),
-    /// Requests were still in flight when the time to drain was over; their logs end without a seal.
-    #[error("requests were still in flight after {} s (`listen.drain-time`); the logs were not sealed, and the next start recovers them", .0.as_secs())]
-    NotDrained(Duration),
+    /// Something in flight did not end even when it was given up.
+    #[error(
+        "something was still in flight when it was given up; the logs were not sealed, and the next start recovers them"
+    )]
+    NotDrained,
 }
 
 /// Bytes of a request's head.
 const LARGEST_HEAD: usize = 64 << 10;
 /// Requests at the same time on one connection of HTTP/2.
 const STREAMS: u32 = 128;
+/// For what was given up to be recorded.
+const GIVING_UP: Duration = Duration::from_secs(10);
 /// Between two looks at the certificate's files, and between two deliveries of log entries.
 const PERIOD: Duration = Duration::from_secs(1);
 
@@ -133,12 +137,15 @@ impl Server {
                 }
                 accepted = accepted => accepted,
             };
-            let (stream, peer) = match accepted {
+            let (stream, _) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     // Out of file descriptors, most likely: those in use will be given back.
                     warn!(%error, "a connection could not be accepted");
                     let _later = ticks.tick().await;
+                    if let Some(tls) = &tls {
+                        tls.refresh();
+                    }
                     continue;
                 }
             };
@@ -149,11 +156,11 @@ impl Server {
             tokio::spawn(async move {
                 let _place = place;
                 match acceptor {
-                    None => converse(stream, peer, service, head_time, watcher).await,
+                    None => converse(stream, service, head_time, watcher).await,
                     Some(acceptor) => {
                         match tokio::time::timeout(head_time, acceptor.accept(stream)).await {
                             Ok(Ok(stream)) => {
-                                converse(stream, peer, service, head_time, watcher).await;
+                                converse(stream, service, head_time, watcher).await;
                             }
                             Ok(Err(error)) => debug!(%error, "a handshake failed"),
                             Err(_) => debug!("a handshake took too long"),
@@ -165,20 +172,28 @@ impl Server {
         drop(listener);
         service.stop();
         info!("stopping: no new connections, waiting for requests in flight");
-        let drained = async {
+        let drained = async move {
             graceful.shutdown().await;
             // The last clone of the sender goes with the last request.
             let _none = in_flight.recv().await;
         };
+        let mut drained = std::pin::pin!(drained);
         let gateway = service.gateway();
-        drop(service);
-        let is_drained = tokio::time::timeout(listen.drain_time, drained)
+        let mut is_drained = tokio::time::timeout(listen.drain_time, &mut drained)
             .await
             .is_ok();
+        if !is_drained {
+            warn!(
+                "requests were still in flight after `listen.drain-time`; they are given up, and their logs say so"
+            );
+            service.give_up();
+            is_drained = tokio::time::timeout(GIVING_UP, drained).await.is_ok();
+        }
+        drop(service);
         exporting.abort();
         let _aborted = exporting.await;
         if !is_drained {
-            return Err(ServeError::NotDrained(listen.drain_time));
+            return Err(ServeError::NotDrained);
         }
         if let Err(refusal) = gateway.export().await {
             warn!(
@@ -188,7 +203,7 @@ impl Server {
         }
         match Arc::into_inner(gateway) {
             Some(gateway) => gateway.close().map(drop).map_err(ServeError::Close),
-            None => Err(ServeError::NotDrained(listen.drain_time)),
+            None => Err(ServeError::NotDrained),
         }
     }
 }
@@ -196,7 +211,6 @@ impl Server {
 /// Speaks HTTP/1.1 or HTTP/2 on one connection, until it ends.
 async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    peer: SocketAddr,
     service: Arc<Service>,
     head_time: Duration,
     watcher: hyper_util::server::graceful::Watcher,
@@ -213,12 +227,25 @@ async fn converse(
         .max_header_list_size(u32::try_from(LARGEST_HEAD).unwrap_or(u32::MAX))
         .keep_alive_interval(Some(Duration::from_secs(20)))
         .keep_alive_timeout(head_time);
+    let asked = Arc::new(Notify::new());
+    let heard = Arc::clone(&asked);
     let answer = service_fn(move |request| {
         let service = Arc::clone(&service);
-        async move { Ok::<_, std::convert::Infallible>(service.answer(request, peer).await) }
+        asked.notify_one();
+        async move { Ok::<_, std::convert::Infallible>(service.answer(request).await) }
     });
-    let connection = http.serve_connection(TokioIo::new(stream), answer);
-    if let Err(error) = watcher.watch(connection).await {
+    let connection = watcher.watch(http.serve_connection(TokioIo::new(stream), answer));
+    let mut connection = std::pin::pin!(connection);
+    // Whoever connects and asks nothing holds a place that others want.
+    let first = tokio::time::timeout(head_time, heard.notified());
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        first = first => match first {
+            Ok(()) => connection.await,
+            Err(_) => return debug!("a connection on which nothing was asked"),
+        },
+    };
+    if let Err(error) = ended {
         // Its text says what hyper met, never what the client sent.
         debug!(%error, "a connection ended badly");
     }

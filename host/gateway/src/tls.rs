@@ -1,7 +1,7 @@
 //! The certificate that clients are shown, read again when its files change.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use rustls::ServerConfig;
@@ -52,12 +52,19 @@ pub enum TlsError {
 pub(crate) struct Identity {
     files: Tls,
     shown: Arc<Shown>,
-    seen: RwLock<Stamp>,
+    seen: Mutex<Seen>,
     acceptor: TlsAcceptor,
 }
 
 /// When the two files were last changed.
 type Stamp = [Option<SystemTime>; 2];
+
+struct Seen {
+    /// Of what is shown.
+    shown: Stamp,
+    /// Of what cannot be used, and was said to be so.
+    refused: Option<Stamp>,
+}
 
 #[derive(Debug)]
 struct Shown(RwLock<Arc<CertifiedKey>>);
@@ -90,7 +97,10 @@ impl Identity {
         Ok(Self {
             files: files.clone(),
             shown,
-            seen: RwLock::new(seen),
+            seen: Mutex::new(Seen {
+                shown: seen,
+                refused: None,
+            }),
             acceptor: TlsAcceptor::from(Arc::new(config)),
         })
     }
@@ -102,17 +112,23 @@ impl Identity {
     /// Reads the files again if they changed. What cannot be used is said, and the former stays.
     pub(crate) fn refresh(&self) {
         let now = stamp(&self.files);
-        let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
-        if *seen == now {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.shown == now {
             return;
         }
-        *seen = now;
         match read(&self.files, &rustls::crypto::ring::default_provider()) {
             Ok(key) => {
+                *seen = Seen {
+                    shown: now,
+                    refused: None,
+                };
                 *self.shown.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
                 info!("the certificate was read again");
             }
+            // Said once for each state of the files, tried again at each look.
+            Err(_) if seen.refused == Some(now) => {}
             Err(error) => {
+                seen.refused = Some(now);
                 let error: &dyn std::error::Error = &error;
                 warn!(
                     error,
@@ -153,4 +169,57 @@ fn read(files: &Tls, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError
         key: key.clone(),
         source,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+
+    fn write(files: &Tls, name: &str) -> Vec<u8> {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        std::fs::write(&files.certificate, certificate.pem()).unwrap();
+        std::fs::write(&files.key, key.serialize_pem()).unwrap();
+        // Both at a time of their own, whatever the file system's clock can tell apart.
+        let later = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(name.len() as u64);
+        for path in [&files.certificate, &files.key] {
+            let file = std::fs::File::options().write(true).open(path).unwrap();
+            file.set_modified(later).unwrap();
+        }
+        certificate.der().to_vec()
+    }
+
+    fn shown(identity: &Identity) -> Vec<u8> {
+        let key = identity.shown.0.read().unwrap();
+        key.cert.first().unwrap().to_vec()
+    }
+
+    #[test]
+    fn a_renewed_certificate_is_shown_and_half_a_renewal_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = Tls {
+            certificate: folder.path().join("server.pem"),
+            key: folder.path().join("server.key"),
+            allows_1_2: false,
+        };
+        assert!(matches!(Identity::open(&files), Err(TlsError::File { .. })));
+        let first = write(&files, "a");
+        let identity = Identity::open(&files).ok().unwrap();
+        assert_eq!(shown(&identity), first);
+        identity.refresh();
+        assert_eq!(shown(&identity), first);
+        // A certificate whose key is still the former one.
+        let former = std::fs::read(&files.key).unwrap();
+        let second = write(&files, "bb");
+        let key = std::fs::read(&files.key).unwrap();
+        std::fs::write(&files.key, former).unwrap();
+        identity.refresh();
+        assert_eq!(shown(&identity), first);
+        std::fs::write(&files.key, key).unwrap();
+        identity.refresh();
+        assert_eq!(shown(&identity), second);
+    }
 }

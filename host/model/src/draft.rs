@@ -121,6 +121,8 @@ pub enum EntryKind {
     PluginRefused,
     /// A request was admitted.
     RequestOpened,
+    /// A request was refused before it was admitted; whose it was is known.
+    RequestRefused,
     /// A plugin answered, or failed to.
     Decision,
     /// Identifiers were replaced; sealed values ride along as records.

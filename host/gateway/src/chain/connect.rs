@@ -17,16 +17,19 @@ use crate::egress::{Arriving, EgressError, Outgoing};
 use crate::gateway::Gateway;
 use crate::refusal::Refusal;
 use crate::said::Said;
+use crate::wire::fields::wrong;
 
 /// What the model answered, still with its tokens.
 pub struct Answered {
     said: Phi<Said>,
     duties: Duties,
+    wants_json: bool,
 }
 
 impl Answered {
-    pub(super) fn into_parts(self) -> (Phi<Said>, Duties) {
-        (self.said, self.duties)
+    /// What was said, what must be done with it, and whether its text is to be JSON.
+    pub(super) fn into_parts(self) -> (Phi<Said>, Duties, bool) {
+        (self.said, self.duties, self.wants_json)
     }
 }
 
@@ -36,6 +39,7 @@ pub struct Answering<'a> {
     source: Source,
     duties: Duties,
     issued: Vec<Token>,
+    wants_json: bool,
 }
 
 enum Source {
@@ -58,7 +62,8 @@ struct Exchanged {
 
 /// Name of the payload of a `sending` entry: exactly the bytes that leave, or the text that a connector answers to.
 pub const SENT: &str = "sent";
-/// Name of the payload of a `received` entry: exactly the bytes that came back, or the connector's own text.
+/// Name of the payload of a `received` entry: exactly the bytes that came back, or the connector's own text (its tool calls
+/// are in its recorded judgement).
 pub const RECEIVED: &str = "received";
 
 /// Takes cleared text to the model that the route names, which then begins to answer.
@@ -111,8 +116,9 @@ pub async fn connect<'a>(
     }
 
     let filled = call.shape.fill(call.messages.expose());
-    let filled = filled.ok_or_else(|| Refusal::Incomplete {
-        missing: "a part of the cleared request".to_owned(),
+    let filled = filled.ok_or_else(|| {
+        let rule = "such that no identifier reaches across a key and its value";
+        Refusal::Malformed(wrong("arguments or schema of a tool", rule))
     })?;
     let chat = Phi::new(Encode(Judgement::Encode {
         info: case.info_for_connectors(),
@@ -149,17 +155,23 @@ pub async fn connect<'a>(
         source,
         duties,
         issued,
+        wants_json: call.wants_json,
     })
 }
 
 impl Answering<'_> {
-    /// The tokens that stand in the request, each once.
+    /// The tokens that stand in the request, as often as they stand there.
     pub(super) fn issued(&self) -> &[Token] {
         &self.issued
     }
 
     pub(super) const fn duties(&self) -> Duties {
         self.duties
+    }
+
+    /// Whether the answer's text is to be JSON.
+    pub(super) const fn wants_json(&self) -> bool {
+        self.wants_json
     }
 
     /// The whole answer.
@@ -172,6 +184,7 @@ impl Answering<'_> {
         Ok(Answered {
             said,
             duties: self.duties,
+            wants_json: self.wants_json,
         })
     }
 

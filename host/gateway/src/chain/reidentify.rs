@@ -18,6 +18,7 @@ use crate::chain::deidentify::detect;
 use crate::refusal::Refusal;
 use crate::reply::Outlet;
 use crate::said::{Channel, Said, ToolCall};
+use crate::wire::json::Json;
 
 /// An answer as this caller may see it.
 pub struct Restored {
@@ -58,7 +59,7 @@ pub const RESTORATION: &str = "restoration";
 
 /// Puts identities back, if this caller may see them.
 pub(crate) async fn reidentify(case: &Case, answered: Answered) -> Result<Restored, Refusal> {
-    let (said, duties) = answered.into_parts();
+    let (said, duties, wants_json) = answered.into_parts();
     let tokens = tokens_of(said.expose());
     let of_its_own = identifiers_outside(case, said.expose(), &tokens).await?;
     let has_own = of_its_own.iter().any(|found| !found.is_empty());
@@ -75,7 +76,7 @@ pub(crate) async fn reidentify(case: &Case, answered: Answered) -> Result<Restor
     };
     let mut values = Values::default();
     let (restored, outcome) = match permission {
-        Permission::Withheld(why) => (mask_all(&said, &of_its_own), why),
+        Permission::Withheld(why) => (masked(case, &said).await?, why),
         Permission::Granted if tokens.iter().all(Vec::is_empty) => {
             (said.clone(), "nothing-to-restore")
         }
@@ -83,8 +84,10 @@ pub(crate) async fn reidentify(case: &Case, answered: Answered) -> Result<Restor
             let asked = tokens.iter().flatten().map(|(_, token)| token);
             values.look_up(case, asked).await?;
             let mut restored = said.clone();
+            let mut room = LARGEST_ANSWER;
             for (channel, text) in said.expose().texts() {
-                let put = put_back(text, &values, channel)?;
+                let mut escaping = Escaping::of(channel, wants_json);
+                let put = put_back(text, &values, &mut escaping, &mut room)?;
                 *restored.expose_mut().text_mut(channel) = put.into_inner();
             }
             (restored, "restored")
@@ -93,6 +96,7 @@ pub(crate) async fn reidentify(case: &Case, answered: Answered) -> Result<Restor
     let counts = Counts {
         tokens: tokens.iter().map(Vec::len).sum(),
         unknown: values.unknown(),
+        not_asked: 0,
         of_its_own: of_its_own.iter().map(Vec::len).sum(),
     };
     case.note(entry(case, outcome, counts, &said, &restored)?);
@@ -116,6 +120,7 @@ impl Streamed {
     pub(crate) fn note(&self, case: &Case, is_whole: bool) -> Result<(), Refusal> {
         if self.is_open {
             let outcome = match is_whole {
+                true if self.counts.tokens == 0 => self.withheld.unwrap_or("nothing-to-restore"),
                 true => self.withheld.unwrap_or("restored"),
                 false => "broken-off",
             };
@@ -127,8 +132,8 @@ impl Streamed {
     }
 
     /// Why the model stopped, and what it counted.
-    pub(crate) const fn restored(&self) -> &Phi<Said> {
-        &self.restored
+    pub(crate) fn ending(&self) -> Said {
+        self.restored.expose().ending()
     }
 }
 
@@ -169,18 +174,26 @@ pub(crate) async fn stream(
     streamed.is_open = true;
     outlet.open(recorded, case.id).await?;
 
-    let mut held: BTreeMap<Channel, Phi<String>> = BTreeMap::new();
+    let wants_json = answering.wants_json();
+    let mut passing = Passing {
+        case,
+        kinds: &kinds,
+        wants_json,
+        held: BTreeMap::new(),
+        room: LARGEST_ANSWER,
+        outlet,
+    };
     loop {
         for event in std::mem::take(&mut ahead) {
-            pass_on(case, event, &mut held, &kinds, streamed, outlet).await?;
+            passing.take(event, streamed).await?;
         }
         match answering.next().await? {
             Some(events) => ahead = events,
             None => break,
         }
     }
-    for (channel, rest) in held {
-        send(channel, rest, streamed, outlet).await?;
+    for (channel, held) in std::mem::take(&mut passing.held) {
+        passing.send(channel, held.text, streamed).await?;
     }
     let tokens = tokens_of(streamed.said.expose());
     let own = identifiers_outside(case, streamed.said.expose(), &tokens).await?;
@@ -188,49 +201,103 @@ pub(crate) async fn stream(
     Ok(())
 }
 
-/// Takes one event: its text goes out up to where it may yet become a token.
-async fn pass_on(
-    case: &Case,
-    event: Event,
-    held: &mut BTreeMap<Channel, Phi<String>>,
-    kinds: &BTreeSet<Kind>,
-    streamed: &mut Streamed,
-    outlet: &Outlet,
-) -> Result<(), Refusal> {
-    let (channel, piece) = match &event {
-        Event::Text(text) => (Channel::Text, text.clone()),
-        Event::ToolCall(delta) => (Channel::Arguments(delta.index), delta.arguments.clone()),
-        Event::Stopped(_) | Event::Used(_) | Event::Model(_) | Event::Other(_) => {
-            streamed.said.expose_mut().take(event.clone());
-            streamed.restored.expose_mut().take(event);
+/// An answer on its way through.
+struct Passing<'a> {
+    case: &'a Case,
+    /// Kinds about which policy was asked.
+    kinds: &'a BTreeSet<Kind>,
+    wants_json: bool,
+    held: BTreeMap<Channel, Held>,
+    /// Bytes that may still be sent.
+    room: usize,
+    outlet: &'a Outlet,
+}
+
+/// The end of what has come for one channel, which may yet become a token.
+struct Held {
+    text: Phi<String>,
+    escaping: Escaping,
+}
+
+impl Passing<'_> {
+    /// Takes one event: its text goes out up to where it may yet become a token.
+    async fn take(&mut self, event: Event, streamed: &mut Streamed) -> Result<(), Refusal> {
+        let mut piece = Phi::new(Said::default());
+        piece.expose_mut().take(event.clone());
+        streamed.said.expose_mut().take(event.clone());
+        if let Event::ToolCall(mut delta) = event {
+            let index = delta.index;
+            let is_new = !streamed.restored.expose().tool_calls.contains_key(&index);
+            let (has_id, has_name) = (delta.id.is_some(), delta.name.is_some());
+            delta.arguments = String::new();
+            let restored = streamed.restored.expose_mut();
+            restored.take(Event::ToolCall(delta));
+            if let Some(call) = restored.tool_calls.get(&index)
+                && (is_new || has_id || has_name)
+            {
+                let id = has_id.then(|| call.id.clone());
+                let name = has_name.then(|| call.name.clone());
+                self.outlet.call(index, id, name).await?;
+            }
+        } else {
+            let ending = Phi::new(piece.expose().ending());
+            streamed.restored.expose_mut().end_as(ending.expose());
+        }
+        for (channel, text) in piece.expose().texts() {
+            if !text.is_empty() {
+                self.pass(channel, text, streamed).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn pass(
+        &mut self,
+        channel: Channel,
+        piece: &str,
+        streamed: &mut Streamed,
+    ) -> Result<(), Refusal> {
+        let wants_json = self.wants_json;
+        let held = self.held.entry(channel).or_insert_with(|| Held {
+            text: Phi::default(),
+            escaping: Escaping::of(channel, wants_json),
+        });
+        let ready = released(&mut held.text, piece);
+        let tokens: Vec<Token> = Token::scan(ready.expose())
+            .map(|(_, token)| token)
+            .collect();
+        streamed.counts.tokens += tokens.len();
+        let asked = tokens
+            .iter()
+            .filter(|token| self.kinds.contains(token.kind()));
+        streamed.counts.not_asked += tokens.len() - asked.clone().count();
+        streamed.values.look_up(self.case, asked).await?;
+        // The room is taken when it is sent.
+        let mut room = self.room;
+        let restored = put_back(
+            ready.expose(),
+            &streamed.values,
+            &mut held.escaping,
+            &mut room,
+        )?;
+        self.send(channel, restored, streamed).await
+    }
+
+    async fn send(
+        &mut self,
+        channel: Channel,
+        text: Phi<String>,
+        streamed: &mut Streamed,
+    ) -> Result<(), Refusal> {
+        let length = text.expose().len();
+        if length == 0 {
             return Ok(());
         }
-    };
-    streamed.said.expose_mut().take(event.clone());
-    if let (Event::ToolCall(mut delta), Channel::Arguments(index)) = (event, channel) {
-        let is_begun = delta.id.is_some() || delta.name.is_some();
-        delta.arguments = String::new();
-        streamed.restored.expose_mut().take(Event::ToolCall(delta));
-        if is_begun {
-            let call = streamed.restored.expose().tool_calls.get(&index);
-            let (id, name) = call
-                .map(|call| (call.id.clone(), call.name.clone()))
-                .unwrap_or_default();
-            outlet.call(index, id, name).await?;
-        }
+        self.room = self.room.checked_sub(length).ok_or_else(too_large)?;
+        let restored = streamed.restored.expose_mut();
+        restored.text_mut(channel).push_str(text.expose());
+        self.outlet.text(channel, text).await
     }
-    let held = held
-        .entry(channel)
-        .or_insert_with(|| Phi::new(String::new()));
-    let ready = released(held, &piece);
-    let tokens: Vec<Token> = Token::scan(ready.expose())
-        .map(|(_, token)| token)
-        .collect();
-    streamed.counts.tokens += tokens.len();
-    let asked = tokens.iter().filter(|token| kinds.contains(token.kind()));
-    streamed.values.look_up(case, asked).await?;
-    let restored = put_back(ready.expose(), &streamed.values, channel)?;
-    send(channel, restored, streamed, outlet).await
 }
 
 /// What can go out once `piece` has come: all but the end of it that may yet become a token, which stays in `held`.
@@ -240,23 +307,6 @@ fn released(held: &mut Phi<String>, piece: &str) -> Phi<String> {
     let ready = Token::unfinished(text).unwrap_or(text.len());
     let rest = text.split_off(ready);
     std::mem::replace(held, Phi::new(rest))
-}
-
-async fn send(
-    channel: Channel,
-    text: Phi<String>,
-    streamed: &mut Streamed,
-    outlet: &Outlet,
-) -> Result<(), Refusal> {
-    if text.expose().is_empty() {
-        return Ok(());
-    }
-    let restored = streamed.restored.expose_mut();
-    if restored.bytes() + text.expose().len() > LARGEST_ANSWER {
-        return Err(too_large());
-    }
-    restored.text_mut(channel).push_str(text.expose());
-    outlet.text(channel, text).await
 }
 
 /// The whole answer with its tokens, and without identifiers of the model's own.
@@ -274,10 +324,11 @@ async fn withheld(
     answering.rest(&mut streamed.said).await?;
     let tokens = tokens_of(streamed.said.expose());
     let own = identifiers_outside(case, streamed.said.expose(), &tokens).await?;
-    let masked = mask_all(&streamed.said, &own);
+    let masked = masked(case, &streamed.said).await?;
     streamed.counts = Counts {
         tokens: tokens.iter().map(Vec::len).sum(),
         unknown: 0,
+        not_asked: 0,
         of_its_own: own.iter().map(Vec::len).sum(),
     };
     streamed.withheld = Some(why);
@@ -288,9 +339,8 @@ async fn withheld(
     outlet.open(recorded, case.id).await?;
     streamed.restored = masked.clone();
     for (index, call) in &masked.expose().tool_calls {
-        outlet
-            .call(*index, call.id.clone(), call.name.clone())
-            .await?;
+        let (id, name) = (call.id.clone(), call.name.clone());
+        outlet.call(*index, Some(id), Some(name)).await?;
     }
     for (channel, text) in masked.expose().texts() {
         if !text.is_empty() {
@@ -304,6 +354,8 @@ async fn withheld(
 struct Counts {
     tokens: usize,
     unknown: usize,
+    /// Tokens of kinds about which policy was not asked.
+    not_asked: usize,
     of_its_own: usize,
 }
 
@@ -320,6 +372,7 @@ fn entry(
     for (name, number) in [
         ("tokens", counts.tokens),
         ("unknown-tokens", counts.unknown),
+        ("tokens-not-asked-about", counts.not_asked),
         ("identifiers-in-answer", counts.of_its_own),
     ] {
         draft
@@ -328,8 +381,8 @@ fn entry(
     }
     let (said, restored) = (said.expose(), restored.expose());
     let both = Phi::new(Restoration {
-        answered: said.text.clone(),
-        restored: restored.text.clone(),
+        answered: [said.text.as_str(), &said.refusal].concat(),
+        restored: [restored.text.as_str(), &restored.refusal].concat(),
         answered_calls: said.tool_calls.values().cloned().collect(),
         restored_calls: restored.tool_calls.values().cloned().collect(),
     });
@@ -420,6 +473,32 @@ fn mask(text: &str, found: &[Range<usize>]) -> Phi<String> {
     masked
 }
 
+/// The answer without the identifiers that are found in it, for a caller who may not see identities.
+///
+/// The arguments of tool calls are searched with their escapes read, so that none hides a letter. Where masking leaves no
+/// JSON, or there was none, they are withheld whole.
+async fn masked(case: &Case, said: &Phi<Said>) -> Result<Phi<Said>, Refusal> {
+    let mut plain = said.clone();
+    for call in plain.expose_mut().tool_calls.values_mut() {
+        call.arguments = match Json::read(call.arguments.as_bytes()) {
+            Ok(arguments) => arguments.to_text(),
+            Err(_) => WITHHELD.to_owned(),
+        };
+    }
+    let tokens = tokens_of(plain.expose());
+    let found = identifiers_outside(case, plain.expose(), &tokens).await?;
+    let mut masked = mask_all(&plain, &found);
+    for call in masked.expose_mut().tool_calls.values_mut() {
+        if Json::read(call.arguments.as_bytes()).is_err() {
+            call.arguments = WITHHELD.to_owned();
+        }
+    }
+    Ok(masked)
+}
+
+/// Arguments of which nothing may be shown.
+const WITHHELD: &str = "{}";
+
 /// The answer with each of its texts masked.
 fn mask_all(said: &Phi<Said>, found: &[Vec<Range<usize>>]) -> Phi<Said> {
     let mut masked = said.clone();
@@ -477,8 +556,8 @@ async fn may_see_identities(
     }
 }
 
-/// Bytes of an answer with its identities.
-const LARGEST_ANSWER: usize = 16 << 20;
+/// Bytes of an answer with its identities, all its texts together. It must fit into an entry beside what the model said.
+const LARGEST_ANSWER: usize = 8 << 20;
 
 const fn too_large() -> Refusal {
     Refusal::AnswerTooLarge {
@@ -514,37 +593,93 @@ impl Values {
 }
 
 /// The text with each known token replaced by its value, in one pass: a value that looks like a token is not looked at
-/// again, and an unknown token stays as it stands. In the arguments of a tool call, which are JSON, a value is escaped.
-fn put_back(text: &str, values: &Values, channel: Channel) -> Result<Phi<String>, Refusal> {
+/// again, and an unknown token stays as it stands. Where the text is JSON a value is escaped.
+fn put_back(
+    text: &str,
+    values: &Values,
+    escaping: &mut Escaping,
+    room: &mut usize,
+) -> Result<Phi<String>, Refusal> {
     let mut restored = Phi::new(String::with_capacity(text.len()));
     let mut from = 0;
     for (range, token) in Token::scan(text) {
         if let Some(Some(value)) = values.0.get(&token) {
-            let restored = restored.expose_mut();
-            restored.push_str(text.get(from..range.start).unwrap_or_default());
-            match channel {
-                Channel::Text => restored.push_str(value.expose()),
-                Channel::Arguments(_) => push_escaped(restored, value.expose()),
-            }
+            let before = text.get(from..range.start).unwrap_or_default();
+            escaping.walk(before);
+            restored.expose_mut().push_str(before);
+            escaping.push(restored.expose_mut(), value.expose());
             from = range.end;
         }
-        if restored.expose().len() > LARGEST_ANSWER {
+        if restored.expose().len() > *room {
             return Err(too_large());
         }
     }
-    restored
-        .expose_mut()
-        .push_str(text.get(from..).unwrap_or_default());
+    let rest = text.get(from..).unwrap_or_default();
+    escaping.walk(rest);
+    restored.expose_mut().push_str(rest);
+    *room = room
+        .checked_sub(restored.expose().len())
+        .ok_or_else(too_large)?;
     Ok(restored)
 }
 
-/// A value as it stands inside a string of JSON (RFC 8259, section 7).
-fn push_escaped(text: &mut String, value: &str) {
-    let quoted = Phi::new(serde_json::to_string(value).unwrap_or_default());
-    let inside = quoted
-        .expose()
-        .get(1..quoted.expose().len().saturating_sub(1));
-    text.push_str(inside.unwrap_or_default());
+/// How a value is written into a text: as it is, or as it stands inside a string of JSON (RFC 8259, section 7), which may
+/// itself stand inside a string of JSON. How deep is seen from the backslashes before the last quotation mark.
+struct Escaping {
+    is_json: bool,
+    /// Backslashes at the end of what was walked over.
+    run: u32,
+    /// Strings within strings.
+    depth: u32,
+}
+
+impl Escaping {
+    /// Deeper nesting is taken for this much.
+    const DEEPEST: u32 = 4;
+
+    const fn of(channel: Channel, wants_json: bool) -> Self {
+        Self {
+            is_json: match channel {
+                Channel::Text => wants_json,
+                Channel::Refusal => false,
+                Channel::Arguments(_) => true,
+            },
+            run: 0,
+            depth: 1,
+        }
+    }
+
+    /// Takes note of text that goes before a value.
+    fn walk(&mut self, text: &str) {
+        for byte in text.bytes() {
+            match byte {
+                b'\\' => self.run = self.run.saturating_add(1),
+                b'"' => {
+                    // 0, 1, 3, 7 backslashes: the quotation mark of the first, second, third, fourth level.
+                    let level = u32::BITS - self.run.leading_zeros() + 1;
+                    self.depth = level.min(Self::DEEPEST);
+                    self.run = 0;
+                }
+                _ => self.run = 0,
+            }
+        }
+    }
+
+    fn push(&mut self, text: &mut String, value: &str) {
+        self.run = 0;
+        if !self.is_json {
+            text.push_str(value);
+            return;
+        }
+        let mut escaped = Phi::new(value.to_owned());
+        for _ in 0..self.depth {
+            let quoted = Phi::new(serde_json::to_string(escaped.expose()).unwrap_or_default());
+            let end = quoted.expose().len().saturating_sub(1);
+            let inside = quoted.expose().get(1..end).unwrap_or_default();
+            escaped = Phi::new(inside.to_owned());
+        }
+        text.push_str(escaped.expose());
+    }
 }
 
 #[cfg(test)]
@@ -558,8 +693,13 @@ mod tests {
             ("[NAME_7KQ2M]", Some("[NAME_00000]")),
             ("[NAME_00000]", None),
         ]);
-        let restored = put_back(text, &values, Channel::Text).unwrap();
+        let restored = whole(text, &values, Channel::Text, false);
         assert_eq!(restored.expose(), "a [NAME_00000] b [NAME_00000] c");
+    }
+
+    fn whole(text: &str, values: &Values, channel: Channel, wants_json: bool) -> Phi<String> {
+        let mut escaping = Escaping::of(channel, wants_json);
+        put_back(text, values, &mut escaping, &mut LARGEST_ANSWER.clone()).unwrap()
     }
 
     fn values(known: &[(&str, Option<&str>)]) -> Values {
@@ -575,11 +715,12 @@ mod tests {
     /// The text restored piece by piece, cut at these bytes.
     fn in_pieces(text: &str, cuts: &[usize], values: &Values) -> String {
         let (mut held, mut restored, mut from) = (Phi::default(), String::new(), 0);
+        let mut escaping = Escaping::of(Channel::Arguments(0), false);
         for cut in cuts.iter().copied().chain([text.len()]) {
             let ready = released(&mut held, text.get(from..cut).unwrap());
-            restored += put_back(ready.expose(), values, Channel::Text)
-                .unwrap()
-                .expose();
+            let mut room = LARGEST_ANSWER;
+            let put = put_back(ready.expose(), values, &mut escaping, &mut room).unwrap();
+            restored += put.expose();
             from = cut;
         }
         restored + held.expose()
@@ -593,7 +734,7 @@ mod tests {
         ]);
         let text =
             "é[NAME_7KQ2M][NAME_7KQ2M]] [[NAME_7KQ2M] [NAME_00000] [NAME_7KQ2 [mrn_7KQ2M] [NAME_7K";
-        let whole = put_back(text, &values, Channel::Text).unwrap();
+        let whole = whole(text, &values, Channel::Arguments(0), false);
         let places: Vec<usize> = (0..=text.len())
             .filter(|at| text.is_char_boundary(*at))
             .collect();
@@ -617,10 +758,18 @@ mod tests {
     #[test]
     fn in_the_arguments_of_a_tool_call_a_value_is_escaped() {
         let values = values(&[("[NAME_7KQ2M]", Some("Ann \"Al\" O\\Neil\n"))]);
-        let restored =
-            put_back(r#"{"who":"[NAME_7KQ2M]"}"#, &values, Channel::Arguments(0)).unwrap();
-        let read: serde_json::Value = serde_json::from_str(restored.expose()).unwrap();
-        assert_eq!(read["who"], "Ann \"Al\" O\\Neil\n");
+        let name = "Ann \"Al\" O\\Neil\n";
+        let text = r#"{"who":"[NAME_7KQ2M]","body":"{\"who\":\"[NAME_7KQ2M]\"}"}"#;
+        for (channel, wants_json) in [(Channel::Arguments(0), false), (Channel::Text, true)] {
+            let restored = whole(text, &values, channel, wants_json);
+            let read: serde_json::Value = serde_json::from_str(restored.expose()).unwrap();
+            assert_eq!(read["who"], name);
+            let inner: serde_json::Value =
+                serde_json::from_str(read["body"].as_str().unwrap()).unwrap();
+            assert_eq!(inner["who"], name);
+        }
+        let restored = whole("[NAME_7KQ2M]", &values, Channel::Text, false);
+        assert_eq!(restored.expose(), name);
     }
 
     #[test]
@@ -628,7 +777,12 @@ mod tests {
         let text = "[URL_7KQ2M]".repeat(20_000);
         let values = values(&[("[URL_7KQ2M]", Some(&"x".repeat(100_000)))]);
         assert!(matches!(
-            put_back(&text, &values, Channel::Text),
+            put_back(
+                &text,
+                &values,
+                &mut Escaping::of(Channel::Text, false),
+                &mut LARGEST_ANSWER.clone()
+            ),
             Err(Refusal::AnswerTooLarge { .. })
         ));
     }

@@ -4,8 +4,10 @@ use std::io::Write as _;
 
 use anyhow::Context as _;
 use nephron_keys::ApiKey;
+use nephron_model::{Purpose, TenantId};
 
 use super::{Failure, Globals};
+use crate::config::is_name;
 use crate::wire::fields::is_structural;
 
 /// Make keys for clients.
@@ -24,22 +26,22 @@ enum Command {
 #[derive(clap::Args)]
 struct New {
     /// What the log will call it
-    #[arg(long, default_value = "first", value_parser = structural)]
+    #[arg(long, value_parser = name)]
     id: String,
     /// Whose requests these are
-    #[arg(long, default_value = "st-marys", value_parser = structural)]
-    tenant: String,
+    #[arg(long)]
+    tenant: TenantId,
     /// The person or system that holds it, never a shared account
-    #[arg(long, default_value = "dr.okafor", value_parser = structural)]
+    #[arg(long, value_parser = structural)]
     caller: String,
     /// A role, in the words of your policy; can be given several times
-    #[arg(long = "role", default_value = "physician", value_parser = structural)]
+    #[arg(long = "role", required = true, value_parser = structural)]
     roles: Vec<String>,
     /// A purpose of use (HL7 v3), the usual one first; can be given several times
-    #[arg(long = "purpose", default_value = "TREAT", value_parser = structural)]
-    purposes: Vec<String>,
+    #[arg(long = "purpose", default_value = "TREAT")]
+    purposes: Vec<Purpose>,
     /// The first day on which it is no longer taken, in UTC
-    #[arg(long, value_name = "YYYY-MM-DD", default_value_t = in_a_year(), value_parser = structural)]
+    #[arg(long, value_name = "YYYY-MM-DD", default_value_t = in_a_year(), value_parser = date)]
     expires: String,
     /// Print one JSON object: `key`, `digest` and `toml`
     #[arg(long)]
@@ -51,7 +53,8 @@ pub(crate) async fn run(args: Args, _: &Globals) -> Result<(), Failure> {
     let key = ApiKey::draw().context("no key can be drawn")?;
     let digest = key.digest().to_string();
     let list = |words: &[String]| format!("[\"{}\"]", words.join("\", \""));
-    let (roles, purposes) = (list(&new.roles), list(&new.purposes));
+    let purposes: Vec<String> = new.purposes.iter().map(Purpose::to_string).collect();
+    let (roles, purposes) = (list(&new.roles), list(&purposes));
     let New {
         id,
         tenant,
@@ -79,6 +82,23 @@ fn structural(text: &str) -> Result<String, &'static str> {
         Ok(text.to_owned())
     } else {
         Err("must be 1 to 200 of letters, digits and `._:/-@`")
+    }
+}
+
+/// A name, as the configuration has it.
+fn name(text: &str) -> Result<String, &'static str> {
+    if is_name(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("must be 1 to 63 of `a-z`, `0-9` and `-`, starting with a letter")
+    }
+}
+
+/// A day, `YYYY-MM-DD`.
+fn date(text: &str) -> Result<String, &'static str> {
+    match humantime::parse_rfc3339(&format!("{text}T00:00:00Z")) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("must be a day, such as 2027-01-31"),
     }
 }
 

@@ -23,9 +23,9 @@ pub struct Listen {
     pub connections: usize,
     /// Requests of one tenant at the same time; more are told to come back (429).
     pub requests_per_tenant: usize,
-    /// From the first byte of a request's head to its last, and for the handshake of TLS.
+    /// For the head of a request, the handshake of TLS, and a connection on which nothing is asked.
     pub head_time: Duration,
-    /// From the first byte of a body to its last.
+    /// From the first byte of a body to its last; and for a client that stops reading its answer.
     pub body_time: Duration,
     /// For requests in flight when the process is told to stop.
     pub drain_time: Duration,

@@ -35,6 +35,7 @@ pub use secret::{SecretError, SecretRef};
 pub use url::{BaseUrl, InvalidUrl};
 
 pub use crate::wire::fields::UnknownFields;
+pub(crate) use names::is_name;
 
 use endpoint::Known;
 use names::Names;

@@ -137,7 +137,8 @@ impl Value<'_> {
     }
 }
 
-fn is_name(name: &str) -> bool {
+/// 1 to 63 of `a-z`, `0-9` and `-`, starting with a letter.
+pub(crate) fn is_name(name: &str) -> bool {
     name.len() <= 63
         && name.starts_with(|c: char| c.is_ascii_lowercase())
         && name

@@ -4,7 +4,7 @@ use nephron_model::{Clock, EventId, Phi, Sensitivity, Timestamp};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::fields::{Fields, is_structural, wrong};
+use super::fields::{Fields, wrong};
 use super::json::Json;
 use super::shape::Builder;
 use crate::config::RequestLimits;
@@ -64,10 +64,11 @@ pub(crate) fn read(
     let mut fields = Fields::of(Json::read(body)?, "", limits.unknown_fields)?;
     let model = model(&mut fields)?;
     let mut builder = Builder::default();
+    let mut ids = CallIds::default();
     for (index, message) in messages(&mut fields, limits)?.into_iter().enumerate() {
         let path = format!("messages[{index}]");
         let message = Fields::of(message, &path, limits.unknown_fields)?;
-        read_message(message, &mut builder)?;
+        read_message(message, &mut ids, &mut builder)?;
     }
     let max_tokens = match fields.count("max_completion_tokens")? {
         Some(count) => {
@@ -78,7 +79,7 @@ pub(crate) fn read(
     };
     let temperature = fields.number("temperature", "from 0 to 2", 0.0..=2.0)?;
     builder.stops(stops(&mut fields)?);
-    read_options(&mut fields, &mut builder)?;
+    let wants_json = read_options(&mut fields, &mut builder)?;
     if fields.count("n")?.is_some_and(|n| n != 1) {
         return Err(wrong("n", "1, or left out"));
     }
@@ -107,6 +108,7 @@ pub(crate) fn read(
         shape,
         max_tokens,
         temperature,
+        wants_json,
     };
     Ok(Asked {
         received: Received {
@@ -124,10 +126,35 @@ pub(crate) fn read(
     })
 }
 
-fn read_message(mut message: Fields, builder: &mut Builder) -> Result<(), Malformed> {
+/// Ids of tool calls are whatever a client sends back: the endpoint gets others in their place, the same for the same.
+#[derive(Default)]
+struct CallIds(Vec<String>);
+
+impl CallIds {
+    fn replace(&mut self, id: String) -> Json {
+        let known = self.0.iter().position(|known| *known == id);
+        let place = known.unwrap_or_else(|| {
+            self.0.push(id);
+            self.0.len() - 1
+        });
+        Json::Fixed(format!("call_{}", place + 1))
+    }
+}
+
+const CALL_ID: &str = "the id of a tool call: 1 to 512 bytes";
+
+fn call_id(fields: &mut Fields, name: &str) -> Result<String, Malformed> {
+    let id = fields.text_that(name, CALL_ID, |id| (1..=512).contains(&id.len()))?;
+    id.ok_or_else(|| wrong(&fields.at(name), CALL_ID))
+}
+
+fn read_message(
+    mut message: Fields,
+    ids: &mut CallIds,
+    builder: &mut Builder,
+) -> Result<(), Malformed> {
     const ROLES: [&str; 5] = ["system", "developer", "user", "assistant", "tool"];
     const RULE: &str = "`system`, `developer`, `user`, `assistant` or `tool`";
-    const ID: &str = "the id of a tool call: 1 to 128 of letters, digits and `._:/-@`";
     let role = message.text_that("role", RULE, |role| ROLES.contains(&role))?;
     let role = role.ok_or_else(|| wrong(&message.at("role"), RULE))?;
     let name = message.text("name")?;
@@ -144,7 +171,7 @@ fn read_message(mut message: Fields, builder: &mut Builder) -> Result<(), Malfor
                 let calls: Result<_, _> = calls
                     .into_iter()
                     .enumerate()
-                    .map(|(index, call)| read_call(call, &format!("{path}[{index}]")))
+                    .map(|(index, call)| read_call(call, &format!("{path}[{index}]"), ids))
                     .collect();
                 own = Some(("tool_calls", Json::List(calls?)));
             }
@@ -152,9 +179,8 @@ fn read_message(mut message: Fields, builder: &mut Builder) -> Result<(), Malfor
             message.keep_here(&["annotations"]);
         }
         "tool" => {
-            let id = message.text_that("tool_call_id", ID, |id| is_structural(id, 128))?;
-            let id = id.ok_or_else(|| wrong(&message.at("tool_call_id"), ID))?;
-            own = Some(("tool_call_id", Json::Fixed(id)));
+            let id = call_id(&mut message, "tool_call_id")?;
+            own = Some(("tool_call_id", ids.replace(id)));
         }
         _ => {}
     }
@@ -229,26 +255,25 @@ fn of_function(mut entries: Vec<(String, Json)>, function: Vec<(String, Json)>) 
 }
 
 /// One call of an assistant's: `arguments` is JSON inside a string, and searched leaf by leaf.
-fn read_call(call: Json, path: &str) -> Result<Json, Malformed> {
-    const ID: &str = "the id of a tool call: 1 to 128 of letters, digits and `._:/-@`";
+fn read_call(call: Json, path: &str, ids: &mut CallIds) -> Result<Json, Malformed> {
     let mut call = Fields::of(call, path, Default::default())?;
-    let id = call.text_that("id", ID, |id| is_structural(id, 128))?;
-    let id = id.ok_or_else(|| wrong(&call.at("id"), ID))?;
+    let id = call_id(&mut call, "id")?;
     let mut function = function_of(&mut call)?;
     let name = tool_name(&mut function)?;
     let arguments = function.text("arguments")?;
     let arguments =
         Phi::new(arguments.ok_or_else(|| wrong(&function.at("arguments"), "a string"))?);
-    // A model may have written what is no JSON; then it is text like any other.
+    // A model may have written what is no JSON; then it is text like any other, unless an escape could hide a letter.
     let arguments = match Json::read(arguments.expose().as_bytes()) {
         Ok(value) => Json::Embedded(Box::new(value)),
-        Err(_) => Json::Text(arguments.expose().clone()),
+        Err(_) if !arguments.expose().contains('\\') => Json::Text(arguments.expose().clone()),
+        Err(_) => return Err(wrong(&function.at("arguments"), "JSON in a string")),
     };
     function.finish(&[])?;
     call.keep_here(&["index"]);
     call.finish(&[])?;
     Ok(of_function(
-        vec![("id".to_owned(), Json::Fixed(id))],
+        vec![("id".to_owned(), ids.replace(id))],
         vec![name, ("arguments".to_owned(), arguments)],
     ))
 }
@@ -267,7 +292,9 @@ fn stops(fields: &mut Fields) -> Result<Vec<String>, Malformed> {
 }
 
 /// What is handed to the connector as it is, but for the strings in it.
-fn read_options(fields: &mut Fields, builder: &mut Builder) -> Result<(), Malformed> {
+///
+/// Returns whether the answer's text is to be JSON.
+fn read_options(fields: &mut Fields, builder: &mut Builder) -> Result<bool, Malformed> {
     for (name, rule, bounds) in [
         ("frequency_penalty", "from -2 to 2", -2.0..=2.0),
         ("presence_penalty", "from -2 to 2", -2.0..=2.0),
@@ -275,12 +302,12 @@ fn read_options(fields: &mut Fields, builder: &mut Builder) -> Result<(), Malfor
     ] {
         let number = fields.number(name, rule, bounds)?;
         if let Some(number) = number.and_then(serde_json::Number::from_f64) {
-            builder.option(name, Json::Number(number));
+            builder.option(name, Json::Exact(number));
         }
     }
     if let Some(seed) = fields.count("seed")? {
         // Digits that nobody chose for a person; a random number is not searched.
-        builder.option("seed", Json::Count(seed.into()));
+        builder.option("seed", Json::Exact(seed.into()));
     }
     if let Some(several) = fields.flag("parallel_tool_calls")? {
         builder.option("parallel_tool_calls", Json::Bool(several));
@@ -327,10 +354,13 @@ fn read_options(fields: &mut Fields, builder: &mut Builder) -> Result<(), Malfor
             ));
         }
     }
+    let mut wants_json = false;
     if let Some(format) = fields.object("response_format")? {
-        builder.option("response_format", read_format(format)?);
+        let (format, is_json) = read_format(format)?;
+        wants_json = is_json;
+        builder.option("response_format", format);
     }
-    Ok(())
+    Ok(wants_json)
 }
 
 /// A tool: its description and the schema of its parameters are searched.
@@ -364,7 +394,8 @@ fn schema_entries(
     Ok(entries)
 }
 
-fn read_format(mut format: Fields) -> Result<Json, Malformed> {
+/// The format, and whether it is one of JSON.
+fn read_format(mut format: Fields) -> Result<(Json, bool), Malformed> {
     const KINDS: &str = "`text`, `json_object` or `json_schema`";
     let kind = format.text_that("type", KINDS, |kind| {
         ["text", "json_object", "json_schema"].contains(&kind)
@@ -380,7 +411,7 @@ fn read_format(mut format: Fields) -> Result<Json, Malformed> {
         entries.push(("json_schema".to_owned(), Json::Object(inner)));
     }
     format.finish(&[])?;
-    Ok(Json::Object(entries))
+    Ok((Json::Object(entries), kind != "text"))
 }
 
 // ---- What goes back ----
@@ -398,12 +429,13 @@ pub(crate) fn reply(reply: &Reply, manner: &Manner, at: Timestamp) -> Phi<String
             json!({ "id": call.id, "type": "function", "function": { "name": call.name, "arguments": call.arguments } })
         })
         .collect();
-    let content = if said.text.is_empty() && !calls.is_empty() {
+    let content = if said.text.is_empty() && !(calls.is_empty() && said.refusal.is_empty()) {
         Value::Null
     } else {
         said.text.as_str().into()
     };
-    let mut message = json!({ "role": "assistant", "content": content, "refusal": null });
+    let refusal = (!said.refusal.is_empty()).then_some(said.refusal.as_str());
+    let mut message = json!({ "role": "assistant", "content": content, "refusal": refusal });
     if let (false, Some(message)) = (calls.is_empty(), message.as_object_mut()) {
         message.insert("tool_calls".to_owned(), calls.into());
     }
@@ -430,15 +462,12 @@ fn finish(said: &Said) -> &str {
     }
 }
 
-/// What the model counted; nothing where it counted nothing, rather than a zero that is not true.
+/// What the model counted; 0 where it counted nothing, because clients rely on numbers.
 fn usage(said: &Said) -> Value {
-    match (said.input_tokens, said.output_tokens) {
-        (None, None) => Value::Null,
-        (input, output) => {
-            let (input, output) = (input.unwrap_or_default(), output.unwrap_or_default());
-            json!({ "prompt_tokens": input, "completion_tokens": output, "total_tokens": input + output })
-        }
-    }
+    let input = said.input_tokens.unwrap_or_default();
+    let output = said.output_tokens.unwrap_or_default();
+    let total = input.saturating_add(output);
+    json!({ "prompt_tokens": input, "completion_tokens": output, "total_tokens": total })
 }
 
 /// What a refusal looks like: OpenAI's error, with our event id and reason codes beside its fields.
@@ -512,15 +541,24 @@ impl Chunks {
         self.delta(&json!({ "role": "assistant", "content": "", "refusal": null }))
     }
 
-    pub(crate) fn call(&self, index: u32, id: &str, name: &str) -> Phi<String> {
-        self.delta(&json!({ "tool_calls": [
-            { "index": index, "id": id, "type": "function", "function": { "name": name, "arguments": "" } }
-        ] }))
+    /// What is new about a tool call.
+    pub(crate) fn call(&self, index: u32, id: Option<&str>, name: Option<&str>) -> Phi<String> {
+        let call = CallDelta {
+            index,
+            id,
+            kind: id.map(|_| "function"),
+            function: FunctionDelta {
+                name,
+                arguments: "",
+            },
+        };
+        self.delta(&json!({ "tool_calls": [call] }))
     }
 
     pub(crate) fn text(&self, channel: Channel, text: &str) -> Phi<String> {
         self.delta(&match channel {
             Channel::Text => json!({ "content": text }),
+            Channel::Refusal => json!({ "refusal": text }),
             Channel::Arguments(index) => {
                 json!({ "tool_calls": [{ "index": index, "function": { "arguments": text } }] })
             }
@@ -559,6 +597,23 @@ impl Chunks {
         }
         chunk
     }
+}
+
+#[derive(Serialize)]
+struct CallDelta<'a> {
+    index: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    function: FunctionDelta<'a>,
+}
+
+#[derive(Serialize)]
+struct FunctionDelta<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    arguments: &'static str,
 }
 
 /// A stream that broke off: OpenAI's clients raise an `APIError` on this.

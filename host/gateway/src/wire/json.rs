@@ -3,7 +3,6 @@
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap as _, SerializeSeq as _, Serializer};
-use zeroize::Zeroize;
 
 use crate::receive::Malformed;
 
@@ -18,7 +17,7 @@ pub(crate) enum Json {
     /// Text that is structural: known, held to a form, and never searched.
     Fixed(String),
     /// A number that is structural.
-    Count(u64),
+    Exact(serde_json::Number),
     /// JSON inside a string, such as the arguments of a tool call.
     Embedded(Box<Self>),
 }
@@ -38,7 +37,9 @@ impl Json {
                     "this is not JSON (or nests deeper than 127, or holds a number that no double can)"
                 }
                 serde_json::error::Category::Eof => "the JSON ends too early",
-                serde_json::error::Category::Data => "an object has the same key twice",
+                serde_json::error::Category::Data => {
+                    "an object has the same key twice, or a number has more digits than are kept; write it as a string"
+                }
             },
         })
     }
@@ -60,30 +61,12 @@ impl Json {
     }
 }
 
-impl Zeroize for Json {
-    fn zeroize(&mut self) {
-        match self {
-            Self::Text(text) => text.zeroize(),
-            Self::List(values) => values.iter_mut().for_each(Zeroize::zeroize),
-            Self::Object(entries) => entries.iter_mut().for_each(|(key, value)| {
-                key.zeroize();
-                value.zeroize();
-            }),
-            Self::Embedded(value) => value.zeroize(),
-            // A number may be a record's: it is overwritten as far as its type allows.
-            Self::Number(number) => *number = serde_json::Number::from(0),
-            Self::Null | Self::Bool(_) | Self::Fixed(_) | Self::Count(_) => {}
-        }
-    }
-}
-
 impl Serialize for Json {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Null => serializer.serialize_unit(),
             Self::Bool(value) => serializer.serialize_bool(*value),
-            Self::Number(number) => number.serialize(serializer),
-            Self::Count(number) => serializer.serialize_u64(*number),
+            Self::Number(number) | Self::Exact(number) => number.serialize(serializer),
             Self::Text(text) | Self::Fixed(text) => serializer.serialize_str(text),
             Self::List(values) => {
                 let mut list = serializer.serialize_seq(Some(values.len()))?;
@@ -135,8 +118,13 @@ impl<'de> Visitor<'de> for Tree {
         Ok(Json::Number(value.into()))
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Json, E> {
-        Ok(serde_json::Number::from_f64(value).map_or(Json::Null, Json::Number))
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Json, E> {
+        // From here on a double skips whole numbers: what was written would be changed.
+        const EXACT: f64 = 9_007_199_254_740_992.0;
+        let number = serde_json::Number::from_f64(value).filter(|_| value.abs() < EXACT);
+        number
+            .map(Json::Number)
+            .ok_or_else(|| E::custom("a number too long"))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Json, E> {
@@ -188,10 +176,16 @@ mod tests {
 
     #[test]
     fn i9_what_is_wrong_is_said_with_its_place_and_without_the_text() {
-        assert_eq!(
-            fault("{\"a\":1,\n \"a\":2}"),
-            (2, 7, "an object has the same key twice")
-        );
+        let twice = fault("{\"a\":1,\n \"a\":2}");
+        assert_eq!((twice.0, twice.1), (2, 7));
+        for text in ["{\"a\":1,\"a\":2}", "[12345678901234567890123]", "1e17"] {
+            assert!(
+                fault(text)
+                    .2
+                    .starts_with("an object has the same key twice, or"),
+                "{text}"
+            );
+        }
         assert_eq!(fault("{\"a\":").2, "the JSON ends too early");
         let deep = "[".repeat(10_000) + &"]".repeat(10_000);
         for text in ["{a}", "[1] 2", "1e999", deep.as_str(), "\"\\ud800\""] {

@@ -50,7 +50,7 @@ impl Builder {
         let mut parts: Vec<Part> = texts.into_iter().map(Part::Text).collect();
         parts.extend(name.map(Part::Text));
         if let Some(fields) = &mut fields {
-            take_leaves(fields, &mut parts);
+            take_leaves(fields, Place::default(), &mut parts);
         }
         if let Some(shape) = self.shape.messages.last_mut() {
             shape.fields = fields;
@@ -70,7 +70,7 @@ impl Builder {
 
     /// Adds an option that travels as JSON.
     pub(crate) fn option(&mut self, name: &'static str, mut value: Json) {
-        take_leaves(&mut value, &mut self.rest);
+        take_leaves(&mut value, Place::default(), &mut self.rest);
         self.shape.options.push((name, value));
     }
 
@@ -108,7 +108,7 @@ impl Shape {
                 false => None,
             };
             if let Some(fields) = &shape.fields {
-                let fields = put_leaves(fields, &mut parts)?;
+                let fields = put_leaves(fields, Place::default(), &mut parts)?;
                 filled.push(Part::Json(fields.to_text()));
             }
             if filled.len() != shape.texts + usize::from(shape.fields.is_some())
@@ -132,7 +132,7 @@ impl Shape {
         let stop = stop.filter(|stop| stop.len() == self.stops)?;
         let mut options = Vec::with_capacity(self.options.len());
         for (name, value) in &self.options {
-            let value = put_leaves(value, &mut rest)?;
+            let value = put_leaves(value, Place::default(), &mut rest)?;
             options.push(Attribute {
                 name: (*name).to_owned(),
                 value: Value::Json(value.to_text()),
@@ -146,36 +146,98 @@ impl Shape {
     }
 }
 
-/// Digits from which on a number could be somebody's.
+/// Digits from which on a number that stands by itself could be somebody's.
 const TELLING: usize = 5;
 
-/// Moves every string out of `value`, keys too, and every long number.
-fn take_leaves(value: &mut Json, parts: &mut Vec<Part>) {
+/// Where a value stands: under which key, and whether as data (in the arguments of a tool call) or in a schema.
+#[derive(Clone, Copy, Default)]
+struct Place<'k> {
+    cue: Option<&'k str>,
+    is_data: bool,
+}
+
+impl<'k> Place<'k> {
+    /// The place of the value of `key`. In a schema a keyword says nothing about its value; the property above it does.
+    fn under(self, key: &'k str) -> Self {
+        if self.is_data || !is_known(key) {
+            Self {
+                cue: Some(key),
+                ..self
+            }
+        } else {
+            self
+        }
+    }
+
+    /// A value with its key before it, as a detector can make sense of it: `mrn: 483920`.
+    fn cued(self, text: &str) -> Part {
+        Part::Text(match self.cue {
+            Some(cue) => [cue, CUE, text].concat(),
+            None => text.to_owned(),
+        })
+    }
+
+    /// The value again, if its key before it is as cleared as the key by itself. It is not where something was found
+    /// across both.
+    fn uncued(self, text: &str) -> Option<&str> {
+        match self.cue {
+            Some(cue) => text.strip_prefix(cue)?.strip_prefix(CUE),
+            None => Some(text),
+        }
+    }
+
+    /// Whether a number is searched: in data each may be an age or a record's.
+    fn is_searched(self, number: &serde_json::Number) -> bool {
+        let digits = |number: &serde_json::Number| {
+            let text = number.to_string();
+            text.bytes().filter(u8::is_ascii_digit).count()
+        };
+        self.is_data || digits(number) >= TELLING
+    }
+}
+
+const CUE: &str = ": ";
+
+/// Moves every string out of `value`, keys too, and the numbers that are searched.
+fn take_leaves(value: &mut Json, place: Place<'_>, parts: &mut Vec<Part>) {
     match value {
-        Json::Text(text) => parts.push(Part::Text(std::mem::take(text))),
-        Json::Number(number) if is_telling(number) => parts.push(Part::Text(number.to_string())),
+        Json::Text(text) => parts.push(place.cued(&std::mem::take(text))),
+        Json::Number(number) if place.is_searched(number) => {
+            parts.push(place.cued(&number.to_string()));
+        }
         Json::List(values) => values
             .iter_mut()
-            .for_each(|value| take_leaves(value, parts)),
+            .for_each(|value| take_leaves(value, place, parts)),
         Json::Object(entries) => {
             for (key, value) in entries {
+                let word = key.clone();
                 if !is_known(key) {
                     parts.push(Part::Text(std::mem::take(key)));
                 }
-                take_leaves(value, parts);
+                take_leaves(value, place.under(&word), parts);
             }
         }
-        Json::Embedded(value) => take_leaves(value, parts),
-        Json::Null | Json::Bool(_) | Json::Number(_) | Json::Fixed(_) | Json::Count(_) => {}
+        Json::Embedded(value) => {
+            let place = Place {
+                cue: None,
+                is_data: true,
+            };
+            take_leaves(value, place, parts);
+        }
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::Fixed(_) | Json::Exact(_) => {}
     }
 }
 
 /// The same value with the strings of `parts` in the places where [`take_leaves`] took them.
-fn put_leaves<'p>(value: &Json, parts: &mut impl Iterator<Item = &'p Part>) -> Option<Json> {
+fn put_leaves<'p>(
+    value: &Json,
+    place: Place<'_>,
+    parts: &mut impl Iterator<Item = &'p Part>,
+) -> Option<Json> {
     Some(match value {
-        Json::Text(_) => Json::Text(text_of(parts.next()?)?.to_owned()),
-        Json::Number(number) if is_telling(number) => {
-            let text = text_of(parts.next()?)?;
+        Json::Text(_) => Json::Text(place.uncued(text_of(parts.next()?)?)?.to_owned()),
+        Json::Number(number) if place.is_searched(number) => {
+            let text = place.uncued(text_of(parts.next()?)?)?;
             if *text == number.to_string() {
                 Json::Number(number.clone())
             } else {
@@ -185,29 +247,36 @@ fn put_leaves<'p>(value: &Json, parts: &mut impl Iterator<Item = &'p Part>) -> O
         Json::List(values) => {
             let values: Option<_> = values
                 .iter()
-                .map(|value| put_leaves(value, parts))
+                .map(|value| put_leaves(value, place, parts))
                 .collect();
             Json::List(values?)
         }
         Json::Object(entries) => {
             let mut filled = Vec::with_capacity(entries.len());
             for (key, value) in entries {
-                // A key that was taken out left an empty one.
+                // A key that was taken out left an empty one. What was found in it was found before its value, too.
                 let key = if is_known(key) {
                     key.clone()
                 } else {
                     text_of(parts.next()?)?.to_owned()
                 };
-                filled.push((key, put_leaves(value, parts)?));
+                let value = put_leaves(value, place.under(&key), parts)?;
+                filled.push((key, value));
             }
             Json::Object(filled)
         }
-        Json::Embedded(value) => Json::Embedded(Box::new(put_leaves(value, parts)?)),
+        Json::Embedded(value) => {
+            let place = Place {
+                cue: None,
+                is_data: true,
+            };
+            Json::Embedded(Box::new(put_leaves(value, place, parts)?))
+        }
         Json::Null => Json::Null,
         Json::Bool(value) => Json::Bool(*value),
         Json::Number(number) => Json::Number(number.clone()),
         Json::Fixed(text) => Json::Fixed(text.clone()),
-        Json::Count(number) => Json::Count(*number),
+        Json::Exact(number) => Json::Exact(number.clone()),
     })
 }
 
@@ -248,15 +317,6 @@ fn is_known(key: &str) -> bool {
     WORDS.contains(&key)
 }
 
-fn is_telling(number: &serde_json::Number) -> bool {
-    number
-        .to_string()
-        .bytes()
-        .filter(u8::is_ascii_digit)
-        .count()
-        >= TELLING
-}
-
 const fn text_of(part: &Part) -> Option<&str> {
     match part {
         Part::Text(text) | Part::Json(text) => Some(text.as_str()),
@@ -272,14 +332,24 @@ mod tests {
         Json::read(text.as_bytes()).ok().unwrap()
     }
 
-    /// Every string that detectors see, each changed to `<…>`.
+    /// Every string that detectors see, with `<…>` around each key and each value.
     fn marked(messages: &mut Messages) -> Vec<String> {
         let mut seen = Vec::new();
         for message in &mut messages.0 {
             for part in &mut message.parts {
                 if let Part::Text(text) = part {
                     seen.push(text.clone());
-                    *text = format!("<{text}>");
+                    let marked: Vec<_> = text
+                        .split(": ")
+                        .map(|word| {
+                            if is_known(word) {
+                                word.to_owned()
+                            } else {
+                                format!("<{word}>")
+                            }
+                        })
+                        .collect();
+                    *text = marked.join(": ");
                 }
             }
         }
@@ -295,33 +365,32 @@ mod tests {
             Some("ann_lee".to_owned()),
             None,
         );
-        let arguments = json(r#"{"who":"Bo \"B\" Ek","mrn":1234567,"n":3,"deep":[{"x y":null}]}"#);
+        let arguments = json(r#"{"who":"Bo \"B\" Ek","name":"Gil","n":3,"deep":[{"x y":null}]}"#);
         let fields = Json::Object(vec![
             ("id".to_owned(), Json::fixed("call_1")),
             ("arguments".to_owned(), Json::Embedded(Box::new(arguments))),
         ]);
         builder.message("assistant", Vec::new(), None, Some(fields));
-        builder.option("tools", json(r#"[{"description":"of Cy Dee"}]"#));
+        builder.option("tools", json(r#"[{"ward":{"default":12345,"minimum":7}}]"#));
         builder.stops(vec!["Ed".to_owned()]);
         let (mut messages, shape) = builder.finish();
         let seen = marked(&mut messages);
-        assert_eq!(
-            seen,
-            [
-                "Ann",
-                "Lee",
-                "ann_lee",
-                "who",
-                "Bo \"B\" Ek",
-                "mrn",
-                "1234567",
-                "n",
-                "deep",
-                "x y",
-                "Ed",
-                "of Cy Dee"
-            ]
-        );
+        let expected = [
+            "Ann",
+            "Lee",
+            "ann_lee",
+            "who",
+            "who: Bo \"B\" Ek",
+            "name: Gil",
+            "n",
+            "n: 3",
+            "deep",
+            "x y",
+            "Ed",
+            "ward",
+            "ward: 12345",
+        ];
+        assert_eq!(seen, expected);
         let filled = shape.fill(&messages).unwrap();
         assert_eq!(filled.messages[0].name.as_deref(), Some("<ann_lee>"));
         assert_eq!(filled.stop, ["<Ed>"]);
@@ -334,12 +403,23 @@ mod tests {
             serde_json::from_str(fields["arguments"].as_str().unwrap()).unwrap();
         assert_eq!(
             arguments,
-            serde_json::json!({"<who>": "<Bo \"B\" Ek>", "<mrn>": "<1234567>", "<n>": 3, "<deep>": [{"<x y>": null}]})
+            serde_json::json!({
+                "<who>": "<Bo \"B\" Ek>", "name": "<Gil>", "<n>": "<3>", "<deep>": [{ "<x y>": null }]
+            })
         );
         let Value::Json(tools) = &filled.options[0].value else {
             panic!("no JSON")
         };
-        assert_eq!(tools, r#"[{"description":"<of Cy Dee>"}]"#);
+        assert_eq!(tools, r#"[{"<ward>":{"default":"<12345>","minimum":7}}]"#);
+    }
+
+    #[test]
+    fn what_was_found_across_a_key_and_its_value_fills_nothing() {
+        let mut builder = Builder::default();
+        builder.option("tools", json(r#"{"Bo":"Ek"}"#));
+        let (mut messages, shape) = builder.finish();
+        messages.0[0].parts[1] = Part::Text("[NAME_7KQ2M]".to_owned());
+        assert!(shape.fill(&messages).is_none());
     }
 
     #[test]

@@ -41,11 +41,11 @@ fn everything() -> Value {
             { "role": "system", "content": "Canary 1" },
             { "role": "user", "name": "Canary 2", "content": [{ "type": "text", "text": "Canary 3" }] },
             { "role": "assistant", "content": null, "refusal": null, "annotations": [], "tool_calls": [
-                { "id": "call_1", "type": "function",
+                { "id": "mrn:90210557", "type": "function",
                   "function": { "name": "find", "arguments": "{\"who\":\"Canary 4\",\"Canary 5\":[12345678]}" } },
                 { "id": "call_2", "type": "function", "function": { "name": "find", "arguments": "Canary 6 {" } }
             ] },
-            { "role": "tool", "tool_call_id": "call_1", "content": "Canary 7" },
+            { "role": "tool", "tool_call_id": "mrn:90210557", "content": "Canary 7" },
             { "role": "assistant", "content": [{ "type": "refusal", "refusal": "Canary 8" }] },
         ],
         "stop": ["Canary 9"],
@@ -68,11 +68,13 @@ fn every_string_of_a_client_is_searched() {
     for number in 1..=14 {
         let canary = format!("Canary {number}");
         assert!(
-            searched.iter().any(|text| text.starts_with(&canary)),
+            searched.iter().any(|text| text
+                .split(": ")
+                .any(|word| word.trim_end_matches(" {") == canary)),
             "{canary} is not in {searched:?}"
         );
     }
-    assert!(searched.contains(&"12345678"), "{searched:?}");
+    assert!(searched.contains(&"Canary 5: 12345678"), "{searched:?}");
     assert!(!searched.concat().contains("stays here"));
     assert!(asked.manner.is_streamed && asked.manner.wants_usage);
     assert_eq!(asked.received.call.max_tokens, Some(7));
@@ -97,6 +99,17 @@ fn what_stays_here_reaches_no_connector() {
         "{options:?}"
     );
     assert_eq!(filled.stop, ["Canary 9"]);
+    // The endpoint gets ids of ours for those that a client may have made up.
+    let fields = |message: usize| match filled.messages[message].parts.last() {
+        Some(Part::Json(fields)) => serde_json::from_str::<Value>(fields).unwrap(),
+        _ => panic!("message {message} has no fields"),
+    };
+    let (calls, result) = (&fields(2)["tool_calls"], fields(3));
+    assert_eq!(
+        (&calls[0]["id"], &calls[1]["id"]),
+        (&json!("call_1"), &json!("call_2"))
+    );
+    assert_eq!(result["tool_call_id"], "call_1");
 }
 
 #[test]
@@ -141,6 +154,14 @@ fn what_cannot_be_searched_is_refused_and_named_by_its_place() {
             "`tools[0].function.name`",
         ),
         (with("tool_choice", json!("Quackenbush")), "`tool_choice`"),
+        (
+            with(
+                "messages",
+                json!([{ "role": "assistant", "tool_calls": [{ "id": "c", "type": "function",
+                "function": { "name": "f", "arguments": "{\"who\":\"Qu\\u00e4ckenbush\"," } }] }]),
+            ),
+            "`messages[0].tool_calls[0].function.arguments`",
+        ),
         (with("temperature", json!(3)), "`temperature`"),
     ] {
         let error = asked(&body)

@@ -1,0 +1,88 @@
+//! Unmodified client libraries of the Python and npm registries, in folders of their own under `target`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
+
+/// Runs `tests/sdk/<script>` with the libraries that stand in `tests/sdk`, which are installed at first use: Python for
+/// `.py`, Node.js for `.mjs`. Gives what it printed; panics with its errors if it failed.
+#[must_use]
+pub fn sdk(script: &str, environment: &[(&str, &str)]) -> String {
+    let source = folder().join(script);
+    let mut command = if script.ends_with(".mjs") {
+        // Node.js looks for libraries beside the script.
+        let copy = NODE.join(script);
+        std::fs::copy(&source, &copy).expect("a copy");
+        let mut command = Command::new("node");
+        command.arg(copy);
+        command
+    } else {
+        let mut command = Command::new(PYTHON.join("bin/python"));
+        command.arg(source);
+        command
+    };
+    command.envs(environment.iter().copied());
+    run(&mut command)
+}
+
+/// Python 3.9 or newer, with `venv` and `pip`.
+static PYTHON: LazyLock<PathBuf> = LazyLock::new(|| {
+    installed("tests-python", "requirements.txt", |target, wanted| {
+        run(Command::new("python3").args(["-m", "venv"]).arg(target));
+        run(Command::new(target.join("bin/python"))
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "-r",
+            ])
+            .arg(wanted));
+    })
+});
+
+/// Node.js 20 or newer, with `npm`.
+static NODE: LazyLock<PathBuf> = LazyLock::new(|| {
+    installed("tests-node", "package.json", |target, wanted| {
+        std::fs::create_dir_all(target).expect("a folder");
+        std::fs::copy(wanted, target.join("package.json")).expect("a copy");
+        let quiet = [
+            "install",
+            "--silent",
+            "--no-audit",
+            "--no-fund",
+            "--ignore-scripts",
+        ];
+        run(Command::new("npm").args(quiet).current_dir(target));
+    })
+});
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("sdk")
+}
+
+/// The folder of that name under `target`, with what `list` in `tests/sdk` names; made anew when that has changed.
+fn installed(name: &str, list: &str, install: impl FnOnce(&Path, &Path)) -> PathBuf {
+    let list = folder().join(list);
+    let wanted = std::fs::read_to_string(&list).expect("a list of libraries");
+    let built = crate::components::folder();
+    let target = built.parent().expect("target").join(name);
+    let mark = target.join("installed");
+    if !std::fs::read_to_string(&mark).is_ok_and(|installed| installed == wanted) {
+        let _none = std::fs::remove_dir_all(&target);
+        install(&target, &list);
+        std::fs::write(&mark, wanted).expect("a mark");
+    }
+    target
+}
+
+fn run(command: &mut Command) -> String {
+    let output = command
+        .output()
+        .expect("python3, node and npm are on the path");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{command:?}:\n{out}\n{err}");
+    out
+}
