@@ -3,6 +3,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     clippy::string_slice,
     clippy::cast_possible_truncation,
     reason = "a test stops at the first surprise, and so does what it calls"

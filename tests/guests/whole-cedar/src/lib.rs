@@ -61,7 +61,9 @@ impl Decider for WholeCedar {
 }
 
 fn request(query: &Query) -> Result<Request, Box<dyn std::error::Error>> {
-    let named = |kind: &str, id: &str| EntityUid::from_str(&format!("{kind}::\"{id}\""));
+    let named = |kind: &str, id: &str| -> Result<EntityUid, Box<dyn std::error::Error>> {
+        Ok(EntityUid::from_str(&format!("{kind}::\"{id}\""))?)
+    };
     Ok(Request::new(
         named("Caller", &query.info.caller.id)?,
         named("Action", &query.action)?,
