@@ -25,9 +25,24 @@ pub fn sdk(script: &str, environment: &[(&str, &str)]) -> String {
     run(&mut command)
 }
 
+/// Has Debian's packages installed, if the program that they bring does not run. Needs root then.
+fn need(program: &[&str], packages: &[&str]) {
+    let (name, arguments) = program.split_first().expect("a program");
+    let tried = Command::new(name).args(arguments).output();
+    if !tried.is_ok_and(|output| output.status.success()) {
+        run(Command::new("apt-get").args(["update", "--quiet"]));
+        let install = ["install", "--yes", "--quiet", "--no-install-recommends"];
+        run(Command::new("apt-get").args(install).args(packages));
+    }
+}
+
 /// Python 3.9 or newer, with `venv` and `pip`.
 static PYTHON: LazyLock<PathBuf> = LazyLock::new(|| {
     installed("tests-python", "requirements.txt", |target, wanted| {
+        need(
+            &["python3", "-c", "import ensurepip, venv"],
+            &["python3-venv"],
+        );
         run(Command::new("python3").args(["-m", "venv"]).arg(target));
         run(Command::new(target.join("bin/python"))
             .args([
@@ -45,6 +60,7 @@ static PYTHON: LazyLock<PathBuf> = LazyLock::new(|| {
 /// Node.js 20 or newer, with `npm`.
 static NODE: LazyLock<PathBuf> = LazyLock::new(|| {
     installed("tests-node", "package.json", |target, wanted| {
+        need(&["npm", "--version"], &["nodejs", "npm"]);
         std::fs::create_dir_all(target).expect("a folder");
         std::fs::copy(wanted, target.join("package.json")).expect("a copy");
         let quiet = [
@@ -78,9 +94,7 @@ fn installed(name: &str, list: &str, install: impl FnOnce(&Path, &Path)) -> Path
 }
 
 fn run(command: &mut Command) -> String {
-    let output = command
-        .output()
-        .expect("python3, node and npm are on the path");
+    let output = command.output().expect("the program is there");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "{command:?}:\n{out}\n{err}");
