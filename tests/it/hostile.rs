@@ -383,6 +383,7 @@ async fn i6_floods_events() {
         status: 200,
         headers: vec![],
         chunks: vec![chunk.as_bytes().to_vec(); chunks],
+        is_cut_off: false,
     };
     let bytes = std::fs::read(component("floods-events")).unwrap();
     for chunk in ["x", "o"] {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http_body_util::BodyExt as _;
 use hyper::Response;
 use hyper::body::Incoming;
+use nephron_gateway::replay::Replayer;
 use nephron_gateway::{RESTORATION, Restoration};
 use nephron_model::{EntryKind, EventId};
 use nephron_tests::{CANARIES, CANARY_NOTE, MockModel, PlayedModel, Setup, sdk};
@@ -340,6 +341,18 @@ async fn a_client_that_leaves_ends_the_exchange_and_the_log_says_so() {
         has(EntryKind::RequestClosed, "client-disconnected"),
         "{story:?}"
     );
+    // What the connector made of as much as there was stands there, too, and can be run again (I8).
+    let engine = nephron_engine::Engine::new().unwrap();
+    let mut replayer = Replayer::new(rig.folder.path(), &engine);
+    let entries = rig.entries(id);
+    let decoded = entries
+        .iter()
+        .find(|entry| entry.header.outcome == "decoded");
+    let replayed = replayer
+        .replay(&rig.auditor(), decoded.unwrap())
+        .await
+        .unwrap();
+    assert!(replayed.same_answer && replayed.same_fuel);
     let log = rig.tenant().log().clone();
     let all = log.entries(0..log.head().entries);
     let left = all

@@ -113,10 +113,11 @@ impl Engine {
             status,
             headers,
             chunks,
+            is_cut_off,
         } = judgement
         {
             let mut decoding = self.decode(plugin, info, *status, headers).await;
-            let events = decoding.whole(chunks).await;
+            let events = decoding.whole(chunks, *is_cut_off).await;
             return decoding.verdict(events);
         }
         let started = Instant::now();
@@ -417,12 +418,18 @@ impl Decoding {
     }
 
     /// Decodes a whole response, cut as it was when it came: the same calls, and so the same answer and fuel.
-    async fn whole(&mut self, chunks: &[Vec<u8>]) -> Result<Vec<Event>, PluginFailure> {
+    async fn whole(
+        &mut self,
+        chunks: &[Vec<u8>],
+        is_cut_off: bool,
+    ) -> Result<Vec<Event>, PluginFailure> {
         let mut events = Vec::new();
         for chunk in chunks {
             events.extend(self.push(chunk).await?);
         }
-        events.extend(self.finish().await?);
+        if !is_cut_off {
+            events.extend(self.finish().await?);
+        }
         Ok(events)
     }
 

@@ -57,6 +57,9 @@ pub enum Judgement {
         headers: Vec<(String, String)>,
         /// The body as it was cut.
         chunks: Vec<Vec<u8>>,
+        /// Whether it broke off there: then the connector was not told of an end.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        is_cut_off: bool,
     },
     /// To an exporter: what to deliver.
     Export(Batch),

@@ -58,6 +58,8 @@ struct Exchanged {
     info: RequestInfo,
     chunks: Vec<Vec<u8>>,
     events: Vec<Event>,
+    /// The connector is at work on the last chunk, or on the end.
+    is_decoding: bool,
 }
 
 /// Name of the payload of a `sending` entry: exactly the bytes that leave, or the text that a connector answers to.
@@ -227,9 +229,7 @@ impl Answering<'_> {
                 })
             }
             Step::Broken(error) => {
-                let reason = error.code();
-                self.note_received("failed", Some(reason))?;
-                self.source = Source::Over;
+                self.cut_off("failed", Some(error.code()))?;
                 Err(self.exchange.failed(error))
             }
         }
@@ -237,23 +237,41 @@ impl Answering<'_> {
 
     /// Records what came and what the connector made of it.
     fn over(&mut self, failed: Option<PluginFailure>) -> Result<(), Refusal> {
-        self.note_received("answered", None)?;
         let Source::Arriving(exchanged) = std::mem::replace(&mut self.source, Source::Over) else {
             return Ok(());
         };
-        let Exchanged {
-            response,
-            decoding,
-            info,
-            chunks,
-            events,
-        } = *exchanged;
-        let verdict = decoding.verdict(failed.map_or(Ok(events), Err));
+        self.note_received(&exchanged, "answered", None)?;
+        self.judged(*exchanged, failed, false)
+    }
+
+    /// Records what came until nothing more did, or nobody wanted more, and what the connector made of that.
+    fn cut_off(&mut self, outcome: &str, reason: Option<&str>) -> Result<(), Refusal> {
+        let Source::Arriving(exchanged) = std::mem::replace(&mut self.source, Source::Over) else {
+            return Ok(());
+        };
+        self.note_received(&exchanged, outcome, reason)?;
+        // What the connector was about to make of the last bytes will never be known.
+        if exchanged.is_decoding {
+            return Ok(());
+        }
+        self.judged(*exchanged, None, true)
+    }
+
+    fn judged(
+        &self,
+        exchanged: Exchanged,
+        failed: Option<PluginFailure>,
+        is_cut_off: bool,
+    ) -> Result<(), Refusal> {
+        let verdict = exchanged
+            .decoding
+            .verdict(failed.map_or(Ok(exchanged.events), Err));
         let judgement = Judgement::Decode {
-            info,
-            status: response.status,
-            headers: response.headers,
-            chunks,
+            info: exchanged.info,
+            status: exchanged.response.status,
+            headers: exchanged.response.headers,
+            chunks: exchanged.chunks,
+            is_cut_off,
         };
         let Exchange {
             case, connector, ..
@@ -261,13 +279,16 @@ impl Answering<'_> {
         case.judged(Point::Egress, connector, &judgement, &verdict)
     }
 
-    fn note_received(&self, outcome: &str, reason: Option<&str>) -> Result<(), Refusal> {
-        if let Source::Arriving(exchanged) = &self.source {
-            let status = Some(exchanged.response.status);
-            let mut received = self.exchange.received(outcome, status, &exchanged.chunks)?;
-            received.reasons.extend(reason.map(str::to_owned));
-            self.exchange.case.note(received);
-        }
+    fn note_received(
+        &self,
+        exchanged: &Exchanged,
+        outcome: &str,
+        reason: Option<&str>,
+    ) -> Result<(), Refusal> {
+        let status = Some(exchanged.response.status);
+        let mut received = self.exchange.received(outcome, status, &exchanged.chunks)?;
+        received.reasons.extend(reason.map(str::to_owned));
+        self.exchange.case.note(received);
         Ok(())
     }
 }
@@ -277,7 +298,7 @@ impl Drop for Answering<'_> {
     /// and what had come until then is recorded. An entry that cannot be sealed any more leaves its request without an
     /// end of the exchange, which a verifier sees.
     fn drop(&mut self) {
-        drop(self.note_received("abandoned", None));
+        drop(self.cut_off("abandoned", None));
     }
 }
 
@@ -295,11 +316,16 @@ impl Exchanged {
             let (decoded, is_last) = match self.response.chunk().await {
                 Ok(Some(chunk)) => {
                     self.chunks.push(chunk.to_vec());
+                    self.is_decoding = true;
                     (self.decoding.push(&chunk).await, false)
                 }
-                Ok(None) => (self.decoding.finish().await, true),
+                Ok(None) => {
+                    self.is_decoding = true;
+                    (self.decoding.finish().await, true)
+                }
                 Err(error) => return Step::Broken(error),
             };
+            self.is_decoding = false;
             match decoded {
                 Ok(events) => {
                     self.events.extend(events.iter().cloned());
@@ -411,6 +437,7 @@ impl Exchange<'_> {
             info,
             chunks: Vec::new(),
             events: Vec::new(),
+            is_decoding: false,
         })
     }
 
