@@ -14,6 +14,7 @@ use hyper_util::rt::TokioExecutor;
 use nephron_engine::contract::HttpRequest;
 use nephron_model::{Phi, Recorded};
 
+use crate::address::{NotPublic, Resolver};
 use crate::config::Endpoint;
 
 /// Bytes of one response. A longer one is refused: it would not fit an entry of the log with what was made of it.
@@ -23,8 +24,13 @@ const MOST_PIECES: usize = 1 << 16;
 
 /// Connections to endpoints, kept open between requests.
 pub(crate) struct Egress {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    /// To names that resolve to public addresses alone.
+    public: Dialler,
+    /// To endpoints whose names the operator lets resolve to any.
+    any: Dialler,
 }
+
+type Dialler = Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>;
 
 /// Why an exchange failed. Nothing of the upstream's text passes through.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +51,11 @@ pub enum EgressError {
     /// No connection, or it broke.
     #[error("the connection failed: {0}")]
     Connection(&'static str),
+    /// Its name resolves to this machine, its network, or another place that is no endpoint's.
+    #[error(
+        "the endpoint's name resolves to no public address; if it is meant to, set `private-addresses = true`"
+    )]
+    PrivateAddress,
     /// It took longer than the endpoint's `timeout`.
     #[error("no answer within {} s", .0.as_secs_f64())]
     TimedOut(Duration),
@@ -65,6 +76,7 @@ impl EgressError {
             Self::NoCredential => "no-credential",
             Self::Credential => "credential-unreadable",
             Self::Connection(_) => "connection-failed",
+            Self::PrivateAddress => "private-address",
             Self::TimedOut(_) => "timed-out",
             Self::TooLarge => "response-too-large",
         }
@@ -78,6 +90,7 @@ pub(crate) struct Outgoing {
     headers: Vec<(HeaderName, HeaderValue)>,
     body: Bytes,
     timeout: Duration,
+    allows_private: bool,
 }
 
 impl Outgoing {
@@ -160,6 +173,7 @@ impl Outgoing {
             headers: checked,
             body: Bytes::from(body),
             timeout: endpoint.timeout,
+            allows_private: endpoint.allows_private,
         })
     }
 
@@ -193,21 +207,11 @@ pub(crate) struct Arriving {
 }
 
 impl Egress {
-    /// A client that trusts the web's root certificates.
+    /// Clients that trust the web's root certificates.
     pub(crate) fn new() -> Self {
-        let mut http = HttpConnector::new();
-        http.set_nodelay(true);
-        http.enforce_http(false);
-        http.set_connect_timeout(Some(Duration::from_secs(10)));
-        let https = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_webpki_roots()
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(http);
         Self {
-            client: Client::builder(TokioExecutor::new())
-                .retry_canceled_requests(false)
-                .build(https),
+            public: dialler(false),
+            any: dialler(true),
         }
     }
 
@@ -224,23 +228,22 @@ impl Egress {
             headers,
             body,
             timeout,
+            allows_private,
         } = outgoing;
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
         *request.uri_mut() = uri;
         request.headers_mut().extend(headers);
         let deadline = tokio::time::Instant::now() + timeout;
-        let response: Response<Incoming> =
-            tokio::time::timeout_at(deadline, self.client.request(request))
-                .await
-                .map_err(|_| EgressError::TimedOut(timeout))?
-                .map_err(|error| {
-                    EgressError::Connection(if error.is_connect() {
-                        "could not connect"
-                    } else {
-                        "broken before the answer"
-                    })
-                })?;
+        let client = if allows_private {
+            &self.any
+        } else {
+            &self.public
+        };
+        let response = tokio::time::timeout_at(deadline, client.request(request)).await;
+        let response: Response<Incoming> = response
+            .map_err(|_| EgressError::TimedOut(timeout))?
+            .map_err(|error| not_answered(&error))?;
         let (head, body) = response.into_parts();
         let text = |(name, value): (&HeaderName, &HeaderValue)| {
             Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
@@ -255,6 +258,36 @@ impl Egress {
             timeout,
         })
     }
+}
+
+fn dialler(allows_private: bool) -> Dialler {
+    let mut http = HttpConnector::new_with_resolver(Resolver { allows_private });
+    http.set_nodelay(true);
+    http.enforce_http(false);
+    http.set_connect_timeout(Some(Duration::from_secs(10)));
+    let https = hyper_rustls::HttpsConnectorBuilder::new()
+        .with_webpki_roots()
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(http);
+    Client::builder(TokioExecutor::new())
+        .retry_canceled_requests(false)
+        .build(https)
+}
+
+fn not_answered(error: &hyper_util::client::legacy::Error) -> EgressError {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if error.is::<NotPublic>() {
+            return EgressError::PrivateAddress;
+        }
+        cause = error.source();
+    }
+    EgressError::Connection(if error.is_connect() {
+        "could not connect"
+    } else {
+        "broken before the answer"
+    })
 }
 
 impl Arriving {

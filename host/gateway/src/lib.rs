@@ -6,6 +6,7 @@
 //!
 //! This crate knows sockets, HTTP, the configuration and the process. It never knows ciphers, hashes or key bytes.
 
+mod address;
 mod admit;
 mod associates;
 pub mod authenticate;

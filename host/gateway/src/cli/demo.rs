@@ -252,7 +252,7 @@ fn configuration(args: &Args, data: &Path) -> Result<Config, Failure> {
         }
         text.push_str(&format!(
             "\n[egress]\ncleared-without-baa = \"safe-harbor\"\n\n[[associate]]\nname = \"upstream\"\n\n[[route]]\nmodel = {model}\nendpoint = \"upstream\"\n\
-             \n[[endpoint]]\nname = \"upstream\"\nconnector = \"openai\"\nassociate = \"upstream\"\nurl = {url}\n"
+             \n[[endpoint]]\nname = \"upstream\"\nconnector = \"openai\"\nassociate = \"upstream\"\nurl = {url}\nprivate-addresses = true\n"
         ));
         if let Some(variable) = &args.api_key_env {
             let variable = json!(variable);

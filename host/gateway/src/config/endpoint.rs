@@ -9,6 +9,7 @@ use super::plugin::PluginKind;
 use super::reader::{Table, Value};
 use super::secret::SecretRef;
 use super::url::BaseUrl;
+use crate::address::is_public;
 
 /// A business associate (45 CFR 160.103), or whoever else runs endpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +48,8 @@ pub struct Endpoint {
     pub credential: Option<Credential>,
     /// For one exchange with it, from dialling to the last byte.
     pub timeout: Duration,
+    /// Whether it may be in a private network, or on this machine: its name may resolve to any address.
+    pub allows_private: bool,
 }
 
 /// A credential, which the host attaches as a header and no plugin sees.
@@ -154,6 +157,7 @@ impl Endpoint {
             }
         }
         let allows_plaintext = table.flag("plaintext-http-unsafe");
+        let mut allows_private = table.flag("private-addresses");
         let timeout = table.duration(
             "timeout",
             Duration::from_millis(1)..=Duration::from_secs(3600),
@@ -164,6 +168,17 @@ impl Endpoint {
             && !(base.is_https() || base.is_loopback() || allows_plaintext)
         {
             value.fault("would send requests unencrypted to another machine; use `https://`, or set `plaintext-http-unsafe = true`");
+        }
+        if let (Some(value), Some(base)) = (&url, &base) {
+            // An address that stands here is the operator's word, but for one that no endpoint has.
+            match base.address() {
+                Some(address) if address.is_loopback() || is_public(address) => {}
+                Some(_) if !allows_private => value.fault(
+                    "is an address of a private network or of no endpoint at all; if it is meant, set `private-addresses = true`",
+                ),
+                Some(_) | None => {}
+            }
+            allows_private |= base.is_loopback();
         }
         let associate = associate
             .and_then(|value| known.associates.find(&value))
@@ -178,6 +193,7 @@ impl Endpoint {
             associate,
             credential,
             timeout,
+            allows_private,
         })
     }
 }

@@ -47,11 +47,14 @@ impl BaseUrl {
     /// Whether the host is this machine: `localhost` (RFC 6761 §6.3), 127.0.0.0/8 or `[::1]`.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
+        self.host == "localhost" || self.address().is_some_and(|address| address.is_loopback())
+    }
+
+    /// The host's address, if it is written as one.
+    #[must_use]
+    pub fn address(&self) -> Option<IpAddr> {
         let bare = self.host.trim_start_matches('[').trim_end_matches(']');
-        bare == "localhost"
-            || bare
-                .parse::<IpAddr>()
-                .is_ok_and(|address| address.is_loopback())
+        bare.parse().ok()
     }
 }
 
