@@ -290,7 +290,7 @@ impl Workspace {
             options.offline,
             options.progress,
         )?;
-        let mut cargo = build_command(&options.machine, root, &std);
+        let mut cargo = build_command(&options.machine, root, &target, &std);
         cargo
             .args(["--profile", &options.profile])
             .arg("--target-dir")

@@ -18,7 +18,7 @@ use crate::toolchain::{Std, TARGET};
 const COMPILING: Duration = Duration::from_secs(4 * 3600);
 
 /// `cargo build` for the wasm target in the workspace `root`, the same whatever the user's own flags are.
-pub(crate) fn build_command(machine: &Machine, root: &Path, std: &Std) -> Command {
+pub(crate) fn build_command(machine: &Machine, root: &Path, target: &Path, std: &Std) -> Command {
     let mut cargo = machine.command("cargo");
     cargo
         .current_dir(root)
@@ -27,7 +27,11 @@ pub(crate) fn build_command(machine: &Machine, root: &Path, std: &Std) -> Comman
     if root.join("Cargo.lock").is_file() {
         cargo.arg("--locked");
     }
-    let mut remapped = vec![(root.to_owned(), "/plugin")];
+    // The last that fits counts: code that a build script wrote lies under `target`, wherever that is.
+    let mut remapped = vec![
+        (root.to_owned(), "/plugin"),
+        (target.to_owned(), "/plugin/target"),
+    ];
     if let Some(home) = cargo_home() {
         remapped.push((home.join("registry/src"), "/registry"));
     }

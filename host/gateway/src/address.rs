@@ -94,9 +94,13 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     if a == 0x2002 {
         return is_public_v4(Ipv4Addr::from_bits(u32::from(b) << 16 | u32::from(c)));
     }
-    let is_special = (a == 0x2001 && b < 0x0200) // protocol assignments, Teredo
-        || (a == 0x2001 && b == 0x0db8) // documentation
-        || (a == 0x3fff && b < 0x1000); // documentation
+    let is_special = match a {
+        // Protocol assignments and Teredo; documentation.
+        0x2001 => b < 0x0200 || b == 0x0db8,
+        // Documentation.
+        0x3fff => b < 0x1000,
+        _ => false,
+    };
     // Of all IPv6 only 2000::/3 is given out. That leaves out loopback, mapped, unique local, link-local and multicast.
     a & 0xe000 == 0x2000 && !is_special
 }

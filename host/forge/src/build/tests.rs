@@ -161,8 +161,21 @@ fn a_standard_library_from_source_is_built_in_that_one_child_alone() {
     let cargo = build_command(
         &Machine::default(),
         Path::new("/w"),
+        Path::new("/w/target"),
         &Std::Source("/src/library".into()),
     );
+    let flags = cargo
+        .get_envs()
+        .find(|(key, _)| *key == "CARGO_ENCODED_RUSTFLAGS")
+        .and_then(|(_, value)| value?.to_str())
+        .unwrap_or_default();
+    // The target folder comes after the root that it may lie in: the last that fits counts.
+    let place = |flag: &str| {
+        flags
+            .find(flag)
+            .unwrap_or_else(|| panic!("no {flag} in {flags}"))
+    };
+    assert!(place("=/w=/plugin") < place("=/w/target=/plugin/target"));
     assert!(
         cargo
             .get_args()
