@@ -456,7 +456,9 @@ async fn refusals_have_openais_shape_and_nothing_is_sent() {
         (unknown.status, &unknown.json()["error"]["type"]),
         (404, &json!("invalid_request_error"))
     );
-    assert_eq!(served.get("/v1/chat/completions").await.status, 405);
+    let method = served.get("/v1/chat/completions").await;
+    assert_eq!((method.status, method.header("allow")), (405, Some("POST")));
+    assert_eq!(method.json()["error"]["code"], "not-found");
     assert!(model.seen().is_empty());
     let rig = served.reopened().await;
     let last = |event: &EventId| rig.story(Some(*event)).pop().unwrap();

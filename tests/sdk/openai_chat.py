@@ -55,6 +55,7 @@ held("parts, and a message handed back")
 models = [model.id for model in client.models.list()]
 assert models == ["clinical"], models
 assert client.models.retrieve("clinical").id == "clinical"
+assert client.models.retrieve("served by the route for any".replace(" ", "/")).object == "model"
 held("models")
 
 for wrong, code, status in [
@@ -74,7 +75,7 @@ try:
 except openai.AuthenticationError as error:
     assert error.type == "authentication_error", error
 try:
-    client.models.retrieve("other")
+    client.models.retrieve("no such model")
     raise SystemExit("a model that is not there was found")
 except openai.NotFoundError as error:
     assert error.param == "model", error

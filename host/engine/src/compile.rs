@@ -2,6 +2,7 @@
 //! be small and still take minutes and gigabytes to compile.
 
 use std::io::{Read, Write};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -76,7 +77,7 @@ pub enum PrepareError {
         memory: u64,
     },
     /// The compiling process could not be run.
-    #[error("the compiler `{program}` could not be run")]
+    #[error("the compiler `{program}` did not run to its end")]
     Process {
         /// The program.
         program: PathBuf,
@@ -227,6 +228,11 @@ fn in_child(
     let read = from.read_to_end(&mut answer);
     let status = child.wait().map_err(process)?;
     read.map_err(process)?;
+    // SIGHUP, SIGINT, SIGTERM: whoever stops this process by its group stops the compiler, too.
+    if let Some(signal @ (1 | 2 | 15)) = status.signal() {
+        let told = format!("it was told to stop by signal {signal}");
+        return Err(process(std::io::Error::other(told)));
+    }
     let Some(line) = answer
         .iter()
         .position(|byte| *byte == b'\n')

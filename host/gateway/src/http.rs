@@ -15,6 +15,7 @@ use hyper::header::{
     ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
     WWW_AUTHENTICATE,
 };
+use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use nephron_model::{EventId, Phi, TenantId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
@@ -114,14 +115,27 @@ impl Service {
 
     /// Answers one request.
     pub(crate) async fn answer(&self, request: Request<Incoming>) -> Reaction {
-        let path = request.uri().path().to_owned();
-        let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
-        match (path.as_str(), is_get) {
+        let (head, body) = request.into_parts();
+        let mut body = Some(body);
+        let reaction = self.react(&head, &mut body).await;
+        // Some clients take an answer that comes before their body was read for a broken connection.
+        if let Some(body) = body {
+            discard(body).await;
+        }
+        if head.method == Method::HEAD {
+            return reaction.map(|_| Body::Whole(None));
+        }
+        reaction
+    }
+
+    async fn react(&self, head: &Parts, body: &mut Option<Incoming>) -> Reaction {
+        let is_get = matches!(head.method, Method::GET | Method::HEAD);
+        match (head.uri.path(), is_get) {
             ("/livez", true) => plain(StatusCode::OK, "ok\n"),
             ("/readyz", true) => self.ready(),
-            ("/v1/models", true) => self.models(request.headers(), None).await,
-            ("/v1/chat/completions", false) if request.method() == Method::POST => {
-                self.chat(request).await
+            ("/v1/models", true) => self.models(&head.headers, None).await,
+            ("/v1/chat/completions", false) if head.method == Method::POST => {
+                self.chat(&head.headers, body).await
             }
             (path, true) if path.starts_with(MODEL) => {
                 let id = path.strip_prefix(MODEL).unwrap_or_default();
@@ -130,15 +144,12 @@ impl Service {
                     .replace("%2F", "/")
                     .replace("%3A", ":")
                     .replace("%40", "@");
-                self.models(request.headers(), Some(&id)).await
+                self.models(&head.headers, Some(&id)).await
             }
             (path, false) if path.starts_with(MODEL) => wrong_method("GET, HEAD"),
             ("/livez" | "/readyz" | "/v1/models", false) => wrong_method("GET, HEAD"),
             ("/v1/chat/completions", _) => wrong_method("POST"),
-            _ => {
-                let body = chat::error(None, None).to_string();
-                json(StatusCode::NOT_FOUND, Phi::new(body))
-            }
+            _ => nowhere(StatusCode::NOT_FOUND, "there is nothing at this path"),
         }
     }
 
@@ -200,16 +211,20 @@ impl Service {
         let mut entries: Vec<_> = entries.collect();
         let body = match id {
             None => serde_json::json!({ "object": "list", "data": entries }),
-            Some(_) => match entries.pop() {
+            Some(id) => match entries.pop() {
                 Some(entry) => entry,
+                // A route for `*` serves it, under whatever name.
+                None if is_structural(id, 100) && self.gateway.endpoint(id).is_some() => {
+                    chat::model_entry(id, None)
+                }
                 None => return refused(&Reply::unadmitted(Refusal::NoRoute)),
             },
         };
         json(StatusCode::OK, Phi::new(body.to_string()))
     }
 
-    async fn chat(&self, request: Request<Incoming>) -> Reaction {
-        match self.admit_chat(request).await {
+    async fn chat(&self, headers: &HeaderMap, body: &mut Option<Incoming>) -> Reaction {
+        match self.admit_chat(headers, body).await {
             Ok((called, manner, ticket)) if manner.is_streamed => {
                 self.stream(called, manner, ticket).await
             }
@@ -221,20 +236,25 @@ impl Service {
     /// Who asks, and for what. The key is looked at before the body is read.
     async fn admit_chat(
         &self,
-        request: Request<Incoming>,
+        headers: &HeaderMap,
+        body: &mut Option<Incoming>,
     ) -> Result<(Called, Manner, Ticket), Box<Reply>> {
-        let identity = self.identify(request.headers()).await?;
+        let identity = self.identify(headers).await?;
         // Not recorded: a client that asks too often must not fill the log by that.
         let ticket = self.ticket(&identity.tenant);
         let ticket = ticket.map_err(|refusal| Box::new(Reply::unadmitted(refusal)))?;
-        match self.read_chat(request).await {
+        match self.read_chat(headers, body).await {
             Ok(Asked { received, manner }) => Ok((Called::new(received, identity), manner, ticket)),
             Err(refusal) => Err(Box::new(self.gateway.refuse(&identity, refusal).await)),
         }
     }
 
-    async fn read_chat(&self, request: Request<Incoming>) -> Result<Asked, Refusal> {
-        let conversation = match request.headers().get(X_CONVERSATION) {
+    async fn read_chat(
+        &self,
+        headers: &HeaderMap,
+        body: &mut Option<Incoming>,
+    ) -> Result<Asked, Refusal> {
+        let conversation = match headers.get(X_CONVERSATION) {
             None => None,
             Some(name) => {
                 let name = name.to_str().ok().filter(|name| is_structural(name, 200));
@@ -245,7 +265,10 @@ impl Service {
                 Some(name.to_owned())
             }
         };
-        let body = self.body(request.into_body()).await?;
+        let body = match body.take() {
+            Some(body) => self.body(body).await?,
+            None => Zeroizing::default(),
+        };
         let (limits, clock) = (self.gateway.limits(), self.gateway.clock());
         Ok(chat::read(&body, conversation, limits, clock)?)
     }
@@ -383,11 +406,33 @@ fn internal() -> Reaction {
 const INTERNAL: &str = r#"{"error":{"message":"the gateway failed; its own log says where","type":"server_error","param":null,"code":"internal"}}"#;
 
 fn wrong_method(allowed: &'static str) -> Reaction {
-    let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "");
+    let message = "this path takes another method; the header `allow` names it";
+    let mut response = nowhere(StatusCode::METHOD_NOT_ALLOWED, message);
     response
         .headers_mut()
         .insert(ALLOW, HeaderValue::from_static(allowed));
     response
+}
+
+/// There is nothing to be had here in that way, whoever asks.
+fn nowhere(status: StatusCode, message: &str) -> Reaction {
+    json(status, Phi::new(chat::nowhere(message).to_string()))
+}
+
+/// Reads what is left of a body, but not for long and not for ever.
+async fn discard(mut body: Incoming) {
+    const MOST: usize = 1 << 20;
+    let reading = async {
+        let mut read = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            read += frame.data_ref().map_or(0, Bytes::len);
+            if read > MOST {
+                return;
+            }
+        }
+    };
+    // Whether it came to its end makes no difference.
+    let _ended = tokio::time::timeout(Duration::from_secs(1), reading).await;
 }
 
 fn plain(status: StatusCode, text: &str) -> Reaction {

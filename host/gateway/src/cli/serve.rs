@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use nephron_model::{Clock as _, SystemClock};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Failure, Globals};
@@ -33,12 +34,18 @@ pub(crate) async fn run(args: Args, _: &Globals) -> Result<(), Failure> {
         signal(SignalKind::terminate()).context("SIGTERM cannot be waited for")?,
         signal(SignalKind::interrupt()).context("Ctrl-C cannot be waited for")?,
     );
+    anstream::eprintln!(
+        "opening; the first time, and after a change, plugins are compiled, which takes a while"
+    );
     let gateway = super::around::open(&config).await?;
     let server = Server::bind(gateway, listen)
         .await
         .map_err(anyhow::Error::from)?;
-    let keys = config.api_keys.len();
-    if keys == 0 {
+    let now = SystemClock.now();
+    for key in config.api_keys.iter().filter(|key| key.expires <= now) {
+        anstream::eprintln!("the API key `{}` has expired and is refused", key.id);
+    }
+    if config.api_keys.is_empty() {
         anstream::eprintln!(
             "no `[[api-key]]` is configured, so every request will be refused; `nephron api-key new` makes one"
         );

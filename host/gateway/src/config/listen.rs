@@ -64,7 +64,12 @@ pub struct ApiKey {
 impl Listen {
     pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
         let written = table.required("address", "address = \"127.0.0.1:8443\"");
-        let address: Option<SocketAddr> = written.as_ref().and_then(Value::parsed);
+        let address: Option<SocketAddr> = written.as_ref().and_then(|value| {
+            let rule =
+                "must be an IP address and a port, such as \"127.0.0.1:8443\" or \"[::1]:8443\"";
+            let text = value.text_that(rule, |text| text.parse::<SocketAddr>().is_ok())?;
+            text.parse().ok()
+        });
         let tls = table.value("tls");
         let has_tls = tls.is_some();
         let tls = tls.and_then(|value| value.table(Tls::read)).flatten();

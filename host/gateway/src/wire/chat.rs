@@ -497,6 +497,14 @@ pub(crate) fn error(event: Option<EventId>, refusal: Option<&Refusal>) -> Value 
     } })
 }
 
+/// The same where there is nothing to be refused.
+pub(crate) fn nowhere(message: &str) -> Value {
+    json!({ "error": {
+        "message": message, "type": "invalid_request_error", "param": null, "code": "not-found", "event": null,
+        "reasons": [],
+    } })
+}
+
 /// OpenAI's class of error.
 const fn kind(refusal: &Refusal) -> &'static str {
     match refusal {

@@ -105,6 +105,8 @@ impl std::str::FromStr for Request {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        // The id of an answer, as OpenAI's clients hold it.
+        let text = text.strip_prefix("chatcmpl-").unwrap_or(text);
         let is_ending = (4..26).contains(&text.len())
             && text
                 .chars()
