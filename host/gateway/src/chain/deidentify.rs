@@ -155,7 +155,8 @@ impl Place {
     }
 }
 
-const fn text_of(part: &Part) -> Option<&str> {
+/// The text of a part that has one.
+pub(crate) const fn text_of(part: &Part) -> Option<&str> {
     match part {
         Part::Text(text) | Part::Json(text) => Some(text.as_str()),
         Part::Blob(_) => None,

@@ -1,5 +1,6 @@
-//! Stage 7: [`Answered`] → [`Restored`], or [`Answering`] → what is streamed. The answer is searched for identifiers of its own, the deciders are asked
-//! whether this caller may see identities, and tokens of this conversation become values again.
+//! Stage 7: [`Answered`] → [`Restored`], or [`Answering`] → what is streamed. The answer is searched for identifiers of
+//! its own, the deciders are asked whether this caller may see identities, and tokens of this conversation become values
+//! again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -76,7 +77,7 @@ pub(crate) async fn reidentify(case: &Case, answered: Answered) -> Result<Restor
     };
     let mut values = Values::default();
     let (restored, outcome) = match permission {
-        Permission::Withheld(why) => (masked(case, &said).await?, why),
+        Permission::Withheld(why) => (masked(case, &said, &of_its_own).await?, why),
         Permission::Granted if tokens.iter().all(Vec::is_empty) => {
             (said.clone(), "nothing-to-restore")
         }
@@ -324,7 +325,7 @@ async fn withheld(
     answering.rest(&mut streamed.said).await?;
     let tokens = tokens_of(streamed.said.expose());
     let own = identifiers_outside(case, streamed.said.expose(), &tokens).await?;
-    let masked = masked(case, &streamed.said).await?;
+    let masked = masked(case, &streamed.said, &own).await?;
     streamed.counts = Counts {
         tokens: tokens.iter().map(Vec::len).sum(),
         unknown: 0,
@@ -473,11 +474,18 @@ fn mask(text: &str, found: &[Range<usize>]) -> Phi<String> {
     masked
 }
 
-/// The answer without the identifiers that are found in it, for a caller who may not see identities.
+/// The answer without the identifiers that were found in it, for a caller who may not see identities.
 ///
 /// The arguments of tool calls are searched with their escapes read, so that none hides a letter. Where masking leaves no
 /// JSON, or there was none, they are withheld whole.
-async fn masked(case: &Case, said: &Phi<Said>) -> Result<Phi<Said>, Refusal> {
+async fn masked(
+    case: &Case,
+    said: &Phi<Said>,
+    found: &[Vec<Range<usize>>],
+) -> Result<Phi<Said>, Refusal> {
+    if said.expose().tool_calls.is_empty() {
+        return Ok(mask_all(said, found));
+    }
     let mut plain = said.clone();
     for call in plain.expose_mut().tool_calls.values_mut() {
         call.arguments = match Json::read(call.arguments.as_bytes()) {

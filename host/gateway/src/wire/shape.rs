@@ -9,6 +9,7 @@ use nephron_engine::Messages;
 use nephron_engine::contract::{Attribute, Message, Part, Value};
 
 use super::json::Json;
+use crate::chain::deidentify::text_of;
 
 /// Where the strings of a call belong. Holds no text of the call.
 #[derive(Default)]
@@ -315,13 +316,6 @@ fn is_known(key: &str) -> bool {
         "$ref",
     ];
     WORDS.contains(&key)
-}
-
-const fn text_of(part: &Part) -> Option<&str> {
-    match part {
-        Part::Text(text) | Part::Json(text) => Some(text.as_str()),
-        Part::Blob(_) => None,
-    }
 }
 
 #[cfg(test)]
