@@ -28,8 +28,9 @@ use crate::config::Listen;
 use crate::receive::Malformed;
 use crate::refusal::Refusal;
 use crate::reply::{Outlet, Piece, Reply};
-use crate::wire::chat::{self, Asked, Chunks, Manner};
 use crate::wire::fields::{is_structural, wrong};
+use crate::wire::told::Told;
+use crate::wire::{Api, Asked, Manner, Stream};
 
 /// What every connection shares.
 pub(crate) struct Service {
@@ -56,6 +57,8 @@ const MODEL: &str = "/v1/models/";
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+/// What Anthropic's clients send with each request.
+const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// An HL7 v3 PurposeOfUse code, one of the key's.
 const X_PURPOSE_OF_USE: HeaderName = HeaderName::from_static("x-purpose-of-use");
@@ -130,13 +133,15 @@ impl Service {
 
     async fn react(&self, head: &Parts, body: &mut Option<Incoming>) -> Reaction {
         let is_get = matches!(head.method, Method::GET | Method::HEAD);
+        // Whose words to use where the path does not say it.
+        let api = match head.headers.contains_key(ANTHROPIC_VERSION) {
+            true => Api::Messages,
+            false => Api::Chat,
+        };
         match (head.uri.path(), is_get) {
             ("/livez", true) => plain(StatusCode::OK, "ok\n"),
             ("/readyz", true) => self.ready(),
-            ("/v1/models", true) => self.models(&head.headers, None).await,
-            ("/v1/chat/completions", false) if head.method == Method::POST => {
-                self.chat(&head.headers, body).await
-            }
+            ("/v1/models", true) => self.models(api, &head.headers, None).await,
             (path, true) if path.starts_with(MODEL) => {
                 let id = path.strip_prefix(MODEL).unwrap_or_default();
                 // What clients write for the `/`, `:` and `@` of a name.
@@ -144,12 +149,17 @@ impl Service {
                     .replace("%2F", "/")
                     .replace("%3A", ":")
                     .replace("%40", "@");
-                self.models(&head.headers, Some(&id)).await
+                self.models(api, &head.headers, Some(&id)).await
             }
-            (path, false) if path.starts_with(MODEL) => wrong_method("GET, HEAD"),
-            ("/livez" | "/readyz" | "/v1/models", false) => wrong_method("GET, HEAD"),
-            ("/v1/chat/completions", _) => wrong_method("POST"),
-            _ => nowhere(StatusCode::NOT_FOUND, "there is nothing at this path"),
+            (path, false) if path.starts_with(MODEL) => wrong_method(api, "GET, HEAD"),
+            ("/livez" | "/readyz" | "/v1/models", false) => wrong_method(api, "GET, HEAD"),
+            (path, _) => match Api::at(path) {
+                Some(api) if head.method == Method::POST => {
+                    self.ask(api, &head.headers, body).await
+                }
+                Some(api) => wrong_method(api, "POST"),
+                None => nowhere(api, 404, "there is nothing at this path"),
+            },
         }
     }
 
@@ -199,43 +209,44 @@ impl Service {
         }
     }
 
-    async fn models(&self, headers: &HeaderMap, id: Option<&str>) -> Reaction {
+    async fn models(&self, api: Api, headers: &HeaderMap, id: Option<&str>) -> Reaction {
         if let Err(reply) = self.identify(headers).await {
-            return refused(&reply);
+            return refused(api, &reply);
         }
         let entries = self
             .gateway
             .models()
             .filter(|(model, _)| id.is_none_or(|id| id == *model))
-            .map(|(model, owner)| chat::model_entry(model, owner));
+            .map(|(model, owner)| api.model(model, owner));
         let mut entries: Vec<_> = entries.collect();
         let body = match id {
-            None => serde_json::json!({ "object": "list", "data": entries }),
+            None => api.models(entries),
             Some(id) => match entries.pop() {
                 Some(entry) => entry,
                 // A route for `*` serves it, under whatever name.
                 None if is_structural(id, 100) && self.gateway.endpoint(id).is_some() => {
-                    chat::model_entry(id, None)
+                    api.model(id, None)
                 }
-                None => return refused(&Reply::unadmitted(Refusal::NoRoute)),
+                None => return refused(api, &Reply::unadmitted(Refusal::NoRoute)),
             },
         };
         json(StatusCode::OK, Phi::new(body.to_string()))
     }
 
-    async fn chat(&self, headers: &HeaderMap, body: &mut Option<Incoming>) -> Reaction {
-        match self.admit_chat(headers, body).await {
+    async fn ask(&self, api: Api, headers: &HeaderMap, body: &mut Option<Incoming>) -> Reaction {
+        match self.admit(api, headers, body).await {
             Ok((called, manner, ticket)) if manner.is_streamed => {
                 self.stream(called, manner, ticket).await
             }
             Ok((called, manner, ticket)) => self.whole(called, manner, ticket).await,
-            Err(reply) => refused(&reply),
+            Err(reply) => refused(api, &reply),
         }
     }
 
     /// Who asks, and for what. The key is looked at before the body is read.
-    async fn admit_chat(
+    async fn admit(
         &self,
+        api: Api,
         headers: &HeaderMap,
         body: &mut Option<Incoming>,
     ) -> Result<(Called, Manner, Ticket), Box<Reply>> {
@@ -243,14 +254,15 @@ impl Service {
         // Not recorded: a client that asks too often must not fill the log by that.
         let ticket = self.ticket(&identity.tenant);
         let ticket = ticket.map_err(|refusal| Box::new(Reply::unadmitted(refusal)))?;
-        match self.read_chat(headers, body).await {
+        match self.read(api, headers, body).await {
             Ok(Asked { received, manner }) => Ok((Called::new(received, identity), manner, ticket)),
             Err(refusal) => Err(Box::new(self.gateway.refuse(&identity, refusal).await)),
         }
     }
 
-    async fn read_chat(
+    async fn read(
         &self,
+        api: Api,
         headers: &HeaderMap,
         body: &mut Option<Incoming>,
     ) -> Result<Asked, Refusal> {
@@ -270,7 +282,7 @@ impl Service {
             None => Zeroizing::default(),
         };
         let (limits, clock) = (self.gateway.limits(), self.gateway.clock());
-        Ok(chat::read(&body, conversation, limits, clock)?)
+        Ok(api.read(&body, conversation, limits, clock)?)
     }
 
     fn ticket(&self, tenant: &TenantId) -> Result<Ticket, Refusal> {
@@ -334,12 +346,14 @@ impl Service {
         let reply = answering.await;
         drop(here);
         match reply {
-            Ok(reply) if reply.refusal().is_none() => {
-                let body = chat::reply(&reply, &manner, self.gateway.clock().now());
-                with_event(json(StatusCode::OK, body), reply.event())
-            }
-            Ok(reply) => refused(&reply),
-            Err(_) => internal(),
+            Ok(reply) => match (reply.event(), reply.said()) {
+                (Some(event), Some(said)) => {
+                    let body = manner.reply(event, said.expose(), self.gateway.clock().now());
+                    with_event(json(StatusCode::OK, body), Some(event))
+                }
+                _ => refused(manner.api, &reply),
+            },
+            Err(_) => failed(manner.api, &Told::internal()),
         }
     }
 
@@ -354,11 +368,11 @@ impl Service {
         });
         match pieces.recv().await {
             Some(Piece::Opened(event)) => {
-                let chunks = Chunks::new(event, manner, self.gateway.clock().now());
-                let first = Some(chunks.opened());
+                let mut stream = manner.stream(event, self.gateway.clock().now());
+                let first = Some(stream.opened());
                 let body = Body::Streamed(Streamed {
                     first,
-                    chunks,
+                    stream,
                     pieces: Some(pieces),
                 });
                 let mut response = Response::new(body);
@@ -367,17 +381,17 @@ impl Service {
                 headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
                 with_event(response, Some(event))
             }
-            Some(Piece::Refused(reply)) => refused(&reply),
-            Some(Piece::Done(_) | Piece::Call { .. } | Piece::Text(..)) | None => internal(),
+            Some(Piece::Refused(reply)) => refused(manner.api, &reply),
+            Some(Piece::Done(_) | Piece::Call { .. } | Piece::Text(..)) | None => {
+                failed(manner.api, &Told::internal())
+            }
         }
     }
 }
 
 /// A refusal, in the words of the API. SDKs try again by themselves; where that is of no use they are told.
-fn refused(reply: &Reply) -> Reaction {
-    let status = StatusCode::from_u16(reply.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let body = chat::error(reply.event(), reply.refusal()).to_string();
-    let mut response = json(status, Phi::new(body));
+fn refused(api: Api, reply: &Reply) -> Reaction {
+    let mut response = failed(api, &Told::of(reply));
     let headers = response.headers_mut();
     match reply.refusal() {
         Some(Refusal::TooBusy | Refusal::Stopping) => {
@@ -389,25 +403,21 @@ fn refused(reply: &Reply) -> Reaction {
             headers.insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));
         }
     }
-    if status == StatusCode::UNAUTHORIZED {
+    if reply.status() == 401 {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     with_event(response, reply.event())
 }
 
-/// A task of ours ended without an answer; the panic hook has said where.
-fn internal() -> Reaction {
-    json(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        Phi::new(INTERNAL.to_owned()),
-    )
+/// What a client is told when it gets no answer.
+fn failed(api: Api, told: &Told) -> Reaction {
+    let status = StatusCode::from_u16(told.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    json(status, Phi::new(api.error(told).to_string()))
 }
 
-const INTERNAL: &str = r#"{"error":{"message":"the gateway failed; its own log says where","type":"server_error","param":null,"code":"internal"}}"#;
-
-fn wrong_method(allowed: &'static str) -> Reaction {
+fn wrong_method(api: Api, allowed: &'static str) -> Reaction {
     let message = "this path takes another method; the header `allow` names it";
-    let mut response = nowhere(StatusCode::METHOD_NOT_ALLOWED, message);
+    let mut response = nowhere(api, 405, message);
     response
         .headers_mut()
         .insert(ALLOW, HeaderValue::from_static(allowed));
@@ -415,8 +425,8 @@ fn wrong_method(allowed: &'static str) -> Reaction {
 }
 
 /// There is nothing to be had here in that way, whoever asks.
-fn nowhere(status: StatusCode, message: &str) -> Reaction {
-    json(status, Phi::new(chat::nowhere(message).to_string()))
+fn nowhere(api: Api, status: u16, message: &str) -> Reaction {
+    failed(api, &Told::nowhere(status, message))
 }
 
 /// Reads what is left of a body, but not for long and not for ever.
@@ -474,7 +484,7 @@ pub(crate) enum Body {
 /// Pieces as they come, written as server-sent events.
 pub(crate) struct Streamed {
     first: Option<Phi<String>>,
-    chunks: Chunks,
+    stream: Stream,
     /// `None` after the last.
     pieces: Option<mpsc::Receiver<Piece>>,
 }
@@ -488,18 +498,7 @@ impl Streamed {
             return Poll::Ready(None);
         };
         let piece = ready!(pieces.poll_recv(cx));
-        let (text, is_last) = match &piece {
-            Some(Piece::Opened(_)) => (self.chunks.opened(), false),
-            Some(Piece::Call { index, id, name }) => (
-                self.chunks.call(*index, id.as_deref(), name.as_deref()),
-                false,
-            ),
-            Some(Piece::Text(channel, text)) => (self.chunks.text(*channel, text.expose()), false),
-            Some(Piece::Done(said)) => (self.chunks.done(said), true),
-            Some(Piece::Refused(reply)) => (chat::broken(reply), true),
-            // A task of ours ended without a word: the client must not take what it has for the whole.
-            None => (Phi::new(["data: ", INTERNAL, "\n\n"].concat()), true),
-        };
+        let (text, is_last) = self.stream.write(piece.as_ref());
         if is_last {
             self.pieces = None;
         }

@@ -28,6 +28,8 @@ pub(crate) struct Call {
     pub(crate) temperature: Option<f64>,
     /// Whether the answer's text is to be JSON.
     pub(crate) wants_json: bool,
+    /// How many texts are to be embedded, if that is what is asked; else the model is to answer.
+    pub(crate) embeddings: Option<usize>,
 }
 
 /// Who a local request says it is from.
@@ -136,15 +138,7 @@ pub fn receive(
         builder.message(&role, vec![content], None, None);
     }
     fields.finish(&[])?;
-    let (messages, shape) = builder.finish();
-    let call = Call {
-        model,
-        messages: Phi::new(messages),
-        shape,
-        max_tokens,
-        temperature,
-        wants_json: false,
-    };
+    let call = builder.call(model, max_tokens, temperature, false);
     let received = Received {
         at: clock.now(),
         bytes: body.len(),

@@ -20,6 +20,8 @@ pub(crate) struct Said {
     pub(crate) stopped: Option<String>,
     pub(crate) input_tokens: Option<u64>,
     pub(crate) output_tokens: Option<u64>,
+    /// The vectors of the texts that were to be embedded, in their order.
+    pub(crate) embeddings: Vec<Vec<f32>>,
 }
 
 /// A call that the model asks for.
@@ -32,6 +34,9 @@ pub struct ToolCall {
     /// JSON, as the model wrote it.
     pub arguments: String,
 }
+
+/// The name of the event that holds one vector, as JSON.
+pub(crate) const EMBEDDING: &str = "embedding";
 
 /// Where a piece of an answer belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,6 +67,14 @@ impl Said {
                 name,
                 value: Value::Text(text),
             }) if name == "refusal" => self.refusal.push_str(&text),
+            Event::Other(Attribute {
+                name,
+                value: Value::Json(text),
+            }) if name == EMBEDDING => {
+                // What is no vector is none too few, which the chain refuses.
+                self.embeddings
+                    .extend(serde_json::from_str::<Vec<f32>>(&text));
+            }
             // What the model calls itself, and what has no name here, is in the recorded judgement.
             Event::Model(_) | Event::Other(_) => {}
         }
@@ -119,6 +132,7 @@ impl Said {
             stopped: self.stopped.clone(),
             input_tokens: self.input_tokens,
             output_tokens: self.output_tokens,
+            embeddings: Vec::new(),
         }
     }
 

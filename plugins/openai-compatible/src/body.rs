@@ -67,10 +67,55 @@ pub(crate) fn write(call: &ChatCall, settings: &Settings) -> Result<Vec<u8>, Err
         temperature: call.temperature,
         stop: &call.stop,
         stream: call.want_stream,
-        options: options(&call.options)?,
+        options: options(&call.options, &OPTIONS)?,
     };
     serde_json::to_vec(&body)
         .map_err(|_| Error::Internal("the body could not be written".to_owned()))
+}
+
+/// Writes the body of a request for embeddings: a vector for each message.
+///
+/// # Errors
+/// As [`write`].
+pub(crate) fn write_embeddings(call: &ChatCall, settings: &Settings) -> Result<Vec<u8>, Error> {
+    let mut texts = Vec::with_capacity(call.messages.len());
+    for (index, message) in call.messages.iter().enumerate() {
+        let [Part::Text(text)] = message.parts.as_slice() else {
+            return Err(Error::Unsupported(format!(
+                "message {index}: to be embedded it must be one text"
+            )));
+        };
+        texts.push(text.as_str());
+    }
+    let rest: Vec<Attribute> = call
+        .options
+        .iter()
+        .filter(|option| option.name != OPERATION)
+        .cloned()
+        .collect();
+    let mut body = options(&rest, &["dimensions"])?;
+    let model = settings.model.as_deref().unwrap_or(&call.model);
+    let fault = |_| Error::Internal("the body could not be written".to_owned());
+    // Numbers are what every server of this family can give.
+    for (name, value) in [
+        ("model", to_raw_value(model)),
+        ("input", to_raw_value(&texts)),
+        ("encoding_format", to_raw_value("float")),
+    ] {
+        body.insert(name, value.map_err(fault)?);
+    }
+    serde_json::to_vec(&body).map_err(fault)
+}
+
+/// The option that says what is asked, where it is not a chat.
+const OPERATION: &str = "operation";
+
+/// Whether the call asks for embeddings.
+pub(crate) fn is_embeddings(call: &ChatCall) -> bool {
+    call.options.iter().any(|option| {
+        option.name == OPERATION
+            && raw(&option.value).is_some_and(|word| word.get() == "\"embeddings\"")
+    })
 }
 
 struct Body<'a> {
@@ -199,7 +244,10 @@ impl MaxTokensField {
     }
 }
 
-fn options(given: &[Attribute]) -> Result<BTreeMap<&str, Box<RawValue>>, Error> {
+fn options<'a>(
+    given: &'a [Attribute],
+    known: &[&str],
+) -> Result<BTreeMap<&'a str, Box<RawValue>>, Error> {
     let mut options = BTreeMap::new();
     for Attribute { name, value } in given {
         match name.as_str() {
@@ -211,7 +259,7 @@ fn options(given: &[Attribute]) -> Result<BTreeMap<&str, Box<RawValue>>, Error> 
                     "option `n`: only one answer can be asked for".to_owned(),
                 ));
             }
-            name if OPTIONS.contains(&name) => {
+            name if known.contains(&name) => {
                 let json = raw(value)
                     .ok_or_else(|| Error::InvalidInput(format!("option `{name}` is no JSON")))?;
                 if options.insert(name, json).is_some() {

@@ -47,8 +47,12 @@ impl Reader {
                 retryable: is_retryable(&error),
             });
         }
+        let has_vectors = object.data.is_some();
+        if let Some(vectors) = object.data {
+            self.read_vectors(vectors, events)?;
+        }
         // A stream's last chunks may hold usage alone, its first a report on content filters alone (Azure).
-        let is_answer = object.choices.is_some() || object.usage.is_some();
+        let is_answer = has_vectors || object.choices.is_some() || object.usage.is_some();
         if !is_answer {
             return Err(Fault::Malformed);
         }
@@ -70,6 +74,31 @@ impl Reader {
                 output_tokens: completion_tokens,
             });
         }
+        Ok(())
+    }
+
+    /// The vectors of embeddings, in the order of the texts.
+    fn read_vectors(
+        &mut self,
+        mut vectors: Vec<Vector>,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Fault> {
+        vectors.sort_by_key(|vector| vector.index);
+        for (place, vector) in vectors.iter().enumerate() {
+            if usize::try_from(vector.index) != Ok(place) {
+                return Err(Fault::Malformed);
+            }
+            let numbers: Vec<f64> =
+                serde_json::from_str(vector.embedding.get()).map_err(|_| Fault::Malformed)?;
+            if numbers.is_empty() {
+                return Err(Fault::Malformed);
+            }
+            events.push(Event::Other(Attribute {
+                name: "embedding".to_owned(),
+                value: Value::Json(vector.embedding.get().to_owned()),
+            }));
+        }
+        self.is_begun = true;
         Ok(())
     }
 
@@ -181,7 +210,15 @@ struct Object {
     error: Option<serde_json::Value>,
     model: Option<String>,
     choices: Option<Vec<Choice>>,
+    /// Of embeddings.
+    data: Option<Vec<Vector>>,
     usage: Option<WireUsage>,
+}
+
+#[derive(Deserialize)]
+struct Vector {
+    index: u32,
+    embedding: Box<RawValue>,
 }
 
 #[derive(Deserialize)]

@@ -23,6 +23,8 @@ pub use decode::Decoder;
 pub struct Settings {
     /// Path on the endpoint, with its query if it has one.
     pub path: String,
+    /// The same for embeddings.
+    pub embeddings_path: String,
     /// Model to ask for, whatever the caller named.
     pub model: Option<String>,
     /// Name of the credential that the host attaches.
@@ -35,6 +37,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             path: "/v1/chat/completions".to_owned(),
+            embeddings_path: "/v1/embeddings".to_owned(),
             model: None,
             credential: None,
             max_tokens_field: MaxTokensField::MaxTokens,
@@ -66,22 +69,26 @@ impl Plugin for OpenAiCompatible {
 
     fn configure(settings: Settings) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
-        let path = &settings.path;
-        if !path.starts_with('/') || path.starts_with("//") {
-            problems.push(Problem::at(
-                "path",
-                "must start with one `/`: the host knows the endpoint, the plugin its path",
-            ));
-        }
-        if path.len() > 1024
-            || !path
-                .bytes()
-                .all(|byte| byte.is_ascii_graphic() && byte != b'#')
-        {
-            problems.push(Problem::at(
-                "path",
-                "must be at most 1024 printable ASCII characters without `#`",
-            ));
+        for (key, path) in [
+            ("path", &settings.path),
+            ("embeddings-path", &settings.embeddings_path),
+        ] {
+            if !path.starts_with('/') || path.starts_with("//") {
+                problems.push(Problem::at(
+                    key,
+                    "must start with one `/`: the host knows the endpoint, the plugin its path",
+                ));
+            }
+            if path.len() > 1024
+                || !path
+                    .bytes()
+                    .all(|byte| byte.is_ascii_graphic() && byte != b'#')
+            {
+                problems.push(Problem::at(
+                    key,
+                    "must be at most 1024 printable ASCII characters without `#`",
+                ));
+            }
         }
         if settings
             .model
@@ -115,7 +122,8 @@ impl Connector for OpenAiCompatible {
     type Decoder = Decoder;
 
     fn encode(&self, _: RequestInfo, call: ChatCall) -> Result<Plan, Error> {
-        let accept = if call.want_stream {
+        let is_embeddings = body::is_embeddings(&call);
+        let accept = if call.want_stream && !is_embeddings {
             "text/event-stream"
         } else {
             "application/json"
@@ -123,12 +131,18 @@ impl Connector for OpenAiCompatible {
         let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         Ok(Plan::Call(HttpRequest {
             method: "POST".to_owned(),
-            path: self.settings.path.clone(),
+            path: match is_embeddings {
+                true => self.settings.embeddings_path.clone(),
+                false => self.settings.path.clone(),
+            },
             headers: vec![
                 header("content-type", "application/json"),
                 header("accept", accept),
             ],
-            body: body::write(&call, &self.settings)?,
+            body: match is_embeddings {
+                true => body::write_embeddings(&call, &self.settings)?,
+                false => body::write(&call, &self.settings)?,
+            },
             credential: self.settings.credential.clone(),
         }))
     }

@@ -665,3 +665,70 @@ proptest! {
         prop_assert_eq!(events, expected);
     }
 }
+
+#[test]
+fn embeddings_have_a_path_and_a_body_of_their_own() {
+    let plugin = configured(r#"{"embeddings-path":"/v2/embed"}"#);
+    let mut call = call();
+    call.want_stream = true;
+    call.messages.push(message("user", &[text("and a cough")]));
+    call.options = vec![
+        option("operation", "\"embeddings\""),
+        option("dimensions", "3"),
+    ];
+    let Plan::Call(request) = plugin.encode(info(), call.clone()).unwrap() else {
+        panic!("no call")
+    };
+    assert_eq!(request.path, "/v2/embed");
+    assert_eq!(
+        String::from_utf8(request.body).unwrap(),
+        r#"{"dimensions":3,"encoding_format":"float","input":["[NAME_7KQ2M] has a fever","and a cough"],"model":"ward-model"}"#
+    );
+    call.options.push(option("top_p", "1"));
+    assert!(matches!(
+        plugin.encode(info(), call),
+        Err(Error::Unsupported(_))
+    ));
+}
+
+#[test]
+fn vectors_come_in_the_order_of_their_texts_or_not_at_all() {
+    let answer = |data: &str| {
+        let body = format!(
+            r#"{{"object":"list","data":{data},"usage":{{"prompt_tokens":4,"total_tokens":4}}}}"#
+        );
+        let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+        let mut decoder = Decoder::new(200, headers);
+        decoder.push(body.as_bytes())?;
+        decoder.finish()
+    };
+    let events = answer(r#"[{"index":1,"embedding":[0.5]},{"index":0,"embedding":[-1,2e-3]}]"#);
+    let vectors: Vec<String> = events
+        .unwrap()
+        .into_iter()
+        .map(|event| match event {
+            Event::Other(Attribute {
+                name,
+                value: Value::Json(json),
+            }) => format!("{name} {json}"),
+            Event::Used(used) => format!("{:?}", used.input_tokens),
+            Event::Text(_)
+            | Event::ToolCall(_)
+            | Event::Stopped(_)
+            | Event::Model(_)
+            | Event::Other(_) => panic!("another event"),
+        })
+        .collect();
+    assert_eq!(
+        vectors,
+        ["embedding [-1,2e-3]", "embedding [0.5]", "Some(4)"]
+    );
+    for data in [
+        r#"[{"index":1,"embedding":[0.5]}]"#,
+        r#"[{"index":0,"embedding":[]}]"#,
+        r#"[{"index":0,"embedding":["Ann"]}]"#,
+        r#"[{"index":0,"embedding":"AAAA"}]"#,
+    ] {
+        assert!(answer(data).is_err(), "{data}");
+    }
+}

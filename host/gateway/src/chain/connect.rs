@@ -40,6 +40,8 @@ pub struct Answering<'a> {
     duties: Duties,
     issued: Vec<Token>,
     wants_json: bool,
+    /// How many vectors the answer must hold, if it is to be embeddings.
+    embeddings: Option<usize>,
 }
 
 enum Source {
@@ -158,6 +160,7 @@ pub async fn connect<'a>(
         duties,
         issued,
         wants_json: call.wants_json,
+        embeddings: call.embeddings,
     })
 }
 
@@ -183,6 +186,15 @@ impl Answering<'_> {
     pub(super) async fn whole(mut self) -> Result<Answered, Refusal> {
         let mut said = Phi::new(Said::default());
         self.rest(&mut said).await?;
+        if let Some(count) = self.embeddings
+            && said.expose().embeddings.len() != count
+        {
+            return Err(Refusal::PluginFailed {
+                point: Point::Egress,
+                plugin: self.exchange.connector.reference().name.clone(),
+                failure: PluginFailure::BadAnswer("no-vector-for-each-text"),
+            });
+        }
         Ok(Answered {
             said,
             duties: self.duties,

@@ -7,9 +7,11 @@
 
 use nephron_engine::Messages;
 use nephron_engine::contract::{Attribute, Message, Part, Value};
+use nephron_model::Phi;
 
 use super::json::Json;
 use crate::chain::deidentify::text_of;
+use crate::receive::Call;
 
 /// Where the strings of a call belong. Holds no text of the call.
 #[derive(Default)]
@@ -73,6 +75,26 @@ impl Builder {
     pub(crate) fn option(&mut self, name: &'static str, mut value: Json) {
         take_leaves(&mut value, Place::default(), &mut self.rest);
         self.shape.options.push((name, value));
+    }
+
+    /// The whole as what is asked of a model.
+    pub(crate) fn call(
+        self,
+        model: String,
+        max_tokens: Option<u32>,
+        temperature: Option<f64>,
+        wants_json: bool,
+    ) -> Call {
+        let (messages, shape) = self.finish();
+        Call {
+            model,
+            messages: Phi::new(messages),
+            shape,
+            max_tokens,
+            temperature,
+            wants_json,
+            embeddings: None,
+        }
     }
 
     /// What detectors see, and how to put it together again.

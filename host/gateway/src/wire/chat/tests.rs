@@ -1,36 +1,10 @@
-use nephron_engine::contract::Part;
-use nephron_model::FixedClock;
-
 use super::*;
+use crate::wire::Asked;
 use crate::wire::fields::UnknownFields;
+use crate::wire::tests::{asked, check_canaries, check_refused, handed, limits, options, searched};
 
-fn limits() -> RequestLimits {
-    RequestLimits {
-        bytes: 1 << 20,
-        messages: 100,
-        unknown_fields: UnknownFields::Refuse,
-    }
-}
-
-fn asked(body: &Value) -> Result<Asked, Malformed> {
-    read(
-        body.to_string().as_bytes(),
-        None,
-        &limits(),
-        &FixedClock::at(0),
-    )
-}
-
-/// Every string that detectors see.
-fn searched(asked: &Asked) -> Vec<&str> {
-    let messages = &asked.received.call.messages.expose().0;
-    let parts = messages.iter().flat_map(|message| &message.parts);
-    parts
-        .filter_map(|part| match part {
-            Part::Text(text) | Part::Json(text) => Some(text.as_str()),
-            Part::Blob(_) => None,
-        })
-        .collect()
+fn chat(body: &Value) -> Result<Asked, Malformed> {
+    asked(Api::Chat, body)
 }
 
 /// A request that uses everything that is offered. `Canary` stands wherever a client can write text of its own.
@@ -63,48 +37,23 @@ fn everything() -> Value {
 
 #[test]
 fn every_string_of_a_client_is_searched() {
-    let asked = asked(&everything()).ok().unwrap();
+    let asked = chat(&everything()).ok().unwrap();
+    check_canaries(&asked, 14);
     let searched = searched(&asked);
-    for number in 1..=14 {
-        let canary = format!("Canary {number}");
-        assert!(
-            searched.iter().any(|text| text
-                .split(": ")
-                .any(|word| word.trim_end_matches(" {") == canary)),
-            "{canary} is not in {searched:?}"
-        );
-    }
     assert!(searched.contains(&"Canary 5: 12345678"), "{searched:?}");
-    assert!(!searched.concat().contains("stays here"));
     assert!(asked.manner.is_streamed && asked.manner.wants_usage);
     assert_eq!(asked.received.call.max_tokens, Some(7));
 }
 
 #[test]
 fn what_stays_here_reaches_no_connector() {
-    let asked = asked(&everything()).ok().unwrap();
-    let call = &asked.received.call;
-    let filled = call.shape.fill(call.messages.expose()).unwrap();
-    let options: Vec<&str> = filled
-        .options
-        .iter()
-        .map(|option| option.name.as_str())
-        .collect();
-    assert!(
-        !options.contains(&"user") && !options.contains(&"metadata"),
-        "{options:?}"
-    );
-    assert!(
-        options.contains(&"tools") && options.contains(&"response_format"),
-        "{options:?}"
-    );
-    assert_eq!(filled.stop, ["Canary 9"]);
+    let asked = chat(&everything()).ok().unwrap();
+    let options = options(&asked);
+    assert!(!options.contains_key("user") && !options.contains_key("metadata"));
+    assert!(options.contains_key("tools") && options.contains_key("response_format"));
     // The endpoint gets ids of ours for those that a client may have made up.
-    let fields = |message: usize| match filled.messages[message].parts.last() {
-        Some(Part::Json(fields)) => serde_json::from_str::<Value>(fields).unwrap(),
-        _ => panic!("message {message} has no fields"),
-    };
-    let (calls, result) = (&fields(2)["tool_calls"], fields(3));
+    let messages = handed(&asked);
+    let (calls, result) = (&messages[2].2["tool_calls"], &messages[3].2);
     assert_eq!(
         (&calls[0]["id"], &calls[1]["id"]),
         (&json!("call_1"), &json!("call_2"))
@@ -164,12 +113,7 @@ fn what_cannot_be_searched_is_refused_and_named_by_its_place() {
         ),
         (with("temperature", json!(3)), "`temperature`"),
     ] {
-        let error = asked(&body)
-            .err()
-            .unwrap_or_else(|| panic!("{body} was taken"))
-            .to_string();
-        assert!(error.contains(place), "{place}: {error}");
-        assert!(!error.to_lowercase().contains("quackenbush"), "{error}");
+        check_refused(Api::Chat, &body, place);
     }
 }
 
@@ -180,13 +124,7 @@ fn unknown_fields_can_be_dropped_instead() {
         unknown_fields: UnknownFields::Drop,
         ..limits()
     };
-    let asked = read(
-        body.to_string().as_bytes(),
-        None,
-        &limits,
-        &FixedClock::at(0),
-    )
-    .ok()
-    .unwrap();
-    assert_eq!(searched(&asked), ["x"]);
+    let clock = nephron_model::FixedClock::at(0);
+    let asked = Api::Chat.read(body.to_string().as_bytes(), None, &limits, &clock);
+    assert_eq!(searched(&asked.ok().unwrap()), ["x"]);
 }

@@ -1,0 +1,171 @@
+//! Tools, and calls of them, as every API has them in its own way and OpenAI's chat in the one that connectors are handed.
+
+use nephron_model::Phi;
+
+use super::fields::{Fields, wrong};
+use super::json::Json;
+use super::shape::Builder;
+use crate::receive::Malformed;
+
+/// Ids of tool calls are whatever a client sends back: the endpoint gets others in their place, the same for the same.
+#[derive(Default)]
+pub(super) struct CallIds(Vec<String>);
+
+impl CallIds {
+    /// What goes in the place of `id`.
+    pub(super) fn replace(&mut self, id: String) -> Json {
+        let known = self.0.iter().position(|known| *known == id);
+        let place = known.unwrap_or_else(|| {
+            self.0.push(id);
+            self.0.len() - 1
+        });
+        Json::Fixed(format!("call_{}", place + 1))
+    }
+}
+
+const CALL_ID: &str = "the id of a tool call: 1 to 512 bytes";
+
+/// The id of a call, from the field `name`.
+pub(super) fn call_id(fields: &mut Fields, name: &str) -> Result<String, Malformed> {
+    let id = fields.text_that(name, CALL_ID, |id| (1..=512).contains(&id.len()))?;
+    id.ok_or_else(|| wrong(&fields.at(name), CALL_ID))
+}
+
+const TOOL_NAME: &str = "the name of a tool: 1 to 128 of letters, digits, `_` and `-`";
+
+fn is_tool_name(name: &str) -> bool {
+    (1..=128).contains(&name.len())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+}
+
+/// A function's name.
+pub(super) fn tool_name(function: &mut Fields) -> Result<(String, Json), Malformed> {
+    let name = function.text_that("name", TOOL_NAME, is_tool_name)?;
+    let name = name.ok_or_else(|| wrong(&function.at("name"), TOOL_NAME))?;
+    Ok(("name".to_owned(), Json::Fixed(name)))
+}
+
+/// A function as OpenAI's chat writes it, in a tool, a call or a choice.
+pub(super) fn of_function(mut entries: Vec<(String, Json)>, function: Vec<(String, Json)>) -> Json {
+    entries.push(("type".to_owned(), Json::fixed("function")));
+    entries.push(("function".to_owned(), Json::Object(function)));
+    Json::Object(entries)
+}
+
+/// A call as OpenAI's chat writes it.
+pub(super) fn call(id: Json, name: (String, Json), arguments: Json) -> Json {
+    let function = vec![name, ("arguments".to_owned(), arguments)];
+    of_function(vec![("id".to_owned(), id)], function)
+}
+
+/// What an assistant's message says beside its text.
+pub(super) fn calls(calls: Vec<Json>) -> Json {
+    Json::Object(vec![("tool_calls".to_owned(), Json::List(calls))])
+}
+
+/// The arguments of a call: JSON inside a string, which is searched leaf by leaf.
+pub(super) fn arguments(function: &mut Fields) -> Result<Json, Malformed> {
+    let text = function.text("arguments")?;
+    let text = Phi::new(text.ok_or_else(|| wrong(&function.at("arguments"), "a string"))?);
+    // A model may have written what is no JSON; then it is text like any other, unless an escape could hide a letter.
+    match Json::read(text.expose().as_bytes()) {
+        Ok(value) => Ok(Json::Embedded(Box::new(value))),
+        Err(_) if !text.expose().contains('\\') => Ok(Json::Text(text.expose().clone())),
+        Err(_) => Err(wrong(&function.at("arguments"), "JSON in a string")),
+    }
+}
+
+/// `description`, a schema and `strict`.
+pub(super) fn schema_entries(
+    fields: &mut Fields,
+    schema: &'static str,
+) -> Result<Vec<(String, Json)>, Malformed> {
+    let mut entries = Vec::new();
+    if let Some(text) = fields.text("description")? {
+        entries.push(("description".to_owned(), Json::Text(text)));
+    }
+    match fields.take(schema) {
+        None => {}
+        Some(value @ Json::Object(_)) => entries.push((schema.to_owned(), value)),
+        Some(_) => return Err(wrong(&fields.at(schema), "an object: a JSON Schema")),
+    }
+    if let Some(strict) = fields.flag("strict")? {
+        entries.push(("strict".to_owned(), Json::Bool(strict)));
+    }
+    Ok(entries)
+}
+
+/// Takes numbers that are handed on as they are: name, bounds and their rule.
+pub(super) fn numbers(
+    fields: &mut Fields,
+    builder: &mut Builder,
+    known: &[(&'static str, &'static str, std::ops::RangeInclusive<f64>)],
+) -> Result<(), Malformed> {
+    for (name, rule, bounds) in known {
+        let number = fields.number(name, rule, bounds.clone())?;
+        if let Some(number) = number.and_then(serde_json::Number::from_f64) {
+            builder.option(name, Json::Exact(number));
+        }
+    }
+    Ok(())
+}
+
+/// Takes one of some words.
+pub(super) fn word(
+    fields: &mut Fields,
+    name: &str,
+    rule: &'static str,
+    known: &[&str],
+) -> Result<Option<Json>, Malformed> {
+    let word = fields.text_that(name, rule, |word| known.contains(&word))?;
+    Ok(word.map(Json::Fixed))
+}
+
+/// Reads each of a list, with its path.
+pub(super) fn each<T>(
+    list: Vec<Json>,
+    path: &str,
+    mut read: impl FnMut(Json, &str) -> Result<T, Malformed>,
+) -> Result<Vec<T>, Malformed> {
+    let place = |(index, value)| read(value, &format!("{path}[{index}]"));
+    list.into_iter().enumerate().map(place).collect()
+}
+
+/// Takes how hard the model shall think.
+pub(super) fn effort(
+    fields: &mut Fields,
+    name: &'static str,
+    builder: &mut Builder,
+) -> Result<(), Malformed> {
+    const RULE: &str = "`none`, `minimal`, `low`, `medium`, `high`, `xhigh` or `max`";
+    let known = ["none", "minimal", "low", "medium", "high", "xhigh", "max"];
+    if let Some(effort) = word(fields, name, RULE, &known)? {
+        builder.option("reasoning_effort", effort);
+    }
+    Ok(())
+}
+
+/// Takes how much the model shall say.
+pub(super) fn verbosity(fields: &mut Fields, builder: &mut Builder) -> Result<(), Malformed> {
+    const RULE: &str = "`low`, `medium` or `high`";
+    if let Some(word) = word(fields, "verbosity", RULE, &["low", "medium", "high"])? {
+        builder.option("verbosity", word);
+    }
+    Ok(())
+}
+
+/// The words for which tools may be called.
+pub(super) const CHOICES: [&str; 3] = ["none", "auto", "required"];
+/// Their rule.
+pub(super) const CHOICE: &str = "`none`, `auto`, `required` or an object that names a function";
+
+/// Takes the format of the answer's text.
+pub(super) fn format_kind(format: &mut Fields) -> Result<String, Malformed> {
+    const RULE: &str = "`text`, `json_object` or `json_schema`";
+    let kind = format.text_that("type", RULE, |kind| {
+        ["text", "json_object", "json_schema"].contains(&kind)
+    })?;
+    kind.ok_or_else(|| wrong(&format.at("type"), RULE))
+}
