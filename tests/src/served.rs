@@ -26,6 +26,7 @@ pub struct Served {
     /// A physician at Lakeside.
     pub lakeside: String,
     address: SocketAddr,
+    status: Option<SocketAddr>,
     setup: Setup,
     folder: TempDir,
     stop: oneshot::Sender<()>,
@@ -85,9 +86,12 @@ impl Setup {
         let Rig {
             folder, gateway, ..
         } = rig;
-        let server = Server::bind(gateway, listen).await.expect("it listens");
+        let server = Server::bind(gateway, listen, config.status)
+            .await
+            .expect("it listens");
         let (stop, stopped) = oneshot::channel();
         let (url, address) = (server.url(), server.address());
+        let status = server.status_address();
         let running = tokio::spawn(server.run(async {
             let _stop = stopped.await;
         }));
@@ -98,6 +102,7 @@ impl Setup {
             expired: reveal(expired),
             lakeside: reveal(lakeside),
             address,
+            status,
             setup,
             folder,
             stop,
@@ -115,13 +120,30 @@ impl Served {
 
     /// Sends a chat request with exactly this key, these headers and this body.
     pub async fn post(&self, key: Option<&str>, headers: &[(&str, &str)], body: &str) -> Received {
-        let request = self.request(Method::POST, "/v1/chat/completions", key, headers, body);
+        self.post_to("/v1/chat/completions", key, headers, body)
+            .await
+    }
+
+    /// The same to another path.
+    pub async fn post_to(
+        &self,
+        path: &str,
+        key: Option<&str>,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Received {
+        let request = self.request(Method::POST, path, key, headers, body);
         whole(self.send(request).await).await
     }
 
     /// Gets a path as the physician.
     pub async fn get(&self, path: &str) -> Received {
-        let request = self.request(Method::GET, path, Some(&self.physician), &[], "");
+        self.get_with(path, &[]).await
+    }
+
+    /// The same with these headers.
+    pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Received {
+        let request = self.request(Method::GET, path, Some(&self.physician), headers, "");
         whole(self.send(request).await).await
     }
 
@@ -131,6 +153,14 @@ impl Served {
         let path = "/v1/chat/completions";
         let request = self.request(Method::POST, path, Some(&key), &[], &body.to_string());
         self.send(request).await
+    }
+
+    /// Gets a path of the listener for operators, which `[status]` configured.
+    pub async fn status(&self, path: &str) -> Received {
+        let address = self.status.expect("a listener for operators");
+        let request = self.request(Method::GET, path, None, &[], "");
+        let stream = TcpStream::connect(address).await.expect("it accepts");
+        whole(exchange(stream, request).await).await
     }
 
     fn request(
@@ -158,12 +188,7 @@ impl Served {
     }
 
     async fn send(&self, request: Request<Full<Bytes>>) -> Response<Incoming> {
-        let stream = self.connect().await;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .expect("a connection");
-        tokio::spawn(connection);
-        sender.send_request(request).await.expect("a response")
+        exchange(self.connect().await, request).await
     }
 
     /// A bare connection, for what no client would send.
@@ -202,6 +227,14 @@ impl Stopping {
         let rig = self.setup.open_in(self.folder).await;
         rig.expect("the gateway opens again")
     }
+}
+
+async fn exchange(stream: TcpStream, request: Request<Full<Bytes>>) -> Response<Incoming> {
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .expect("a connection");
+    tokio::spawn(connection);
+    sender.send_request(request).await.expect("a response")
 }
 
 async fn whole(response: Response<Incoming>) -> Received {

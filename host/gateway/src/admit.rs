@@ -1,11 +1,14 @@
 //! Stage 3: [`Called`] → [`Admitted`]: the tenant's handles and one roster, held to the end.
 
+use std::sync::Arc;
+
 use nephron_engine::contract;
 use nephron_model::{EntryKind, Sensitivity};
 
 use crate::authenticate::{Called, Identity};
 use crate::case::Case;
 use crate::gateway::Gateway;
+use crate::origin::Origin;
 use crate::receive::Call;
 use crate::refusal::Refusal;
 
@@ -26,7 +29,7 @@ pub(crate) enum Admission {
 /// Admits a request.
 ///
 /// # Errors
-/// [`Refusal::NoTenant`] and, when no id can be drawn, [`Refusal::Key`]: there is no log to say it in. A request of a
+/// [`Refusal::NoTenant`] and, when no id can be drawn or nothing sealed, [`Refusal::Key`]: there is no log to say it in. A request of a
 /// tenant for a model that no route names has a case, and its refusal is recorded like any other (I6).
 pub(crate) fn admit(gateway: &Gateway, called: Called) -> Result<Admission, Refusal> {
     let Called { received, identity } = called;
@@ -35,6 +38,7 @@ pub(crate) fn admit(gateway: &Gateway, called: Called) -> Result<Admission, Refu
         caller,
         purpose,
         by,
+        origin,
     } = identity;
     let tenant = gateway
         .tenant(&tenant_id)
@@ -75,6 +79,7 @@ pub(crate) fn admit(gateway: &Gateway, called: Called) -> Result<Admission, Refu
         has_tokens: std::sync::atomic::AtomicBool::new(false),
         info,
         pending: std::sync::Mutex::default(),
+        metrics: Arc::clone(gateway.metrics()),
     };
     let mut opened = case
         .draft(EntryKind::RequestOpened, "admitted")
@@ -88,7 +93,7 @@ pub(crate) fn admit(gateway: &Gateway, called: Called) -> Result<Admission, Refu
         "bytes".to_owned(),
         u64::try_from(received.bytes).unwrap_or(u64::MAX),
     );
-    case.note(opened);
+    case.note(Origin::add_to(&origin, &case.tenant, case.id, opened)?);
     Ok(match route {
         Some(_) => Admission::Granted(Admitted {
             case,

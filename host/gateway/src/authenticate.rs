@@ -1,9 +1,10 @@
 //! Stage 2: [`Received`] → [`Called`]: who asks, and how we know.
 
 use nephron_keys::{ApiKey, ApiKeyDigest};
-use nephron_model::{Caller, Purpose, TenantId, Timestamp};
+use nephron_model::{Caller, Phi, Purpose, TenantId, Timestamp};
 
 use crate::config;
+use crate::origin::Origin;
 use crate::receive::{Received, Statement};
 
 /// How the caller's identity came to us. It stands in the log.
@@ -45,6 +46,8 @@ pub struct Identity {
     pub(crate) caller: Caller,
     pub(crate) purpose: Purpose,
     pub(crate) by: Authentication,
+    /// From where.
+    pub(crate) origin: Phi<Origin>,
 }
 
 /// A request whose caller is known.
@@ -74,6 +77,7 @@ pub fn stated_by_operator(statement: Statement) -> Identity {
         caller,
         purpose,
         by: Authentication::StatedByOperator,
+        origin: Phi::default(),
     }
 }
 
@@ -161,6 +165,7 @@ impl ApiKeys {
             by: Authentication::ApiKey {
                 id: held.id.clone(),
             },
+            origin: Phi::default(),
         };
         let not = |why| NotIdentified {
             why,

@@ -11,6 +11,7 @@ use nephron_model::{
     Recorded, Recorder as _,
 };
 
+use crate::metrics::Metrics;
 use crate::refusal::Refusal;
 use crate::roster::Roster;
 use crate::tenant::Tenant;
@@ -30,6 +31,7 @@ pub struct Case {
     pub(crate) info: RequestInfo,
     /// Entries that are queued and not known to be durable.
     pub(crate) pending: Mutex<Vec<Commit>>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl Case {
@@ -46,6 +48,7 @@ impl Case {
 
     /// Queues an entry that no effect follows from directly. The next effect waits for it: see [`Case::settled`].
     pub(crate) fn note(&self, draft: Draft) {
+        self.metrics.entry(&draft);
         let commit = self.tenant.log().note(draft);
         self.pending().push(commit);
     }
@@ -82,6 +85,7 @@ impl Case {
     /// Records what is about to happen, and waits until that and everything before it is durable.
     pub(crate) async fn record(&self, draft: Draft) -> Result<Recorded, NotRecorded> {
         self.unrefused()?;
+        self.metrics.entry(&draft);
         let commit = self.tenant.log().record(draft);
         let settled = self.settled().await;
         let recorded = commit.await?;
@@ -288,6 +292,14 @@ pub(crate) fn reason_codes(decision: &Decision) -> Vec<String> {
         .take(16)
         .map(|reason| code(&reason.code).to_owned())
         .collect()
+}
+
+/// The name of a kind of entry, as the log writes it.
+pub(crate) fn kind_name(kind: EntryKind) -> String {
+    match serde_json::to_value(kind) {
+        Ok(serde_json::Value::String(name)) => name,
+        Ok(_) | Err(_) => String::new(),
+    }
 }
 
 /// `text`, if it is a code: 1 to 64 of `a-z`, `0-9`, `.`, `_` and `-`.

@@ -25,9 +25,11 @@ use crate::case::Case;
 use crate::chain::reidentify::Streamed;
 use crate::config::{self, Component, Config, Endpoint, Route};
 use crate::egress::Egress;
+use crate::metrics::Metrics;
+use crate::origin::Origin;
 use crate::receive::{Call, receive};
 use crate::refusal::Refusal;
-use crate::reply::{Outlet, Piece, Reply, reply, reply_streamed};
+use crate::reply::{ANSWERED, Outlet, Piece, Reply, reply, reply_streamed};
 use crate::roster::Roster;
 use crate::tenant::{Tenant, TenantError};
 
@@ -44,6 +46,7 @@ pub struct Gateway {
     exports: Vec<config::Export>,
     api_keys: ApiKeys,
     egress: Egress,
+    metrics: Arc<Metrics>,
     /// Held for as long as the gateway is open: two processes do not share a data folder.
     _lock: std::fs::File,
 }
@@ -217,6 +220,7 @@ impl Gateway {
             exports: config.exports.clone(),
             api_keys: ApiKeys::new(config.api_keys.clone()),
             egress: Egress::new(),
+            metrics: Arc::new(Metrics::new()),
             _lock: lock,
         })
     }
@@ -258,13 +262,13 @@ impl Gateway {
         .await
     }
 
-    /// The same, answering while the model does.
+    /// The same, answering while the model does. Gives what came of it, as a code.
     pub(crate) async fn stream(
         &self,
         called: Called,
         outlet: Outlet,
         given_up: impl Future<Output = Refusal>,
-    ) {
+    ) -> &'static str {
         let refused = |reply| Piece::Refused(Box::new(reply));
         let last = match admit(self, called) {
             Ok(Admission::Granted(Admitted { case, call })) => {
@@ -276,8 +280,13 @@ impl Gateway {
             Ok(Admission::Refused(case, refusal)) => refused(reply(&case, Err(refusal)).await),
             Err(refusal) => refused(Reply::unadmitted(refusal)),
         };
+        let outcome = match &last {
+            Piece::Refused(reply) => reply.outcome(),
+            Piece::Opened(_) | Piece::Call { .. } | Piece::Text(..) | Piece::Done(_) => ANSWERED,
+        };
         // If nobody is there any more, the log has it.
         drop(outlet.send(last).await);
+        outcome
     }
 
     async fn stream_case(
@@ -332,10 +341,19 @@ impl Gateway {
         draft.purpose = Some(identity.purpose.clone());
         draft.generation = Some(self.roster.generation());
         draft.reasons = refusal.reasons();
+        let draft = match Origin::add_to(&identity.origin, &tenant, id, draft) {
+            Ok(draft) => draft,
+            Err(refusal) => return Reply::unadmitted(refusal),
+        };
+        self.metrics.entry(&draft);
         match tenant.log().record(draft).await {
             Ok(_recorded) => Reply::refused(id, refusal),
             Err(_) => Reply::unadmitted(refusal),
         }
+    }
+
+    pub(crate) const fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {

@@ -4,11 +4,14 @@
 //! header or error.
 
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use governor::clock::{Clock as _, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use http_body_util::BodyExt as _;
 use hyper::body::{Bytes, Frame, Incoming};
 use hyper::header::{
@@ -17,7 +20,7 @@ use hyper::header::{
 };
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
-use nephron_model::{EventId, Phi, TenantId};
+use nephron_model::{EventId, Phi, TenantId, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tracing::info;
 use zeroize::Zeroizing;
@@ -25,6 +28,8 @@ use zeroize::Zeroizing;
 use crate::Gateway;
 use crate::authenticate::{Called, Identity, NotIdentified};
 use crate::config::Listen;
+use crate::metrics::Standing;
+use crate::origin::Origin;
 use crate::receive::Malformed;
 use crate::refusal::Refusal;
 use crate::reply::{Outlet, Piece, Reply};
@@ -37,7 +42,12 @@ pub(crate) struct Service {
     gateway: Arc<Gateway>,
     /// Places for requests of each tenant.
     places: BTreeMap<TenantId, Arc<Semaphore>>,
+    /// How often each caller of each tenant may ask.
+    rates: DefaultKeyedRateLimiter<(TenantId, String)>,
     body_time: Duration,
+    /// Requests that a tenant may have in flight.
+    most_requests: usize,
+    started: Timestamp,
     /// Set when the time to drain is over: whatever is in flight is given up.
     giving_up: watch::Sender<bool>,
     /// A clone goes with every request; when the last is gone, nothing is in flight. None once it is told to stop.
@@ -53,6 +63,9 @@ struct Ticket {
 type Reaction = Response<Body>;
 
 const MODEL: &str = "/v1/models/";
+
+/// The source of what came over no connection.
+const NOWHERE: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
@@ -75,12 +88,37 @@ impl Service {
             })
             .collect();
         Self {
+            most_requests: listen.requests_per_tenant,
+            started: gateway.clock().now(),
             gateway,
             places,
+            rates: RateLimiter::keyed(Quota::per_second(listen.requests_per_second)),
             body_time: listen.body_time,
             giving_up: watch::channel(false).0,
             alive: Mutex::new(Some(alive)),
         }
+    }
+
+    /// How each tenant stands.
+    pub(crate) fn standings(&self) -> impl Iterator<Item = Standing<'_>> {
+        self.gateway.tenants().map(|tenant| {
+            let places = self.places.get(tenant.id());
+            let free = places.map_or(0, |places| places.available_permits());
+            Standing {
+                tenant: tenant.id().as_str(),
+                in_flight: self.most_requests.saturating_sub(free),
+                log_entries: tenant.log().head().entries,
+                is_log_stopped: tenant.log().is_stopped(),
+            }
+        })
+    }
+
+    pub(crate) const fn started(&self) -> Timestamp {
+        self.started
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.alive().is_none()
     }
 
     pub(crate) fn gateway(&self) -> Arc<Gateway> {
@@ -117,8 +155,9 @@ impl Service {
     }
 
     /// Answers one request.
-    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Reaction {
-        let (head, body) = request.into_parts();
+    pub(crate) async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Reaction {
+        let (mut head, body) = request.into_parts();
+        head.extensions.insert(peer);
         let mut body = Some(body);
         let reaction = self.react(&head, &mut body).await;
         // Some clients take an answer that comes before their body was read for a broken connection.
@@ -141,7 +180,7 @@ impl Service {
         match (head.uri.path(), is_get) {
             ("/livez", true) => plain(StatusCode::OK, "ok\n"),
             ("/readyz", true) => self.ready(),
-            ("/v1/models", true) => self.models(api, &head.headers, None).await,
+            ("/v1/models", true) => self.models(api, head, None).await,
             (path, true) if path.starts_with(MODEL) => {
                 let id = path.strip_prefix(MODEL).unwrap_or_default();
                 // What clients write for the `/`, `:` and `@` of a name.
@@ -149,14 +188,12 @@ impl Service {
                     .replace("%2F", "/")
                     .replace("%3A", ":")
                     .replace("%40", "@");
-                self.models(api, &head.headers, Some(&id)).await
+                self.models(api, head, Some(&id)).await
             }
             (path, false) if path.starts_with(MODEL) => wrong_method(api, "GET, HEAD"),
             ("/livez" | "/readyz" | "/v1/models", false) => wrong_method(api, "GET, HEAD"),
             (path, _) => match Api::at(path) {
-                Some(api) if head.method == Method::POST => {
-                    self.ask(api, &head.headers, body).await
-                }
+                Some(api) if head.method == Method::POST => self.ask(api, head, body).await,
                 Some(api) => wrong_method(api, "POST"),
                 None => nowhere(api, 404, "there is nothing at this path"),
             },
@@ -165,7 +202,7 @@ impl Service {
 
     /// Ready when every tenant's log takes entries.
     fn ready(&self) -> Reaction {
-        if self.alive().is_none() {
+        if self.is_stopping() {
             return plain(StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
         }
         let stopped = self
@@ -182,8 +219,9 @@ impl Service {
         }
     }
 
-    /// Who asks. A refusal of a key that is one of ours stands in its tenant's log.
-    async fn identify(&self, headers: &HeaderMap) -> Result<Identity, Box<Reply>> {
+    /// Who asks, and from where. A refusal of a key that is one of ours stands in its tenant's log.
+    async fn identify(&self, head: &Parts) -> Result<Identity, Box<Reply>> {
+        let headers = &head.headers;
         let bearer = headers.get(AUTHORIZATION).and_then(|value| {
             let (scheme, key) = value.to_str().ok()?.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
@@ -193,24 +231,53 @@ impl Service {
         let purpose = headers
             .get(X_PURPOSE_OF_USE)
             .map(|purpose| purpose.to_str().unwrap_or_default());
-        match self.gateway.identify(key, purpose) {
-            Ok(identity) => Ok(identity),
+        let (mut identity, refusal) = match self.gateway.identify(key, purpose) {
+            Ok(identity) => (identity, None),
             Err(NotIdentified { why, holder: None }) => {
                 info!(
                     reason = why.code(),
                     "a request from nobody who is known here"
                 );
-                Err(Box::new(Reply::unadmitted(why.into())))
+                return Err(Box::new(Reply::unadmitted(why.into())));
             }
             Err(NotIdentified {
                 why,
                 holder: Some(holder),
-            }) => Err(Box::new(self.gateway.refuse(&holder, why.into()).await)),
+            }) => (*holder, Some(Refusal::from(why))),
+        };
+        let source = head.extensions.get::<SocketAddr>().copied();
+        let origin = Origin::of(source.unwrap_or(NOWHERE), headers).map_err(Refusal::from);
+        let refusal = match (origin, refusal) {
+            (Ok(origin), refusal) => {
+                identity.origin = origin;
+                refusal
+            }
+            (Err(_), Some(refusal)) | (Err(refusal), None) => Some(refusal),
+        };
+        match refusal {
+            None => Ok(identity),
+            Some(refusal) => Err(Box::new(self.gateway.refuse(&identity, refusal).await)),
         }
     }
 
-    async fn models(&self, api: Api, headers: &HeaderMap, id: Option<&str>) -> Reaction {
-        if let Err(reply) = self.identify(headers).await {
+    /// Whether the caller asks no more often than it may.
+    fn in_time(&self, identity: &Identity) -> Result<(), Refusal> {
+        let caller = (identity.tenant.clone(), identity.caller.id.clone());
+        self.rates.check_key(&caller).map_err(|not_until| {
+            let wait = not_until.wait_time_from(DefaultClock::default().now());
+            Refusal::TooOften {
+                seconds: wait.as_secs().saturating_add(1),
+            }
+        })
+    }
+
+    /// Forgets callers who have not asked for so long that it makes no difference.
+    pub(crate) fn forget_rates(&self) {
+        self.rates.retain_recent();
+    }
+
+    async fn models(&self, api: Api, head: &Parts, id: Option<&str>) -> Reaction {
+        if let Err(reply) = self.identify(head).await {
             return refused(api, &reply);
         }
         let entries = self
@@ -220,7 +287,7 @@ impl Service {
             .map(|(model, owner)| api.model(model, owner));
         let mut entries: Vec<_> = entries.collect();
         let body = match id {
-            None => api.models(entries),
+            None => api.models(&entries),
             Some(id) => match entries.pop() {
                 Some(entry) => entry,
                 // A route for `*` serves it, under whatever name.
@@ -233,13 +300,18 @@ impl Service {
         json(StatusCode::OK, Phi::new(body.to_string()))
     }
 
-    async fn ask(&self, api: Api, headers: &HeaderMap, body: &mut Option<Incoming>) -> Reaction {
-        match self.admit(api, headers, body).await {
+    async fn ask(&self, api: Api, head: &Parts, body: &mut Option<Incoming>) -> Reaction {
+        let began = Instant::now();
+        match self.admit(api, head, body).await {
             Ok((called, manner, ticket)) if manner.is_streamed => {
-                self.stream(called, manner, ticket).await
+                self.stream(called, manner, ticket, began).await
             }
-            Ok((called, manner, ticket)) => self.whole(called, manner, ticket).await,
-            Err(reply) => refused(api, &reply),
+            Ok((called, manner, ticket)) => self.whole(called, manner, ticket, began).await,
+            Err(reply) => {
+                let metrics = self.gateway.metrics();
+                metrics.request(api.as_str(), reply.outcome(), began.elapsed());
+                refused(api, &reply)
+            }
         }
     }
 
@@ -247,14 +319,16 @@ impl Service {
     async fn admit(
         &self,
         api: Api,
-        headers: &HeaderMap,
+        head: &Parts,
         body: &mut Option<Incoming>,
     ) -> Result<(Called, Manner, Ticket), Box<Reply>> {
-        let identity = self.identify(headers).await?;
+        let identity = self.identify(head).await?;
         // Not recorded: a client that asks too often must not fill the log by that.
-        let ticket = self.ticket(&identity.tenant);
+        let ticket = self
+            .in_time(&identity)
+            .and_then(|()| self.ticket(&identity.tenant));
         let ticket = ticket.map_err(|refusal| Box::new(Reply::unadmitted(refusal)))?;
-        match self.read(api, headers, body).await {
+        match self.read(api, &head.headers, body).await {
             Ok(Asked { received, manner }) => Ok((Called::new(received, identity), manner, ticket)),
             Err(refusal) => Err(Box::new(self.gateway.refuse(&identity, refusal).await)),
         }
@@ -327,9 +401,16 @@ impl Service {
     }
 
     /// One answer, when it is whole. If the client leaves, this future is dropped; the request ends by itself.
-    async fn whole(&self, called: Called, manner: Manner, ticket: Ticket) -> Reaction {
+    async fn whole(
+        &self,
+        called: Called,
+        manner: Manner,
+        ticket: Ticket,
+        began: Instant,
+    ) -> Reaction {
         let (here, gone) = oneshot::channel::<()>();
         let (gateway, given_up) = (self.gateway(), self.given_up());
+        let api = manner.api.as_str();
         let answering = tokio::spawn(async move {
             let _ticket = ticket;
             let given_up = async {
@@ -340,6 +421,8 @@ impl Service {
                 }
             };
             let reply = gateway.answer(called, given_up).await;
+            let metrics = gateway.metrics();
+            metrics.request(api, reply.outcome(), began.elapsed());
             drop(gateway);
             reply
         });
@@ -358,16 +441,27 @@ impl Service {
     }
 
     /// An answer while the model gives it. Until its first piece, whatever goes wrong has a status of its own.
-    async fn stream(&self, called: Called, manner: Manner, ticket: Ticket) -> Reaction {
+    async fn stream(
+        &self,
+        called: Called,
+        manner: Manner,
+        ticket: Ticket,
+        began: Instant,
+    ) -> Reaction {
         let (outlet, mut pieces) = Outlet::new(self.body_time);
         let (gateway, given_up) = (self.gateway(), self.given_up());
+        let api = manner.api.as_str();
         tokio::spawn(async move {
             let _ticket = ticket;
-            gateway.stream(called, outlet, given_up).await;
+            let outcome = gateway.stream(called, outlet, given_up).await;
+            let metrics = gateway.metrics();
+            metrics.request(api, outcome, began.elapsed());
             drop(gateway);
         });
         match pieces.recv().await {
             Some(Piece::Opened(event)) => {
+                let metrics = self.gateway.metrics();
+                metrics.first_byte(api, began.elapsed());
                 let mut stream = manner.stream(event, self.gateway.clock().now());
                 let first = Some(stream.opened());
                 let body = Body::Streamed(Streamed {
@@ -396,6 +490,9 @@ fn refused(api: Api, reply: &Reply) -> Reaction {
     match reply.refusal() {
         Some(Refusal::TooBusy | Refusal::Stopping) => {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        Some(Refusal::TooOften { seconds }) => {
+            headers.insert(RETRY_AFTER, HeaderValue::from(*seconds));
         }
         Some(Refusal::TooSlow) => {}
         // That it cannot be recorded may be known only after the model was asked: then asking again is no remedy.

@@ -25,6 +25,14 @@ pub enum Refusal {
         "this tenant has as many requests in flight as it may (`listen.requests-per-tenant`); try again"
     )]
     TooBusy,
+    /// The caller asks more often than it may.
+    #[error(
+        "this caller asks more often than it may (`listen.requests-per-second-per-caller`); try again in {seconds} s"
+    )]
+    TooOften {
+        /// Whole seconds until it may ask again, at least 1.
+        seconds: u64,
+    },
     /// The gateway is about to stop.
     #[error("the gateway is stopping; try again")]
     Stopping,
@@ -133,6 +141,7 @@ impl Refusal {
             Self::Unauthenticated(_) => "unauthenticated",
             Self::TooSlow => "too-slow",
             Self::TooBusy => "too-busy",
+            Self::TooOften { .. } => "too-often",
             Self::Stopping => "stopping",
             Self::CallerGone => "client-disconnected",
             Self::NoTenant { .. } => "no-tenant",
@@ -165,6 +174,7 @@ impl Refusal {
             Self::Unauthenticated(why) => vec![why.code().to_owned()],
             Self::TooSlow
             | Self::TooBusy
+            | Self::TooOften { .. }
             | Self::Stopping
             | Self::CallerGone
             | Self::Malformed(_)

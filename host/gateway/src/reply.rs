@@ -12,6 +12,9 @@ use crate::chain::reidentify::{Restored, Streamed};
 use crate::refusal::Refusal;
 use crate::said::{Channel, Said};
 
+/// What comes of a request that is not refused.
+pub(crate) const ANSWERED: &str = "answered";
+
 /// What the caller gets.
 pub struct Reply {
     event: Option<EventId>,
@@ -47,6 +50,11 @@ impl Reply {
         self.outcome.as_ref().err()
     }
 
+    /// What came of the request, as the log says it: [`ANSWERED`], or the refusal's code.
+    pub(crate) fn outcome(&self) -> &'static str {
+        self.refusal().map_or(ANSWERED, Refusal::code)
+    }
+
     /// The answer's text, if there is one.
     #[must_use]
     pub fn text(&self) -> Option<Phi<String>> {
@@ -72,7 +80,7 @@ impl Reply {
                 | Refusal::NoAgreement { .. }
                 | Refusal::UnknownObligation { .. } => 403,
                 Refusal::TooSlow => 408,
-                Refusal::TooBusy => 429,
+                Refusal::TooBusy | Refusal::TooOften { .. } => 429,
                 // Nobody reads it: the client has gone.
                 Refusal::CallerGone => 499,
                 Refusal::PluginFailed { .. } | Refusal::Key(_) | Refusal::Incomplete { .. } => 500,
@@ -141,7 +149,7 @@ async fn close(case: &Case, refusal: Option<&Refusal>) -> Result<(), Refusal> {
     let unrefused = case.unrefused().map_err(Refusal::NotRecorded);
     let refusal = refusal.or_else(|| unrefused.as_ref().err());
     let mut closed = match refusal {
-        None => case.draft(EntryKind::RequestClosed, "answered"),
+        None => case.draft(EntryKind::RequestClosed, ANSWERED),
         Some(refusal) => case.draft(EntryKind::RequestClosed, refusal.code()),
     };
     if let Some(refusal) = refusal {

@@ -19,8 +19,9 @@ use tokio::time::MissedTickBehavior;
 use tracing::{debug, info, warn};
 
 use crate::Gateway;
-use crate::config::Listen;
+use crate::config::{Listen, Status};
 use crate::http::Service;
+use crate::status;
 use crate::tenant::TenantError;
 use crate::tls::{Identity, TlsError};
 
@@ -31,6 +32,7 @@ pub struct Server {
     tls: Option<Identity>,
     service: Arc<Service>,
     in_flight: tokio::sync::mpsc::Receiver<()>,
+    status: Option<TcpListener>,
 }
 
 /// The server cannot start, or did not stop cleanly.
@@ -75,11 +77,17 @@ impl Server {
     ///
     /// # Errors
     /// [`ServeError`].
-    pub async fn bind(gateway: Gateway, listen: &Listen) -> Result<Self, ServeError> {
+    pub async fn bind(
+        gateway: Gateway,
+        listen: &Listen,
+        status: Option<Status>,
+    ) -> Result<Self, ServeError> {
         let tls = listen.tls.as_ref().map(Identity::open).transpose()?;
-        let address = listen.address;
-        let bound = TcpListener::bind(address).await;
-        let listener = bound.map_err(|source| ServeError::Bind { address, source })?;
+        let listener = bind(listen.address).await?;
+        let status = match status {
+            Some(status) => Some(bind(status.address).await?),
+            None => None,
+        };
         let (alive, in_flight) = tokio::sync::mpsc::channel(1);
         Ok(Self {
             listener,
@@ -87,7 +95,14 @@ impl Server {
             service: Arc::new(Service::new(Arc::new(gateway), listen, alive)),
             listen: listen.clone(),
             in_flight,
+            status,
         })
+    }
+
+    /// Where operators look, if anywhere.
+    #[must_use]
+    pub fn status_address(&self) -> Option<SocketAddr> {
+        self.status.as_ref()?.local_addr().ok()
     }
 
     /// Where it listens: the port is known even if it was asked for as 0.
@@ -114,7 +129,10 @@ impl Server {
             tls,
             service,
             mut in_flight,
+            status,
         } = self;
+        let status =
+            status.map(|listener| tokio::spawn(status::serve(listener, Arc::downgrade(&service))));
         let graceful = GracefulShutdown::new();
         let places = Arc::new(Semaphore::new(listen.connections));
         let exporting = tokio::spawn(export(service.gateway()));
@@ -133,11 +151,12 @@ impl Server {
                     if let Some(tls) = &tls {
                         tls.refresh();
                     }
+                    service.forget_rates();
                     continue;
                 }
                 accepted = accepted => accepted,
             };
-            let (stream, _) = match accepted {
+            let (stream, peer) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     // Out of file descriptors, most likely: those in use will be given back.
@@ -156,11 +175,11 @@ impl Server {
             tokio::spawn(async move {
                 let _place = place;
                 match acceptor {
-                    None => converse(stream, service, head_time, watcher).await,
+                    None => converse(stream, peer, service, head_time, watcher).await,
                     Some(acceptor) => {
                         match tokio::time::timeout(head_time, acceptor.accept(stream)).await {
                             Ok(Ok(stream)) => {
-                                converse(stream, service, head_time, watcher).await;
+                                converse(stream, peer, service, head_time, watcher).await;
                             }
                             Ok(Err(error)) => debug!(%error, "a handshake failed"),
                             Err(_) => debug!("a handshake took too long"),
@@ -190,8 +209,10 @@ impl Server {
             is_drained = tokio::time::timeout(GIVING_UP, drained).await.is_ok();
         }
         drop(service);
-        exporting.abort();
-        let _aborted = exporting.await;
+        for task in status.into_iter().chain([exporting]) {
+            task.abort();
+            let _aborted = task.await;
+        }
         if !is_drained {
             return Err(ServeError::NotDrained);
         }
@@ -208,9 +229,15 @@ impl Server {
     }
 }
 
+async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|source| ServeError::Bind { address, source })
+}
+
 /// Speaks HTTP/1.1 or HTTP/2 on one connection, until it ends.
 async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: SocketAddr,
     service: Arc<Service>,
     head_time: Duration,
     watcher: hyper_util::server::graceful::Watcher,
@@ -232,7 +259,7 @@ async fn converse(
     let answer = service_fn(move |request| {
         let service = Arc::clone(&service);
         asked.notify_one();
-        async move { Ok::<_, std::convert::Infallible>(service.answer(request).await) }
+        async move { Ok::<_, std::convert::Infallible>(service.answer(request, peer).await) }
     });
     let connection = watcher.watch(http.serve_connection(TokioIo::new(stream), answer));
     let mut connection = std::pin::pin!(connection);

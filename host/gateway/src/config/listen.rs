@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ pub struct Listen {
     pub connections: usize,
     /// Requests of one tenant at the same time; more are told to come back (429).
     pub requests_per_tenant: usize,
+    /// Requests of one caller in a second, and as many at once after a pause; more are told when to come back (429).
+    pub requests_per_second: NonZeroU32,
     /// For the head of a request, the handshake of TLS, and a connection on which nothing is asked.
     pub head_time: Duration,
     /// From the first byte of a body to its last; and for a client that stops reading its answer.
@@ -64,12 +67,7 @@ pub struct ApiKey {
 impl Listen {
     pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
         let written = table.required("address", "address = \"127.0.0.1:8443\"");
-        let address: Option<SocketAddr> = written.as_ref().and_then(|value| {
-            let rule =
-                "must be an IP address and a port, such as \"127.0.0.1:8443\" or \"[::1]:8443\"";
-            let text = value.text_that(rule, |text| text.parse::<SocketAddr>().is_ok())?;
-            text.parse().ok()
-        });
+        let address = written.as_ref().and_then(address);
         let tls = table.value("tls");
         let has_tls = tls.is_some();
         let tls = tls.and_then(|value| value.table(Tls::read)).flatten();
@@ -88,6 +86,7 @@ impl Listen {
         let up_to_an_hour = second..=Duration::from_secs(3600);
         let connections = table.count("connections", 1..=100_000, 1_024);
         let requests = table.count("requests-per-tenant", 1..=10_000, 64);
+        let rate = table.count("requests-per-second-per-caller", 1..=1_000_000, 100);
         let head_time = table.duration("head-time", up_to_an_hour.clone(), Duration::from_secs(10));
         let body_time = table.duration("body-time", up_to_an_hour.clone(), Duration::from_secs(30));
         let drain_time = table.duration("drain-time", up_to_an_hour, Duration::from_secs(30));
@@ -99,11 +98,22 @@ impl Listen {
             },
             connections: usize::try_from(connections).unwrap_or(usize::MAX),
             requests_per_tenant: usize::try_from(requests).unwrap_or(usize::MAX),
+            requests_per_second: u32::try_from(rate)
+                .ok()
+                .and_then(NonZeroU32::new)
+                .unwrap_or(NonZeroU32::MIN),
             head_time,
             body_time,
             drain_time,
         })
     }
+}
+
+/// An address and a port.
+pub(super) fn address(value: &Value<'_>) -> Option<SocketAddr> {
+    let rule = "must be an IP address and a port, such as \"127.0.0.1:8443\" or \"[::1]:8443\"";
+    let text = value.text_that(rule, |text| text.parse::<SocketAddr>().is_ok())?;
+    text.parse().ok()
 }
 
 impl Tls {

@@ -21,6 +21,7 @@ mod reader;
 mod route;
 mod secret;
 mod settings;
+mod status;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -32,6 +33,7 @@ pub use listen::{ApiKey, Listen, Tls};
 pub use plugin::{Component, Plugin, PluginKind};
 pub use route::{Chain, Egress, Export, METHODS, RequestLimits, Route};
 pub use secret::{SecretError, SecretRef};
+pub use status::Status;
 pub use url::{BaseUrl, InvalidUrl};
 
 pub use crate::wire::fields::UnknownFields;
@@ -68,6 +70,8 @@ pub struct Config {
     pub limits: RequestLimits,
     /// Where clients connect; `nephron serve` needs it.
     pub listen: Option<Listen>,
+    /// Where operators look, if anywhere.
+    pub status: Option<Status>,
     /// Who they are.
     pub api_keys: Vec<ApiKey>,
 }
@@ -171,6 +175,8 @@ fn config<'a>(
         let limits = root.section("limits", RequestLimits::read);
         let listen = root.value("listen");
         let listen = listen.map(|value| value.table(Listen::read).flatten());
+        let status = root.value("status");
+        let status = status.map(|value| value.table(Status::read).flatten());
         let (mut key_ids, mut digests) = (BTreeMap::new(), BTreeMap::new());
         let api_keys = root.each("api-key", |table| {
             ApiKey::read(table, &tenants, &mut key_ids, &mut digests)
@@ -189,6 +195,10 @@ fn config<'a>(
             limits: limits?,
             listen: match listen {
                 Some(listen) => Some(listen?),
+                None => None,
+            },
+            status: match status {
+                Some(status) => Some(status?),
                 None => None,
             },
             api_keys,

@@ -38,10 +38,10 @@ impl Told {
         let Some(refusal) = reply.refusal() else {
             return Self::internal();
         };
-        let param = match refusal {
-            Refusal::Malformed(Malformed::Field { field, .. }) => Some(field.clone()),
-            Refusal::NoRoute => Some("model".to_owned()),
-            _ => None,
+        let param = if let Refusal::Malformed(Malformed::Field { field, .. }) = refusal {
+            Some(field.clone())
+        } else {
+            matches!(refusal, Refusal::NoRoute).then(|| "model".to_owned())
         };
         Self {
             status: reply.status(),
@@ -124,7 +124,7 @@ const fn class(refusal: &Refusal) -> Class {
         Refusal::Denied { .. }
         | Refusal::NoAgreement { .. }
         | Refusal::UnknownObligation { .. } => Class::Forbidden,
-        Refusal::TooBusy => Class::TooBusy,
+        Refusal::TooBusy | Refusal::TooOften { .. } => Class::TooBusy,
         Refusal::PluginFailed { .. }
         | Refusal::Key(_)
         | Refusal::Incomplete { .. }
