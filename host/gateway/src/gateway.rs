@@ -19,7 +19,7 @@ use nephron_model::{
 use tracing::{Instrument as _, info_span};
 
 use crate::admit::{Admission, Admitted, admit};
-use crate::associates::{Associates, Ground};
+use crate::associates::{Associates, Ground, NoGround};
 use crate::authenticate::{ApiKeys, Called, Identity, NotIdentified};
 use crate::case::Case;
 use crate::chain::reidentify::Streamed;
@@ -207,10 +207,7 @@ impl Gateway {
             engine,
             roster,
             tenants,
-            associates: Associates::new(
-                config.associates.clone(),
-                config.egress.cleared_without_baa.clone(),
-            ),
+            associates: Associates::new(config.associates.clone(), config.egress.clone()),
             endpoints: config.endpoints.clone(),
             routes: config.routes.clone(),
             limits: config.limits.clone(),
@@ -417,7 +414,7 @@ impl Gateway {
         &self.egress
     }
 
-    pub(crate) fn ground(&self, endpoint: &Endpoint) -> Option<Ground> {
+    pub(crate) fn ground(&self, endpoint: &Endpoint) -> Result<Ground, NoGround> {
         self.associates
             .ground(endpoint, self.roster.method(), self.clock.now())
     }

@@ -83,10 +83,11 @@ pub async fn connect<'a>(
     let (endpoint, upstream_model) = gateway.endpoint(&call.model).ok_or(Refusal::NoRoute)?;
     let connector = case.roster.connector(&endpoint.connector)?;
     let method = case.roster.method();
-    let no_agreement = || Refusal::NoAgreement {
+    let no_agreement = |why| Refusal::NoAgreement {
         endpoint: endpoint.name.clone(),
+        why,
     };
-    let ground = gateway.ground(endpoint).ok_or_else(no_agreement)?;
+    let ground = gateway.ground(endpoint).map_err(no_agreement)?;
     let at_egress = ask_deciders(
         case,
         Point::Egress,
@@ -115,8 +116,8 @@ pub async fn connect<'a>(
     )
     .await?;
     let duties = duties.and(at_egress);
-    if duties.require_agreement && ground == Ground::Cleared {
-        return Err(no_agreement());
+    if let (true, Ground::Cleared { lacks }) = (duties.require_agreement, &ground) {
+        return Err(no_agreement(lacks.clone()));
     }
 
     let filled = call.shape.fill(call.messages.expose());
@@ -384,9 +385,11 @@ impl Exchange<'_> {
         if let Some(associate) = &self.endpoint.associate {
             draft = draft.fact("associate", associate.as_str());
         }
-        if let Ground::Agreement { id } = &self.ground {
-            draft = draft.fact("agreement", id.as_str());
-        }
+        draft = match &self.ground {
+            Ground::InSandbox => draft,
+            Ground::Agreement { id } => draft.fact("agreement", id.as_str()),
+            Ground::Cleared { lacks } => draft.fact("lacks", lacks.code()),
+        };
         draft.point = Some(Point::Egress);
         draft
     }

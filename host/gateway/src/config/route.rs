@@ -1,7 +1,9 @@
 //! What becomes of a request: `[chain]`, `[[route]]`, `[egress]`, `[[export]]` and `[limits]`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use super::associate::{list, region};
 use super::endpoint::{of_kind, plain_text};
 use super::fault::shown;
 use super::names::Names;
@@ -33,11 +35,31 @@ pub struct Route {
 pub const METHODS: [&str; 2] = ["safe-harbor", "expert-determination"];
 
 /// What may leave.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Egress {
     /// The method of de-identification, one of [`METHODS`], by which cleared text may go to an endpoint that no live
     /// agreement covers; without one, nothing may (I10).
     pub cleared_without_baa: Option<String>,
+    /// Regions in which endpoints, and whoever stands behind them, must be; empty allows any.
+    pub regions: Vec<String>,
+    /// Whether text that may go without an agreement may go to any region too.
+    pub cleared_to_any_region: bool,
+    /// Whether only an agreement counts that forbids to train models on what is sent.
+    pub requires_no_training: bool,
+    /// How long before an agreement lapses it is said.
+    pub warn_before: Duration,
+}
+
+impl Default for Egress {
+    fn default() -> Self {
+        Self {
+            cleared_without_baa: None,
+            regions: Vec::new(),
+            cleared_to_any_region: false,
+            requires_no_training: false,
+            warn_before: Self::WARN_BEFORE,
+        }
+    }
 }
 
 /// Where log entries are shipped.
@@ -140,11 +162,22 @@ impl Route {
 }
 
 impl Egress {
+    const DAY: Duration = Duration::from_secs(86_400);
+    const WARN_BEFORE: Duration = Duration::from_secs(30 * 86_400);
+
     pub(super) fn read(table: &mut Table<'_>) -> Self {
         let method = table.value("cleared-without-baa");
         let method = method.and_then(|value| value.choice(&METHODS.map(|word| (word, word))));
         Self {
             cleared_without_baa: method.map(str::to_owned),
+            regions: list(table, "regions", "a list of regions", region),
+            cleared_to_any_region: table.flag("cleared-to-any-region"),
+            requires_no_training: table.flag("require-no-training"),
+            warn_before: table.duration(
+                "warn-before",
+                Self::DAY..=Self::DAY * 366,
+                Self::WARN_BEFORE,
+            ),
         }
     }
 }
