@@ -1,9 +1,13 @@
 //! The register of associates, the agreements that cover them, and whether text may go to one of them (45 CFR
 //! 164.308(b), 164.502(e), 164.504(e); I10).
 
+mod standing;
+
 use nephron_model::Timestamp;
 
 use crate::config::{Agreement, Associate, Egress, Endpoint, Role, Status};
+
+pub(crate) use standing::{Alert, Standing};
 
 /// Who may see what, as the operator registered it, and what policy asks of them.
 pub(crate) struct Associates {
@@ -168,6 +172,11 @@ impl Associates {
         }
     }
 
+    /// All of them, in the order of the configuration.
+    pub(crate) fn all(&self) -> &[Associate] {
+        &self.associates
+    }
+
     /// Who has this name.
     pub(crate) fn associate(&self, name: &str) -> Option<&Associate> {
         self.associates
@@ -175,13 +184,14 @@ impl Associates {
             .find(|associate| associate.name == name)
     }
 
-    /// All who may see what `associate` is sent, each once, the nearest first.
+    /// All who may see what `associate` is sent, each once, the nearest first. Who is [`Role::None`] sees nothing of it.
     pub(crate) fn behind<'a>(&'a self, associate: &'a Associate) -> Vec<&'a Associate> {
         let mut found = vec![associate];
         let mut next = 0;
         while let Some(one) = found.get(next) {
             let named = one.subprocessors.iter();
-            for one in named.filter_map(|name| self.associate(name)) {
+            let named = named.filter_map(|name| self.associate(name));
+            for one in named.filter(|one| one.role != Role::None) {
                 if found.iter().all(|known| known.name != one.name) {
                     found.push(one);
                 }

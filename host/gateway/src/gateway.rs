@@ -19,7 +19,7 @@ use nephron_model::{
 use tracing::{Instrument as _, info_span};
 
 use crate::admit::{Admission, Admitted, admit};
-use crate::associates::{Associates, Ground, NoGround};
+use crate::associates::{Alert, Associates, Ground, NoGround};
 use crate::authenticate::{ApiKeys, Called, Identity, NotIdentified};
 use crate::case::Case;
 use crate::chain::reidentify::Streamed;
@@ -353,6 +353,11 @@ impl Gateway {
                 let associate = endpoint.and_then(|endpoint| endpoint.associate.as_deref());
                 (route.model.as_str(), associate)
             })
+    }
+
+    /// The agreements that have lapsed or soon do.
+    pub(crate) fn alerts(&self) -> Vec<Alert> {
+        self.associates.alerts(self.clock.now())
     }
 
     pub(crate) fn tenants(&self) -> impl Iterator<Item = &Arc<Tenant>> {

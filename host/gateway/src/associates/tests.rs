@@ -201,9 +201,17 @@ fn i10_whoever_stands_at_the_far_end_of_the_chain_counts_too() {
 fn i10_no_agreement_makes_an_associate_of_who_is_none() {
     let mut cloud = associate("cloud", agreement("in force", true), &[]);
     cloud.role = Role::None;
-    let associates = Associates::new(vec![cloud], Egress::default());
+    let mut chips = associate("chips", agreement("in force", true), &[]);
+    chips.subprocessors.push("cloud".to_owned());
+    let associates = Associates::new(vec![cloud, chips], Egress::default());
     let result = associates.ground(&endpoint(None), None, NOW);
     assert_eq!(found(result), "no-agreement");
+    // As a subprocessor it sees nothing, and so needs none.
+    let other = Endpoint {
+        associate: Some("chips".to_owned()),
+        ..endpoint(None)
+    };
+    assert_eq!(found(associates.ground(&other, None, NOW)), "agreement");
 }
 
 #[test]
@@ -215,4 +223,24 @@ fn where_nothing_leaves_nothing_is_asked() {
         ..endpoint(None)
     };
     assert_eq!(found(associates.ground(&inside, None, NOW)), "in-sandbox");
+}
+
+#[test]
+fn what_lapses_soon_or_has_lapsed_is_an_alert_and_nothing_else_is() {
+    let all = STANDINGS.map(|(standing, _)| associate(standing, agreement(standing, true), &[]));
+    let policy = |days| Egress {
+        warn_before: std::time::Duration::from_secs(days * DAY),
+        ..Egress::default()
+    };
+    let alerts = |days| -> Vec<(String, &str)> {
+        let associates = Associates::new(all.to_vec(), policy(days));
+        let alerts = associates.alerts(NOW).into_iter();
+        alerts
+            .map(|one| (one.associate, one.standing.as_str()))
+            .collect()
+    };
+    let lapsed = ("lapsed".to_owned(), "lapsed");
+    let soon = |name: &str| (name.to_owned(), "lapsing");
+    assert_eq!(alerts(0), vec![lapsed.clone()]);
+    assert_eq!(alerts(1), [soon("in force"), lapsed, soon("other service")]);
 }

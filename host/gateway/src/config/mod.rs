@@ -38,6 +38,7 @@ pub use url::{BaseUrl, InvalidUrl};
 
 pub use crate::wire::fields::UnknownFields;
 pub(crate) use names::is_name;
+pub(crate) use units::duration;
 
 use associate::Known;
 use names::Names;
