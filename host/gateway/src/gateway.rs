@@ -349,8 +349,8 @@ impl Gateway {
             .iter()
             .filter(|route| route.model != "*")
             .map(|route| {
-                let endpoint = self.endpoint_of(route);
-                let associate = endpoint.and_then(|endpoint| endpoint.associate.as_deref());
+                let first = self.endpoints_of(route).next();
+                let associate = first.and_then(|endpoint| endpoint.associate.as_deref());
                 (route.model.as_str(), associate)
             })
     }
@@ -429,21 +429,22 @@ impl Gateway {
     pub(crate) fn route(&self, model: &str) -> Option<&Route> {
         let by_name = self.routes.iter().find(|route| route.model == model);
         let route = by_name.or_else(|| self.routes.iter().find(|route| route.model == "*"))?;
-        let leaves = self.endpoint_of(route)?.url.is_some();
+        let leaves = self.endpoints_of(route).any(|one| one.url.is_some());
         (route.model != "*" || route.upstream_model.is_some() || !leaves).then_some(route)
     }
 
-    /// The endpoint that serves `model`, and the name that it has there.
-    pub(crate) fn endpoint(&self, model: &str) -> Option<(&Endpoint, String)> {
+    /// The endpoints that serve `model`, in the order in which they are asked, and the name that it has there.
+    pub(crate) fn endpoints(&self, model: &str) -> Option<(Vec<&Endpoint>, String)> {
         let route = self.route(model)?;
         let there = route.upstream_model.as_deref().unwrap_or(model);
-        Some((self.endpoint_of(route)?, there.to_owned()))
+        Some((self.endpoints_of(route).collect(), there.to_owned()))
     }
 
-    fn endpoint_of(&self, route: &Route) -> Option<&Endpoint> {
-        self.endpoints
-            .iter()
-            .find(|endpoint| endpoint.name == route.endpoint)
+    fn endpoints_of<'a>(&'a self, route: &'a Route) -> impl Iterator<Item = &'a Endpoint> {
+        route.endpoints.iter().filter_map(|name| {
+            let mut all = self.endpoints.iter();
+            all.find(|endpoint| endpoint.name == *name)
+        })
     }
 }
 

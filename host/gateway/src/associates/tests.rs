@@ -72,6 +72,7 @@ fn endpoint(region: Option<&str>) -> Endpoint {
         region: region.map(str::to_owned),
         credential: None,
         timeout: std::time::Duration::from_secs(1),
+        retries: 0,
         allows_private: false,
     }
 }

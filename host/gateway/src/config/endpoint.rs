@@ -27,6 +27,8 @@ pub struct Endpoint {
     pub credential: Option<Credential>,
     /// For one exchange with it, from dialling to the last byte.
     pub timeout: Duration,
+    /// How often it is asked again when it cannot be reached, or says that it cannot serve now.
+    pub retries: u64,
     /// Whether it may be in a private network, or on this machine: its name may resolve to any address.
     pub allows_private: bool,
 }
@@ -72,6 +74,7 @@ impl Endpoint {
             Duration::from_millis(1)..=Duration::from_secs(3600),
             Duration::from_secs(60),
         );
+        let retries = table.count("retries", 0..=3, 0);
         let base: Option<BaseUrl> = url.as_ref().and_then(Value::parsed);
         if let (Some(value), Some(base)) = (&url, &base)
             && !(base.is_https() || base.is_loopback() || allows_plaintext)
@@ -103,6 +106,7 @@ impl Endpoint {
             region: place.as_ref().and_then(region),
             credential,
             timeout,
+            retries,
             allows_private,
         })
     }

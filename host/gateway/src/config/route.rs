@@ -25,8 +25,8 @@ pub struct Chain {
 pub struct Route {
     /// The model as callers name it, or `*` for any that no other route names.
     pub model: String,
-    /// Name of the endpoint.
-    pub endpoint: String,
+    /// Names of the endpoints, at least one: the first serves it, and where that cannot be had the next.
+    pub endpoints: Vec<String>,
     /// The model to ask the endpoint for; the caller's own word without it.
     pub upstream_model: Option<String>,
 }
@@ -140,7 +140,7 @@ fn judges<'a>(
 impl Route {
     pub(super) fn read<'a>(
         table: &mut Table<'a>,
-        endpoints: &Names<'a>,
+        known: &Names<'a>,
         models: &mut BTreeMap<String, usize>,
     ) -> Option<Self> {
         let model = table.required("model", "model = \"*\"");
@@ -148,14 +148,40 @@ impl Route {
         if let (Some(value), Some(word)) = (&model, &word) {
             refuse_second(value, "model", word, models);
         }
-        let endpoint = table.required("endpoint", "endpoint = \"local\"");
-        let endpoint = endpoint
-            .and_then(|value| endpoints.find(&value))
-            .map(|found| found.name.to_owned());
+        let one = table.value("endpoint");
+        let several = table.value("endpoints");
+        let endpoints = match (one, several) {
+            (Some(one), None) => vec![one],
+            (None, Some(several)) => several.array("a list of names of endpoints")?,
+            (Some(_), Some(several)) => {
+                several.fault("cannot stand beside `endpoint`; remove one of the two");
+                return None;
+            }
+            (None, None) => {
+                table.missing("endpoint", "endpoint = \"local\"");
+                return None;
+            }
+        };
+        let mut names: Vec<String> = Vec::new();
+        for value in &endpoints {
+            let Some(found) = known.find(value) else {
+                continue;
+            };
+            if names.iter().any(|name| name == found.name) {
+                value.fault(format_args!(
+                    "names endpoint `{}` twice; `retries` of the endpoint asks it again",
+                    found.name
+                ));
+            }
+            names.push(found.name.to_owned());
+        }
+        if endpoints.is_empty() {
+            table.fault("names no endpoint; name at least one");
+        }
         let upstream_model = table.value("upstream-model").as_ref().and_then(plain_text);
         Some(Self {
             model: word?,
-            endpoint: endpoint?,
+            endpoints: names,
             upstream_model,
         })
     }
