@@ -14,6 +14,7 @@ mod aot;
 mod canary;
 mod chain;
 mod demo;
+mod fallback;
 mod hostile;
 mod record_then_act;
 mod replay;

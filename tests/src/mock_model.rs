@@ -108,6 +108,8 @@ async fn respond(
     Response::builder()
         .status(status)
         .header("content-type", "text/event-stream")
+        // For who asks again when the status says to.
+        .header("retry-after", "0")
         .body(Full::new(Bytes::from(stream)))
         .expect("a response")
 }

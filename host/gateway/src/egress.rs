@@ -1,5 +1,5 @@
 //! The one place that dials. It sends what an entry already says will be sent (I1), to an endpoint that the operator
-//! configured, and to no other: no redirects, no retries, no proxy.
+//! configured, and to no other: no redirects, no retries of its own, no proxy.
 
 use std::time::Duration;
 
@@ -56,6 +56,9 @@ pub enum EgressError {
         "the endpoint's name resolves to no public address; if it is meant to, set `private-addresses = true`"
     )]
     PrivateAddress,
+    /// It answered that it cannot serve now.
+    #[error("the endpoint answered with status {0}")]
+    Unavailable(u16),
     /// It took longer than the endpoint's `timeout`.
     #[error("no answer within {} s", .0.as_secs_f64())]
     TimedOut(Duration),
@@ -77,9 +80,27 @@ impl EgressError {
             Self::Credential => "credential-unreadable",
             Self::Connection(_) => "connection-failed",
             Self::PrivateAddress => "private-address",
+            Self::Unavailable(_) => "unavailable",
             Self::TimedOut(_) => "timed-out",
             Self::TooLarge => "response-too-large",
         }
+    }
+
+    /// Whether another endpoint may serve what this one did not. What is wrong with the request is wrong everywhere.
+    pub(crate) const fn is_the_endpoints(&self) -> bool {
+        match self {
+            Self::Credential
+            | Self::Connection(_)
+            | Self::PrivateAddress
+            | Self::Unavailable(_)
+            | Self::TimedOut(_) => true,
+            Self::NoUrl | Self::BadRequest(_) | Self::NoCredential | Self::TooLarge => false,
+        }
+    }
+
+    /// Whether the same endpoint may serve it a moment later.
+    pub(crate) const fn passes(&self) -> bool {
+        matches!(self, Self::Connection(_) | Self::Unavailable(_))
     }
 }
 
@@ -199,6 +220,8 @@ pub(crate) struct Arriving {
     pub(crate) status: u16,
     /// Headers in text, names in lower case; those that are no text are left out.
     pub(crate) headers: Vec<(String, String)>,
+    /// What was waited for before anything was made of the response: bytes, or its end.
+    first: Option<Option<Bytes>>,
     body: Incoming,
     taken: usize,
     pieces: usize,
@@ -251,6 +274,7 @@ impl Egress {
         Ok(Arriving {
             status: head.status.as_u16(),
             headers: head.headers.iter().filter_map(text).collect(),
+            first: None,
             body,
             taken: 0,
             pieces: 0,
@@ -291,8 +315,32 @@ fn not_answered(error: &hyper_util::client::legacy::Error) -> EgressError {
 }
 
 impl Arriving {
+    /// That the endpoint cannot serve now, if its status says so: 408, 429 and 5xx (RFC 9110 §15, RFC 6585 §4).
+    pub(crate) fn unavailable(&self) -> Option<EgressError> {
+        let is_so = matches!(self.status, 408 | 429 | 500..=599);
+        is_so.then_some(EgressError::Unavailable(self.status))
+    }
+
+    /// For how long it wants to be left alone, where it says so in seconds (RFC 9110 §10.2.3).
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        let named = self.headers.iter().find(|(name, _)| name == "retry-after");
+        let seconds = named.and_then(|(_, value)| value.parse().ok());
+        seconds.map(Duration::from_secs)
+    }
+
+    /// Waits for the first bytes of the body, or its end.
+    pub(crate) async fn begin(&mut self) -> Result<(), EgressError> {
+        if self.first.is_none() {
+            self.first = Some(self.chunk().await?);
+        }
+        Ok(())
+    }
+
     /// The next bytes of the body, or nothing at its end.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, EgressError> {
+        if let Some(first) = self.first.take() {
+            return Ok(first);
+        }
         loop {
             let frame = tokio::time::timeout_at(self.deadline, self.body.frame())
                 .await

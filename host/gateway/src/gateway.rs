@@ -19,7 +19,7 @@ use nephron_model::{
 use tracing::{Instrument as _, info_span};
 
 use crate::admit::{Admission, Admitted, admit};
-use crate::associates::{Associates, Ground};
+use crate::associates::{Alert, Associates, Ground, NoGround};
 use crate::authenticate::{ApiKeys, Called, Identity, NotIdentified};
 use crate::case::Case;
 use crate::chain::reidentify::Streamed;
@@ -210,10 +210,7 @@ impl Gateway {
             engine,
             roster,
             tenants,
-            associates: Associates::new(
-                config.associates.clone(),
-                config.egress.cleared_without_baa.clone(),
-            ),
+            associates: Associates::new(config.associates.clone(), config.egress.clone()),
             endpoints: config.endpoints.clone(),
             routes: config.routes.clone(),
             limits: config.limits.clone(),
@@ -370,10 +367,15 @@ impl Gateway {
             .iter()
             .filter(|route| route.model != "*")
             .map(|route| {
-                let endpoint = self.endpoint_of(route);
-                let associate = endpoint.and_then(|endpoint| endpoint.associate.as_deref());
+                let first = self.endpoints_of(route).next();
+                let associate = first.and_then(|endpoint| endpoint.associate.as_deref());
                 (route.model.as_str(), associate)
             })
+    }
+
+    /// The agreements that have lapsed or soon do.
+    pub(crate) fn alerts(&self) -> Vec<Alert> {
+        self.associates.alerts(self.clock.now())
     }
 
     pub(crate) fn tenants(&self) -> impl Iterator<Item = &Arc<Tenant>> {
@@ -435,7 +437,7 @@ impl Gateway {
         &self.egress
     }
 
-    pub(crate) fn ground(&self, endpoint: &Endpoint) -> Option<Ground> {
+    pub(crate) fn ground(&self, endpoint: &Endpoint) -> Result<Ground, NoGround> {
         self.associates
             .ground(endpoint, self.roster.method(), self.clock.now())
     }
@@ -445,21 +447,22 @@ impl Gateway {
     pub(crate) fn route(&self, model: &str) -> Option<&Route> {
         let by_name = self.routes.iter().find(|route| route.model == model);
         let route = by_name.or_else(|| self.routes.iter().find(|route| route.model == "*"))?;
-        let leaves = self.endpoint_of(route)?.url.is_some();
+        let leaves = self.endpoints_of(route).any(|one| one.url.is_some());
         (route.model != "*" || route.upstream_model.is_some() || !leaves).then_some(route)
     }
 
-    /// The endpoint that serves `model`, and the name that it has there.
-    pub(crate) fn endpoint(&self, model: &str) -> Option<(&Endpoint, String)> {
+    /// The endpoints that serve `model`, in the order in which they are asked, and the name that it has there.
+    pub(crate) fn endpoints(&self, model: &str) -> Option<(Vec<&Endpoint>, String)> {
         let route = self.route(model)?;
         let there = route.upstream_model.as_deref().unwrap_or(model);
-        Some((self.endpoint_of(route)?, there.to_owned()))
+        Some((self.endpoints_of(route).collect(), there.to_owned()))
     }
 
-    fn endpoint_of(&self, route: &Route) -> Option<&Endpoint> {
-        self.endpoints
-            .iter()
-            .find(|endpoint| endpoint.name == route.endpoint)
+    fn endpoints_of<'a>(&'a self, route: &'a Route) -> impl Iterator<Item = &'a Endpoint> {
+        route.endpoints.iter().filter_map(|name| {
+            let mut all = self.endpoints.iter();
+            all.find(|endpoint| endpoint.name == *name)
+        })
     }
 }
 

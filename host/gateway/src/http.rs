@@ -291,7 +291,7 @@ impl Service {
             Some(id) => match entries.pop() {
                 Some(entry) => entry,
                 // A route for `*` serves it, under whatever name.
-                None if is_structural(id, 100) && self.gateway.endpoint(id).is_some() => {
+                None if is_structural(id, 100) && self.gateway.route(id).is_some() => {
                     api.model(id, None)
                 }
                 None => return refused(api, &Reply::unadmitted(Refusal::NoRoute)),

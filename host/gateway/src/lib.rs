@@ -31,6 +31,7 @@ mod tenant;
 mod tls;
 mod wire;
 
+pub use associates::NoGround;
 pub use case::Case;
 pub use chain::connect::{RECEIVED, SENT};
 pub use chain::deidentify::{REPLACEMENTS, Replacement};

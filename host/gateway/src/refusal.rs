@@ -4,6 +4,7 @@ use nephron_engine::PluginFailure;
 use nephron_keys::KeyError;
 use nephron_model::{NotRecorded, Point};
 
+use crate::associates::NoGround;
 use crate::authenticate::Unauthenticated;
 use crate::egress::EgressError;
 use crate::receive::Malformed;
@@ -78,14 +79,17 @@ pub enum Refusal {
         "no route serves the model that the request names; add a `[[route]]`, or one for `*`, which needs an `upstream-model` where its endpoint has a `url`"
     )]
     NoRoute,
-    /// No live agreement covers the endpoint, and policy does not let cleared text go there without one (I10).
+    /// No live agreement covers the endpoint and all who stand behind it, or it is in the wrong place, and policy does not
+    /// let cleared text go there (I10).
     #[error(
-        "endpoint `{endpoint}` has no live business associate agreement, and `egress.cleared-without-baa` does not \
-         name the de-identification method that was used"
+        "nothing may go to endpoint `{endpoint}`: {why}; and `egress.cleared-without-baa` does not let it go by the \
+         de-identification method that was used"
     )]
     NoAgreement {
         /// The endpoint.
         endpoint: String,
+        /// What is lacking.
+        why: NoGround,
     },
     /// The endpoint could not be reached, or broke off.
     #[error("endpoint `{endpoint}` did not answer")]
@@ -170,6 +174,7 @@ impl Refusal {
                 .map(str::to_owned)
                 .collect(),
             Self::Key(error) => vec![error.code().to_owned()],
+            Self::NoAgreement { why, .. } => why.reasons(),
             Self::Upstream { source, .. } => vec![source.code().to_owned()],
             Self::Unauthenticated(why) => vec![why.code().to_owned()],
             Self::TooSlow
@@ -181,7 +186,6 @@ impl Refusal {
             | Self::NoTenant { .. }
             | Self::NoRoute
             | Self::AnswerTooLarge { .. }
-            | Self::NoAgreement { .. }
             | Self::NotRecorded(_)
             | Self::Incomplete { .. } => Vec::new(),
         }

@@ -19,6 +19,7 @@ use tokio::time::MissedTickBehavior;
 use tracing::{debug, info, warn};
 
 use crate::Gateway;
+use crate::associates::Alert;
 use crate::config::{Listen, Status};
 use crate::http::Service;
 use crate::status;
@@ -71,6 +72,8 @@ const STREAMS: u32 = 128;
 const GIVING_UP: Duration = Duration::from_secs(10);
 /// Between two looks at the certificate's files, and between two deliveries of log entries.
 const PERIOD: Duration = Duration::from_secs(1);
+/// Between two looks at the agreements.
+const DAY: Duration = Duration::from_secs(86_400);
 
 impl Server {
     /// Binds the address and reads the certificate. Nothing is accepted yet.
@@ -135,7 +138,10 @@ impl Server {
             status.map(|listener| tokio::spawn(status::serve(listener, Arc::downgrade(&service))));
         let graceful = GracefulShutdown::new();
         let places = Arc::new(Semaphore::new(listen.connections));
-        let exporting = tokio::spawn(export(service.gateway()));
+        let (shipping, watching) = (export(service.gateway()), watch(service.gateway()));
+        let exporting = tokio::spawn(async {
+            let ((), ()) = tokio::join!(shipping, watching);
+        });
         let mut ticks = tokio::time::interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stop = std::pin::pin!(stop);
@@ -275,6 +281,15 @@ async fn converse(
     if let Err(error) = ended {
         // Its text says what hyper met, never what the client sent.
         debug!(%error, "a connection ended badly");
+    }
+}
+
+/// Says which agreements lapse, at the start and once a day.
+async fn watch(gateway: Arc<Gateway>) {
+    let mut days = tokio::time::interval(DAY);
+    loop {
+        days.tick().await;
+        gateway.alerts().iter().for_each(Alert::tell);
     }
 }
 

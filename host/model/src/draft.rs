@@ -127,6 +127,8 @@ pub enum EntryKind {
     Decision,
     /// Identifiers were replaced; sealed values ride along as records.
     Deidentified,
+    /// An endpoint that the route names was not used, and nothing was sent there.
+    PassedOver,
     /// Intent: exactly these bytes are about to leave.
     Sending,
     /// What came back, or that nothing did.

@@ -5,6 +5,7 @@
 
 mod api_key;
 mod around;
+mod associate;
 mod audit;
 mod check;
 mod compile_worker;
@@ -78,6 +79,8 @@ enum Command {
     Check(check::Args),
     /// Build and inspect plugins
     Plugin(plugin::Args),
+    /// Show and check who may see what is sent, and the agreements with them
+    Associate(associate::Args),
     /// Make keys for clients
     ApiKey(api_key::Args),
     /// Make a certificate authority and certificates for trying out
@@ -124,6 +127,7 @@ fn run(command: Command, globals: &Globals) -> Result<(), Failure> {
             Command::Demo(args) => Box::pin(demo::run(args, globals)).await,
             Command::Run(args) => Box::pin(run::run(args, globals)).await,
             Command::Serve(args) => Box::pin(serve::run(args, globals)).await,
+            Command::Associate(args) => associate::run(args, globals).await,
             Command::ApiKey(args) => api_key::run(args, globals).await,
             Command::Pki(args) => pki::run(args, globals).await,
             Command::Check(args) => check::run(args, globals).await,
@@ -154,6 +158,7 @@ mod tests {
             "serve",
             "check",
             "plugin",
+            "associate",
             "api-key",
             "pki",
             "audit",
@@ -194,6 +199,9 @@ mod tests {
                 "1",
             ],
             vec!["plugin", "inspect"],
+            vec!["associate"],
+            vec!["associate", "check", "--within", "soon"],
+            vec!["associate", "list", "--at", "tomorrow"],
             vec!["--color", "sometimes", "check"],
         ] {
             let parsed = Cli::try_parse_from(["nephron"].iter().chain(&arguments));
@@ -247,6 +255,15 @@ mod tests {
                 &digest,
                 "--expect-entries",
                 "1",
+            ],
+            vec!["associate", "check", "--within", "30d", "--json"],
+            vec![
+                "associate",
+                "diagram",
+                "--at",
+                "2027-01-31",
+                "--out",
+                "x.svg",
             ],
             vec!["plugin", "build"],
             vec![

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use nephron_model::TenantId;
 use toml::de::DeTable;
 
+mod associate;
 mod endpoint;
 mod fault;
 mod listen;
@@ -27,7 +28,8 @@ mod tests;
 mod units;
 mod url;
 
-pub use endpoint::{Agreement, Associate, Credential, Endpoint};
+pub use associate::{Agreement, Associate, Role, Status};
+pub use endpoint::{Credential, Endpoint};
 pub use fault::{Fault, Faults};
 pub use listen::{ApiKey, Listen, Tls};
 pub use plugin::{Component, Plugin, PluginKind};
@@ -38,8 +40,9 @@ pub use url::{BaseUrl, InvalidUrl};
 
 pub use crate::wire::fields::UnknownFields;
 pub(crate) use names::is_name;
+pub(crate) use units::duration;
 
-use endpoint::Known;
+use associate::Known;
 use names::Names;
 use reader::{Reader, Renamed, Table};
 
@@ -208,7 +211,7 @@ fn config<'a>(
         reader,
         "name it in `[chain]`, an `[[endpoint]]` or an `[[export]]`",
     );
-    associates.refuse_unused(reader, "name it in an `[[endpoint]]`");
+    associates.refuse_unused(reader, "name it in an `[[endpoint]]` or as a subprocessor");
     endpoints.refuse_unused(reader, "name it in a `[[route]]`");
     config
 }
