@@ -34,7 +34,7 @@ pub(crate) fn admit(gateway: &Gateway, called: Called) -> Result<Admission, Refu
         tenant: tenant_id,
         caller,
         purpose,
-        by,
+        proof,
     } = identity;
     let tenant = gateway
         .tenant(&tenant_id)
@@ -53,7 +53,7 @@ pub(crate) fn admit(gateway: &Gateway, called: Called) -> Result<Admission, Refu
         caller: contract::Caller {
             id: caller.id.clone(),
             roles: caller.roles.clone(),
-            attributes: Vec::new(),
+            attributes: proof.attributes(),
         },
         purpose: purpose.to_string(),
         sensitivity: match received.sensitivity {
@@ -76,14 +76,11 @@ pub(crate) fn admit(gateway: &Gateway, called: Called) -> Result<Admission, Refu
         info,
         pending: std::sync::Mutex::default(),
     };
-    let mut opened = case
+    let opened = case
         .draft(EntryKind::RequestOpened, "admitted")
-        .fact("authentication", by.as_str())
         .fact("route", route.map_or("none", |route| route.model.as_str()))
         .fact("roles", case.caller.roles.join(" "));
-    if let Some(credential) = by.credential() {
-        opened = opened.fact("credential", credential);
-    }
+    let mut opened = proof.on(opened);
     opened.counts.insert(
         "bytes".to_owned(),
         u64::try_from(received.bytes).unwrap_or(u64::MAX),

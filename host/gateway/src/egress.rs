@@ -1,6 +1,9 @@
 //! The one place that dials. It sends what an entry already says will be sent (I1), to an endpoint that the operator
 //! configured, and to no other: no redirects, no retries, no proxy.
 
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full};
@@ -13,8 +16,10 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use nephron_engine::contract::HttpRequest;
 use nephron_model::{Phi, Recorded};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
-use crate::address::{NotPublic, Resolver};
+use crate::address::{NotPublic, Resolver, is_public};
 use crate::config::Endpoint;
 
 /// Bytes of one response. A longer one is refused: it would not fit an entry of the log with what was made of it.
@@ -48,6 +53,9 @@ pub enum EgressError {
     /// The credential's secret cannot be read.
     #[error("the credential cannot be read")]
     Credential,
+    /// The roots to trust cannot be read.
+    #[error("the file of certificates to trust (`ca`) cannot be read")]
+    Authority,
     /// No connection, or it broke.
     #[error("the connection failed: {0}")]
     Connection(&'static str),
@@ -75,6 +83,7 @@ impl EgressError {
             Self::BadRequest(_) => "bad-request",
             Self::NoCredential => "no-credential",
             Self::Credential => "credential-unreadable",
+            Self::Authority => "authority-unreadable",
             Self::Connection(_) => "connection-failed",
             Self::PrivateAddress => "private-address",
             Self::TimedOut(_) => "timed-out",
@@ -210,8 +219,8 @@ impl Egress {
     /// Clients that trust the web's root certificates.
     pub(crate) fn new() -> Self {
         Self {
-            public: dialler(false),
-            any: dialler(true),
+            public: dialler(false, None),
+            any: dialler(true, None),
         }
     }
 
@@ -260,19 +269,89 @@ impl Egress {
     }
 }
 
-fn dialler(allows_private: bool) -> Dialler {
+/// A public document that the configuration leads to, such as a provider's keys. The question for it holds nothing of any
+/// request and takes no credential along, so no entry speaks of it.
+pub(crate) struct Document<'d> {
+    pub(crate) url: &'d str,
+    /// Roots to trust in place of the web's, in PEM; read each time.
+    pub(crate) authority: Option<&'d Path>,
+    /// Whether it may be at an address that is not public.
+    pub(crate) allows_private: bool,
+}
+
+impl Document<'_> {
+    /// Bytes of one.
+    const LARGEST: usize = 512 << 10;
+    /// From dialling to the last byte.
+    const TIME: Duration = Duration::from_secs(10);
+
+    /// Gets it, by one request to exactly that place.
+    pub(crate) async fn get(&self) -> Result<Vec<u8>, EgressError> {
+        let bad = |what| move |_| EgressError::BadRequest(what);
+        let uri: Uri = self.url.parse().map_err(bad("URL"))?;
+        let host = uri.host().unwrap_or_default();
+        let literal: Result<IpAddr, _> = host.trim_matches(['[', ']']).parse();
+        if literal.is_ok_and(|address| !(self.allows_private || is_public(address))) {
+            return Err(EgressError::PrivateAddress);
+        }
+        let request = Request::get(&uri)
+            .header("accept", "application/json")
+            .body(Full::default())
+            .map_err(|_| EgressError::BadRequest("URL"))?;
+        let roots = self.authority.map(trusting).transpose()?;
+        let client = dialler(self.allows_private, roots);
+        let whole = async {
+            let response = client.request(request).await;
+            let (head, body) = response.map_err(|error| not_answered(&error))?.into_parts();
+            if head.status != hyper::StatusCode::OK {
+                return Err(EgressError::Connection(
+                    "answered by another status than 200",
+                ));
+            }
+            let body = http_body_util::Limited::new(body, Self::LARGEST);
+            let body = body.collect().await.map_err(|error| {
+                if error.is::<http_body_util::LengthLimitError>() {
+                    EgressError::TooLarge
+                } else {
+                    EgressError::Connection("broken within the answer")
+                }
+            })?;
+            Ok(body.to_bytes().to_vec())
+        };
+        let whole = tokio::time::timeout(Self::TIME, whole).await;
+        whole.map_err(|_| EgressError::TimedOut(Self::TIME))?
+    }
+}
+
+/// Trusts as `tls` says, or the web's roots.
+fn dialler(allows_private: bool, tls: Option<rustls::ClientConfig>) -> Dialler {
     let mut http = HttpConnector::new_with_resolver(Resolver { allows_private });
     http.set_nodelay(true);
     http.enforce_http(false);
     http.set_connect_timeout(Some(Duration::from_secs(10)));
-    let https = hyper_rustls::HttpsConnectorBuilder::new()
-        .with_webpki_roots()
-        .https_or_http()
-        .enable_http1()
-        .wrap_connector(http);
+    let https = hyper_rustls::HttpsConnectorBuilder::new();
+    let https = match tls {
+        None => https.with_webpki_roots(),
+        Some(tls) => https.with_tls_config(tls),
+    };
+    let https = https.https_or_http().enable_http1().wrap_connector(http);
     Client::builder(TokioExecutor::new())
         .retry_canceled_requests(false)
         .build(https)
+}
+
+fn trusting(path: &Path) -> Result<rustls::ClientConfig, EgressError> {
+    let mut roots = rustls::RootCertStore::empty();
+    let found = CertificateDer::pem_file_iter(path).map_err(|_| EgressError::Authority)?;
+    for root in found {
+        let root = root.map_err(|_| EgressError::Authority)?;
+        roots.add(root).map_err(|_| EgressError::Authority)?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|_| EgressError::Authority)?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
 fn not_answered(error: &hyper_util::client::legacy::Error) -> EgressError {

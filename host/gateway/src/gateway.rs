@@ -20,7 +20,7 @@ use tracing::{Instrument as _, info_span};
 
 use crate::admit::{Admission, Admitted, admit};
 use crate::associates::{Associates, Ground};
-use crate::authenticate::{ApiKeys, Called, Identity, NotIdentified};
+use crate::authenticate::{Called, Callers, Identity, NotIdentified, Presented};
 use crate::case::Case;
 use crate::chain::reidentify::Streamed;
 use crate::config::{self, Component, Config, Endpoint, Route};
@@ -42,7 +42,7 @@ pub struct Gateway {
     routes: Vec<Route>,
     limits: config::RequestLimits,
     exports: Vec<config::Export>,
-    api_keys: ApiKeys,
+    callers: Callers,
     egress: Egress,
     /// Held for as long as the gateway is open: two processes do not share a data folder.
     _lock: std::fs::File,
@@ -215,7 +215,7 @@ impl Gateway {
             routes: config.routes.clone(),
             limits: config.limits.clone(),
             exports: config.exports.clone(),
-            api_keys: ApiKeys::new(config.api_keys.clone()),
+            callers: Callers::new(config, around.clock.now()),
             egress: Egress::new(),
             _lock: lock,
         })
@@ -301,16 +301,15 @@ impl Gateway {
         }
     }
 
-    /// Who holds an API key, for a purpose of use.
+    /// Who asks.
     ///
     /// # Errors
     /// [`NotIdentified`].
-    pub(crate) fn identify(
+    pub(crate) async fn identify(
         &self,
-        key: Option<&str>,
-        purpose: Option<&str>,
+        presented: Presented<'_>,
     ) -> Result<Identity, NotIdentified> {
-        self.api_keys.identify(key, purpose, self.clock.now())
+        self.callers.identify(presented, self.clock.now()).await
     }
 
     /// Refuses a request that never came to be admitted. Whose it is being known, their log says so first (I6).
@@ -322,11 +321,8 @@ impl Gateway {
             Ok(id) => id,
             Err(error) => return Reply::unadmitted(error.into()),
         };
-        let mut draft = Draft::new(EntryKind::RequestRefused, refusal.code())
-            .fact("authentication", identity.by.as_str());
-        if let Some(credential) = identity.by.credential() {
-            draft = draft.fact("credential", credential);
-        }
+        let draft = Draft::new(EntryKind::RequestRefused, refusal.code());
+        let mut draft = identity.proof.on(draft);
         draft.request = Some(id);
         draft.caller = Some(identity.caller.id.clone());
         draft.purpose = Some(identity.purpose.clone());

@@ -23,11 +23,12 @@ use tracing::info;
 use zeroize::Zeroizing;
 
 use crate::Gateway;
-use crate::authenticate::{Called, Identity, NotIdentified};
+use crate::authenticate::{Called, Identity, NotIdentified, Presented};
 use crate::config::Listen;
 use crate::receive::Malformed;
 use crate::refusal::Refusal;
 use crate::reply::{Outlet, Piece, Reply};
+use crate::tls::Peer;
 use crate::wire::fields::{is_structural, wrong};
 use crate::wire::told::Told;
 use crate::wire::{Api, Asked, Manner, Stream};
@@ -141,7 +142,7 @@ impl Service {
         match (head.uri.path(), is_get) {
             ("/livez", true) => plain(StatusCode::OK, "ok\n"),
             ("/readyz", true) => self.ready(),
-            ("/v1/models", true) => self.models(api, &head.headers, None).await,
+            ("/v1/models", true) => self.models(api, head, None).await,
             (path, true) if path.starts_with(MODEL) => {
                 let id = path.strip_prefix(MODEL).unwrap_or_default();
                 // What clients write for the `/`, `:` and `@` of a name.
@@ -149,14 +150,12 @@ impl Service {
                     .replace("%2F", "/")
                     .replace("%3A", ":")
                     .replace("%40", "@");
-                self.models(api, &head.headers, Some(&id)).await
+                self.models(api, head, Some(&id)).await
             }
             (path, false) if path.starts_with(MODEL) => wrong_method(api, "GET, HEAD"),
             ("/livez" | "/readyz" | "/v1/models", false) => wrong_method(api, "GET, HEAD"),
             (path, _) => match Api::at(path) {
-                Some(api) if head.method == Method::POST => {
-                    self.ask(api, &head.headers, body).await
-                }
+                Some(api) if head.method == Method::POST => self.ask(api, head, body).await,
                 Some(api) => wrong_method(api, "POST"),
                 None => nowhere(api, 404, "there is nothing at this path"),
             },
@@ -182,8 +181,9 @@ impl Service {
         }
     }
 
-    /// Who asks. A refusal of a key that is one of ours stands in its tenant's log.
-    async fn identify(&self, headers: &HeaderMap) -> Result<Identity, Box<Reply>> {
+    /// Who asks. A refusal of a credential that is one of ours stands in its tenant's log.
+    async fn identify(&self, head: &Parts) -> Result<Identity, Box<Reply>> {
+        let headers = &head.headers;
         let bearer = headers.get(AUTHORIZATION).and_then(|value| {
             let (scheme, key) = value.to_str().ok()?.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
@@ -193,7 +193,12 @@ impl Service {
         let purpose = headers
             .get(X_PURPOSE_OF_USE)
             .map(|purpose| purpose.to_str().unwrap_or_default());
-        match self.gateway.identify(key, purpose) {
+        let presented = Presented {
+            bearer: key,
+            purpose,
+            peer: head.extensions.get::<Arc<Peer>>().map(Arc::as_ref),
+        };
+        match self.gateway.identify(presented).await {
             Ok(identity) => Ok(identity),
             Err(NotIdentified { why, holder: None }) => {
                 info!(
@@ -209,8 +214,8 @@ impl Service {
         }
     }
 
-    async fn models(&self, api: Api, headers: &HeaderMap, id: Option<&str>) -> Reaction {
-        if let Err(reply) = self.identify(headers).await {
+    async fn models(&self, api: Api, head: &Parts, id: Option<&str>) -> Reaction {
+        if let Err(reply) = self.identify(head).await {
             return refused(api, &reply);
         }
         let entries = self
@@ -233,8 +238,8 @@ impl Service {
         json(StatusCode::OK, Phi::new(body.to_string()))
     }
 
-    async fn ask(&self, api: Api, headers: &HeaderMap, body: &mut Option<Incoming>) -> Reaction {
-        match self.admit(api, headers, body).await {
+    async fn ask(&self, api: Api, head: &Parts, body: &mut Option<Incoming>) -> Reaction {
+        match self.admit(api, head, body).await {
             Ok((called, manner, ticket)) if manner.is_streamed => {
                 self.stream(called, manner, ticket).await
             }
@@ -247,14 +252,14 @@ impl Service {
     async fn admit(
         &self,
         api: Api,
-        headers: &HeaderMap,
+        head: &Parts,
         body: &mut Option<Incoming>,
     ) -> Result<(Called, Manner, Ticket), Box<Reply>> {
-        let identity = self.identify(headers).await?;
+        let identity = self.identify(head).await?;
         // Not recorded: a client that asks too often must not fill the log by that.
         let ticket = self.ticket(&identity.tenant);
         let ticket = ticket.map_err(|refusal| Box::new(Reply::unadmitted(refusal)))?;
-        match self.read(api, headers, body).await {
+        match self.read(api, &head.headers, body).await {
             Ok(Asked { received, manner }) => Ok((Called::new(received, identity), manner, ticket)),
             Err(refusal) => Err(Box::new(self.gateway.refuse(&identity, refusal).await)),
         }
@@ -403,8 +408,8 @@ fn refused(api: Api, reply: &Reply) -> Reaction {
             headers.insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));
         }
     }
-    if reply.status() == 401 {
-        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    if let Some(Refusal::Unauthenticated(why)) = reply.refusal() {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(why.challenge()));
     }
     with_event(response, reply.event())
 }

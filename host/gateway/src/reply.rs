@@ -7,6 +7,7 @@ use nephron_model::{EntryKind, EventId, Phi, Recorded};
 use serde_json::json;
 use tokio::sync::mpsc;
 
+use crate::authenticate::{TokenFault, Unauthenticated};
 use crate::case::Case;
 use crate::chain::reidentify::{Restored, Streamed};
 use crate::refusal::Refusal;
@@ -66,6 +67,8 @@ impl Reply {
             Err(refusal) => match refusal {
                 Refusal::Malformed(crate::receive::Malformed::TooLarge { .. }) => 413,
                 Refusal::Malformed(_) => 400,
+                // The provider's fault, and not the caller's.
+                Refusal::Unauthenticated(Unauthenticated::Token(TokenFault::NoKeys)) => 503,
                 Refusal::Unauthenticated(_) => 401,
                 Refusal::NoTenant { .. } | Refusal::NoRoute => 404,
                 Refusal::Denied { .. }

@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -22,7 +24,7 @@ use crate::Gateway;
 use crate::config::Listen;
 use crate::http::Service;
 use crate::tenant::TenantError;
-use crate::tls::{Identity, TlsError};
+use crate::tls::{Identity, Peer, TlsError};
 
 /// A listener that is bound and a gateway that is open.
 pub struct Server {
@@ -151,16 +153,19 @@ impl Server {
             };
             let _best_effort = stream.set_nodelay(true);
             let (service, head_time) = (Arc::clone(&service), listen.head_time);
-            let acceptor = tls.as_ref().map(Identity::acceptor);
+            let acceptor = tls.as_ref().map(|tls| (tls.acceptor(), tls.clients()));
             let watcher = graceful.watcher();
             tokio::spawn(async move {
                 let _place = place;
                 match acceptor {
-                    None => converse(stream, service, head_time, watcher).await,
-                    Some(acceptor) => {
+                    None => converse(stream, service, None, head_time, watcher).await,
+                    Some((acceptor, clients)) => {
                         match tokio::time::timeout(head_time, acceptor.accept(stream)).await {
                             Ok(Ok(stream)) => {
-                                converse(stream, service, head_time, watcher).await;
+                                let connection = stream.get_ref().1;
+                                let peer = clients.and_then(|by| Peer::of(connection, &by));
+                                let peer = peer.map(Arc::new);
+                                converse(stream, service, peer, head_time, watcher).await;
                             }
                             Ok(Err(error)) => debug!(%error, "a handshake failed"),
                             Err(_) => debug!("a handshake took too long"),
@@ -212,6 +217,7 @@ impl Server {
 async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     service: Arc<Service>,
+    peer: Option<Arc<Peer>>,
     head_time: Duration,
     watcher: hyper_util::server::graceful::Watcher,
 ) {
@@ -229,9 +235,12 @@ async fn converse(
         .keep_alive_timeout(head_time);
     let asked = Arc::new(Notify::new());
     let heard = Arc::clone(&asked);
-    let answer = service_fn(move |request| {
+    let answer = service_fn(move |mut request: Request<Incoming>| {
         let service = Arc::clone(&service);
         asked.notify_one();
+        if let Some(peer) = &peer {
+            request.extensions_mut().insert(Arc::clone(peer));
+        }
         async move { Ok::<_, std::convert::Infallible>(service.answer(request).await) }
     });
     let connection = watcher.watch(http.serve_connection(TokioIo::new(stream), answer));

@@ -13,8 +13,10 @@ use toml::de::DeTable;
 
 mod endpoint;
 mod fault;
+mod identity;
 mod listen;
 mod names;
+mod oidc;
 mod plugin;
 mod quantity;
 mod reader;
@@ -28,7 +30,9 @@ mod url;
 
 pub use endpoint::{Agreement, Associate, Credential, Endpoint};
 pub use fault::{Fault, Faults};
-pub use listen::{ApiKey, Listen, Tls};
+pub use identity::{ApiKey, ClientCertificate, Holder, Mark};
+pub use listen::{Clients, Listen, Tls};
+pub use oidc::{Oidc, TenantOf};
 pub use plugin::{Component, Plugin, PluginKind};
 pub use route::{Chain, Egress, Export, METHODS, RequestLimits, Route};
 pub use secret::{SecretError, SecretRef};
@@ -70,6 +74,10 @@ pub struct Config {
     pub listen: Option<Listen>,
     /// Who they are.
     pub api_keys: Vec<ApiKey>,
+    /// The same, by certificate.
+    pub client_certificates: Vec<ClientCertificate>,
+    /// The same, by whoever vouches for them.
+    pub oidc: Vec<Oidc>,
 }
 
 /// The provider of the root key.
@@ -171,9 +179,23 @@ fn config<'a>(
         let limits = root.section("limits", RequestLimits::read);
         let listen = root.value("listen");
         let listen = listen.map(|value| value.table(Listen::read).flatten());
-        let (mut key_ids, mut digests) = (BTreeMap::new(), BTreeMap::new());
+        let (mut keys, mut certificates) = (identity::Seen::default(), identity::Seen::default());
         let api_keys = root.each("api-key", |table| {
-            ApiKey::read(table, &tenants, &mut key_ids, &mut digests)
+            ApiKey::read(table, &tenants, &mut keys)
+        });
+        let are_asked_for = listen.as_ref().is_none_or(|listen| {
+            let tls = listen.as_ref().and_then(|listen| listen.tls.as_ref());
+            tls.is_some_and(|tls| tls.clients.is_some())
+        });
+        let client_certificates = root.each("client-certificate", |table| {
+            if !are_asked_for && !reader.is_unread() {
+                table.fault("is never looked at: add `client-ca` to `[listen.tls]`, so that clients are asked for certificates");
+            }
+            ClientCertificate::read(table, &tenants, &mut certificates)
+        });
+        let (mut providers, mut named) = (identity::Seen::default(), BTreeMap::new());
+        let oidc = root.each("oidc", |table| {
+            Oidc::read(table, &tenants, &mut providers, &mut named)
         });
         Some(Config {
             data: data?,
@@ -192,6 +214,8 @@ fn config<'a>(
                 None => None,
             },
             api_keys,
+            client_certificates,
+            oidc,
         })
     });
     plugins.refuse_unused(
