@@ -1,6 +1,7 @@
 //! Who the clients are, as the listener finds out.
 
 mod certificates;
+mod emergency;
 mod tokens;
 
 use nephron_audit::Entry;

@@ -132,6 +132,12 @@ impl Served {
         whole(self.send(request).await).await
     }
 
+    /// Asks for anything with this key.
+    pub async fn call(&self, method: Method, path: &str, key: &str, body: &str) -> Received {
+        let request = self.request(method, path, Some(key), &[], body);
+        whole(self.send(request).await).await
+    }
+
     /// Begins a chat request; the answer is read piece by piece, and dropping it hangs up.
     pub async fn begin(&self, body: serde_json::Value) -> Response<Incoming> {
         let key = self.physician.clone();

@@ -1,7 +1,7 @@
 //! Stage 3: [`Called`] → [`Admitted`]: the tenant's handles and one roster, held to the end.
 
 use nephron_engine::contract;
-use nephron_model::{EntryKind, Sensitivity};
+use nephron_model::{Draft, EntryKind, Sensitivity, Timestamp};
 
 use crate::authenticate::{Called, Identity};
 use crate::case::Case;
@@ -30,57 +30,16 @@ pub(crate) enum Admission {
 /// tenant for a model that no route names has a case, and its refusal is recorded like any other (I6).
 pub(crate) fn admit(gateway: &Gateway, called: Called) -> Result<Admission, Refusal> {
     let Called { received, identity } = called;
-    let Identity {
-        tenant: tenant_id,
-        caller,
-        purpose,
-        proof,
-    } = identity;
-    let tenant = gateway
-        .tenant(&tenant_id)
-        .ok_or_else(|| Refusal::NoTenant {
-            tenant: tenant_id.to_string(),
-        })?;
     let route = gateway.route(&received.call.model);
-    let id = gateway.event_id()?;
-    let info = contract::RequestInfo {
-        id: id.to_string(),
-        tenant: tenant_id.to_string(),
-        received_at: contract::Instant {
-            seconds: received.at.seconds,
-            nanoseconds: received.at.nanoseconds,
-        },
-        caller: contract::Caller {
-            id: caller.id.clone(),
-            roles: caller.roles.clone(),
-            attributes: proof.attributes(),
-        },
-        purpose: purpose.to_string(),
-        sensitivity: match received.sensitivity {
-            Sensitivity::Public => contract::Sensitivity::Public,
-            Sensitivity::Internal => contract::Sensitivity::Internal,
-            Sensitivity::Pii => contract::Sensitivity::Pii,
-            Sensitivity::Phi => contract::Sensitivity::Phi,
-        },
-        attributes: Vec::new(),
+    let (mut case, mut opened) = open_case(gateway, identity, received.at)?;
+    case.conversation = received.conversation;
+    case.info.sensitivity = match received.sensitivity {
+        Sensitivity::Public => contract::Sensitivity::Public,
+        Sensitivity::Internal => contract::Sensitivity::Internal,
+        Sensitivity::Pii => contract::Sensitivity::Pii,
+        Sensitivity::Phi => contract::Sensitivity::Phi,
     };
-    let case = Case {
-        tenant,
-        roster: gateway.roster(),
-        engine: gateway.engine(),
-        id,
-        caller,
-        purpose,
-        conversation: received.conversation,
-        has_tokens: std::sync::atomic::AtomicBool::new(false),
-        info,
-        pending: std::sync::Mutex::default(),
-    };
-    let opened = case
-        .draft(EntryKind::RequestOpened, "admitted")
-        .fact("route", route.map_or("none", |route| route.model.as_str()))
-        .fact("roles", case.caller.roles.join(" "));
-    let mut opened = proof.on(opened);
+    opened = opened.fact("route", route.map_or("none", |route| route.model.as_str()));
     opened.counts.insert(
         "bytes".to_owned(),
         u64::try_from(received.bytes).unwrap_or(u64::MAX),
@@ -93,4 +52,65 @@ pub(crate) fn admit(gateway: &Gateway, called: Called) -> Result<Admission, Refu
         }),
         None => Admission::Refused(case, Refusal::NoRoute),
     })
+}
+
+/// The case of a request that came `at` some time, and the entry of its opening, which is to be noted.
+///
+/// # Errors
+/// As [`admit`].
+pub(crate) fn open_case(
+    gateway: &Gateway,
+    identity: Identity,
+    at: Timestamp,
+) -> Result<(Case, Draft), Refusal> {
+    let Identity {
+        tenant: tenant_id,
+        caller,
+        purpose,
+        proof,
+    } = identity;
+    let tenant = gateway
+        .tenant(&tenant_id)
+        .ok_or_else(|| Refusal::NoTenant {
+            tenant: tenant_id.to_string(),
+        })?;
+    let emergency = gateway.emergency(&purpose);
+    let id = gateway.event_id()?;
+    let info = contract::RequestInfo {
+        id: id.to_string(),
+        tenant: tenant_id.to_string(),
+        received_at: contract::Instant {
+            seconds: at.seconds,
+            nanoseconds: at.nanoseconds,
+        },
+        caller: contract::Caller {
+            id: caller.id.clone(),
+            roles: caller.roles.clone(),
+            attributes: proof.attributes(),
+        },
+        purpose: purpose.to_string(),
+        sensitivity: contract::Sensitivity::Phi,
+        attributes: vec![contract::Attribute {
+            name: "emergency".to_owned(),
+            value: contract::Value::Boolean(emergency.is_some()),
+        }],
+    };
+    let case = Case {
+        tenant,
+        roster: gateway.roster(),
+        engine: gateway.engine(),
+        id,
+        caller,
+        purpose,
+        emergency,
+        conversation: None,
+        has_tokens: std::sync::atomic::AtomicBool::new(false),
+        info,
+        pending: std::sync::Mutex::default(),
+    };
+    let opened = case
+        .draft(EntryKind::RequestOpened, "admitted")
+        .fact("roles", case.caller.roles.join(" "));
+    let opened = proof.on(opened);
+    Ok((case, opened))
 }

@@ -280,47 +280,53 @@ pub(crate) struct Document<'d> {
 }
 
 impl Document<'_> {
-    /// Bytes of one.
-    const LARGEST: usize = 512 << 10;
-    /// From dialling to the last byte.
-    const TIME: Duration = Duration::from_secs(10);
-
     /// Gets it, by one request to exactly that place.
     pub(crate) async fn get(&self) -> Result<Vec<u8>, EgressError> {
-        let bad = |what| move |_| EgressError::BadRequest(what);
-        let uri: Uri = self.url.parse().map_err(bad("URL"))?;
-        let host = uri.host().unwrap_or_default();
-        let literal: Result<IpAddr, _> = host.trim_matches(['[', ']']).parse();
-        if literal.is_ok_and(|address| !(self.allows_private || is_public(address))) {
-            return Err(EgressError::PrivateAddress);
-        }
-        let request = Request::get(&uri)
+        let request = Request::get(self.url)
             .header("accept", "application/json")
             .body(Full::default())
             .map_err(|_| EgressError::BadRequest("URL"))?;
-        let roots = self.authority.map(trusting).transpose()?;
-        let client = dialler(self.allows_private, roots);
-        let whole = async {
-            let response = client.request(request).await;
-            let (head, body) = response.map_err(|error| not_answered(&error))?.into_parts();
-            if head.status != hyper::StatusCode::OK {
-                return Err(EgressError::Connection(
-                    "answered by another status than 200",
-                ));
-            }
-            let body = http_body_util::Limited::new(body, Self::LARGEST);
-            let body = body.collect().await.map_err(|error| {
-                if error.is::<http_body_util::LengthLimitError>() {
-                    EgressError::TooLarge
-                } else {
-                    EgressError::Connection("broken within the answer")
-                }
-            })?;
-            Ok(body.to_bytes().to_vec())
-        };
-        let whole = tokio::time::timeout(Self::TIME, whole).await;
-        whole.map_err(|_| EgressError::TimedOut(Self::TIME))?
+        match exchange(request, self.authority, self.allows_private).await? {
+            (200, body) => Ok(body),
+            _ => Err(EgressError::Connection(
+                "answered by another status than 200",
+            )),
+        }
     }
+}
+
+/// One exchange of the program itself, of which no entry speaks: it holds nothing of any request. Gives status and body.
+pub(crate) async fn exchange(
+    request: Request<Full<Bytes>>,
+    authority: Option<&Path>,
+    allows_private: bool,
+) -> Result<(u16, Vec<u8>), EgressError> {
+    /// Bytes of an answer.
+    const LARGEST: usize = 512 << 10;
+    /// From dialling to the last byte.
+    const TIME: Duration = Duration::from_secs(10);
+    let host = request.uri().host().unwrap_or_default();
+    let literal: Result<IpAddr, _> = host.trim_matches(['[', ']']).parse();
+    if literal.is_ok_and(|address| !(allows_private || is_public(address))) {
+        return Err(EgressError::PrivateAddress);
+    }
+    let client = dialler(allows_private, authority.map(trusting).transpose()?);
+    let whole = async {
+        let response = client.request(request).await;
+        let response = response.map_err(|error| not_answered(&error))?;
+        let status = response.status().as_u16();
+        let body = http_body_util::Limited::new(response.into_body(), LARGEST);
+        let body = body.collect().await.map_err(|error| {
+            if error.is::<http_body_util::LengthLimitError>() {
+                EgressError::TooLarge
+            } else {
+                EgressError::Connection("broken within the answer")
+            }
+        })?;
+        Ok((status, body.to_bytes().to_vec()))
+    };
+    let whole = tokio::time::timeout(TIME, whole).await;
+    whole.map_err(|_| EgressError::TimedOut(TIME))?
 }
 
 /// Trusts as `tls` says, or the web's roots.

@@ -13,7 +13,8 @@ use nephron_engine::vet::{VetError, vet};
 use nephron_engine::{Engine, EngineError, LoadError};
 use nephron_keys::{Cost, KeyError, Passphrase, RootError, RootKey};
 use nephron_model::{
-    Clock, Digest, Draft, EntryKind, EventId, NotRecorded, Record, Recorder as _, Space, TenantId,
+    Clock, Digest, Draft, EntryKind, EventId, NotRecorded, Purpose, Record, Recorder as _, Space,
+    TenantId,
 };
 
 use tracing::{Instrument as _, info_span};
@@ -25,6 +26,7 @@ use crate::case::Case;
 use crate::chain::reidentify::Streamed;
 use crate::config::{self, Component, Config, Endpoint, Route};
 use crate::egress::Egress;
+use crate::emergency::{Alerts, Emergency};
 use crate::receive::{Call, receive};
 use crate::refusal::Refusal;
 use crate::reply::{Outlet, Piece, Reply, reply, reply_streamed};
@@ -43,6 +45,8 @@ pub struct Gateway {
     limits: config::RequestLimits,
     exports: Vec<config::Export>,
     callers: Callers,
+    emergencies: Vec<Purpose>,
+    alerts: Arc<Alerts>,
     egress: Egress,
     /// Held for as long as the gateway is open: two processes do not share a data folder.
     _lock: std::fs::File,
@@ -216,6 +220,8 @@ impl Gateway {
             limits: config.limits.clone(),
             exports: config.exports.clone(),
             callers: Callers::new(config, around.clock.now()),
+            emergencies: config.emergencies.clone(),
+            alerts: Arc::default(),
             egress: Egress::new(),
             _lock: lock,
         })
@@ -391,6 +397,18 @@ impl Gateway {
     #[must_use]
     pub fn tenant(&self, id: &TenantId) -> Option<Arc<Tenant>> {
         self.tenants.get(id).cloned()
+    }
+
+    /// What calls for people.
+    #[must_use]
+    pub fn alerts(&self) -> &Alerts {
+        &self.alerts
+    }
+
+    /// Whether a purpose is an emergency.
+    pub(crate) fn emergency(&self, purpose: &Purpose) -> Option<Emergency> {
+        let is_one = self.emergencies.contains(purpose);
+        is_one.then(|| Emergency::new(Arc::clone(&self.alerts)))
     }
 
     /// The sandbox.

@@ -3,6 +3,8 @@
 //! Statuses come from [`Reply::status`], bodies from [`wire`](crate::wire). What a client sent is not repeated in any
 //! header or error.
 
+mod reviews;
+
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -139,6 +141,9 @@ impl Service {
             true => Api::Messages,
             false => Api::Chat,
         };
+        if let Some(asked) = reviews::Asked::at(head.uri.path()) {
+            return self.review(asked, head, body).await;
+        }
         match (head.uri.path(), is_get) {
             ("/livez", true) => plain(StatusCode::OK, "ok\n"),
             ("/readyz", true) => self.ready(),

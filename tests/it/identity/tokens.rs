@@ -58,8 +58,8 @@ async fn a_real_providers_tokens_are_believed_by_whichever_key_they_are_signed()
     answers.push(("ward-es256", rotated));
 
     let billing = provider.token("billing", None).await;
-    let other = served.post(Some(&billing), &[("x-purpose-of-use", "TREAT")], &asking());
-    let other = other.await;
+    let treatment = [("x-purpose-of-use", "TREAT")];
+    let other = served.post(Some(&billing), &treatment, &asking()).await;
     served.clock.advance(Duration::from_secs(700));
     let late = ask(&served, &token).await;
 

@@ -15,6 +15,7 @@ mod logging;
 mod panics;
 mod pki;
 mod plugin;
+mod review;
 mod run;
 mod serve;
 mod style;
@@ -80,6 +81,8 @@ enum Command {
     Plugin(plugin::Args),
     /// Make keys for clients
     ApiKey(api_key::Args),
+    /// List and close reviews of accesses in an emergency
+    Review(review::Args),
     /// Make a certificate authority and certificates for trying out
     Pki(pki::Args),
     /// Read and verify audit logs
@@ -125,6 +128,7 @@ fn run(command: Command, globals: &Globals) -> Result<(), Failure> {
             Command::Run(args) => Box::pin(run::run(args, globals)).await,
             Command::Serve(args) => Box::pin(serve::run(args, globals)).await,
             Command::ApiKey(args) => api_key::run(args, globals).await,
+            Command::Review(args) => review::run(args, globals).await,
             Command::Pki(args) => pki::run(args, globals).await,
             Command::Check(args) => check::run(args, globals).await,
             Command::Plugin(args) => plugin::run(args, globals).await,
@@ -155,6 +159,7 @@ mod tests {
             "check",
             "plugin",
             "api-key",
+            "review",
             "pki",
             "audit",
             "completions",

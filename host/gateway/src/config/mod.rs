@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use nephron_model::TenantId;
+use nephron_model::{Purpose, TenantId};
 use toml::de::DeTable;
 
 mod endpoint;
@@ -78,6 +78,8 @@ pub struct Config {
     pub client_certificates: Vec<ClientCertificate>,
     /// The same, by whoever vouches for them.
     pub oidc: Vec<Oidc>,
+    /// Purposes of use that are emergencies.
+    pub emergencies: Vec<Purpose>,
 }
 
 /// The provider of the root key.
@@ -197,6 +199,10 @@ fn config<'a>(
         let oidc = root.each("oidc", |table| {
             Oidc::read(table, &tenants, &mut providers, &mut named)
         });
+        let emergencies = root.section("emergency", |table| {
+            let purposes = table.value("purposes")?;
+            identity::words(&purposes, reader::Value::parsed)
+        });
         Some(Config {
             data: data?,
             root_key: root_key?,
@@ -216,6 +222,7 @@ fn config<'a>(
             api_keys,
             client_certificates,
             oidc,
+            emergencies: emergencies.flatten().unwrap_or_default(),
         })
     });
     plugins.refuse_unused(
