@@ -3,6 +3,7 @@
 //! A caller is known by an API key, by a token of a provider of OpenID Connect, or by the certificate of the connection. Where
 //! a key or token is there it says who asks, and the certificate must be of the same tenant.
 
+pub(crate) mod last_use;
 mod oidc;
 mod provider;
 mod token;
@@ -14,6 +15,7 @@ use nephron_model::{Caller, Draft, Purpose, TenantId, Timestamp};
 use crate::config::{self, Holder, Mark};
 use crate::receive::{Received, Statement};
 use crate::tls::{Marks, Peer};
+use last_use::LastUses;
 use oidc::Providers;
 use token::Token;
 pub use token::TokenFault;
@@ -240,12 +242,15 @@ pub(crate) struct Callers {
     api_keys: Vec<config::ApiKey>,
     certificates: Vec<config::ClientCertificate>,
     providers: Providers,
+    last_uses: LastUses,
 }
 
 impl Callers {
     /// Those of the configuration; from `now` on it is known which tokens were used.
     pub(crate) fn new(config: &config::Config, now: Timestamp) -> Self {
+        let digests = config.api_keys.iter().map(|key| key.digest.to_string());
         Self {
+            last_uses: LastUses::open(&config.data, digests),
             api_keys: config.api_keys.clone(),
             certificates: config.client_certificates.clone(),
             providers: Providers::new(&config.oidc, now),
@@ -284,6 +289,11 @@ impl Callers {
         known.asking(presented.purpose)
     }
 
+    /// Writes down when keys were last used, if that is new. Blocks.
+    pub(crate) fn keep_last_uses(&self) {
+        self.last_uses.keep();
+    }
+
     fn api_key(&self, presented: &str, now: Timestamp) -> Result<Known, NotIdentified> {
         let presented: ApiKey = presented.parse().map_err(|_| Unauthenticated::Unknown)?;
         // Every key is compared, in constant time each: how long it takes tells nothing of which is right.
@@ -300,6 +310,9 @@ impl Callers {
         };
         let mut known = Known::new(held.holder.clone(), by, false);
         known.refuse_if(held.holder.expires <= now, Unauthenticated::Expired);
+        if known.refused.is_none() {
+            self.last_uses.note(held.digest.to_string(), now);
+        }
         Ok(known)
     }
 

@@ -399,6 +399,14 @@ impl Gateway {
         self.tenants.get(id).cloned()
     }
 
+    /// Writes down when API keys were last used, on a thread that may block.
+    pub(crate) async fn keep_last_uses(self: &Arc<Self>) {
+        let gateway = Arc::clone(self);
+        let kept = tokio::task::spawn_blocking(move || gateway.callers.keep_last_uses());
+        // If it panicked, the panic hook has said where.
+        drop(kept.await);
+    }
+
     /// What calls for people.
     #[must_use]
     pub fn alerts(&self) -> &Alerts {

@@ -120,6 +120,7 @@ impl Server {
         let graceful = GracefulShutdown::new();
         let places = Arc::new(Semaphore::new(listen.connections));
         let exporting = tokio::spawn(export(service.gateway()));
+        let keeping = tokio::spawn(keep(service.gateway()));
         let mut ticks = tokio::time::interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stop = std::pin::pin!(stop);
@@ -195,8 +196,11 @@ impl Server {
             is_drained = tokio::time::timeout(GIVING_UP, drained).await.is_ok();
         }
         drop(service);
-        exporting.abort();
-        let _aborted = exporting.await;
+        for task in [exporting, keeping] {
+            task.abort();
+            let _aborted = task.await;
+        }
+        gateway.keep_last_uses().await;
         if !is_drained {
             return Err(ServeError::NotDrained);
         }
@@ -257,6 +261,16 @@ async fn converse(
     if let Err(error) = ended {
         // Its text says what hyper met, never what the client sent.
         debug!(%error, "a connection ended badly");
+    }
+}
+
+/// Writes down once a minute when API keys were last used.
+async fn keep(gateway: Arc<Gateway>) {
+    let mut ticks = tokio::time::interval(Duration::from_secs(60));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        gateway.keep_last_uses().await;
     }
 }
 
