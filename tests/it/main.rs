@@ -16,6 +16,7 @@ mod chain;
 mod demo;
 mod fallback;
 mod hostile;
+mod identity;
 mod record_then_act;
 mod replay;
 mod serve;

@@ -1,6 +1,7 @@
 //! A gateway that listens, and a client that says exactly what it is told to.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
@@ -9,6 +10,7 @@ use hyper_util::rt::TokioIo;
 use nephron_gateway::config::Config;
 use nephron_gateway::serve::{ServeError, Server};
 use nephron_keys::ApiKey;
+use nephron_model::FixedClock;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -25,6 +27,8 @@ pub struct Served {
     pub expired: String,
     /// A physician at Lakeside.
     pub lakeside: String,
+    /// Its clock.
+    pub clock: Arc<FixedClock>,
     address: SocketAddr,
     status: Option<SocketAddr>,
     setup: Setup,
@@ -84,7 +88,9 @@ impl Setup {
         let config: Config = setup.config();
         let listen = config.listen.as_ref().expect("a listener");
         let Rig {
-            folder, gateway, ..
+            folder,
+            gateway,
+            clock,
         } = rig;
         let server = Server::bind(gateway, listen, config.status)
             .await
@@ -101,6 +107,7 @@ impl Setup {
             physician: reveal(physician),
             expired: reveal(expired),
             lakeside: reveal(lakeside),
+            clock,
             address,
             status,
             setup,
@@ -144,6 +151,12 @@ impl Served {
     /// The same with these headers.
     pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Received {
         let request = self.request(Method::GET, path, Some(&self.physician), headers, "");
+        whole(self.send(request).await).await
+    }
+
+    /// Asks for anything with this key.
+    pub async fn call(&self, method: Method, path: &str, key: &str, body: &str) -> Received {
+        let request = self.request(method, path, Some(key), &[], body);
         whole(self.send(request).await).await
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use nephron_engine::contract;
-use nephron_model::{EntryKind, Sensitivity};
+use nephron_model::{Draft, EntryKind, Sensitivity, Timestamp};
 
 use crate::authenticate::{Called, Identity};
 use crate::case::Case;
@@ -33,11 +33,44 @@ pub(crate) enum Admission {
 /// tenant for a model that no route names has a case, and its refusal is recorded like any other (I6).
 pub(crate) fn admit(gateway: &Gateway, called: Called) -> Result<Admission, Refusal> {
     let Called { received, identity } = called;
+    let route = gateway.route(&received.call.model);
+    let (mut case, mut opened) = open_case(gateway, identity, received.at)?;
+    case.conversation = received.conversation;
+    case.info.sensitivity = match received.sensitivity {
+        Sensitivity::Public => contract::Sensitivity::Public,
+        Sensitivity::Internal => contract::Sensitivity::Internal,
+        Sensitivity::Pii => contract::Sensitivity::Pii,
+        Sensitivity::Phi => contract::Sensitivity::Phi,
+    };
+    opened = opened.fact("route", route.map_or("none", |route| route.model.as_str()));
+    opened.counts.insert(
+        "bytes".to_owned(),
+        u64::try_from(received.bytes).unwrap_or(u64::MAX),
+    );
+    case.note(opened);
+    Ok(match route {
+        Some(_) => Admission::Granted(Admitted {
+            case,
+            call: received.call,
+        }),
+        None => Admission::Refused(case, Refusal::NoRoute),
+    })
+}
+
+/// The case of a request that came `at` some time, and the entry of its opening, which is to be noted.
+///
+/// # Errors
+/// As [`admit`].
+pub(crate) fn open_case(
+    gateway: &Gateway,
+    identity: Identity,
+    at: Timestamp,
+) -> Result<(Case, Draft), Refusal> {
     let Identity {
         tenant: tenant_id,
         caller,
         purpose,
-        by,
+        proof,
         origin,
     } = identity;
     let tenant = gateway
@@ -45,28 +78,26 @@ pub(crate) fn admit(gateway: &Gateway, called: Called) -> Result<Admission, Refu
         .ok_or_else(|| Refusal::NoTenant {
             tenant: tenant_id.to_string(),
         })?;
-    let route = gateway.route(&received.call.model);
+    let emergency = gateway.emergency(&purpose);
     let id = gateway.event_id()?;
     let info = contract::RequestInfo {
         id: id.to_string(),
         tenant: tenant_id.to_string(),
         received_at: contract::Instant {
-            seconds: received.at.seconds,
-            nanoseconds: received.at.nanoseconds,
+            seconds: at.seconds,
+            nanoseconds: at.nanoseconds,
         },
         caller: contract::Caller {
             id: caller.id.clone(),
             roles: caller.roles.clone(),
-            attributes: Vec::new(),
+            attributes: proof.attributes(),
         },
         purpose: purpose.to_string(),
-        sensitivity: match received.sensitivity {
-            Sensitivity::Public => contract::Sensitivity::Public,
-            Sensitivity::Internal => contract::Sensitivity::Internal,
-            Sensitivity::Pii => contract::Sensitivity::Pii,
-            Sensitivity::Phi => contract::Sensitivity::Phi,
-        },
-        attributes: Vec::new(),
+        sensitivity: contract::Sensitivity::Phi,
+        attributes: vec![contract::Attribute {
+            name: "emergency".to_owned(),
+            value: contract::Value::Boolean(emergency.is_some()),
+        }],
     };
     let case = Case {
         tenant,
@@ -75,30 +106,16 @@ pub(crate) fn admit(gateway: &Gateway, called: Called) -> Result<Admission, Refu
         id,
         caller,
         purpose,
-        conversation: received.conversation,
+        emergency,
+        conversation: None,
         has_tokens: std::sync::atomic::AtomicBool::new(false),
         info,
         pending: std::sync::Mutex::default(),
         metrics: Arc::clone(gateway.metrics()),
     };
-    let mut opened = case
+    let opened = case
         .draft(EntryKind::RequestOpened, "admitted")
-        .fact("authentication", by.as_str())
-        .fact("route", route.map_or("none", |route| route.model.as_str()))
         .fact("roles", case.caller.roles.join(" "));
-    if let Some(credential) = by.credential() {
-        opened = opened.fact("credential", credential);
-    }
-    opened.counts.insert(
-        "bytes".to_owned(),
-        u64::try_from(received.bytes).unwrap_or(u64::MAX),
-    );
-    case.note(Origin::add_to(&origin, &case.tenant, case.id, opened)?);
-    Ok(match route {
-        Some(_) => Admission::Granted(Admitted {
-            case,
-            call: received.call,
-        }),
-        None => Admission::Refused(case, Refusal::NoRoute),
-    })
+    let opened = Origin::add_to(&origin, &case.tenant, case.id, proof.on(opened))?;
+    Ok((case, opened))
 }

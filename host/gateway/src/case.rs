@@ -11,6 +11,7 @@ use nephron_model::{
     Recorded, Recorder as _,
 };
 
+use crate::emergency::Emergency;
 use crate::metrics::Metrics;
 use crate::refusal::Refusal;
 use crate::roster::Roster;
@@ -24,6 +25,8 @@ pub struct Case {
     pub(crate) id: EventId,
     pub(crate) caller: Caller,
     pub(crate) purpose: Purpose,
+    /// Whether the purpose is an emergency.
+    pub(crate) emergency: Option<Emergency>,
     /// The conversation that the caller named; without one the request is one of its own.
     pub(crate) conversation: Option<String>,
     /// Whether tokens were drawn for this request.

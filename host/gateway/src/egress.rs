@@ -1,6 +1,9 @@
 //! The one place that dials. It sends what an entry already says will be sent (I1), to an endpoint that the operator
 //! configured, and to no other: no redirects, no retries of its own, no proxy.
 
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full};
@@ -13,8 +16,10 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use nephron_engine::contract::HttpRequest;
 use nephron_model::{Phi, Recorded};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
-use crate::address::{NotPublic, Resolver};
+use crate::address::{NotPublic, Resolver, is_public};
 use crate::config::Endpoint;
 
 /// Bytes of one response. A longer one is refused: it would not fit an entry of the log with what was made of it.
@@ -48,6 +53,9 @@ pub enum EgressError {
     /// The credential's secret cannot be read.
     #[error("the credential cannot be read")]
     Credential,
+    /// The roots to trust cannot be read.
+    #[error("the file of certificates to trust (`ca`) cannot be read")]
+    Authority,
     /// No connection, or it broke.
     #[error("the connection failed: {0}")]
     Connection(&'static str),
@@ -78,6 +86,7 @@ impl EgressError {
             Self::BadRequest(_) => "bad-request",
             Self::NoCredential => "no-credential",
             Self::Credential => "credential-unreadable",
+            Self::Authority => "authority-unreadable",
             Self::Connection(_) => "connection-failed",
             Self::PrivateAddress => "private-address",
             Self::Unavailable(_) => "unavailable",
@@ -94,7 +103,11 @@ impl EgressError {
             | Self::PrivateAddress
             | Self::Unavailable(_)
             | Self::TimedOut(_) => true,
-            Self::NoUrl | Self::BadRequest(_) | Self::NoCredential | Self::TooLarge => false,
+            Self::NoUrl
+            | Self::BadRequest(_)
+            | Self::NoCredential
+            | Self::Authority
+            | Self::TooLarge => false,
         }
     }
 
@@ -233,8 +246,8 @@ impl Egress {
     /// Clients that trust the web's root certificates.
     pub(crate) fn new() -> Self {
         Self {
-            public: dialler(false),
-            any: dialler(true),
+            public: dialler(false, None),
+            any: dialler(true, None),
         }
     }
 
@@ -284,19 +297,95 @@ impl Egress {
     }
 }
 
-fn dialler(allows_private: bool) -> Dialler {
+/// A public document that the configuration leads to, such as a provider's keys. The question for it holds nothing of any
+/// request and takes no credential along, so no entry speaks of it.
+pub(crate) struct Document<'d> {
+    pub(crate) url: &'d str,
+    /// Roots to trust in place of the web's, in PEM; read each time.
+    pub(crate) authority: Option<&'d Path>,
+    /// Whether it may be at an address that is not public.
+    pub(crate) allows_private: bool,
+}
+
+impl Document<'_> {
+    /// Gets it, by one request to exactly that place.
+    pub(crate) async fn get(&self) -> Result<Vec<u8>, EgressError> {
+        let request = Request::get(self.url)
+            .header("accept", "application/json")
+            .body(Full::default())
+            .map_err(|_| EgressError::BadRequest("URL"))?;
+        match exchange(request, self.authority, self.allows_private).await? {
+            (200, body) => Ok(body),
+            _ => Err(EgressError::Connection(
+                "answered by another status than 200",
+            )),
+        }
+    }
+}
+
+/// One exchange of the program itself, of which no entry speaks: it holds nothing of any request. Gives status and body.
+pub(crate) async fn exchange(
+    request: Request<Full<Bytes>>,
+    authority: Option<&Path>,
+    allows_private: bool,
+) -> Result<(u16, Vec<u8>), EgressError> {
+    /// Bytes of an answer.
+    const LARGEST: usize = 512 << 10;
+    /// From dialling to the last byte.
+    const TIME: Duration = Duration::from_secs(10);
+    let host = request.uri().host().unwrap_or_default();
+    let literal: Result<IpAddr, _> = host.trim_matches(['[', ']']).parse();
+    if literal.is_ok_and(|address| !(allows_private || is_public(address))) {
+        return Err(EgressError::PrivateAddress);
+    }
+    let client = dialler(allows_private, authority.map(trusting).transpose()?);
+    let whole = async {
+        let response = client.request(request).await;
+        let response = response.map_err(|error| not_answered(&error))?;
+        let status = response.status().as_u16();
+        let body = http_body_util::Limited::new(response.into_body(), LARGEST);
+        let body = body.collect().await.map_err(|error| {
+            if error.is::<http_body_util::LengthLimitError>() {
+                EgressError::TooLarge
+            } else {
+                EgressError::Connection("broken within the answer")
+            }
+        })?;
+        Ok((status, body.to_bytes().to_vec()))
+    };
+    let whole = tokio::time::timeout(TIME, whole).await;
+    whole.map_err(|_| EgressError::TimedOut(TIME))?
+}
+
+/// Trusts as `tls` says, or the web's roots.
+fn dialler(allows_private: bool, tls: Option<rustls::ClientConfig>) -> Dialler {
     let mut http = HttpConnector::new_with_resolver(Resolver { allows_private });
     http.set_nodelay(true);
     http.enforce_http(false);
     http.set_connect_timeout(Some(Duration::from_secs(10)));
-    let https = hyper_rustls::HttpsConnectorBuilder::new()
-        .with_webpki_roots()
-        .https_or_http()
-        .enable_http1()
-        .wrap_connector(http);
+    let https = hyper_rustls::HttpsConnectorBuilder::new();
+    let https = match tls {
+        None => https.with_webpki_roots(),
+        Some(tls) => https.with_tls_config(tls),
+    };
+    let https = https.https_or_http().enable_http1().wrap_connector(http);
     Client::builder(TokioExecutor::new())
         .retry_canceled_requests(false)
         .build(https)
+}
+
+fn trusting(path: &Path) -> Result<rustls::ClientConfig, EgressError> {
+    let mut roots = rustls::RootCertStore::empty();
+    let found = CertificateDer::pem_file_iter(path).map_err(|_| EgressError::Authority)?;
+    for root in found {
+        let root = root.map_err(|_| EgressError::Authority)?;
+        roots.add(root).map_err(|_| EgressError::Authority)?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|_| EgressError::Authority)?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
 fn not_answered(error: &hyper_util::client::legacy::Error) -> EgressError {

@@ -13,18 +13,20 @@ use nephron_engine::vet::{VetError, vet};
 use nephron_engine::{Engine, EngineError, LoadError};
 use nephron_keys::{Cost, KeyError, Passphrase, RootError, RootKey};
 use nephron_model::{
-    Clock, Digest, Draft, EntryKind, EventId, NotRecorded, Record, Recorder as _, Space, TenantId,
+    Clock, Digest, Draft, EntryKind, EventId, NotRecorded, Purpose, Record, Recorder as _, Space,
+    TenantId,
 };
 
 use tracing::{Instrument as _, info_span};
 
 use crate::admit::{Admission, Admitted, admit};
 use crate::associates::{Alert, Associates, Ground, NoGround};
-use crate::authenticate::{ApiKeys, Called, Identity, NotIdentified};
+use crate::authenticate::{Called, Callers, Identity, NotIdentified, Presented};
 use crate::case::Case;
 use crate::chain::reidentify::Streamed;
 use crate::config::{self, Component, Config, Endpoint, Route};
 use crate::egress::Egress;
+use crate::emergency::{Alerts, Emergency};
 use crate::metrics::Metrics;
 use crate::origin::Origin;
 use crate::receive::{Call, receive};
@@ -44,7 +46,9 @@ pub struct Gateway {
     routes: Vec<Route>,
     limits: config::RequestLimits,
     exports: Vec<config::Export>,
-    api_keys: ApiKeys,
+    callers: Callers,
+    emergencies: Vec<Purpose>,
+    alerts: Arc<Alerts>,
     egress: Egress,
     metrics: Arc<Metrics>,
     /// Held for as long as the gateway is open: two processes do not share a data folder.
@@ -215,7 +219,9 @@ impl Gateway {
             routes: config.routes.clone(),
             limits: config.limits.clone(),
             exports: config.exports.clone(),
-            api_keys: ApiKeys::new(config.api_keys.clone()),
+            callers: Callers::new(config, around.clock.now()),
+            emergencies: config.emergencies.clone(),
+            alerts: Arc::default(),
             egress: Egress::new(),
             metrics: Arc::new(Metrics::new()),
             _lock: lock,
@@ -307,16 +313,15 @@ impl Gateway {
         }
     }
 
-    /// Who holds an API key, for a purpose of use.
+    /// Who asks.
     ///
     /// # Errors
     /// [`NotIdentified`].
-    pub(crate) fn identify(
+    pub(crate) async fn identify(
         &self,
-        key: Option<&str>,
-        purpose: Option<&str>,
+        presented: Presented<'_>,
     ) -> Result<Identity, NotIdentified> {
-        self.api_keys.identify(key, purpose, self.clock.now())
+        self.callers.identify(presented, self.clock.now()).await
     }
 
     /// Refuses a request that never came to be admitted. Whose it is being known, their log says so first (I6).
@@ -328,11 +333,8 @@ impl Gateway {
             Ok(id) => id,
             Err(error) => return Reply::unadmitted(error.into()),
         };
-        let mut draft = Draft::new(EntryKind::RequestRefused, refusal.code())
-            .fact("authentication", identity.by.as_str());
-        if let Some(credential) = identity.by.credential() {
-            draft = draft.fact("credential", credential);
-        }
+        let draft = Draft::new(EntryKind::RequestRefused, refusal.code());
+        let mut draft = identity.proof.on(draft);
         draft.request = Some(id);
         draft.caller = Some(identity.caller.id.clone());
         draft.purpose = Some(identity.purpose.clone());
@@ -415,6 +417,26 @@ impl Gateway {
     #[must_use]
     pub fn tenant(&self, id: &TenantId) -> Option<Arc<Tenant>> {
         self.tenants.get(id).cloned()
+    }
+
+    /// Writes down when API keys were last used, on a thread that may block.
+    pub(crate) async fn keep_last_uses(self: &Arc<Self>) {
+        let gateway = Arc::clone(self);
+        let kept = tokio::task::spawn_blocking(move || gateway.callers.keep_last_uses());
+        // If it panicked, the panic hook has said where.
+        drop(kept.await);
+    }
+
+    /// Accesses in an emergency, counted.
+    #[must_use]
+    pub fn emergencies(&self) -> &Alerts {
+        &self.alerts
+    }
+
+    /// Whether a purpose is an emergency.
+    pub(crate) fn emergency(&self, purpose: &Purpose) -> Option<Emergency> {
+        let is_one = self.emergencies.contains(purpose);
+        is_one.then(|| Emergency::new(Arc::clone(&self.alerts)))
     }
 
     /// The sandbox.

@@ -3,6 +3,8 @@
 //! Statuses come from [`Reply::status`], bodies from [`wire`](crate::wire). What a client sent is not repeated in any
 //! header or error.
 
+mod reviews;
+
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::pin::Pin;
@@ -26,13 +28,14 @@ use tracing::info;
 use zeroize::Zeroizing;
 
 use crate::Gateway;
-use crate::authenticate::{Called, Identity, NotIdentified};
+use crate::authenticate::{Called, Identity, NotIdentified, Presented};
 use crate::config::Listen;
 use crate::metrics::Standing;
 use crate::origin::Origin;
 use crate::receive::Malformed;
 use crate::refusal::Refusal;
 use crate::reply::{Outlet, Piece, Reply};
+use crate::tls::Peer;
 use crate::wire::fields::{is_structural, wrong};
 use crate::wire::told::Told;
 use crate::wire::{Api, Asked, Manner, Stream};
@@ -177,6 +180,9 @@ impl Service {
             true => Api::Messages,
             false => Api::Chat,
         };
+        if let Some(asked) = reviews::Asked::at(head.uri.path()) {
+            return self.review(asked, head, body).await;
+        }
         match (head.uri.path(), is_get) {
             ("/livez", true) => plain(StatusCode::OK, "ok\n"),
             ("/readyz", true) => self.ready(),
@@ -219,7 +225,7 @@ impl Service {
         }
     }
 
-    /// Who asks, and from where. A refusal of a key that is one of ours stands in its tenant's log.
+    /// Who asks, and from where. A refusal of a credential that is one of ours stands in its tenant's log.
     async fn identify(&self, head: &Parts) -> Result<Identity, Box<Reply>> {
         let headers = &head.headers;
         let bearer = headers.get(AUTHORIZATION).and_then(|value| {
@@ -231,7 +237,12 @@ impl Service {
         let purpose = headers
             .get(X_PURPOSE_OF_USE)
             .map(|purpose| purpose.to_str().unwrap_or_default());
-        let (mut identity, refusal) = match self.gateway.identify(key, purpose) {
+        let presented = Presented {
+            bearer: key,
+            purpose,
+            peer: head.extensions.get::<Arc<Peer>>().map(Arc::as_ref),
+        };
+        let (mut identity, refusal) = match self.gateway.identify(presented).await {
             Ok(identity) => (identity, None),
             Err(NotIdentified { why, holder: None }) => {
                 info!(
@@ -500,8 +511,8 @@ fn refused(api: Api, reply: &Reply) -> Reaction {
             headers.insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));
         }
     }
-    if reply.status() == 401 {
-        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    if let Some(Refusal::Unauthenticated(why)) = reply.refusal() {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(why.challenge()));
     }
     with_event(response, reply.event())
 }

@@ -112,6 +112,15 @@ pub enum Refusal {
         /// Bytes allowed.
         limit: usize,
     },
+    /// There is no such review, or somebody closed it.
+    #[error("no review of that event is open")]
+    NoReview,
+    /// It is the caller's own access that is reviewed.
+    #[error("nobody closes the review of their own access")]
+    OwnReview,
+    /// What is kept of reviews cannot be read.
+    #[error("the reviews cannot be read")]
+    ReviewsUnreadable,
     /// The roster cannot serve this.
     #[error("the roster lacks `{missing}`")]
     Incomplete {
@@ -158,6 +167,9 @@ impl Refusal {
             Self::Upstream { .. } => "upstream-failed",
             Self::Key(_) => "key-refused",
             Self::NotRecorded(_) => "not-recorded",
+            Self::NoReview => "no-review",
+            Self::OwnReview => "own-review",
+            Self::ReviewsUnreadable => "reviews-unreadable",
             Self::Incomplete { .. } => "incomplete-roster",
         }
     }
@@ -187,6 +199,9 @@ impl Refusal {
             | Self::NoRoute
             | Self::AnswerTooLarge { .. }
             | Self::NotRecorded(_)
+            | Self::NoReview
+            | Self::OwnReview
+            | Self::ReviewsUnreadable
             | Self::Incomplete { .. } => Vec::new(),
         }
     }

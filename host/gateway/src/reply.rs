@@ -7,6 +7,7 @@ use nephron_model::{EntryKind, EventId, Phi, Recorded};
 use serde_json::json;
 use tokio::sync::mpsc;
 
+use crate::authenticate::{TokenFault, Unauthenticated};
 use crate::case::Case;
 use crate::chain::reidentify::{Restored, Streamed};
 use crate::refusal::Refusal;
@@ -74,16 +75,22 @@ impl Reply {
             Err(refusal) => match refusal {
                 Refusal::Malformed(crate::receive::Malformed::TooLarge { .. }) => 413,
                 Refusal::Malformed(_) => 400,
+                // The provider's fault, and not the caller's.
+                Refusal::Unauthenticated(Unauthenticated::Token(TokenFault::NoKeys)) => 503,
                 Refusal::Unauthenticated(_) => 401,
-                Refusal::NoTenant { .. } | Refusal::NoRoute => 404,
+                Refusal::NoTenant { .. } | Refusal::NoRoute | Refusal::NoReview => 404,
                 Refusal::Denied { .. }
+                | Refusal::OwnReview
                 | Refusal::NoAgreement { .. }
                 | Refusal::UnknownObligation { .. } => 403,
                 Refusal::TooSlow => 408,
                 Refusal::TooBusy | Refusal::TooOften { .. } => 429,
                 // Nobody reads it: the client has gone.
                 Refusal::CallerGone => 499,
-                Refusal::PluginFailed { .. } | Refusal::Key(_) | Refusal::Incomplete { .. } => 500,
+                Refusal::PluginFailed { .. }
+                | Refusal::Key(_)
+                | Refusal::ReviewsUnreadable
+                | Refusal::Incomplete { .. } => 500,
                 Refusal::Upstream { .. } | Refusal::AnswerTooLarge { .. } => 502,
                 Refusal::NotRecorded(_) | Refusal::Stopping => 503,
             },
@@ -144,7 +151,7 @@ pub(crate) async fn reply_streamed(
 }
 
 /// Records how the request ends, and waits until that is durable.
-async fn close(case: &Case, refusal: Option<&Refusal>) -> Result<(), Refusal> {
+pub(crate) async fn close(case: &Case, refusal: Option<&Refusal>) -> Result<(), Refusal> {
     // What was refused for its size, say, is known at once; then the entry must not say that the caller was answered.
     let unrefused = case.unrefused().map_err(Refusal::NotRecorded);
     let refusal = refusal.or_else(|| unrefused.as_ref().err());

@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -20,11 +22,11 @@ use tracing::{debug, info, warn};
 
 use crate::Gateway;
 use crate::associates::Alert;
-use crate::config::{Listen, Status};
+use crate::config::{Listen, StatusListener};
 use crate::http::Service;
 use crate::status;
 use crate::tenant::TenantError;
-use crate::tls::{Identity, TlsError};
+use crate::tls::{Identity, Peer, TlsError};
 
 /// A listener that is bound and a gateway that is open.
 pub struct Server {
@@ -83,7 +85,7 @@ impl Server {
     pub async fn bind(
         gateway: Gateway,
         listen: &Listen,
-        status: Option<Status>,
+        status: Option<StatusListener>,
     ) -> Result<Self, ServeError> {
         let tls = listen.tls.as_ref().map(Identity::open).transpose()?;
         let listener = bind(listen.address).await?;
@@ -139,8 +141,9 @@ impl Server {
         let graceful = GracefulShutdown::new();
         let places = Arc::new(Semaphore::new(listen.connections));
         let (shipping, watching) = (export(service.gateway()), watch(service.gateway()));
+        let keeping = keep(service.gateway());
         let exporting = tokio::spawn(async {
-            let ((), ()) = tokio::join!(shipping, watching);
+            let ((), (), ()) = tokio::join!(shipping, watching, keeping);
         });
         let mut ticks = tokio::time::interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -162,7 +165,7 @@ impl Server {
                 }
                 accepted = accepted => accepted,
             };
-            let (stream, peer) = match accepted {
+            let (stream, from) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     // Out of file descriptors, most likely: those in use will be given back.
@@ -176,16 +179,19 @@ impl Server {
             };
             let _best_effort = stream.set_nodelay(true);
             let (service, head_time) = (Arc::clone(&service), listen.head_time);
-            let acceptor = tls.as_ref().map(Identity::acceptor);
+            let acceptor = tls.as_ref().map(|tls| (tls.acceptor(), tls.clients()));
             let watcher = graceful.watcher();
             tokio::spawn(async move {
                 let _place = place;
                 match acceptor {
-                    None => converse(stream, peer, service, head_time, watcher).await,
-                    Some(acceptor) => {
+                    None => converse(stream, from, None, service, head_time, watcher).await,
+                    Some((acceptor, clients)) => {
                         match tokio::time::timeout(head_time, acceptor.accept(stream)).await {
                             Ok(Ok(stream)) => {
-                                converse(stream, peer, service, head_time, watcher).await;
+                                let connection = stream.get_ref().1;
+                                let peer = clients.and_then(|by| Peer::of(connection, &by));
+                                let peer = peer.map(Arc::new);
+                                converse(stream, from, peer, service, head_time, watcher).await;
                             }
                             Ok(Err(error)) => debug!(%error, "a handshake failed"),
                             Err(_) => debug!("a handshake took too long"),
@@ -219,6 +225,7 @@ impl Server {
             task.abort();
             let _aborted = task.await;
         }
+        gateway.keep_last_uses().await;
         if !is_drained {
             return Err(ServeError::NotDrained);
         }
@@ -243,7 +250,8 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
 /// Speaks HTTP/1.1 or HTTP/2 on one connection, until it ends.
 async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    peer: SocketAddr,
+    from: SocketAddr,
+    peer: Option<Arc<Peer>>,
     service: Arc<Service>,
     head_time: Duration,
     watcher: hyper_util::server::graceful::Watcher,
@@ -262,10 +270,13 @@ async fn converse(
         .keep_alive_timeout(head_time);
     let asked = Arc::new(Notify::new());
     let heard = Arc::clone(&asked);
-    let answer = service_fn(move |request| {
+    let answer = service_fn(move |mut request: Request<Incoming>| {
         let service = Arc::clone(&service);
         asked.notify_one();
-        async move { Ok::<_, std::convert::Infallible>(service.answer(request, peer).await) }
+        if let Some(peer) = &peer {
+            request.extensions_mut().insert(Arc::clone(peer));
+        }
+        async move { Ok::<_, std::convert::Infallible>(service.answer(request, from).await) }
     });
     let connection = watcher.watch(http.serve_connection(TokioIo::new(stream), answer));
     let mut connection = std::pin::pin!(connection);
@@ -290,6 +301,16 @@ async fn watch(gateway: Arc<Gateway>) {
     loop {
         days.tick().await;
         gateway.alerts().iter().for_each(Alert::tell);
+    }
+}
+
+/// Writes down once a minute when API keys were last used.
+async fn keep(gateway: Arc<Gateway>) {
+    let mut ticks = tokio::time::interval(Duration::from_secs(60));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        gateway.keep_last_uses().await;
     }
 }
 

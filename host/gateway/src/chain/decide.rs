@@ -5,6 +5,7 @@ use nephron_engine::{Answer, Judgement};
 use nephron_model::Point;
 
 use crate::case::{Case, code, effect, reason_codes};
+use crate::emergency;
 use crate::receive::Call;
 use crate::refusal::Refusal;
 
@@ -123,7 +124,10 @@ pub(crate) async fn ask_deciders<const N: usize>(
     }
     match refused {
         Some(refusal) => Err(refusal),
-        None if permitted => Ok(duties),
+        None if permitted => {
+            emergency::permitted(case, point).await?;
+            Ok(duties)
+        }
         None => Err(Refusal::Denied {
             point,
             reasons: vec!["no-decider-permits".to_owned()],

@@ -16,6 +16,7 @@ mod logging;
 mod panics;
 mod pki;
 mod plugin;
+mod review;
 mod run;
 mod serve;
 mod style;
@@ -83,6 +84,8 @@ enum Command {
     Associate(associate::Args),
     /// Make keys for clients
     ApiKey(api_key::Args),
+    /// List and close reviews of accesses in an emergency
+    Review(review::Args),
     /// Make a certificate authority and certificates for trying out
     Pki(pki::Args),
     /// Read and verify audit logs
@@ -129,6 +132,7 @@ fn run(command: Command, globals: &Globals) -> Result<(), Failure> {
             Command::Serve(args) => Box::pin(serve::run(args, globals)).await,
             Command::Associate(args) => associate::run(args, globals).await,
             Command::ApiKey(args) => api_key::run(args, globals).await,
+            Command::Review(args) => review::run(args, globals).await,
             Command::Pki(args) => pki::run(args, globals).await,
             Command::Check(args) => check::run(args, globals).await,
             Command::Plugin(args) => plugin::run(args, globals).await,
@@ -160,6 +164,7 @@ mod tests {
             "plugin",
             "associate",
             "api-key",
+            "review",
             "pki",
             "audit",
             "completions",

@@ -42,7 +42,11 @@ pub(crate) async fn run(args: Args, _: &Globals) -> Result<(), Failure> {
         .await
         .map_err(anyhow::Error::from)?;
     let now = SystemClock.now();
-    for key in config.api_keys.iter().filter(|key| key.expires <= now) {
+    for key in config
+        .api_keys
+        .iter()
+        .filter(|key| key.holder.expires <= now)
+    {
         anstream::eprintln!("the API key `{}` has expired and is refused", key.id);
     }
     if config.api_keys.is_empty() {

@@ -1,17 +1,11 @@
-//! `[listen]` and `[[api-key]]`: where clients connect, what a connection may have, and who they are.
+//! `[listen]`: where clients connect, and what a connection may have.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use nephron_keys::ApiKeyDigest;
-use nephron_model::{Purpose, TenantId, Timestamp};
-
 use super::reader::{Table, Value};
-use super::route::refuse_second;
-use crate::wire::fields::is_structural;
 
 /// Where clients connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,25 +37,19 @@ pub struct Tls {
     pub key: PathBuf,
     /// Whether clients that know no TLS 1.3 may use 1.2.
     pub allows_1_2: bool,
+    /// Whose certificates clients may show; without this none is asked for.
+    pub clients: Option<Clients>,
 }
 
-/// A key by which a client is known.
+/// Certificates of clients: who issues them, in PEM. Read again when the files change.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ApiKey {
-    /// What the log calls it.
-    pub id: String,
-    /// SHA-256 of the key's text; the key itself stands nowhere.
-    pub digest: ApiKeyDigest,
-    /// Whose requests these are.
-    pub tenant: TenantId,
-    /// The person or system that holds it, never a shared account.
-    pub caller: String,
-    /// In the words of the operator's policy.
-    pub roles: Vec<String>,
-    /// HL7 v3 PurposeOfUse codes; the first holds where a request names none.
-    pub purposes: Vec<Purpose>,
-    /// The first moment at which it is no longer taken, in UTC.
-    pub expires: Timestamp,
+pub struct Clients {
+    /// The authorities.
+    pub authority: PathBuf,
+    /// Their lists of what they took back (RFC 5280 §5).
+    pub revoked: Option<PathBuf>,
+    /// Whether a client without a certificate gets no connection.
+    pub are_required: bool,
 }
 
 impl Listen {
@@ -123,75 +111,35 @@ impl Tls {
         let key = table.required("key", "key = \"pki/server.key\"");
         let key = key.and_then(|value| value.path());
         let allows_1_2 = table.flag("allow-tls-1-2");
+        let authority = table.value("client-ca");
+        let revoked = table.value("client-crl");
+        let are_required = table.value("client-certificates");
+        if authority.is_none() {
+            for value in [&revoked, &are_required].into_iter().flatten() {
+                value.fault("stands without `client-ca`, which says whose certificates are meant; add it, or remove this");
+            }
+        }
+        let clients = authority.map(|authority| {
+            let words = [("required", true), ("optional", false)];
+            let are_required = are_required.map_or(Some(true), |value| value.choice(&words));
+            let revoked = match revoked {
+                Some(value) => Some(value.path()?),
+                None => None,
+            };
+            Some(Clients {
+                authority: authority.path()?,
+                revoked,
+                are_required: are_required?,
+            })
+        });
         Some(Self {
             certificate: certificate?,
             key: key?,
             allows_1_2,
+            clients: match clients {
+                Some(clients) => Some(clients?),
+                None => None,
+            },
         })
     }
-}
-
-impl ApiKey {
-    pub(super) fn read(
-        table: &mut Table<'_>,
-        tenants: &[TenantId],
-        ids: &mut BTreeMap<String, usize>,
-        digests: &mut BTreeMap<String, usize>,
-    ) -> Option<Self> {
-        const NAMES: &str = "must be letters, digits and `._:/-@`";
-        let written = table.required("id", "id = \"ward-app\"");
-        let id = written.as_ref().and_then(Value::name);
-        if let (Some(value), Some(id)) = (&written, &id) {
-            refuse_second(value, "id", id, ids);
-        }
-        let written = table.required(
-            "digest",
-            "digest = \"sha256:…\"` (`nephron api-key new` prints it) `",
-        );
-        let digest: Option<ApiKeyDigest> = written.as_ref().and_then(Value::parsed);
-        if let (Some(value), Some(digest)) = (&written, &digest) {
-            refuse_second(value, "digest", &digest.to_string(), digests);
-        }
-        let tenant = table.required("tenant", "tenant = \"st-marys\"");
-        let tenant = tenant.and_then(|value| {
-            let tenant: TenantId = value.parsed()?;
-            if !tenants.contains(&tenant) && !value.reader().is_unread() {
-                value.fault("names no `[[tenant]]` of this file");
-                return None;
-            }
-            Some(tenant)
-        });
-        let caller = table.required("caller", "caller = \"dr.okafor\"");
-        let caller =
-            caller.and_then(|value| value.text_that(NAMES, |text| is_structural(text, 200)));
-        let roles = table.required("roles", "roles = [\"physician\"]");
-        let roles = roles.and_then(|value| {
-            words(&value, |value| {
-                value.text_that(NAMES, |text| is_structural(text, 64))
-            })
-        });
-        let purposes = table.required("purposes", "purposes = [\"TREAT\"]");
-        let purposes = purposes.and_then(|value| words(&value, Value::parsed));
-        let expires = table.required("expires", "expires = 2027-01-01");
-        let expires = expires.and_then(|value| value.date());
-        Some(Self {
-            id: id?,
-            digest: digest?,
-            tenant: tenant?,
-            caller: caller?,
-            roles: roles?,
-            purposes: purposes?,
-            expires: expires?,
-        })
-    }
-}
-
-/// A list of at least one and at most 32.
-fn words<'a, T>(value: &Value<'a>, read: impl Fn(&Value<'a>) -> Option<T>) -> Option<Vec<T>> {
-    let values = value.array("a list of texts")?;
-    if !(1..=32).contains(&values.len()) {
-        value.fault("must name 1 to 32");
-        return None;
-    }
-    values.iter().map(read).collect()
 }

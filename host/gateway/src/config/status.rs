@@ -6,12 +6,12 @@ use super::reader::Table;
 
 /// The listener for metrics and status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Status {
+pub struct StatusListener {
     /// Address and port, of this machine alone; port 0 takes any that is free.
     pub address: SocketAddr,
 }
 
-impl Status {
+impl StatusListener {
     pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
         let written = table.required("address", "address = \"127.0.0.1:9464\"")?;
         let address = super::listen::address(&written)?;

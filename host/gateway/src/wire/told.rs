@@ -119,9 +119,10 @@ impl Told {
 const fn class(refusal: &Refusal) -> Class {
     match refusal {
         Refusal::Malformed(_) | Refusal::TooSlow | Refusal::CallerGone => Class::Invalid,
-        Refusal::NoRoute | Refusal::NoTenant { .. } => Class::NotFound,
+        Refusal::NoRoute | Refusal::NoTenant { .. } | Refusal::NoReview => Class::NotFound,
         Refusal::Unauthenticated(_) => Class::Unauthenticated,
         Refusal::Denied { .. }
+        | Refusal::OwnReview
         | Refusal::NoAgreement { .. }
         | Refusal::UnknownObligation { .. } => Class::Forbidden,
         Refusal::TooBusy | Refusal::TooOften { .. } => Class::TooBusy,
@@ -131,6 +132,7 @@ const fn class(refusal: &Refusal) -> Class {
         | Refusal::Upstream { .. }
         | Refusal::AnswerTooLarge { .. }
         | Refusal::NotRecorded(_)
+        | Refusal::ReviewsUnreadable
         | Refusal::Stopping => Class::Failed,
     }
 }
