@@ -6,11 +6,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use nephron_audit::Term;
+use nephron_audit::view::Term;
 use nephron_engine::contract::Value;
-use nephron_model::{
-    Draft, EntryKind, EventId, Phi, Point, Purpose, Record, Recorder as _, Records as _, Space,
-};
+use nephron_model::{Draft, EntryKind, EventId, Phi, Point, Purpose, Record, Records as _, Space};
 use serde::{Deserialize, Serialize};
 
 use crate::case::Case;

@@ -193,12 +193,14 @@ fn member<'j>(members: &'j [(String, Json)], name: &str) -> Option<&'j Json> {
 
 /// Text, or a list of texts: as audiences, roles and methods are written.
 pub(super) fn texts(value: &Json) -> Option<Vec<&str>> {
-    let text = |value| match value {
-        &Json::Text(ref text) => Some(text.as_str()),
-        _ => None,
-    };
-    match value {
-        Json::List(values) => values.iter().map(text).collect(),
-        value => text(value).map(|text| vec![text]),
+    if let Json::List(values) = value {
+        values.iter().map(text).collect()
+    } else {
+        text(value).map(|text| vec![text])
     }
+}
+
+fn text(value: &Json) -> Option<&str> {
+    let Json::Text(text) = value else { return None };
+    Some(text)
 }

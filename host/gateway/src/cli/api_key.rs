@@ -254,6 +254,6 @@ fn date(text: &str) -> Result<String, &'static str> {
 
 /// Today in a year, as `YYYY-MM-DD`.
 fn in_a_year() -> String {
-    let year = std::time::Duration::from_secs(365 * 24 * 60 * 60);
+    let year = Duration::from_secs(365 * 24 * 60 * 60);
     super::pki::date(super::pki::now() + year)
 }

@@ -113,17 +113,14 @@ fn write_found(args: &Args, found: &Found, out: &mut impl Write) -> io::Result<(
     ];
     let path = visible(&args.config.display().to_string());
     writeln!(out, "{good}ok{good:#}  {path}: {}", words.join(", "))?;
-    let warn = |out: &mut _, ids: &[String], what| {
-        let bad = style::BAD;
-        ids.iter().try_for_each(|id| {
-            writeln!(
-                out,
-                "{bad}!{bad:#}   API key `{id}` {what}; `nephron api-key new --rotate {id}`"
-            )
-        })
-    };
-    warn(out, &found.expired_api_keys, "has expired")?;
-    warn(out, &found.api_keys_that_end_soon, "ends within 30 days")
+    let bad = style::BAD;
+    let expired = found.expired_api_keys.iter().map(|id| (id, "has expired"));
+    let ending = found.api_keys_that_end_soon.iter();
+    for (id, what) in expired.chain(ending.map(|id| (id, "ends within 30 days"))) {
+        let remedy = format!("`nephron api-key new --rotate {id}`");
+        writeln!(out, "{bad}!{bad:#}   API key `{id}` {what}; {remedy}")?;
+    }
+    Ok(())
 }
 
 fn write_faults(args: &Args, faults: &Faults, out: &mut impl Write) -> io::Result<()> {
