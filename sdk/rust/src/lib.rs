@@ -36,7 +36,15 @@
 //!
 //! On any target but Wasm, [`export!`] expands to nothing, so that a plugin's logic has ordinary unit tests.
 
+#[cfg(feature = "http-connector")]
+pub mod answer;
+#[cfg(feature = "http-connector")]
+pub mod conversation;
+#[cfg(feature = "http-connector")]
+pub mod endpoint;
 mod plugin;
+#[cfg(feature = "http-connector")]
+pub mod sse;
 mod worlds;
 
 pub use plugin::{NoSettings, Plugin, Problem};
