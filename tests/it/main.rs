@@ -13,6 +13,7 @@ mod agreements;
 mod aot;
 mod canary;
 mod chain;
+mod conformance;
 mod demo;
 mod fallback;
 mod hostile;
