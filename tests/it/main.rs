@@ -11,6 +11,7 @@
 
 mod agreements;
 mod aot;
+mod bedrock;
 mod canary;
 mod chain;
 mod conformance;
