@@ -31,7 +31,7 @@ mod units;
 mod url;
 
 pub use associate::{Agreement, Associate, Role, Status};
-pub use endpoint::{Credential, Endpoint};
+pub use endpoint::{Credential, Endpoint, UpstreamTls};
 pub use fault::{Fault, Faults};
 pub use identity::{ApiKey, ClientCertificate, Holder, Mark};
 pub use listen::{Clients, Listen, Tls};
