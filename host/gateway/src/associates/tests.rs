@@ -73,6 +73,7 @@ fn endpoint(region: Option<&str>) -> Endpoint {
         credential: None,
         timeout: std::time::Duration::from_secs(1),
         retries: 0,
+        tls: crate::config::UpstreamTls::default(),
         allows_private: false,
     }
 }
