@@ -22,6 +22,7 @@ mod identity;
 mod record_then_act;
 mod replay;
 mod serve;
+mod small_model;
 mod tidy;
 mod tokens;
 
