@@ -4,6 +4,7 @@
 use nephron_model::EventId;
 use serde_json::{Value, json};
 
+use crate::authenticate::{TokenFault, Unauthenticated};
 use crate::receive::Malformed;
 use crate::refusal::Refusal;
 use crate::reply::Reply;
@@ -120,6 +121,8 @@ const fn class(refusal: &Refusal) -> Class {
     match refusal {
         Refusal::Malformed(_) | Refusal::TooSlow | Refusal::CallerGone => Class::Invalid,
         Refusal::NoRoute | Refusal::NoTenant { .. } | Refusal::NoReview => Class::NotFound,
+        // The provider's fault, and not the caller's.
+        Refusal::Unauthenticated(Unauthenticated::Token(TokenFault::NoKeys)) => Class::Failed,
         Refusal::Unauthenticated(_) => Class::Unauthenticated,
         Refusal::Denied { .. }
         | Refusal::OwnReview

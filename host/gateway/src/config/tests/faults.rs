@@ -652,3 +652,46 @@ fn exports_and_requests_are_held_to_their_ranges() {
         35:12: `limits.messages` must be between 1 and 100000"#]],
     );
 }
+
+#[test]
+fn callers_are_described_once_and_soundly() {
+    let with = |more: &str| format!("{GOOD}\n{more}");
+    let holder = "tenant = \"st-marys\"\ncaller = \"a\"\nroles = [\"b\"]\npurposes = [\"TREAT\"]\nexpires = 2030-01-01";
+    let listen = "[listen]\naddress = \"127.0.0.1:1\"";
+    check(
+        &with(&format!(
+            "{listen}\n[listen.tls]\ncertificate = \"a\"\nkey = \"b\"\nclient-crl = \"c\"\n\
+             [[client-certificate]]\nid = \"a\"\nuri = \"u\"\ndns = \"d\"\n{holder}\n\
+             [[client-certificate]]\nid = \"a\"\n{holder}\n"
+        )),
+        &expect![[""]],
+    );
+    let oidc = |more: &str| format!("[[oidc]]\nid = \"a\"\naudiences = [\"n\"]\n{more}\n");
+    check(
+        &with(&oidc(
+            "issuer = \"http://login.example\"\ntenant = \"st-marys\"\ntenant-claim = \"t\"\npurposes = [\"treat\"]",
+        )),
+        &expect![[""]],
+    );
+    check(
+        &with(&oidc(
+            "issuer = \"https://10.0.0.1\"\ntenant-claim = \"t\"\nalgorithms = [\"HS256\"]",
+        )),
+        &expect![[""]],
+    );
+    let two = ["https://a.example", "https://b.example"].map(|issuer| {
+        let table = oidc(&format!(
+            "issuer = \"{issuer}\"\ntenant = \"st-marys\"\npurposes = [\"TREAT\"]"
+        ));
+        table.replace(
+            "id = \"a\"",
+            if issuer.contains("a.") {
+                "id = \"a\""
+            } else {
+                "id = \"b\""
+            },
+        )
+    });
+    check(&with(&two.concat()), &expect![[""]]);
+    check(&with("[emergency]\npurposes = [\"btg\"]\n"), &expect![[""]]);
+}
