@@ -136,6 +136,7 @@ fn endpoint(url: &str, tls: UpstreamTls, allows_private: bool) -> Endpoint {
         associate: Some("lab".to_owned()),
         region: None,
         credential: None,
+        aws_sigv4: None,
         timeout: Duration::from_secs(20),
         retries: 0,
         tls,
