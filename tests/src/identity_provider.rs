@@ -49,9 +49,8 @@ impl IdentityProvider {
         let answer = self.post("/token", &form, &certificate).await;
         let answer: Value = serde_json::from_str(&answer).expect("JSON");
         let token = answer["access_token"].as_str();
-        token
-            .unwrap_or_else(|| panic!("no token: {answer}"))
-            .to_owned()
+        assert!(token.is_some(), "no token: {answer}");
+        token.unwrap_or_default().to_owned()
     }
 
     /// What no provider would sign, signed by `own` key for ES256, by a `stranger`, by the `public` key, or by `none`.
