@@ -89,7 +89,7 @@ async fn where_one_endpoint_cannot_serve_the_next_does_and_the_log_has_both() {
 async fn an_endpoint_that_does_not_begin_in_time_is_given_up_for_the_next() {
     let other = MockModel::start(200, "from the other").await;
     let mut silent = PlayedModel::start().await;
-    let rig = open(&silent.url(), "timeout = \"300ms\"", &other.url(), LIVE).await;
+    let rig = open(silent.url(), "timeout = \"300ms\"", &other.url(), LIVE).await;
     let (reply, turn) = tokio::join!(rig.ask("Chest pain."), silent.turn());
     assert_eq!(reply.text().unwrap().expose(), "from the other");
     let told = exchanges(&rig, reply.event());
@@ -130,7 +130,7 @@ async fn what_is_wrong_with_the_request_or_has_begun_is_not_tried_elsewhere() {
 
     let mut played = PlayedModel::start().await;
     let rig = open(
-        &played.url(),
+        played.url(),
         "retries = 3\ntimeout = \"500ms\"",
         &other.url(),
         LIVE,

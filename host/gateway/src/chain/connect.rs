@@ -226,7 +226,10 @@ impl<'a> Asked<'a> {
             Plan::Call(request) => {
                 let request = exchange.signed(request).await?;
                 let outgoing = Outgoing::new(request, endpoint);
-                let outgoing = outgoing.map_err(|source| exchange.setback(source, None))?;
+                let outgoing = outgoing.map_err(|source| match exchange.setback(source, None) {
+                    Setback::Elsewhere(refusal) => self.passed_over(endpoint, refusal),
+                    setback @ (Setback::Final(_) | Setback::Later(..)) => setback,
+                })?;
                 Source::Arriving(Box::new(exchange.over_http(outgoing, is_last).await?))
             }
         };
