@@ -664,20 +664,33 @@ fn callers_are_described_once_and_soundly() {
              [[client-certificate]]\nid = \"a\"\nuri = \"u\"\ndns = \"d\"\n{holder}\n\
              [[client-certificate]]\nid = \"a\"\n{holder}\n"
         )),
-        &expect![[""]],
+        &expect![[r#"
+        61:14: `listen.tls.client-crl` stands without `client-ca`, which says whose certificates are meant; add it, or remove this
+        62:1: `client-certificate` is never looked at: add `client-ca` to `[listen.tls]`, so that clients are asked for certificates
+        64:7: `client-certificate.uri` stands beside another mark; a certificate is known by one of `key`, `uri` and `dns`: remove the others
+        71:1: `client-certificate` is never looked at: add `client-ca` to `[listen.tls]`, so that clients are asked for certificates
+        71:1: missing key `client-certificate.key`; write `key = "sha256:…"`, `uri = "…"` or `dns = "…"`
+        72:6: `client-certificate.id` gives id `a` again, as line 63 does; remove one"#]],
     );
     let oidc = |more: &str| format!("[[oidc]]\nid = \"a\"\naudiences = [\"n\"]\n{more}\n");
     check(
         &with(&oidc(
             "issuer = \"http://login.example\"\ntenant = \"st-marys\"\ntenant-claim = \"t\"\npurposes = [\"treat\"]",
         )),
-        &expect![[""]],
+        &expect![[r#"
+        59:10: `oidc.issuer` would fetch keys unencrypted from another machine, and believe whoever answers; use `https://`
+        60:10: `oidc.tenant` stands beside `tenant-claim`; a token's tenant comes from one of the two: remove the other
+        62:13: `oidc.purposes`: `treat` is no purpose of use: expected an HL7 v3 PurposeOfUse code: 1 to 16 of `A-Z`"#]],
     );
     check(
         &with(&oidc(
             "issuer = \"https://10.0.0.1\"\ntenant-claim = \"t\"\nalgorithms = [\"HS256\"]",
         )),
-        &expect![[""]],
+        &expect![[r#"
+        56:1: missing key `oidc.purposes`; write `purposes = ["TREAT"]`
+        56:1: missing key `oidc.tenants`; write `tenants = ["st-marys"]`
+        59:10: `oidc.issuer` is an address of a private network; if it is meant, set `private-addresses = true`
+        61:15: `oidc.algorithms` cannot be `HS256`; did you mean `ES256`?"#]],
     );
     let two = ["https://a.example", "https://b.example"].map(|issuer| {
         let table = oidc(&format!(
@@ -692,6 +705,14 @@ fn callers_are_described_once_and_soundly() {
             },
         )
     });
-    check(&with(&two.concat()), &expect![[""]]);
-    check(&with("[emergency]\npurposes = [\"btg\"]\n"), &expect![[""]]);
+    check(
+        &with(&two.concat()),
+        &expect![[r#"
+        65:10: `oidc.issuer` and the provider of line 59 name callers of `st-marys` alike, and one name may be two people's; give each its `caller-prefix`"#]],
+    );
+    check(
+        &with("[emergency]\npurposes = [\"btg\"]\n"),
+        &expect![[r#"
+        57:13: `emergency.purposes`: `btg` is no purpose of use: expected an HL7 v3 PurposeOfUse code: 1 to 16 of `A-Z`"#]],
+    );
 }
