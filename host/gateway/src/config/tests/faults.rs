@@ -474,7 +474,10 @@ fn i10_endpoints_say_who_runs_them_and_how_they_are_reached() {
     change(
         credential,
         "aws-sigv4 = { access-key-id = \"AKIA/1\", secret = \"x\", region = \"eu/1\" }",
-        &expect![[r#""#]],
+        &expect![[r#"
+        46:31: `endpoint.aws-sigv4.access-key-id` must be 16 to 128 of `A-Z`, `0-9` and `_`
+        46:50: `endpoint.aws-sigv4.secret` is a secret and must not stand here; write `{ file = "…" }` or `{ environment = "NAME" }`, and change the secret if others have seen this file
+        46:64: `endpoint.aws-sigv4.region` must be 1 to 64 of `a-z`, `0-9` and `-`"#]],
     );
     change(
         "{ name = \"key\",",
