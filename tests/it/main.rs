@@ -15,6 +15,7 @@ mod canary;
 mod chain;
 mod demo;
 mod hostile;
+mod own;
 mod record_then_act;
 mod replay;
 mod serve;

@@ -119,6 +119,12 @@ impl Served {
         whole(self.send(request).await).await
     }
 
+    /// Sends this body to a path with exactly this key.
+    pub async fn call(&self, method: Method, path: &str, key: &str, body: &str) -> Received {
+        let request = self.request(method, path, Some(key), &[], body);
+        whole(self.send(request).await).await
+    }
+
     /// Gets a path as the physician.
     pub async fn get(&self, path: &str) -> Received {
         let request = self.request(Method::GET, path, Some(&self.physician), &[], "");

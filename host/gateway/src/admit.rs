@@ -1,7 +1,7 @@
 //! Stage 3: [`Called`] → [`Admitted`]: the tenant's handles and one roster, held to the end.
 
 use nephron_engine::contract;
-use nephron_model::{EntryKind, Sensitivity};
+use nephron_model::{Draft, EntryKind, Sensitivity};
 
 use crate::authenticate::{Called, Identity};
 use crate::case::Case;
@@ -10,9 +10,9 @@ use crate::receive::Call;
 use crate::refusal::Refusal;
 
 /// A request that has a tenant, a roster and an event id, and whose opening is queued for the log.
-pub(crate) struct Admitted {
+pub(crate) struct Admitted<C = Call> {
     pub(crate) case: Case,
-    pub(crate) call: Call,
+    pub(crate) call: C,
 }
 
 /// What becomes of a request whose tenant is known.
@@ -23,12 +23,41 @@ pub(crate) enum Admission {
     Refused(Case, Refusal),
 }
 
-/// Admits a request.
+/// Admits a request to a model.
 ///
 /// # Errors
 /// [`Refusal::NoTenant`] and, when no id can be drawn, [`Refusal::Key`]: there is no log to say it in. A request of a
 /// tenant for a model that no route names has a case, and its refusal is recorded like any other (I6).
 pub(crate) fn admit(gateway: &Gateway, called: Called) -> Result<Admission, Refusal> {
+    let route = gateway.route(&called.received.call.model);
+    let (Admitted { case, call }, opened) = open(gateway, called, None)?;
+    case.note(opened.fact("route", route.map_or("none", |route| route.model.as_str())));
+    Ok(match route {
+        Some(_) => Admission::Granted(Admitted { case, call }),
+        None => Admission::Refused(case, Refusal::NoRoute),
+    })
+}
+
+/// Admits a request for something that no model answers; the log calls it `operation`.
+///
+/// # Errors
+/// As [`admit`].
+pub(crate) fn admit_operation<C>(
+    gateway: &Gateway,
+    called: Called<C>,
+    operation: &'static str,
+) -> Result<Admitted<C>, Refusal> {
+    let (admitted, opened) = open(gateway, called, Some(operation))?;
+    admitted.case.note(opened);
+    Ok(admitted)
+}
+
+/// Gives a request its tenant, roster and event id. The entry of its opening is to be noted.
+fn open<C>(
+    gateway: &Gateway,
+    called: Called<C>,
+    operation: Option<&'static str>,
+) -> Result<(Admitted<C>, Draft), Refusal> {
     let Called { received, identity } = called;
     let Identity {
         tenant: tenant_id,
@@ -41,7 +70,6 @@ pub(crate) fn admit(gateway: &Gateway, called: Called) -> Result<Admission, Refu
         .ok_or_else(|| Refusal::NoTenant {
             tenant: tenant_id.to_string(),
         })?;
-    let route = gateway.route(&received.call.model);
     let id = gateway.event_id()?;
     let info = contract::RequestInfo {
         id: id.to_string(),
@@ -71,6 +99,7 @@ pub(crate) fn admit(gateway: &Gateway, called: Called) -> Result<Admission, Refu
         id,
         caller,
         purpose,
+        operation,
         conversation: received.conversation,
         has_tokens: std::sync::atomic::AtomicBool::new(false),
         info,
@@ -79,7 +108,6 @@ pub(crate) fn admit(gateway: &Gateway, called: Called) -> Result<Admission, Refu
     let mut opened = case
         .draft(EntryKind::RequestOpened, "admitted")
         .fact("authentication", by.as_str())
-        .fact("route", route.map_or("none", |route| route.model.as_str()))
         .fact("roles", case.caller.roles.join(" "));
     if let Some(credential) = by.credential() {
         opened = opened.fact("credential", credential);
@@ -88,12 +116,6 @@ pub(crate) fn admit(gateway: &Gateway, called: Called) -> Result<Admission, Refu
         "bytes".to_owned(),
         u64::try_from(received.bytes).unwrap_or(u64::MAX),
     );
-    case.note(opened);
-    Ok(match route {
-        Some(_) => Admission::Granted(Admitted {
-            case,
-            call: received.call,
-        }),
-        None => Admission::Refused(case, Refusal::NoRoute),
-    })
+    let call = received.call;
+    Ok((Admitted { case, call }, opened))
 }

@@ -4,7 +4,7 @@ use nephron_keys::{ApiKey, ApiKeyDigest};
 use nephron_model::{Caller, Purpose, TenantId, Timestamp};
 
 use crate::config;
-use crate::receive::{Received, Statement};
+use crate::receive::{Call, Received, Statement};
 
 /// How the caller's identity came to us. It stands in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,15 +48,15 @@ pub struct Identity {
 }
 
 /// A request whose caller is known.
-pub struct Called {
-    pub(crate) received: Received,
+pub struct Called<C = Call> {
+    pub(crate) received: Received<C>,
     pub(crate) identity: Identity,
 }
 
-impl Called {
+impl<C> Called<C> {
     /// What was received, from whom.
     #[must_use]
-    pub const fn new(received: Received, identity: Identity) -> Self {
+    pub const fn new(received: Received<C>, identity: Identity) -> Self {
         Self { received, identity }
     }
 }

@@ -23,6 +23,8 @@ pub struct Case {
     pub(crate) id: EventId,
     pub(crate) caller: Caller,
     pub(crate) purpose: Purpose,
+    /// What is asked for, where that is no answer of a model.
+    pub(crate) operation: Option<&'static str>,
     /// The conversation that the caller named; without one the request is one of its own.
     pub(crate) conversation: Option<String>,
     /// Whether tokens were drawn for this request.
@@ -35,12 +37,16 @@ pub struct Case {
 impl Case {
     /// An entry about this request.
     pub(crate) fn draft(&self, kind: EntryKind, outcome: impl Into<String>) -> Draft {
-        Draft {
+        let draft = Draft {
             request: Some(self.id),
             caller: Some(self.caller.id.clone()),
             purpose: Some(self.purpose.clone()),
             generation: Some(self.roster.generation()),
             ..Draft::new(kind, outcome)
+        };
+        match self.operation {
+            Some(operation) => draft.fact("operation", operation),
+            None => draft,
         }
     }
 
@@ -96,6 +102,12 @@ impl Case {
             .map(Some)
     }
 
+    /// The name of the conversation: the caller's, or the request's own id.
+    pub(crate) fn conversation(&self) -> String {
+        let own = || self.id.to_string();
+        self.conversation.clone().unwrap_or_else(own)
+    }
+
     /// A grant for one use in this conversation, on the caller's behalf. Its use is an entry that is durable before the
     /// key opens (I1), and every judgement that led here with it, since each stands before that entry.
     pub(crate) fn grant(&self, operations: Operations, point: Point) -> Result<Grant, Refusal> {
@@ -103,9 +115,7 @@ impl Case {
         let keys = self.tenant.keys();
         let subject = Subject::Caller(self.caller.id.clone());
         // A conversation belongs to who holds it: another caller who names it has one of its own.
-        let own = self.id.to_string();
-        let name = self.conversation.as_ref().unwrap_or(&own);
-        let conversation = format!("{}\n{name}", self.caller.id);
+        let conversation = format!("{}\n{}", self.caller.id, self.conversation());
         let had_tokens = self.has_tokens.swap(true, Ordering::Relaxed);
         Ok(keys.mint(GrantRequest {
             uses: Some(1),

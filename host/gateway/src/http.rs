@@ -25,6 +25,7 @@ use zeroize::Zeroizing;
 use crate::Gateway;
 use crate::authenticate::{Called, Identity, NotIdentified};
 use crate::config::Listen;
+use crate::operations::{self, Asked as Operated};
 use crate::receive::Malformed;
 use crate::refusal::Refusal;
 use crate::reply::{Outlet, Piece, Reply};
@@ -45,12 +46,15 @@ pub(crate) struct Service {
 }
 
 /// What a request holds until it has ended, wherever its client is by then.
-struct Ticket {
+pub(crate) struct Ticket {
     _place: OwnedSemaphorePermit,
     _alive: mpsc::Sender<()>,
 }
 
-type Reaction = Response<Body>;
+pub(crate) type Reaction = Response<Body>;
+
+/// Comes when a request is to be given up, with the reason.
+pub(crate) type GivenUp = Pin<Box<dyn Future<Output = Refusal> + Send>>;
 
 const MODEL: &str = "/v1/models/";
 
@@ -132,6 +136,9 @@ impl Service {
     }
 
     async fn react(&self, head: &Parts, body: &mut Option<Incoming>) -> Reaction {
+        if let Some(asked) = Operated::of(&head.method, head.uri.path()) {
+            return operations::react(self, asked, &head.headers, body).await;
+        }
         let is_get = matches!(head.method, Method::GET | Method::HEAD);
         // Whose words to use where the path does not say it.
         let api = match head.headers.contains_key(ANTHROPIC_VERSION) {
@@ -183,7 +190,7 @@ impl Service {
     }
 
     /// Who asks. A refusal of a key that is one of ours stands in its tenant's log.
-    async fn identify(&self, headers: &HeaderMap) -> Result<Identity, Box<Reply>> {
+    pub(crate) async fn identify(&self, headers: &HeaderMap) -> Result<Identity, Box<Reply>> {
         let bearer = headers.get(AUTHORIZATION).and_then(|value| {
             let (scheme, key) = value.to_str().ok()?.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
@@ -285,7 +292,7 @@ impl Service {
         Ok(api.read(&body, conversation, limits, clock)?)
     }
 
-    fn ticket(&self, tenant: &TenantId) -> Result<Ticket, Refusal> {
+    pub(crate) fn ticket(&self, tenant: &TenantId) -> Result<Ticket, Refusal> {
         let places = self.places.get(tenant).ok_or_else(|| Refusal::NoTenant {
             tenant: tenant.to_string(),
         })?;
@@ -297,7 +304,7 @@ impl Service {
     }
 
     /// The whole body, within its limits of size and time. It is overwritten when it was read.
-    async fn body(&self, mut body: Incoming) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+    pub(crate) async fn body(&self, mut body: Incoming) -> Result<Zeroizing<Vec<u8>>, Refusal> {
         use hyper::body::Body as _;
         let limit = self.gateway.limits().bytes;
         let too_large = || Refusal::Malformed(Malformed::TooLarge { limit });
@@ -328,33 +335,47 @@ impl Service {
 
     /// One answer, when it is whole. If the client leaves, this future is dropped; the request ends by itself.
     async fn whole(&self, called: Called, manner: Manner, ticket: Ticket) -> Reaction {
-        let (here, gone) = oneshot::channel::<()>();
-        let (gateway, given_up) = (self.gateway(), self.given_up());
-        let answering = tokio::spawn(async move {
-            let _ticket = ticket;
-            let given_up = async {
-                tokio::select! {
-                    // Never sent: it ends when the other half is dropped.
-                    _ = gone => Refusal::CallerGone,
-                    refusal = given_up => refusal,
-                }
-            };
-            let reply = gateway.answer(called, given_up).await;
-            drop(gateway);
-            reply
-        });
-        let reply = answering.await;
-        drop(here);
-        match reply {
-            Ok(reply) => match (reply.event(), reply.said()) {
+        let answering =
+            |gateway: Arc<Gateway>, given_up| async move { gateway.answer(called, given_up).await };
+        match self.attend(ticket, answering).await {
+            Some(reply) => match (reply.event(), reply.said()) {
                 (Some(event), Some(said)) => {
                     let body = manner.reply(event, said.expose(), self.gateway.clock().now());
                     with_event(json(StatusCode::OK, body), Some(event))
                 }
                 _ => refused(manner.api, &reply),
             },
-            Err(_) => failed(manner.api, &Told::internal()),
+            None => failed(manner.api, &Told::internal()),
         }
+    }
+
+    /// Sees work to its end in a task of its own. It is told to give up if the client leaves, which drops this future, or
+    /// when the time to drain is over. Nothing comes of it if the task panicked.
+    pub(crate) async fn attend<W>(
+        &self,
+        ticket: Ticket,
+        work: impl FnOnce(Arc<Gateway>, GivenUp) -> W,
+    ) -> Option<W::Output>
+    where
+        W: Future<Output: Send> + Send + 'static,
+    {
+        let (here, gone) = oneshot::channel::<()>();
+        let given_up = self.given_up();
+        let given_up = async {
+            tokio::select! {
+                // Never sent: it ends when the other half is dropped.
+                _ = gone => Refusal::CallerGone,
+                refusal = given_up => refusal,
+            }
+        };
+        let work = work(self.gateway(), Box::pin(given_up));
+        let working = tokio::spawn(async move {
+            let _ticket = ticket;
+            work.await
+        });
+        let done = working.await.ok();
+        drop(here);
+        done
     }
 
     /// An answer while the model gives it. Until its first piece, whatever goes wrong has a status of its own.
@@ -390,7 +411,7 @@ impl Service {
 }
 
 /// A refusal, in the words of the API. SDKs try again by themselves; where that is of no use they are told.
-fn refused(api: Api, reply: &Reply) -> Reaction {
+pub(crate) fn refused(api: Api, reply: &Reply) -> Reaction {
     let mut response = failed(api, &Told::of(reply));
     let headers = response.headers_mut();
     match reply.refusal() {
@@ -410,12 +431,12 @@ fn refused(api: Api, reply: &Reply) -> Reaction {
 }
 
 /// What a client is told when it gets no answer.
-fn failed(api: Api, told: &Told) -> Reaction {
+pub(crate) fn failed(api: Api, told: &Told) -> Reaction {
     let status = StatusCode::from_u16(told.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     json(status, Phi::new(api.error(told).to_string()))
 }
 
-fn wrong_method(api: Api, allowed: &'static str) -> Reaction {
+pub(crate) fn wrong_method(api: Api, allowed: &'static str) -> Reaction {
     let message = "this path takes another method; the header `allow` names it";
     let mut response = nowhere(api, 405, message);
     response
@@ -453,7 +474,7 @@ fn plain(status: StatusCode, text: &str) -> Reaction {
     )
 }
 
-fn json(status: StatusCode, body: Phi<String>) -> Reaction {
+pub(crate) fn json(status: StatusCode, body: Phi<String>) -> Reaction {
     typed(status, "application/json", body)
 }
 
@@ -466,7 +487,7 @@ fn typed(status: StatusCode, kind: &'static str, body: Phi<String>) -> Reaction 
     response
 }
 
-fn with_event(mut response: Reaction, event: Option<EventId>) -> Reaction {
+pub(crate) fn with_event(mut response: Reaction, event: Option<EventId>) -> Reaction {
     if let Some(value) = event.and_then(|event| HeaderValue::from_str(&event.to_string()).ok()) {
         let headers = response.headers_mut();
         headers.insert(X_REQUEST_ID, value.clone());

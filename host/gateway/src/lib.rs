@@ -17,6 +17,7 @@ pub mod config;
 mod egress;
 mod gateway;
 mod http;
+mod operations;
 pub mod receive;
 mod refusal;
 pub mod replay;

@@ -27,7 +27,7 @@ impl Reply {
         }
     }
 
-    /// A refusal of something that was never admitted, and that a log speaks of.
+    /// A refusal that a log speaks of.
     pub(crate) const fn refused(event: EventId, refusal: Refusal) -> Self {
         Self {
             event: Some(event),
@@ -103,15 +103,34 @@ impl Reply {
 
 /// Closes the request in the log, then lets the answer go. What cannot be closed is refused.
 pub(crate) async fn reply(case: &Case, outcome: Result<Restored, Refusal>) -> Reply {
-    let closed = close(case, outcome.as_ref().err()).await;
-    let outcome = match (outcome, closed) {
-        (outcome, Ok(())) => outcome,
-        // The first reason is the one to tell.
-        (Err(refusal), Err(_)) | (Ok(_), Err(refusal)) => Err(refusal),
-    };
     Reply {
         event: Some(case.id),
-        outcome,
+        outcome: conclude(case, outcome).await,
+    }
+}
+
+/// What came of an operation without a model: the body of its answer.
+pub(crate) struct Done {
+    event: EventId,
+    body: Phi<String>,
+}
+
+impl Done {
+    /// The request's event id, and the body.
+    pub(crate) fn into_parts(self) -> (EventId, Phi<String>) {
+        (self.event, self.body)
+    }
+}
+
+/// The same for an operation without a model.
+pub(crate) async fn reply_done(
+    case: &Case,
+    outcome: Result<Phi<String>, Refusal>,
+) -> Result<Done, Box<Reply>> {
+    let event = case.id;
+    match conclude(case, outcome).await {
+        Ok(body) => Ok(Done { event, body }),
+        Err(refusal) => Err(Box::new(Reply::refused(event, refusal))),
     }
 }
 
@@ -125,13 +144,17 @@ pub(crate) async fn reply_streamed(
         Ok(()) => streamed.note(case, true),
         Err(_) => streamed.note(case, false).and(outcome),
     };
+    let concluded = conclude(case, outcome).await;
+    concluded.map_err(|refusal| Reply::refused(case.id, refusal))
+}
+
+/// Closes the request, and lets its outcome go only then.
+async fn conclude<T>(case: &Case, outcome: Result<T, Refusal>) -> Result<T, Refusal> {
     let closed = close(case, outcome.as_ref().err()).await;
     match (outcome, closed) {
-        (Ok(()), Ok(())) => Ok(()),
-        (Err(refusal), _) | (Ok(()), Err(refusal)) => Err(Reply {
-            event: Some(case.id),
-            outcome: Err(refusal),
-        }),
+        (outcome, Ok(())) => outcome,
+        // The first reason is the one to tell.
+        (Err(refusal), Err(_)) | (Ok(_), Err(refusal)) => Err(refusal),
     }
 }
 

@@ -8,15 +8,15 @@ use crate::case::{Case, code, effect, reason_codes};
 use crate::receive::Call;
 use crate::refusal::Refusal;
 
-/// A request that the deciders permit at `ingress`.
-pub struct Permitted {
-    call: Call,
+/// A request that the deciders permit: a call at `ingress`, anything else at the point that guards it.
+pub struct Permitted<C = Call> {
+    call: C,
     duties: Duties,
 }
 
-impl Permitted {
+impl<C> Permitted<C> {
     /// The call and what must be done with it.
-    pub(super) fn into_parts(self) -> (Call, Duties) {
+    pub(crate) fn into_parts(self) -> (C, Duties) {
         (self.call, self.duties)
     }
 }
@@ -54,15 +54,40 @@ impl Duties {
     }
 }
 
+/// A number as deciders see it.
+pub(crate) fn number(number: usize) -> Value {
+    Value::Number(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
 /// Asks whether this request may come in.
 pub(crate) async fn decide(case: &Case, call: Call) -> Result<Permitted, Refusal> {
-    let number = |number: usize| Value::Number(i64::try_from(number).unwrap_or(i64::MAX));
     let messages = call.messages.expose();
     let facts = [
         ("bytes", number(messages.bytes())),
         ("messages", number(messages.0.len())),
     ];
     let duties = ask_deciders(case, Point::Ingress, "chat", &call.model, facts).await?;
+    Ok(Permitted { call, duties })
+}
+
+/// Asks whether the caller may have something that no model answers.
+///
+/// # Errors
+/// As [`ask_deciders`]. The obligation `require-agreement` is refused too: what goes back to the caller goes to no endpoint,
+/// so that nobody could see to it.
+pub(crate) async fn permit<C, const N: usize>(
+    case: &Case,
+    (point, action, target): (Point, &str, &str),
+    facts: [(&str, Value); N],
+    call: C,
+) -> Result<Permitted<C>, Refusal> {
+    let duties = ask_deciders(case, point, action, target, facts).await?;
+    if duties.require_agreement {
+        return Err(Refusal::UnknownObligation {
+            point,
+            obligation: "require-agreement".to_owned(),
+        });
+    }
     Ok(Permitted { call, duties })
 }
 

@@ -1,0 +1,290 @@
+//! Our own API, through the listener: what the gateway does for an application without a model.
+
+use hyper::Method;
+use nephron_gateway::{REPLACEMENTS, RESTORATION, Replacement, Restoration};
+use nephron_keys::ApiKey;
+use nephron_model::{EntryKind, EventId};
+use nephron_tests::{CANARIES, CANARY_NOTE, Received, Served, Setup};
+use serde_json::{Value, json};
+
+const NAME: &str = "Patient: Zebulon Quackenbush has asthma.";
+
+async fn post(served: &Served, path: &str, key: &str, body: &Value) -> Received {
+    served
+        .call(Method::POST, path, key, &body.to_string())
+        .await
+}
+
+/// As the physician at St Mary's, who must be answered.
+async fn done(served: &Served, path: &str, body: &Value) -> Value {
+    let received = post(served, path, &served.physician, body).await;
+    assert_eq!(received.status, 200, "{path}: {}", received.text);
+    let answer = received.json();
+    assert_eq!(received.header("x-request-id"), answer["event"].as_str());
+    answer
+}
+
+fn event(answer: &Value) -> Option<EventId> {
+    Some(answer["event"].as_str().unwrap().parse().unwrap())
+}
+
+/// A key for St Mary's, and the configuration that knows it.
+fn key_of(caller: &str, role: &str, purpose: &str) -> (String, String) {
+    let key = ApiKey::draw().unwrap();
+    let toml = format!(
+        "[[api-key]]\nid = \"{caller}\"\ndigest = \"{}\"\ntenant = \"st-marys\"\ncaller = \"{caller}\"\n\
+         roles = [\"{role}\"]\npurposes = [\"{purpose}\"]\nexpires = 2030-01-01\n",
+        key.digest()
+    );
+    (key.reveal().to_owned(), toml)
+}
+
+/// Code and status of a refusal; nothing of what was sent stands in it.
+fn refused(received: &Received) -> (u16, String) {
+    let error = &received.json()["error"];
+    assert!(error["message"].is_string() && error["type"].is_string());
+    for canary in CANARIES {
+        assert!(!received.text.contains(canary), "{}", received.text);
+    }
+    (
+        received.status,
+        error["code"].as_str().unwrap_or_default().to_owned(),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn texts_lose_their_identifiers_and_get_them_back() {
+    let served = Setup::default().serve("").await;
+    let texts = [
+        format!("é {CANARY_NOTE}"),
+        "Nothing here.".to_owned(),
+        "Typed: [NAME_7KQ2M]".to_owned(),
+    ];
+    let cleared = done(&served, "/v1/deidentify", &json!({ "texts": texts })).await;
+    assert_eq!(cleared["method"], "safe-harbor");
+    let answer = cleared.to_string();
+    for canary in CANARIES {
+        assert!(!answer.contains(canary), "{canary} in {answer}");
+    }
+    // Spans are of the original, in bytes; what is outside them is as it was.
+    for (original, cleared) in texts.iter().zip(cleared["texts"].as_array().unwrap()) {
+        let mut rebuilt = String::new();
+        let mut from = 0;
+        for span in cleared["spans"].as_array().unwrap() {
+            let place = |name: &str| span[name].as_u64().unwrap() as usize;
+            rebuilt += &original[from..place("start")];
+            rebuilt += span["token"].as_str().unwrap();
+            from = place("end");
+            let confidence = span["confidence"].as_f64().unwrap();
+            assert!(confidence > 0.0 && confidence <= 1.0, "{span}");
+            assert!(
+                span["kind"] == "literal" || span["rule"].is_string(),
+                "{span}"
+            );
+        }
+        rebuilt += &original[from..];
+        assert_eq!(cleared["text"], rebuilt.as_str());
+    }
+    let tokenized: Vec<&Value> = cleared["texts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|text| &text["text"])
+        .collect();
+    let ask = json!({ "texts": tokenized, "conversation": cleared["conversation"] });
+    let restored = done(&served, "/v1/reidentify", &ask).await;
+    assert_eq!(restored["texts"], json!(texts));
+    assert_eq!(restored["unknown"], 0);
+
+    let rig = served.reopened().await;
+    let (first, second) = (event(&cleared), event(&restored));
+    let kinds = |id| {
+        rig.story(id)
+            .into_iter()
+            .map(|(kind, _)| kind)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        kinds(first),
+        [
+            EntryKind::RequestOpened,
+            EntryKind::Decision,
+            EntryKind::Decision,
+            EntryKind::GrantMinted,
+            EntryKind::KeyUsed,
+            EntryKind::Deidentified,
+            EntryKind::RequestClosed
+        ]
+    );
+    assert_eq!(
+        kinds(second),
+        [
+            EntryKind::RequestOpened,
+            EntryKind::Decision,
+            EntryKind::GrantMinted,
+            EntryKind::KeyUsed,
+            EntryKind::Reidentified,
+            EntryKind::RequestClosed
+        ]
+    );
+    for (id, operation) in [(first, "deidentify"), (second, "reidentify")] {
+        for entry in rig.entries(id) {
+            let header = entry.header;
+            if !matches!(header.kind, EntryKind::GrantMinted | EntryKind::KeyUsed) {
+                assert_eq!(header.facts["operation"], operation, "{:?}", header.kind);
+            }
+        }
+    }
+    // What was replaced, and what the caller got, is known to an auditor with a grant.
+    let payload = async |id, kind: EntryKind, what: &str| {
+        let entries = rig.entries(id);
+        let entry = entries.iter().find(|entry| entry.header.kind == kind);
+        rig.payload(entry.unwrap(), what).await
+    };
+    let replaced = payload(first, EntryKind::Deidentified, REPLACEMENTS).await;
+    let replaced: Vec<Replacement> = serde_json::from_slice(&replaced).unwrap();
+    assert!(
+        replaced
+            .iter()
+            .any(|place| (place.message, place.kind.as_str()) == (2, "literal"))
+    );
+    let given = payload(second, EntryKind::Reidentified, RESTORATION).await;
+    let given: Restoration = serde_json::from_slice(&given).unwrap();
+    assert_eq!(
+        serde_json::from_str::<Value>(&given.restored).unwrap(),
+        json!(texts)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i5_tokens_are_worth_nothing_to_others() {
+    let (nurse, toml) = key_of("n.bellweather", "nurse", "TREAT");
+    let served = Setup::default().and(&toml).serve("").await;
+    let cleared = done(
+        &served,
+        "/v1/deidentify",
+        &json!({ "text": NAME, "conversation": "ward-7" }),
+    )
+    .await;
+    assert_eq!(cleared["conversation"], "ward-7");
+    let text = cleared["texts"][0]["text"].clone();
+    let again = done(
+        &served,
+        "/v1/deidentify",
+        &json!({ "text": NAME, "conversation": "ward-7" }),
+    )
+    .await;
+    assert_eq!(
+        again["texts"][0]["text"], text,
+        "a value keeps its token within a conversation"
+    );
+    // Another tenant, another caller, another conversation: each gets the token back, and it is counted.
+    for (key, conversation) in [
+        (&served.lakeside, "ward-7"),
+        (&nurse, "ward-7"),
+        (&served.physician, "ward-8"),
+    ] {
+        let ask = json!({ "text": text, "conversation": conversation });
+        let received = post(&served, "/v1/reidentify", key, &ask).await;
+        let answer = received.json();
+        assert_eq!(answer["texts"], json!([text]), "{}", received.text);
+        assert_eq!(
+            (&answer["restored"], &answer["unknown"]),
+            (&json!(0), &json!(1))
+        );
+    }
+    let ask = json!({ "text": text, "conversation": "ward-7" });
+    assert_eq!(
+        done(&served, "/v1/reidentify", &ask).await["texts"],
+        json!([NAME])
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_see_identities_is_refused_and_the_log_says_so() {
+    let (researcher, toml) = key_of("r.voss", "researcher", "HRESCH");
+    let served = Setup::default().and(&toml).serve("").await;
+    let cleared = post(
+        &served,
+        "/v1/deidentify",
+        &researcher,
+        &json!({ "text": NAME }),
+    )
+    .await;
+    let cleared = cleared.json();
+    let ask =
+        json!({ "text": cleared["texts"][0]["text"], "conversation": cleared["conversation"] });
+    let received = post(&served, "/v1/reidentify", &researcher, &ask).await;
+    assert_eq!(refused(&received), (403, "denied".to_owned()));
+    assert_eq!(received.header("x-should-retry"), Some("false"));
+    let id = event(&received.json()["error"]);
+    let rig = served.reopened().await;
+    assert_eq!(
+        rig.story(id).pop(),
+        Some((EntryKind::RequestClosed, "denied".to_owned()))
+    );
+    assert!(
+        rig.story(id)
+            .iter()
+            .all(|(kind, _)| *kind != EntryKind::KeyUsed)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_malformed_is_refused_without_being_quoted() {
+    let served = Setup::default().serve("").await;
+    let many = vec![NAME; 257];
+    for (path, body, param) in [
+        ("/v1/deidentify", json!({}), Some("texts")),
+        ("/v1/deidentify", json!({ "texts": [] }), Some("texts")),
+        ("/v1/deidentify", json!({ "texts": many }), Some("texts")),
+        (
+            "/v1/deidentify",
+            json!({ "texts": [NAME, 7] }),
+            Some("texts"),
+        ),
+        (
+            "/v1/deidentify",
+            json!({ "text": NAME, "texts": [NAME] }),
+            Some("texts"),
+        ),
+        (
+            "/v1/deidentify",
+            json!({ "text": NAME, "conversation": NAME }),
+            Some("conversation"),
+        ),
+        (
+            "/v1/deidentify",
+            json!({ "text": NAME, "Zebulon": 1 }),
+            None,
+        ),
+        (
+            "/v1/reidentify",
+            json!({ "text": NAME }),
+            Some("conversation"),
+        ),
+        ("/v1/reidentify", json!([NAME]), Some("the body")),
+    ] {
+        let received = post(&served, path, &served.physician, &body).await;
+        assert_eq!(
+            refused(&received),
+            (400, "malformed".to_owned()),
+            "{path} {body}"
+        );
+        assert_eq!(
+            received.json()["error"]["param"].as_str(),
+            param,
+            "{path} {body}"
+        );
+        assert!(
+            received.header("x-request-id").is_some(),
+            "the log speaks of it"
+        );
+    }
+    let nobody = served
+        .call(Method::POST, "/v1/deidentify", "nph_no", "{}")
+        .await;
+    assert_eq!(refused(&nobody), (401, "unauthenticated".to_owned()));
+    let method = served.get("/v1/deidentify").await;
+    assert_eq!((method.status, method.header("allow")), (405, Some("POST")));
+}
