@@ -32,8 +32,9 @@ fn event(answer: &Value) -> Option<EventId> {
 fn key_of(caller: &str, role: &str, purpose: &str) -> (String, String) {
     let key = ApiKey::draw().unwrap();
     let toml = format!(
-        "[[api-key]]\nid = \"{caller}\"\ndigest = \"{}\"\ntenant = \"st-marys\"\ncaller = \"{caller}\"\n\
+        "[[api-key]]\nid = \"{}\"\ndigest = \"{}\"\ntenant = \"st-marys\"\ncaller = \"{caller}\"\n\
          roles = [\"{role}\"]\npurposes = [\"{purpose}\"]\nexpires = 2030-01-01\n",
+        caller.replace('.', "-"),
         key.digest()
     );
     (key.reveal().to_owned(), toml)
@@ -287,4 +288,98 @@ async fn what_is_malformed_is_refused_without_being_quoted() {
     assert_eq!(refused(&nobody), (401, "unauthenticated".to_owned()));
     let method = served.get("/v1/deidentify").await;
     assert_eq!((method.status, method.header("allow")), (405, Some("POST")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_may_ask_what_policy_says() {
+    let (researcher, toml) = key_of("r.voss", "researcher", "HRESCH");
+    let (biller, more) = key_of("b.lund", "billing", "HPAYMT");
+    let served = Setup::default().and(&toml).and(&more).serve("").await;
+    let see = json!({ "point": "rehydrate", "action": "restore", "target": "dr.okafor",
+        "facts": { "kinds": ["mrn", "name"], "tokens": 2, "grant": false } });
+    let chat = json!({ "point": "ingress", "action": "chat", "target": "clinical", "facts": { "messages": 1, "bytes": 9 } });
+    let mut market = chat.clone();
+    market["purpose"] = "HMARKT".into();
+    let mut events = Vec::new();
+    for (key, question, effect, reasons, obligations) in [
+        (
+            &served.physician,
+            &see,
+            "permit",
+            json!(["identities-for-care"]),
+            json!([]),
+        ),
+        (
+            &served.physician,
+            &market,
+            "deny",
+            json!(["marketing-needs-authorization"]),
+            json!([]),
+        ),
+        (
+            &researcher,
+            &see,
+            "deny",
+            json!(["no-policy-permits"]),
+            json!([]),
+        ),
+        (
+            &biller,
+            &chat,
+            "permit",
+            json!(["payment-by-billing"]),
+            json!([{ "id": "withhold-identities", "arguments": {} }]),
+        ),
+    ] {
+        let received = post(&served, "/v1/decide", key, question).await;
+        let answer = received.json();
+        assert_eq!(
+            (
+                &answer["effect"],
+                &answer["reasons"],
+                &answer["obligations"]
+            ),
+            (&json!(effect), &reasons, &obligations),
+            "{}",
+            received.text
+        );
+        events.push((event(&answer), effect));
+    }
+    for (name, value) in [
+        ("point", json!("admin")),
+        ("point", json!("export")),
+        ("action", json!("Zebulon Quackenbush")),
+        ("target", Value::Null),
+        ("facts", json!({ "who": "Zebulon Quackenbush" })),
+        ("facts", json!({ "x": 0.5 })),
+        ("facts", json!([1])),
+        ("purpose", json!("treat")),
+    ] {
+        let mut question = see.clone();
+        question[name] = value;
+        let received = post(&served, "/v1/decide", &served.physician, &question).await;
+        assert_eq!(
+            refused(&received),
+            (400, "malformed".to_owned()),
+            "{question}"
+        );
+        assert_eq!(received.json()["error"]["param"], name);
+    }
+    let rig = served.reopened().await;
+    for (id, effect) in events {
+        let story = rig.story(id);
+        let expected = ["admitted", "permit", effect, "answered"];
+        assert_eq!(
+            story
+                .iter()
+                .map(|(_, outcome)| outcome.as_str())
+                .collect::<Vec<_>>(),
+            expected
+        );
+        assert!(
+            rig.entries(id)
+                .iter()
+                .all(|entry| entry.header.facts["operation"] == "decide")
+        );
+    }
 }

@@ -4,6 +4,7 @@
 //!
 //! `docs/formats/http.md` describes it for people, `openapi.json` for machines.
 
+mod decide;
 mod texts;
 
 use hyper::body::Incoming;
@@ -43,6 +44,7 @@ pub(crate) enum Asked {
 pub(crate) enum Name {
     Deidentify,
     Reidentify,
+    Decide,
 }
 
 impl Asked {
@@ -55,6 +57,7 @@ impl Asked {
         match path {
             "/v1/deidentify" => Some(post(Name::Deidentify)),
             "/v1/reidentify" => Some(post(Name::Reidentify)),
+            "/v1/decide" => Some(post(Name::Decide)),
             _ => None,
         }
     }
@@ -65,6 +68,7 @@ impl Name {
         match self {
             Self::Deidentify => "deidentify",
             Self::Reidentify => "reidentify",
+            Self::Decide => "decide",
         }
     }
 
@@ -80,6 +84,7 @@ impl Name {
                 let (tokens, conversation) = texts::read_reidentify(&mut fields)?;
                 (Operation::Reidentify(tokens), Some(conversation))
             }
+            Self::Decide => (Operation::Decide(decide::read(&mut fields)?), None),
         };
         fields.finish(&[])?;
         Ok(read)
@@ -90,6 +95,7 @@ impl Name {
 enum Operation {
     Deidentify(crate::chain::deidentify::Texts),
     Reidentify(crate::chain::reidentify::Tokens),
+    Decide(crate::chain::decide::Question),
 }
 
 impl Operation {
@@ -98,6 +104,7 @@ impl Operation {
         match self {
             Self::Deidentify(texts) => texts::deidentify(case, texts).await,
             Self::Reidentify(tokens) => texts::reidentify(case, tokens).await,
+            Self::Decide(question) => decide::decide(case, question).await,
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Stage 4: [`Admitted`](crate::admit::Admitted) → [`Permitted`]. Every decider is asked; deny overrides.
 
-use nephron_engine::contract::{Attribute, Effect, Obligation, Query, Value};
+use nephron_engine::contract::{Attribute, Decision, Effect, Obligation, Query, Value};
 use nephron_engine::{Answer, Judgement};
-use nephron_model::Point;
+use nephron_model::{Point, Purpose};
 
 use crate::case::{Case, code, effect, reason_codes};
 use crate::receive::Call;
@@ -91,7 +91,49 @@ pub(crate) async fn permit<C, const N: usize>(
     Ok(Permitted { call, duties })
 }
 
-/// Asks every decider at `point`. All are asked even after a denial, so that the log has every judgement.
+/// A question that an application asks about its own caller.
+pub(crate) struct Question {
+    pub(crate) point: Point,
+    pub(crate) action: String,
+    pub(crate) target: String,
+    pub(crate) facts: Vec<Attribute>,
+    /// For another purpose of use than the request's.
+    pub(crate) purpose: Option<Purpose>,
+}
+
+/// What deciders say, and what the host would make of it.
+pub(crate) struct Opinion {
+    pub(crate) decisions: Vec<Decision>,
+    pub(crate) verdict: Result<Duties, Refusal>,
+}
+
+/// Asks every decider what it would say. A decider that does not answer is a refusal, here as there.
+pub(crate) async fn opinion(
+    case: &Case,
+    permitted: Permitted<Question>,
+) -> Result<Opinion, Refusal> {
+    let (question, _duties) = permitted.into_parts();
+    let mut info = case.info.clone();
+    if let Some(purpose) = &question.purpose {
+        info.purpose = purpose.to_string();
+    }
+    let query = Query {
+        info,
+        point: question.point.as_str().to_owned(),
+        action: question.action,
+        target: question.target,
+        facts: question.facts,
+    };
+    let decisions: Result<Vec<Decision>, Refusal> = ask_all(case, question.point, query)
+        .await
+        .into_iter()
+        .collect();
+    let decisions = decisions?;
+    let verdict = combine(question.point, decisions.iter().cloned().map(Ok));
+    Ok(Opinion { decisions, verdict })
+}
+
+/// Asks every decider at `point`.
 ///
 /// # Errors
 /// [`Refusal::Denied`] when one denies or cannot tell, or when none permits; a decider's failure; an obligation that
@@ -107,18 +149,35 @@ pub(crate) async fn ask_deciders<const N: usize>(
         name: name.to_owned(),
         value,
     });
-    let query = Judgement::Decide(Query {
+    let query = Query {
         info: case.info.clone(),
         point: point.as_str().to_owned(),
         action: action.to_owned(),
         target: target.to_owned(),
         facts: facts.to_vec(),
-    });
+    };
+    combine(point, ask_all(case, point, query).await)
+}
+
+/// Every decider's answer, or why there is none. All are asked even after a denial, so that the log has every judgement.
+async fn ask_all(case: &Case, point: Point, query: Query) -> Vec<Result<Decision, Refusal>> {
+    let query = Judgement::Decide(query);
+    let mut decisions = Vec::new();
+    for plugin in case.roster.deciders() {
+        decisions.push(case.ask(point, plugin, &query, Answer::decision).await);
+    }
+    decisions
+}
+
+/// What several decisions come to: deny overrides, and somebody must permit.
+fn combine(
+    point: Point,
+    decisions: impl IntoIterator<Item = Result<Decision, Refusal>>,
+) -> Result<Duties, Refusal> {
     let mut duties = Duties::default();
     let mut permitted = false;
     let mut refused: Option<Refusal> = None;
-    for plugin in case.roster.deciders() {
-        let decision = case.ask(point, plugin, &query, Answer::decision).await;
+    for decision in decisions {
         let result = decision.and_then(|decision| match decision.effect {
             Effect::Permit => {
                 permitted = true;
