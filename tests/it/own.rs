@@ -2,7 +2,7 @@
 
 use hyper::Method;
 use nephron_gateway::{REPLACEMENTS, RESTORATION, Replacement, Restoration};
-use nephron_keys::ApiKey;
+use nephron_keys::{ApiKey, FIELDS};
 use nephron_model::{EntryKind, EventId};
 use nephron_tests::{CANARIES, CANARY_NOTE, Received, Served, Setup};
 use serde_json::{Value, json};
@@ -382,4 +382,118 @@ async fn an_application_may_ask_what_policy_says() {
                 .all(|entry| entry.header.facts["operation"] == "decide")
         );
     }
+}
+
+/// A field of an invented patient.
+fn field(record: &str, content: &str, value: &Value) -> Value {
+    let mut field = json!({ "name": "number", "kind": "mrn", "record": record });
+    field[content] = value.clone();
+    field
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fields_are_sealed_and_open_only_in_their_place() {
+    let (biller, toml) = key_of("b.lund", "billing", "HPAYMT");
+    let served = Setup::default().and(&toml).serve("").await;
+    let ask = json!({ "fields": [field("patient/Quackenbush", "value", &json!("90210557")), field("2", "value", &json!("é"))] });
+    let answer = done(&served, "/v1/fields/seal", &ask).await;
+    assert_eq!(answer["version"], 1);
+    let (first, second) = (
+        &answer["fields"][0]["sealed"],
+        &answer["fields"][1]["sealed"],
+    );
+    let good = json!({ "fields": [field("patient/Quackenbush", "sealed", first), field("2", "sealed", second)] });
+    let opened = done(&served, "/v1/fields/open", &good).await;
+    assert_eq!(
+        opened["fields"],
+        json!([{ "name": "number", "value": "90210557" }, { "name": "number", "value": "é" }])
+    );
+
+    // Altered, of another record, of another kind: always the same words.
+    let text = first.as_str().unwrap();
+    let other = if text.ends_with('A') { "B" } else { "A" };
+    let altered = json!(format!("{}{other}{}", &text[..60], &text[61..]));
+    let mut another_kind = field("patient/Quackenbush", "sealed", first);
+    another_kind["kind"] = "name".into();
+    let one = |field: Value| json!({ "fields": [field] });
+    let mut words = std::collections::BTreeSet::new();
+    for (key, body) in [
+        (
+            &served.physician,
+            one(field("patient/Quackenbush", "sealed", &altered)),
+        ),
+        (&served.physician, one(field("2", "sealed", first))),
+        (&served.physician, one(another_kind)),
+        (
+            &served.physician,
+            one(field("patient/Quackenbush", "sealed", &json!("TlBIRQ"))),
+        ),
+        (
+            &served.lakeside,
+            one(field("patient/Quackenbush", "sealed", first)),
+        ),
+    ] {
+        let received = post(&served, "/v1/fields/open", key, &body).await;
+        assert_eq!(
+            refused(&received),
+            (400, "not-authentic".to_owned()),
+            "{body}"
+        );
+        words.insert(received.json()["error"]["message"].to_string());
+    }
+    assert_eq!(words.len(), 1);
+    let received = post(&served, "/v1/fields/open", &biller, &good).await;
+    assert_eq!(refused(&received), (403, "denied".to_owned()));
+    for (body, param) in [
+        (json!({ "fields": [] }), "fields"),
+        (
+            json!({ "fields": vec![field("1", "sealed", first); 101] }),
+            "fields",
+        ),
+        (one(field("", "sealed", first)), "fields[0].record"),
+        (
+            one(field("1", "sealed", &json!("no base64!"))),
+            "fields[0].sealed",
+        ),
+        (
+            one(
+                json!({ "name": "Zebulon Quackenbush", "kind": "mrn", "record": "1", "sealed": first }),
+            ),
+            "fields[0].name",
+        ),
+    ] {
+        let received = post(&served, "/v1/fields/open", &served.physician, &body).await;
+        assert_eq!(refused(&received), (400, "malformed".to_owned()));
+        assert_eq!(received.json()["error"]["param"], param);
+    }
+
+    let rig = served.reopened().await;
+    let entries = rig.entries(event(&opened));
+    let used = entries
+        .iter()
+        .find(|entry| entry.header.kind == EntryKind::KeyUsed)
+        .unwrap();
+    assert_eq!(
+        (
+            used.header.counts["mrn"],
+            used.header.facts["operation"].as_str()
+        ),
+        (2, "open")
+    );
+    let listed = rig.payload(used, FIELDS).await;
+    let listed: Value = serde_json::from_slice(&listed).unwrap();
+    assert_eq!(
+        listed[0],
+        json!({ "record": "patient/Quackenbush", "name": "number", "kind": "mrn" })
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destroyed_key_says_so() {
+    let served = Setup::default().serve("").await;
+    served.keys.destroy().await.unwrap();
+    let ask = json!({ "fields": [field("1", "value", &json!("90210557"))] });
+    let received = post(&served, "/v1/fields/seal", &served.physician, &ask).await;
+    assert_eq!(refused(&received), (410, "key-refused".to_owned()));
+    assert_eq!(received.json()["error"]["reasons"], json!(["destroyed"]));
 }

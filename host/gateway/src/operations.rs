@@ -5,6 +5,7 @@
 //! `docs/formats/http.md` describes it for people, `openapi.json` for machines.
 
 mod decide;
+mod fields;
 mod texts;
 
 use hyper::body::Incoming;
@@ -45,6 +46,8 @@ pub(crate) enum Name {
     Deidentify,
     Reidentify,
     Decide,
+    Seal,
+    Open,
 }
 
 impl Asked {
@@ -58,6 +61,8 @@ impl Asked {
             "/v1/deidentify" => Some(post(Name::Deidentify)),
             "/v1/reidentify" => Some(post(Name::Reidentify)),
             "/v1/decide" => Some(post(Name::Decide)),
+            "/v1/fields/seal" => Some(post(Name::Seal)),
+            "/v1/fields/open" => Some(post(Name::Open)),
             _ => None,
         }
     }
@@ -69,6 +74,8 @@ impl Name {
             Self::Deidentify => "deidentify",
             Self::Reidentify => "reidentify",
             Self::Decide => "decide",
+            Self::Seal => "seal",
+            Self::Open => "open",
         }
     }
 
@@ -85,6 +92,8 @@ impl Name {
                 (Operation::Reidentify(tokens), Some(conversation))
             }
             Self::Decide => (Operation::Decide(decide::read(&mut fields)?), None),
+            Self::Seal => (Operation::Seal(fields::read_seal(&mut fields)?), None),
+            Self::Open => (Operation::Open(fields::read_open(&mut fields)?), None),
         };
         fields.finish(&[])?;
         Ok(read)
@@ -96,6 +105,8 @@ enum Operation {
     Deidentify(crate::chain::deidentify::Texts),
     Reidentify(crate::chain::reidentify::Tokens),
     Decide(crate::chain::decide::Question),
+    Seal(fields::Places<String>),
+    Open(fields::Places<Vec<u8>>),
 }
 
 impl Operation {
@@ -105,6 +116,8 @@ impl Operation {
             Self::Deidentify(texts) => texts::deidentify(case, texts).await,
             Self::Reidentify(tokens) => texts::reidentify(case, tokens).await,
             Self::Decide(question) => decide::decide(case, question).await,
+            Self::Seal(places) => fields::seal(case, places).await,
+            Self::Open(places) => fields::open(case, places).await,
         }
     }
 }

@@ -65,13 +65,14 @@ impl Reply {
             Ok(_) => 200,
             Err(refusal) => match refusal {
                 Refusal::Malformed(crate::receive::Malformed::TooLarge { .. }) => 413,
-                Refusal::Malformed(_) => 400,
+                Refusal::Malformed(_) | Refusal::NotAuthentic => 400,
                 Refusal::Unauthenticated(_) => 401,
                 Refusal::NoTenant { .. } | Refusal::NoRoute => 404,
                 Refusal::Denied { .. }
                 | Refusal::NoAgreement { .. }
                 | Refusal::UnknownObligation { .. } => 403,
                 Refusal::TooSlow => 408,
+                Refusal::Key(nephron_keys::KeyError::Destroyed) => 410,
                 Refusal::TooBusy => 429,
                 // Nobody reads it: the client has gone.
                 Refusal::CallerGone => 499,

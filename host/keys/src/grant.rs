@@ -10,6 +10,8 @@ use std::time::Duration;
 use nephron_model::{
     Digest, Draft, EntryKind, EventId, Kind, Phi, PluginRef, Point, Purpose, Timestamp,
 };
+use serde::Serialize;
+use zeroize::Zeroizing;
 
 use crate::error::KeyError;
 use crate::random;
@@ -61,6 +63,20 @@ pub struct GrantRequest {
     /// The generation that entries name (I7).
     pub generation: Option<Digest>,
 }
+
+/// A field of a record: where a sealed value belongs. All of it is bound.
+#[derive(Clone, Copy)]
+pub struct Field<'a> {
+    /// The record; it is never recorded but sealed.
+    pub record: &'a str,
+    /// The field within the record.
+    pub name: &'a str,
+    /// Which kind of identifier it is.
+    pub kind: &'a Kind,
+}
+
+/// Name of the payload of a `key-used` entry about fields, bound into its seal: JSON, a list of `record`, `name`, `kind`.
+pub const FIELDS: &str = "fields";
 
 /// Who holds a grant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -198,6 +214,78 @@ impl Grant {
             Ok(Phi::new(std::mem::take(&mut *opened)))
         })
         .await
+    }
+
+    /// Seals each value for its field and the grant's purpose.
+    ///
+    /// # Errors
+    /// As [`seal`](Self::seal); `NotPermitted` also when one of the kinds is not the grant's.
+    pub async fn seal_fields(
+        &self,
+        fields: &[(Field<'_>, &str)],
+    ) -> Result<Vec<Vec<u8>>, KeyError> {
+        const OPERATION: Operations = Operations::SEAL;
+        let places: Vec<_> = fields.iter().map(|(field, _)| *field).collect();
+        let used = self.about_fields(OPERATION, &places).await?;
+        self.perform(OPERATION, used, |ring| {
+            let seal = |(field, value): &(Field<'_>, &str)| {
+                let binding = self.binding_of(field);
+                Ok(seal::seal(
+                    &ring.field,
+                    Boundary::Field,
+                    &binding,
+                    value.as_bytes(),
+                )?)
+            };
+            fields.iter().map(seal).collect()
+        })
+        .await
+    }
+
+    /// Opens what [`seal_fields`](Self::seal_fields) sealed for the same fields and purpose: all, or none.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); `NotPermitted` also when one of the kinds is not the grant's.
+    pub async fn open_fields(
+        &self,
+        fields: &[(Field<'_>, &[u8])],
+    ) -> Result<Vec<Phi<String>>, KeyError> {
+        const OPERATION: Operations = Operations::OPEN;
+        let places: Vec<_> = fields.iter().map(|(field, _)| *field).collect();
+        let used = self.about_fields(OPERATION, &places).await?;
+        self.perform(OPERATION, used, |ring| {
+            let open = |(field, sealed): &(Field<'_>, &[u8])| {
+                let binding = self.binding_of(field);
+                let opened = seal::open(&ring.field, Boundary::Field, &binding, sealed)?;
+                Ok(seal::text(opened)?)
+            };
+            fields.iter().map(open).collect()
+        })
+        .await
+    }
+
+    /// Admits a use about fields, and gives its entry, which says sealed which fields these are.
+    async fn about_fields(
+        &self,
+        operation: Operations,
+        fields: &[Field<'_>],
+    ) -> Result<Draft, KeyError> {
+        let is_covered = |field: &Field<'_>| self.request.kinds.cover(field.kind);
+        let permitted = match fields.iter().all(is_covered) {
+            true => Ok(()),
+            false => Err("kind"),
+        };
+        self.admit(operation, permitted).await?;
+        let mut used = fields
+            .iter()
+            .fold(self.used(operation), |used, field| used.count(field.kind));
+        let listed: Vec<_> = fields.iter().map(Listed::of).collect();
+        let listed = Zeroizing::new(serde_json::to_vec(&listed).unwrap_or_default());
+        used.payload = Some(
+            self.keys
+                .seal_payload(self.request.request, FIELDS, &listed)?,
+        );
+        Ok(used)
     }
 
     /// HMAC-SHA-256 of `data` under a key that serves nothing else; the grant's record, field and purpose are part of
@@ -436,6 +524,14 @@ impl Grant {
         draft
     }
 
+    fn binding_of<'a>(&'a self, field: &Field<'a>) -> Binding<'a> {
+        Binding {
+            record: field.record,
+            field: field.name,
+            ..self.binding(field.kind.as_str())
+        }
+    }
+
     fn binding<'a>(&'a self, context: &'a str) -> Binding<'a> {
         Binding {
             tenant: Some(self.keys.tenant()),
@@ -444,6 +540,24 @@ impl Grant {
             field: &self.request.field,
             purpose: self.request.purpose.as_str(),
             context,
+        }
+    }
+}
+
+/// A field as the sealed payload of its entry lists it.
+#[derive(Serialize)]
+struct Listed<'a> {
+    record: &'a str,
+    name: &'a str,
+    kind: &'a str,
+}
+
+impl<'a> Listed<'a> {
+    fn of(field: &Field<'a>) -> Self {
+        Self {
+            record: field.record,
+            name: field.name,
+            kind: field.kind.as_str(),
         }
     }
 }

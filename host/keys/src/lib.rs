@@ -27,7 +27,7 @@ mod ward;
 
 pub use api_key::{ApiKey, ApiKeyDigest, InvalidApiKey};
 pub use error::{KeyError, Unavailability};
-pub use grant::{Grant, GrantRequest, Info, Subject};
+pub use grant::{FIELDS, Field, Grant, GrantRequest, Info, Subject};
 pub use root::{Cost, Passphrase, RootError, RootKey, RootProvider};
 pub use scope::{Kinds, Operations};
 pub use seal::{OVERHEAD, SealError};

@@ -11,7 +11,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nephron_model::{Kind, Phi, Record, Records, Space};
 use subtle::ConstantTimeEq;
-use zeroize::Zeroize;
 
 use crate::error::{KeyError, Unavailability};
 use crate::hex;
@@ -128,15 +127,8 @@ pub(crate) fn reveal(
     sealed: &[u8],
 ) -> Result<Phi<String>, KeyError> {
     let place = place(conversation, token);
-    let mut opened = seal::open(&ring.vault, Boundary::Vault, &place.binding(inner), sealed)?;
-    // Moved, not copied: the text keeps the buffer.
-    match String::from_utf8(std::mem::take(&mut *opened)) {
-        Ok(value) => Ok(Phi::new(value)),
-        Err(error) => {
-            error.into_bytes().zeroize();
-            Err(KeyError::AuthenticationFailed)
-        }
-    }
+    let opened = seal::open(&ring.vault, Boundary::Vault, &place.binding(inner), sealed)?;
+    Ok(seal::text(opened)?)
 }
 
 /// Tokens that are on their way into the log, for all tasks of one tenant.

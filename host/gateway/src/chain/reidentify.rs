@@ -136,10 +136,7 @@ pub(crate) async fn restore_texts(
     let (Tokens(texts), duties) = permitted.into_parts();
     if duties.withhold_identities {
         // With its tokens the caller has it already.
-        return Err(Refusal::Denied {
-            point: Point::Rehydrate,
-            reasons: vec!["withhold-identities".to_owned()],
-        });
+        return Err(Refusal::withheld(Point::Rehydrate));
     }
     let tokens: Vec<Token> = texts
         .expose()

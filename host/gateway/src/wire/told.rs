@@ -118,7 +118,9 @@ impl Told {
 
 const fn class(refusal: &Refusal) -> Class {
     match refusal {
-        Refusal::Malformed(_) | Refusal::TooSlow | Refusal::CallerGone => Class::Invalid,
+        Refusal::Malformed(_) | Refusal::NotAuthentic | Refusal::TooSlow | Refusal::CallerGone => {
+            Class::Invalid
+        }
         Refusal::NoRoute | Refusal::NoTenant { .. } => Class::NotFound,
         Refusal::Unauthenticated(_) => Class::Unauthenticated,
         Refusal::Denied { .. }
