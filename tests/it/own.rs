@@ -4,8 +4,10 @@ use hyper::Method;
 use nephron_gateway::{REPLACEMENTS, RESTORATION, Replacement, Restoration};
 use nephron_keys::{ApiKey, FIELDS};
 use nephron_model::{EntryKind, EventId};
-use nephron_tests::{CANARIES, CANARY_NOTE, Received, Served, Setup};
+use nephron_tests::{CANARIES, CANARY_NOTE, Received, Served, Setup, sdk};
 use serde_json::{Value, json};
+
+use super::canary::{Lines, assert_clean, assert_files_clean};
 
 const NAME: &str = "Patient: Zebulon Quackenbush has asthma.";
 
@@ -496,4 +498,206 @@ async fn a_destroyed_key_says_so() {
     let received = post(&served, "/v1/fields/seal", &served.physician, &ask).await;
     assert_eq!(refused(&received), (410, "key-refused".to_owned()));
     assert_eq!(received.json()["error"]["reasons"], json!(["destroyed"]));
+}
+
+/// What was asked of a path and what came back, for the validator.
+fn exchange(method: &str, path: &str, request: &Value, received: &Received) -> Value {
+    json!({ "method": method, "path": path, "request": request, "status": received.status, "answer": received.json() })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_is_as_the_openapi_document_says() {
+    let (researcher, toml) = key_of("r.voss", "researcher", "HRESCH");
+    let served = Setup::default().and(&toml).serve("").await;
+    let ask = json!({ "text": NAME });
+    let cleared = done(&served, "/v1/deidentify", &ask).await;
+    let restore = json!({ "texts": [cleared["texts"][0]["text"], "[MRN_00000]"], "conversation": cleared["conversation"] });
+    let mut exchanges = Vec::new();
+    let mut asked = vec![
+        ("/v1/deidentify", ask.clone()),
+        (
+            "/v1/deidentify",
+            json!({ "texts": [CANARY_NOTE, "[NAME_7KQ2M]"], "conversation": "ward-7" }),
+        ),
+        ("/v1/reidentify", restore),
+        (
+            "/v1/decide",
+            json!({ "point": "ingress", "action": "chat", "target": "clinical", "facts": { "messages": 1, "bytes": 9 } }),
+        ),
+    ];
+    let seal = json!({ "fields": [field("1", "value", &json!("90210557"))] });
+    let sealed = done(&served, "/v1/fields/seal", &seal).await["fields"][0]["sealed"].clone();
+    asked.push(("/v1/fields/seal", seal));
+    asked.push((
+        "/v1/fields/open",
+        json!({ "fields": [field("1", "sealed", &sealed)] }),
+    ));
+    asked.push((
+        "/v1/fields/open",
+        json!({ "fields": [field("2", "sealed", &sealed)] }),
+    ));
+    for (path, body) in &asked {
+        for key in [&served.physician, &researcher, &served.expired] {
+            let received = post(&served, path, key, body).await;
+            exchanges.push(exchange("POST", path, body, &received));
+        }
+        let wrong = json!({ "Zebulon": "Quackenbush" });
+        let received = post(&served, path, &served.physician, &wrong).await;
+        exchanges.push(exchange("POST", path, &wrong, &received));
+    }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), Value::from(exchanges).to_string()).unwrap();
+    let (url, path) = (served.url.clone(), file.path().display().to_string());
+    let printed = tokio::task::spawn_blocking(move || {
+        sdk(
+            "openapi_document.py",
+            &[("BASE_URL", &url), ("EXCHANGES", &path)],
+        )
+    });
+    assert_eq!(printed.await.unwrap().matches("held:").count(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_openapi_document_names_every_path_and_method_and_no_other() {
+    let served = Setup::default().serve("").await;
+    let received = served.get("/openapi.json").await;
+    assert_eq!(
+        received.header("cache-control"),
+        Some("public, max-age=3600")
+    );
+    let document = received.json();
+    let paths = document["paths"].as_object().unwrap();
+    for (path, methods) in paths {
+        let mut allowed: Vec<String> = methods
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(|method| method.to_uppercase())
+            .collect();
+        if allowed.contains(&"GET".to_owned()) {
+            allowed.push("HEAD".to_owned());
+        }
+        allowed.sort();
+        let path = path.replace("{id}", "clinical");
+        for method in ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"] {
+            let name = method.parse().unwrap();
+            let received = served.call(name, &path, &served.physician, "{}").await;
+            if allowed.contains(&method.to_owned()) {
+                let code = &received.json()["error"]["code"];
+                assert!(
+                    received.status != 405 && code != "not-found",
+                    "{method} {path}: {}",
+                    received.text
+                );
+            } else {
+                assert_eq!(received.status, 405, "{method} {path}");
+                assert_eq!(
+                    received.header("allow"),
+                    Some(allowed.join(", ").as_str()),
+                    "{path}"
+                );
+            }
+        }
+    }
+    // Whatever path the sources know is there.
+    let source = [
+        include_str!("../../host/gateway/src/http.rs"),
+        include_str!("../../host/gateway/src/operations.rs"),
+        include_str!("../../host/gateway/src/wire/mod.rs"),
+    ];
+    let source = source.concat();
+    let known = source.split('"').filter(|text| {
+        ["/v1/", "/livez", "/readyz", "/openapi"]
+            .iter()
+            .any(|begins| text.starts_with(begins))
+    });
+    let mut count = 0;
+    for path in known {
+        let path = if path.ends_with('/') {
+            format!("{path}{{id}}")
+        } else {
+            path.to_owned()
+        };
+        assert!(paths.contains_key(&path), "the document lacks {path}");
+        count += 1;
+    }
+    assert!(count >= paths.len(), "{count}");
+}
+
+/// Runs curl, and gives what it printed.
+async fn curl(arguments: Vec<String>) -> String {
+    let run = move || {
+        let output = std::process::Command::new("curl")
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    };
+    tokio::task::spawn_blocking(run).await.unwrap()
+}
+
+#[tokio::test]
+async fn i9_curl_works_over_tls_and_no_value_stands_in_a_log_or_file() {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    // As in canary.rs: so that this thread is asked, too.
+    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
+    let (pki, listen) = super::serve::pki();
+    let served = Setup::default().serve(&listen).await;
+    let authority = pki.path().join("ca.pem").display().to_string();
+    let (url, key) = (served.url.clone(), served.physician.clone());
+    let ask = async |path: &str, body: &Value| {
+        let arguments = [
+            "--silent",
+            "--show-error",
+            "--cacert",
+            &authority,
+            "-H",
+            &format!("authorization: Bearer {key}"),
+            "-d",
+            &body.to_string(),
+            &format!("{url}{path}"),
+        ];
+        let answer = curl(arguments.map(str::to_owned).to_vec()).await;
+        serde_json::from_str::<Value>(&answer).unwrap()
+    };
+    let cleared = ask("/v1/deidentify", &json!({ "text": CANARY_NOTE })).await;
+    assert_clean("what is de-identified", cleared.to_string().as_bytes());
+    let restore =
+        json!({ "text": cleared["texts"][0]["text"], "conversation": cleared["conversation"] });
+    assert_eq!(
+        ask("/v1/reidentify", &restore).await["texts"][0],
+        CANARY_NOTE
+    );
+    let sealed = ask(
+        "/v1/fields/seal",
+        &json!({ "fields": [field("Zebulon Quackenbush", "value", &json!("90210557"))] }),
+    )
+    .await;
+    let open = json!({ "fields": [field("Zebulon Quackenbush", "sealed", &sealed["fields"][0]["sealed"])] });
+    assert_eq!(
+        ask("/v1/fields/open", &open).await["fields"][0]["value"],
+        "90210557"
+    );
+    let refused = ask(
+        "/v1/fields/open",
+        &json!({ "fields": "Zebulon Quackenbush" }),
+    )
+    .await;
+    assert_clean("a refusal", refused.to_string().as_bytes());
+    let rig = served.reopened().await;
+    assert_clean("the process's own log", &lines.0.lock().unwrap());
+    assert!(!lines.0.lock().unwrap().is_empty());
+    let folder = rig.close();
+    assert_files_clean(folder.path());
 }

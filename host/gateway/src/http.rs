@@ -148,6 +148,7 @@ impl Service {
         match (head.uri.path(), is_get) {
             ("/livez", true) => plain(StatusCode::OK, "ok\n"),
             ("/readyz", true) => self.ready(),
+            ("/openapi.json", true) => openapi(),
             ("/v1/models", true) => self.models(api, &head.headers, None).await,
             (path, true) if path.starts_with(MODEL) => {
                 let id = path.strip_prefix(MODEL).unwrap_or_default();
@@ -159,7 +160,9 @@ impl Service {
                 self.models(api, &head.headers, Some(&id)).await
             }
             (path, false) if path.starts_with(MODEL) => wrong_method(api, "GET, HEAD"),
-            ("/livez" | "/readyz" | "/v1/models", false) => wrong_method(api, "GET, HEAD"),
+            ("/livez" | "/readyz" | "/openapi.json" | "/v1/models", false) => {
+                wrong_method(api, "GET, HEAD")
+            }
             (path, _) => match Api::at(path) {
                 Some(api) if head.method == Method::POST => {
                     self.ask(api, &head.headers, body).await
@@ -464,6 +467,15 @@ async fn discard(mut body: Incoming) {
     };
     // Whether it came to its end makes no difference.
     let _ended = tokio::time::timeout(Duration::from_secs(1), reading).await;
+}
+
+/// What this listener serves, for machines. The same for everybody, and for as long as the process runs.
+fn openapi() -> Reaction {
+    let document = include_str!("openapi.json").to_owned();
+    let mut response = json(StatusCode::OK, Phi::new(document));
+    let cached = HeaderValue::from_static("public, max-age=3600");
+    response.headers_mut().insert(CACHE_CONTROL, cached);
+    response
 }
 
 fn plain(status: StatusCode, text: &str) -> Reaction {
