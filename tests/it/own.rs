@@ -545,6 +545,32 @@ async fn every_answer_is_as_the_openapi_document_says() {
         let received = post(&served, path, &served.physician, &wrong).await;
         exchanges.push(exchange("POST", path, &wrong, &received));
     }
+    let mint = json!({ "subject": "dr.okafor", "operations": ["open"], "kinds": ["mrn"], "uses": 3, "lifetime": 60 });
+    let minted = post(&served, "/v1/grants", &served.physician, &mint).await;
+    exchanges.push(exchange("POST", "/v1/grants", &mint, &minted));
+    let under =
+        json!({ "fields": [field("1", "sealed", &sealed)], "grant": minted.json()["grant"]["id"] });
+    for key in [&served.physician, &researcher] {
+        let received = post(&served, "/v1/fields/open", key, &under).await;
+        exchanges.push(exchange("POST", "/v1/fields/open", &under, &received));
+        let received = post(&served, "/v1/grants", &researcher, &mint).await;
+        exchanges.push(exchange("POST", "/v1/grants", &mint, &received));
+    }
+    let path = format!(
+        "/v1/grants/{}",
+        minted.json()["grant"]["id"].as_str().unwrap()
+    );
+    for (method, path, key) in [
+        (Method::GET, "/v1/grants", &served.physician),
+        (Method::GET, "/v1/grants", &served.expired),
+        (Method::DELETE, &path, &researcher),
+        (Method::DELETE, &path, &served.physician),
+        (Method::DELETE, &path, &served.physician),
+        (Method::DELETE, "/v1/grants/quackenbush", &served.physician),
+    ] {
+        let received = served.call(method.clone(), path, key, "").await;
+        exchanges.push(exchange(method.as_str(), path, &Value::Null, &received));
+    }
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), Value::from(exchanges).to_string()).unwrap();
     let (url, path) = (served.url.clone(), file.path().display().to_string());
@@ -700,4 +726,171 @@ async fn i9_curl_works_over_tls_and_no_value_stands_in_a_log_or_file() {
     assert!(!lines.0.lock().unwrap().is_empty());
     let folder = rig.close();
     assert_files_clean(folder.path());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_lends_what_it_says_and_outlives_a_restart() {
+    let (scribe, toml) = key_of("s.ito", "scribe", "TREAT");
+    let served = Setup::default().and(&toml).serve("").await;
+    let ask = json!({ "fields": [field("1", "value", &json!("90210557"))] });
+    let sealed = done(&served, "/v1/fields/seal", &ask).await["fields"][0]["sealed"].clone();
+    let cleared = done(
+        &served,
+        "/v1/deidentify",
+        &json!({ "text": NAME, "conversation": "ward-7" }),
+    )
+    .await;
+    let text = cleared["texts"][0]["text"].clone();
+
+    let mint = async |body: Value| {
+        let minted = done(&served, "/v1/grants", &body).await;
+        minted["grant"]["id"].as_str().unwrap().to_owned()
+    };
+    let open = mint(json!({ "subject": "s.ito", "operations": ["open"], "kinds": ["mrn"], "uses": 2, "lifetime": 3600 })).await;
+    let restore = mint(json!({ "subject": "s.ito", "operations": ["detokenize"], "kinds": ["name"], "lifetime": 3600, "conversation": "ward-7" })).await;
+
+    let fields = |grant: Option<&str>| {
+        let mut body = json!({ "fields": [field("1", "sealed", &sealed)] });
+        if let Some(grant) = grant {
+            body["grant"] = grant.into();
+        }
+        body
+    };
+    // The scribe has no right of its own.
+    let received = post(&served, "/v1/fields/open", &scribe, &fields(None)).await;
+    assert_eq!(refused(&received), (403, "denied".to_owned()));
+    let received = post(&served, "/v1/fields/open", &scribe, &fields(Some(&open))).await;
+    assert_eq!(
+        received.json()["fields"][0]["value"],
+        "90210557",
+        "{}",
+        received.text
+    );
+    let id = event(&received.json());
+    // Another caller has not this grant, nor does it cover anything else.
+    let received = post(
+        &served,
+        "/v1/fields/open",
+        &served.lakeside,
+        &fields(Some(&open)),
+    )
+    .await;
+    assert_eq!(refused(&received), (404, "key-refused".to_owned()));
+    let received = post(
+        &served,
+        "/v1/fields/open",
+        &served.physician,
+        &fields(Some(&open)),
+    )
+    .await;
+    assert_eq!(refused(&received), (404, "key-refused".to_owned()));
+    let received = post(&served, "/v1/fields/open", &scribe, &fields(Some(&restore))).await;
+    assert_eq!(refused(&received), (403, "key-refused".to_owned()));
+    assert_eq!(
+        received.json()["error"]["reasons"],
+        json!(["not-permitted"])
+    );
+    // It reaches the conversation of who lent it.
+    let ask = json!({ "text": text, "grant": restore });
+    let received = post(&served, "/v1/reidentify", &scribe, &ask).await;
+    assert_eq!(received.json()["texts"], json!([NAME]), "{}", received.text);
+
+    let served = served.restarted().await;
+    let received = post(&served, "/v1/fields/open", &scribe, &fields(Some(&open))).await;
+    assert_eq!(received.status, 200, "{}", received.text);
+    let received = post(&served, "/v1/fields/open", &scribe, &fields(Some(&open))).await;
+    assert_eq!(refused(&received), (403, "key-refused".to_owned()));
+    assert_eq!(
+        received.json()["error"]["reasons"],
+        json!(["budget-exhausted"])
+    );
+    let rig = served.reopened().await;
+    let used = rig
+        .entries(id)
+        .into_iter()
+        .find(|entry| entry.header.kind == EntryKind::KeyUsed);
+    let facts = used.unwrap().header.facts;
+    assert_eq!((&facts["grant"], facts["uses-left"].as_str()), (&open, "1"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn grants_are_listed_and_revoked_by_those_whose_they_are() {
+    let (scribe, toml) = key_of("s.ito", "scribe", "TREAT");
+    let (officer, more) = key_of("p.amsel", "privacy-officer", "HOPERAT");
+    let served = Setup::default().and(&toml).and(&more).serve("").await;
+    let own = json!({ "subject": "dr.okafor", "operations": ["open"], "lifetime": 60 });
+    let lent = json!({ "subject": "s.ito", "operations": ["seal", "open"], "kinds": ["mrn"], "uses": 3, "lifetime": 60 });
+    let first = done(&served, "/v1/grants", &own).await["grant"].clone();
+    let second = done(&served, "/v1/grants", &lent).await["grant"].clone();
+    assert_eq!(second["expires"], "2026-11-22T00:04:22.000000000Z");
+    assert_eq!(
+        (&second["minter"], &second["uses"], &first["kinds"]),
+        (&json!("dr.okafor"), &json!(3), &Value::Null)
+    );
+    let list = async |key: &str| {
+        let received = served.call(Method::GET, "/v1/grants", key, "").await;
+        assert_eq!(received.status, 200, "{}", received.text);
+        received.json()["grants"].clone()
+    };
+    assert_eq!(list(&served.physician).await, json!([first, second]));
+    assert_eq!(list(&scribe).await, json!([second]));
+    assert_eq!(list(&served.lakeside).await, json!([]));
+    assert_eq!(list(&officer).await, json!([first, second]));
+    // Who may not lend mints none, and who lends for too long neither.
+    let received = post(&served, "/v1/grants", &scribe, &own).await;
+    assert_eq!(refused(&received), (403, "denied".to_owned()));
+    for (name, value) in [
+        ("lifetime", json!(0)),
+        ("lifetime", json!(2_592_001)),
+        ("operations", json!(["mac"])),
+        ("operations", json!([])),
+        ("kinds", json!([])),
+        ("kinds", json!(["Zebulon Quackenbush"])),
+        ("uses", json!(0)),
+        ("subject", json!("Zebulon Quackenbush")),
+    ] {
+        let mut body = lent.clone();
+        body[name] = value;
+        let received = post(&served, "/v1/grants", &served.physician, &body).await;
+        assert_eq!(refused(&received), (400, "malformed".to_owned()), "{body}");
+        assert_eq!(received.json()["error"]["param"], name);
+    }
+    let revoke = async |key: &str, id: &str| {
+        let path = format!("/v1/grants/{id}");
+        served.call(Method::DELETE, &path, key, "").await
+    };
+    let ids = [&first, &second].map(|grant| grant["id"].as_str().unwrap().to_owned());
+    assert_eq!(
+        refused(&revoke(&scribe, &ids[0]).await),
+        (403, "denied".to_owned())
+    );
+    assert_eq!(
+        refused(&revoke(&served.physician, "quackenbush").await),
+        (400, "malformed".to_owned())
+    );
+    let revoked = revoke(&officer, &ids[0]).await;
+    assert_eq!(
+        revoked.json()["revoked"],
+        ids[0].as_str(),
+        "{}",
+        revoked.text
+    );
+    // Who holds one may give it back.
+    assert_eq!(revoke(&scribe, &ids[1]).await.status, 200);
+    assert_eq!(
+        refused(&revoke(&scribe, &ids[1]).await),
+        (404, "key-refused".to_owned())
+    );
+    assert_eq!(list(&served.physician).await, json!([]));
+    let method = served.call(Method::PUT, "/v1/grants", &scribe, "").await;
+    assert_eq!(
+        (method.status, method.header("allow")),
+        (405, Some("GET, HEAD, POST"))
+    );
+    let rig = served.reopened().await;
+    let story = rig.story(event(&revoked.json()));
+    assert!(
+        story.contains(&(EntryKind::GrantEnded, "revoked".to_owned())),
+        "{story:?}"
+    );
 }

@@ -100,6 +100,7 @@ fn open<C>(
         caller,
         purpose,
         operation,
+        lent: None,
         conversation: received.conversation,
         has_tokens: std::sync::atomic::AtomicBool::new(false),
         info,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nephron_engine::contract::{self, Decision, Effect, RequestInfo};
 use nephron_engine::{Answer, Engine, Judgement, Plugin, PluginFailure, Verdict};
-use nephron_keys::{Grant, GrantRequest, KeyError, Operations, Subject};
+use nephron_keys::{Conversation, Grant, GrantRequest, KeyError, Operations, Subject};
 use nephron_model::{
     Caller, Commit, Draft, EntryKind, EventId, Fingerprint, NotRecorded, Phi, Point, Purpose,
     Recorded, Recorder as _,
@@ -25,6 +25,8 @@ pub struct Case {
     pub(crate) purpose: Purpose,
     /// What is asked for, where that is no answer of a model.
     pub(crate) operation: Option<&'static str>,
+    /// The grant that the caller names: its keys are used under that one.
+    pub(crate) lent: Option<String>,
     /// The conversation that the caller named; without one the request is one of its own.
     pub(crate) conversation: Option<String>,
     /// Whether tokens were drawn for this request.
@@ -114,12 +116,10 @@ impl Case {
         self.unrefused()?;
         let keys = self.tenant.keys();
         let subject = Subject::Caller(self.caller.id.clone());
-        // A conversation belongs to who holds it: another caller who names it has one of its own.
-        let conversation = format!("{}\n{}", self.caller.id, self.conversation());
         let had_tokens = self.has_tokens.swap(true, Ordering::Relaxed);
-        Ok(keys.mint(GrantRequest {
+        let request = GrantRequest {
             uses: Some(1),
-            conversation: Some(keys.conversation(&conversation)?),
+            conversation: Some(self.own_conversation()?),
             is_new_conversation: self.conversation.is_none() && !had_tokens,
             request: Some(self.id),
             point: Some(point),
@@ -130,7 +130,25 @@ impl Case {
                 self.purpose.clone(),
                 std::time::Duration::from_secs(60),
             )
-        })?)
+        };
+        Ok(match &self.lent {
+            Some(id) => keys.redeem(id, request)?,
+            None => keys.mint(request)?,
+        })
+    }
+
+    /// The conversation as the vault knows it. It belongs to who holds it: another caller who names it has one of its own.
+    pub(crate) fn own_conversation(&self) -> Result<Conversation, KeyError> {
+        let name = format!("{}\n{}", self.caller.id, self.conversation());
+        self.tenant.keys().conversation(&name)
+    }
+
+    /// Whether the caller uses keys under a grant. That it covers these operations is seen before policy is told of it.
+    pub(crate) fn is_lent(&self, operations: Operations, point: Point) -> Result<bool, Refusal> {
+        if self.lent.is_some() {
+            let _covers = self.grant(operations, point)?;
+        }
+        Ok(self.lent.is_some())
     }
 
     /// What a connector is told of the request: nothing about who asks.

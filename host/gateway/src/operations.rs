@@ -6,10 +6,12 @@
 
 mod decide;
 mod fields;
+mod grants;
 mod texts;
 
 use hyper::body::Incoming;
 use hyper::{HeaderMap, Method, StatusCode};
+use nephron_keys::is_grant_id;
 use nephron_model::{Clock, Phi, Sensitivity};
 use serde::Serialize;
 use tracing::{Instrument as _, info_span};
@@ -25,7 +27,7 @@ use crate::receive::{Malformed, Received, check_size};
 use crate::refusal::Refusal;
 use crate::reply::{Done, Reply, reply_done};
 use crate::wire::Api;
-use crate::wire::fields::{Fields, UnknownFields};
+use crate::wire::fields::{Fields, UnknownFields, wrong};
 use crate::wire::json::Json;
 use crate::wire::told::Told;
 
@@ -33,7 +35,6 @@ use crate::wire::told::Told;
 const WORDS: Api = Api::Chat;
 
 /// What a path and a method of our own API ask for.
-#[derive(Clone, Copy)]
 pub(crate) enum Asked {
     Operation(Name),
     /// Another method does.
@@ -41,13 +42,16 @@ pub(crate) enum Asked {
 }
 
 /// The operations, by the names that the log has for them.
-#[derive(Clone, Copy)]
 pub(crate) enum Name {
     Deidentify,
     Reidentify,
     Decide,
     Seal,
     Open,
+    MintGrant,
+    ListGrants,
+    /// By its id, which is yet to be looked at.
+    RevokeGrant(String),
 }
 
 impl Asked {
@@ -63,41 +67,120 @@ impl Asked {
             "/v1/decide" => Some(post(Name::Decide)),
             "/v1/fields/seal" => Some(post(Name::Seal)),
             "/v1/fields/open" => Some(post(Name::Open)),
-            _ => None,
+            "/v1/grants" => Some(match *method {
+                Method::POST => Self::Operation(Name::MintGrant),
+                Method::GET | Method::HEAD => Self::Operation(Name::ListGrants),
+                _ => Self::WrongMethod("GET, HEAD, POST"),
+            }),
+            _ => {
+                let id = path.strip_prefix("/v1/grants/")?.to_owned();
+                Some(match *method {
+                    Method::DELETE => Self::Operation(Name::RevokeGrant(id)),
+                    _ => Self::WrongMethod("DELETE"),
+                })
+            }
         }
     }
 }
 
 impl Name {
-    const fn as_str(self) -> &'static str {
+    const fn as_str(&self) -> &'static str {
         match self {
             Self::Deidentify => "deidentify",
             Self::Reidentify => "reidentify",
             Self::Decide => "decide",
             Self::Seal => "seal",
             Self::Open => "open",
+            Self::MintGrant => "mint-grant",
+            Self::ListGrants => "list-grants",
+            Self::RevokeGrant(_) => "revoke-grant",
         }
     }
 
-    /// Reads what is asked, and in which conversation.
-    fn read(self, body: &[u8]) -> Result<(Operation, Option<String>), Malformed> {
-        let mut fields = Fields::of(Json::read(body)?, "", UnknownFields::Refuse)?;
-        let read = match self {
+    /// Reads what is asked.
+    fn read(&self, body: &[u8]) -> Result<Read, Malformed> {
+        let plain = |operation| Read {
+            operation,
+            conversation: None,
+            lent: None,
+        };
+        let fields = || Fields::of(Json::read(body)?, "", UnknownFields::Refuse);
+        let under_grant = |fields: &mut Fields| fields.text_that("grant", GRANT, is_grant_id);
+        let (read, fields) = match self {
             Self::Deidentify => {
+                let mut fields = fields()?;
                 let (texts, conversation) = texts::read_deidentify(&mut fields)?;
-                (Operation::Deidentify(texts), conversation)
+                let read = plain(Operation::Deidentify(texts));
+                (
+                    Read {
+                        conversation,
+                        ..read
+                    },
+                    fields,
+                )
             }
             Self::Reidentify => {
-                let (tokens, conversation) = texts::read_reidentify(&mut fields)?;
-                (Operation::Reidentify(tokens), Some(conversation))
+                let mut fields = fields()?;
+                let lent = under_grant(&mut fields)?;
+                let read = texts::read_reidentify(&mut fields, lent.is_some())?;
+                let (operation, conversation) = (Operation::Reidentify(read.0), read.1);
+                (
+                    Read {
+                        operation,
+                        conversation,
+                        lent,
+                    },
+                    fields,
+                )
             }
-            Self::Decide => (Operation::Decide(decide::read(&mut fields)?), None),
-            Self::Seal => (Operation::Seal(fields::read_seal(&mut fields)?), None),
-            Self::Open => (Operation::Open(fields::read_open(&mut fields)?), None),
+            Self::Decide => {
+                let mut fields = fields()?;
+                (plain(Operation::Decide(decide::read(&mut fields)?)), fields)
+            }
+            Self::Seal => {
+                let mut fields = fields()?;
+                let lent = under_grant(&mut fields)?;
+                let read = plain(Operation::Seal(fields::read_seal(&mut fields)?));
+                (Read { lent, ..read }, fields)
+            }
+            Self::Open => {
+                let mut fields = fields()?;
+                let lent = under_grant(&mut fields)?;
+                let read = plain(Operation::Open(fields::read_open(&mut fields)?));
+                (Read { lent, ..read }, fields)
+            }
+            Self::MintGrant => {
+                let mut fields = fields()?;
+                let (to_mint, conversation) = grants::read_mint(&mut fields)?;
+                let read = plain(Operation::MintGrant(to_mint));
+                (
+                    Read {
+                        conversation,
+                        ..read
+                    },
+                    fields,
+                )
+            }
+            // Nothing in a body could say more.
+            Self::ListGrants => return Ok(plain(Operation::ListGrants)),
+            Self::RevokeGrant(id) if is_grant_id(id) => {
+                return Ok(plain(Operation::RevokeGrant(id.clone())));
+            }
+            Self::RevokeGrant(_) => return Err(wrong("id", GRANT)),
         };
         fields.finish(&[])?;
         Ok(read)
     }
+}
+
+const GRANT: &str = "the id of a grant: `grant-` and 26 characters";
+
+/// What was asked.
+struct Read {
+    operation: Operation,
+    conversation: Option<String>,
+    /// The grant under which it is asked.
+    lent: Option<String>,
 }
 
 /// An operation and what it is about.
@@ -107,6 +190,9 @@ enum Operation {
     Decide(crate::chain::decide::Question),
     Seal(fields::Places<String>),
     Open(fields::Places<Vec<u8>>),
+    MintGrant(grants::ToMint),
+    ListGrants,
+    RevokeGrant(String),
 }
 
 impl Operation {
@@ -118,6 +204,9 @@ impl Operation {
             Self::Decide(question) => decide::decide(case, question).await,
             Self::Seal(places) => fields::seal(case, places).await,
             Self::Open(places) => fields::open(case, places).await,
+            Self::MintGrant(to_mint) => grants::mint(case, to_mint).await,
+            Self::ListGrants => grants::list(case).await,
+            Self::RevokeGrant(id) => grants::revoke(case, id).await,
         }
     }
 }
@@ -159,7 +248,7 @@ async fn answer(
             Some(body) => service.body(body).await?,
             None => Zeroizing::default(),
         };
-        Ok::<_, Refusal>(receive(name, &body, gateway.limits(), gateway.clock())?)
+        Ok::<_, Refusal>(receive(&name, &body, gateway.limits(), gateway.clock())?)
     };
     let received = match read.await {
         Ok(received) => received,
@@ -172,19 +261,19 @@ async fn answer(
 }
 
 fn receive(
-    name: Name,
+    name: &Name,
     body: &[u8],
     limits: &RequestLimits,
     clock: &dyn Clock,
-) -> Result<Received<Operation>, Malformed> {
+) -> Result<Received<Read>, Malformed> {
     check_size(body, limits)?;
-    let (call, conversation) = name.read(body)?;
+    let mut read = name.read(body)?;
     Ok(Received {
         at: clock.now(),
         bytes: body.len(),
-        conversation,
+        conversation: read.conversation.take(),
         sensitivity: Sensitivity::Phi,
-        call,
+        call: read,
     })
 }
 
@@ -192,17 +281,21 @@ fn receive(
 async fn perform(
     gateway: std::sync::Arc<Gateway>,
     name: Name,
-    called: Called<Operation>,
+    called: Called<Read>,
     given_up: GivenUp,
 ) -> Result<Done, Box<Reply>> {
     let admitted = admit_operation(&gateway, called, name.as_str());
     let admitted = admitted.map_err(|refusal| Box::new(Reply::unadmitted(refusal)))?;
-    let Admitted { case, call } = admitted;
+    let Admitted { mut case, call } = admitted;
+    let Read {
+        operation, lent, ..
+    } = call;
+    case.lent = lent;
     let span = info_span!("request", event = %case.id, tenant = %case.tenant.id());
     async {
         let outcome = tokio::select! {
             biased;
-            outcome = call.perform(&case) => outcome,
+            outcome = operation.perform(&case) => outcome,
             refusal = given_up => Err(refusal),
         };
         reply_done(&case, outcome).await

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use nephron_keys::KeyError;
 use nephron_model::{EntryKind, EventId, Phi, Recorded};
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -67,12 +68,17 @@ impl Reply {
                 Refusal::Malformed(crate::receive::Malformed::TooLarge { .. }) => 413,
                 Refusal::Malformed(_) | Refusal::NotAuthentic => 400,
                 Refusal::Unauthenticated(_) => 401,
-                Refusal::NoTenant { .. } | Refusal::NoRoute => 404,
+                Refusal::NoTenant { .. } | Refusal::NoRoute | Refusal::Key(KeyError::NotFound) => {
+                    404
+                }
                 Refusal::Denied { .. }
                 | Refusal::NoAgreement { .. }
-                | Refusal::UnknownObligation { .. } => 403,
+                | Refusal::UnknownObligation { .. }
+                | Refusal::Key(
+                    KeyError::NotPermitted | KeyError::Expired | KeyError::BudgetExhausted,
+                ) => 403,
                 Refusal::TooSlow => 408,
-                Refusal::Key(nephron_keys::KeyError::Destroyed) => 410,
+                Refusal::Key(KeyError::Destroyed) => 410,
                 Refusal::TooBusy => 429,
                 // Nobody reads it: the client has gone.
                 Refusal::CallerGone => 499,

@@ -14,6 +14,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::error::KeyError;
+use crate::lasting::Lasting;
 use crate::random;
 use crate::scope::{Kinds, Operations};
 use crate::seal::{self, Binding, Boundary};
@@ -27,8 +28,16 @@ pub struct Grant {
     id: String,
     request: GrantRequest,
     expires: Timestamp,
-    /// Nothing means without end.
-    remaining: Option<AtomicU64>,
+    uses: Uses,
+}
+
+/// How often a grant may be used.
+enum Uses {
+    Endless,
+    /// As often as is left.
+    Counted(AtomicU64),
+    /// As often as is left of the lasting grant of this id.
+    Lasting,
 }
 
 /// What a grant is minted for. Begin with [`GrantRequest::new`] and set what else applies.
@@ -114,7 +123,9 @@ impl TenantKeys {
             keys: self.clone(),
             id: format!("grant-{}", random::event_id(&*inner.clock)?),
             expires: inner.clock.now().plus(request.lifetime),
-            remaining: request.uses.map(AtomicU64::new),
+            uses: request
+                .uses
+                .map_or(Uses::Endless, |uses| Uses::Counted(AtomicU64::new(uses))),
             request,
         };
         if !inner.is_live() {
@@ -122,17 +133,7 @@ impl TenantKeys {
             drop(inner.recorder.note(draft));
             return Err(KeyError::Destroyed);
         }
-        let uses = grant.request.uses;
-        let draft = grant
-            .draft(EntryKind::GrantMinted, "minted")
-            .fact("operations", grant.request.operations.to_string())
-            .fact("kinds", grant.request.kinds.to_string())
-            .fact(
-                "uses",
-                uses.map_or_else(|| "unlimited".to_owned(), |uses| uses.to_string()),
-            )
-            .fact("expires", grant.expires.to_string());
-        drop(inner.recorder.note(draft));
+        drop(inner.recorder.note(grant.minted()));
         Ok(grant)
     }
 }
@@ -167,6 +168,43 @@ impl GrantRequest {
 }
 
 impl Grant {
+    /// One that draws on a lasting grant, for a request of its holder's.
+    pub(crate) fn lasting(keys: &TenantKeys, lasting: &Lasting, mut request: GrantRequest) -> Self {
+        request.kinds = lasting.kinds.clone();
+        if let Some(conversation) = lasting.conversation {
+            request.conversation = Some(conversation);
+            request.is_new_conversation = false;
+        }
+        Self {
+            expires: lasting.expires,
+            ..Self::named(keys, &lasting.id, request)
+        }
+    }
+
+    /// One of that id, which has ended.
+    pub(crate) fn named(keys: &TenantKeys, id: &str, request: GrantRequest) -> Self {
+        Self {
+            keys: keys.clone(),
+            id: id.to_owned(),
+            request,
+            expires: keys.inner().clock.now(),
+            uses: Uses::Lasting,
+        }
+    }
+
+    /// The entry that it was minted.
+    pub(crate) fn minted(&self) -> Draft {
+        let uses = self.request.uses;
+        self.draft(EntryKind::GrantMinted, "minted")
+            .fact("operations", self.request.operations.to_string())
+            .fact("kinds", self.request.kinds.to_string())
+            .fact(
+                "uses",
+                uses.map_or_else(|| "unlimited".to_owned(), |uses| uses.to_string()),
+            )
+            .fact("expires", self.expires.to_string())
+    }
+
     /// What may be said about it.
     #[must_use]
     pub fn info(&self) -> Info {
@@ -174,10 +212,12 @@ impl Grant {
             id: self.id.clone(),
             version: VERSION,
             operations: self.request.operations,
-            remaining_uses: self
-                .remaining
-                .as_ref()
-                .map(|left| left.load(Ordering::Relaxed)),
+            remaining_uses: match &self.uses {
+                Uses::Endless => None,
+                Uses::Counted(left) => Some(left.load(Ordering::Relaxed)),
+                // It is lent for one.
+                Uses::Lasting => Some(1),
+            },
             expires: self.expires,
         }
     }
@@ -444,12 +484,15 @@ impl Grant {
     }
 
     fn take_use(&self) -> bool {
-        self.remaining.as_ref().is_none_or(|remaining| {
-            let take = |left: u64| left.checked_sub(1);
-            remaining
+        let take = |left: u64| left.checked_sub(1);
+        match &self.uses {
+            Uses::Endless => true,
+            Uses::Counted(left) => left
                 .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
-                .is_ok()
-        })
+                .is_ok(),
+            // Taken together with its entry.
+            Uses::Lasting => self.keys.inner().lasting.has_uses(&self.id),
+        }
     }
 
     fn has_expired(&self) -> bool {
@@ -464,7 +507,14 @@ impl Grant {
         act: impl FnOnce(&Ring) -> Result<T, KeyError>,
     ) -> Result<T, KeyError> {
         let inner = self.keys.inner();
-        let _durable = inner.recorder.record(used).await?;
+        let commit = match &self.uses {
+            Uses::Endless | Uses::Counted(_) => inner.recorder.record(used),
+            Uses::Lasting => match inner.lasting.take_use(inner, &self.id, used) {
+                Ok(commit) => commit,
+                Err(why) => return self.refuse(operation, why, "").await,
+            },
+        };
+        let _durable = commit.await?;
         // The wait may have been long.
         let done = if self.has_expired() {
             Err(KeyError::Expired)
@@ -493,7 +543,7 @@ impl Grant {
             .fact("operation", operation.to_string())
     }
 
-    fn refused(&self, operation: Operations, code: &str, detail: &str) -> Draft {
+    pub(crate) fn refused(&self, operation: Operations, code: &str, detail: &str) -> Draft {
         let mut draft = self
             .draft(EntryKind::KeyRefused, "deny")
             .fact("operation", operation.to_string());

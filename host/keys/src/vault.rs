@@ -24,6 +24,16 @@ use crate::token::Token;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Conversation([u8; 32]);
 
+impl Conversation {
+    pub(crate) const fn of_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) const fn to_bytes(self) -> [u8; 32] {
+        self.0
+    }
+}
+
 impl TenantKeys {
     /// The conversation that the caller calls `name`: its own id, or the request's where it has none.
     ///

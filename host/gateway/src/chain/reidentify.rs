@@ -124,8 +124,9 @@ pub(crate) async fn permit_texts(
 ) -> Result<Permitted<Tokens>, Refusal> {
     let tokens = texts.expose().iter().flat_map(|text| Token::scan(text));
     let tokens: Vec<Token> = tokens.map(|(_, token)| token).collect();
+    let is_lent = case.is_lent(Operations::DETOKENIZE, Point::Rehydrate)?;
     let asked = (Point::Rehydrate, "restore", case.caller.id.as_str());
-    permit(case, asked, facts(tokens.iter()), Tokens(texts)).await
+    permit(case, asked, facts(is_lent, tokens.iter()), Tokens(texts)).await
 }
 
 /// Puts identities back into texts that come from the caller, not from a model.
@@ -617,7 +618,7 @@ async fn may_see_identities(
         Point::Rehydrate,
         "restore",
         &case.caller.id,
-        facts(tokens),
+        facts(false, tokens),
     )
     .await;
     match asked {
@@ -636,12 +637,16 @@ async fn may_see_identities(
 }
 
 /// What deciders are told of the tokens whose values are wanted.
-fn facts<'a>(tokens: impl Iterator<Item = &'a Token>) -> [(&'static str, Value); 2] {
+fn facts<'a>(is_lent: bool, tokens: impl Iterator<Item = &'a Token>) -> [(&'static str, Value); 3] {
     let mut kinds: Vec<String> = tokens.map(|token| token.kind().to_string()).collect();
     let count = kinds.len();
     kinds.sort_unstable();
     kinds.dedup();
-    [("kinds", Value::Texts(kinds)), ("tokens", number(count))]
+    [
+        ("grant", Value::Boolean(is_lent)),
+        ("kinds", Value::Texts(kinds)),
+        ("tokens", number(count)),
+    ]
 }
 
 /// Bytes of an answer with its identities, all its texts together. It must fit into an entry beside what the model said.

@@ -90,7 +90,7 @@ fn read<T: Zeroize>(
 /// Asks whether this caller may use the key of fields for that.
 async fn permitted<T: Zeroize>(
     case: &Case,
-    action: &str,
+    operation: Operations,
     places: Places<T>,
 ) -> Result<Permitted<Places<T>>, Refusal> {
     let mut kinds: Vec<String> = places
@@ -100,11 +100,14 @@ async fn permitted<T: Zeroize>(
         .collect();
     kinds.sort_unstable();
     kinds.dedup();
+    let is_lent = case.is_lent(operation, Point::KeyUse)?;
+    let action = operation.to_string();
     let facts = [
         ("fields", number(places.0.len())),
+        ("grant", Value::Boolean(is_lent)),
         ("kinds", Value::Texts(kinds)),
     ];
-    let asked = (Point::KeyUse, action, case.caller.id.as_str());
+    let asked = (Point::KeyUse, action.as_str(), case.caller.id.as_str());
     permit(case, asked, facts, places).await
 }
 
@@ -125,7 +128,9 @@ struct SealedField<'a> {
 /// Seals fields.
 pub(super) async fn seal(case: &Case, places: Places<String>) -> Result<Phi<String>, Refusal> {
     // Nothing is shown, so that identities are withheld in any case.
-    let (Places(places), _duties) = permitted(case, "seal", places).await?.into_parts();
+    let (Places(places), _duties) = permitted(case, Operations::SEAL, places)
+        .await?
+        .into_parts();
     let grant = case.grant(Operations::SEAL, Point::KeyUse)?;
     let fields: Vec<(Field<'_>, &str)> = places
         .iter()
@@ -160,7 +165,9 @@ struct OpenedField<'a> {
 
 /// Opens fields, all or none.
 pub(super) async fn open(case: &Case, places: Places<Vec<u8>>) -> Result<Phi<String>, Refusal> {
-    let (Places(places), duties) = permitted(case, "open", places).await?.into_parts();
+    let (Places(places), duties) = permitted(case, Operations::OPEN, places)
+        .await?
+        .into_parts();
     if duties.withhold_identities {
         return Err(Refusal::withheld(Point::KeyUse));
     }

@@ -32,11 +32,16 @@ pub(super) fn read_deidentify(fields: &mut Fields) -> Result<(Texts, Option<Stri
     Ok((Texts(Phi::new(Messages(messages))), conversation))
 }
 
-/// Reads a request to restore texts, whose tokens mean something in one conversation alone.
-pub(super) fn read_reidentify(fields: &mut Fields) -> Result<(Tokens, String), Malformed> {
+/// Reads a request to restore texts, whose tokens mean something in one conversation alone: that one, or the grant's.
+pub(super) fn read_reidentify(
+    fields: &mut Fields,
+    is_lent: bool,
+) -> Result<(Tokens, Option<String>), Malformed> {
     let texts = texts(fields)?;
     let conversation = conversation(fields)?;
-    let conversation = conversation.ok_or_else(|| wrong("conversation", CONVERSATION))?;
+    if conversation.is_none() && !is_lent {
+        return Err(wrong("conversation", CONVERSATION));
+    }
     Ok((Tokens(Phi::new(texts)), conversation))
 }
 
@@ -53,7 +58,8 @@ fn texts(fields: &mut Fields) -> Result<Vec<String>, Malformed> {
     }
 }
 
-fn conversation(fields: &mut Fields) -> Result<Option<String>, Malformed> {
+/// Reads the name of a conversation.
+pub(super) fn conversation(fields: &mut Fields) -> Result<Option<String>, Malformed> {
     fields.text_that("conversation", CONVERSATION, |name| {
         is_structural(name, 200)
     })

@@ -1,6 +1,7 @@
 //! What a client is told when it gets no answer, before an API gives it its shape. No error repeats text of the request
 //! or of the endpoint.
 
+use nephron_keys::KeyError;
 use nephron_model::EventId;
 use serde_json::{Value, json};
 
@@ -121,11 +122,16 @@ const fn class(refusal: &Refusal) -> Class {
         Refusal::Malformed(_) | Refusal::NotAuthentic | Refusal::TooSlow | Refusal::CallerGone => {
             Class::Invalid
         }
-        Refusal::NoRoute | Refusal::NoTenant { .. } => Class::NotFound,
+        Refusal::NoRoute | Refusal::NoTenant { .. } | Refusal::Key(KeyError::NotFound) => {
+            Class::NotFound
+        }
         Refusal::Unauthenticated(_) => Class::Unauthenticated,
         Refusal::Denied { .. }
         | Refusal::NoAgreement { .. }
-        | Refusal::UnknownObligation { .. } => Class::Forbidden,
+        | Refusal::UnknownObligation { .. }
+        | Refusal::Key(KeyError::NotPermitted | KeyError::Expired | KeyError::BudgetExhausted) => {
+            Class::Forbidden
+        }
         Refusal::TooBusy => Class::TooBusy,
         Refusal::PluginFailed { .. }
         | Refusal::Key(_)
