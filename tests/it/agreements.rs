@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use nephron_gateway::Refusal;
 use nephron_tests::{MockModel, Setup};
 
 const AGREEMENT: &str = "[associate.agreement]\nid = \"BAA-2026-014\"\nservices = [\"there\"]\nfrom = \"2026-01-01\"\nuntil = \"2027-01-01\"";
@@ -45,6 +46,48 @@ async fn i10_an_agreement_that_has_ended_covers_nothing() {
         (403, "no-agreement")
     );
     assert_eq!(server.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn i10_one_link_of_the_chain_that_is_not_covered_stops_identifiable_text() {
+    let server = MockModel::start(200, "ok").await;
+    let behind = |until: &str| {
+        format!(
+            "subprocessors = [\"chips\"]\n{AGREEMENT}\n[[associate]]\nname = \"chips\"\nresidency = [\"US\"]\n\
+             agreement = {{ id = \"SUB-7\", services = [\"there\"], from = 2026-01-01, until = {until} }}"
+        )
+    };
+    let narrowed = || Setup::default().detector("safe-harbor", "kinds = [\"date\"]");
+    let us = "regions = [\"US\"]";
+    for (until, egress, region, reasons) in [
+        ("2027-01-01", "", "", vec![]),
+        ("2027-01-01", us, "US-VA", vec![]),
+        ("2027-01-01", us, "DE", vec!["wrong-region"]),
+        (
+            "2026-11-22",
+            "",
+            "",
+            vec!["subprocessor-uncovered", "agreement-lapsed"],
+        ),
+    ] {
+        let before = server.seen().len();
+        let setup = narrowed().upstream(&server.url(), &behind(until), egress);
+        let region = format!("region = \"{region}\"\n");
+        let rig = match egress {
+            "" => setup.open().await,
+            _ => setup.and(&region).open().await,
+        };
+        let reply = rig.ask("Patient: Zebulon Quackenbush.").await;
+        let refusal = reply.refusal();
+        assert_eq!(refusal.map(Refusal::reasons).unwrap_or_default(), reasons);
+        assert_eq!(refusal.is_none(), reasons.is_empty());
+        assert_eq!(
+            server.seen().len() - before,
+            usize::from(reasons.is_empty())
+        );
+        let closed = rig.entries(reply.event()).pop().unwrap();
+        assert_eq!(closed.header.reasons, reasons, "the log has them too");
+    }
 }
 
 #[tokio::test]

@@ -6,9 +6,9 @@ use http_body_util::BodyExt as _;
 use hyper::Response;
 use hyper::body::Incoming;
 use nephron_gateway::replay::Replayer;
-use nephron_gateway::{RESTORATION, Restoration};
+use nephron_gateway::{ORIGIN, Origin, RESTORATION, Restoration};
 use nephron_model::{EntryKind, EventId};
-use nephron_tests::{CANARIES, CANARY_NOTE, MockModel, PlayedModel, Setup, sdk};
+use nephron_tests::{CANARIES, CANARY_NOTE, MockModel, PlayedModel, Received, Setup, sdk};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -122,6 +122,17 @@ async fn the_official_openai_library_works_unmodified_over_tls() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_official_openai_library_for_node_works_unmodified() {
     assert_eq!(held_by("openai_chat.mjs").await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn responses_and_embeddings_work_unmodified() {
+    assert_eq!(held_by("openai_responses.py").await, 5);
+    assert_eq!(held_by("openai_responses.mjs").await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_official_anthropic_library_works_unmodified() {
+    assert_eq!(held_by("anthropic_messages.py").await, 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -476,6 +487,136 @@ async fn refusals_have_openais_shape_and_nothing_is_sent() {
     );
     assert_eq!(endings[2..8], vec![refused("malformed"); 6]);
     assert_eq!(endings[8], (EntryKind::RequestClosed, "denied".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_have_anthropics_shape_for_its_clients() {
+    let deny = "policies = \"forbid(principal, action, resource);\"";
+    let setup = Setup::default().decider("cedar-policy", deny);
+    let served = setup.serve("").await;
+    let body = json!({ "model": "clinical", "max_tokens": 9, "messages": [{ "role": "user", "content": NAME }] });
+    let key = Some(served.physician.as_str());
+    let denied = served
+        .post_to("/v1/messages", key, &[], &body.to_string())
+        .await;
+    let error = denied.json();
+    assert_eq!((denied.status, &error["type"]), (403, &json!("error")));
+    assert_eq!(error["error"]["type"], "permission_error");
+    assert_eq!(error["request_id"].as_str(), denied.header("request-id"));
+    assert_eq!(denied.header("x-should-retry"), Some("false"));
+    let version = [("anthropic-version", "2023-06-01")];
+    let nowhere = served.get_with("/v1/nothing", &version).await;
+    assert_eq!(nowhere.json()["error"]["type"], "not_found_error");
+    let unsearchable = json!({ "model": "clinical", "max_tokens": 9, "messages": [
+        { "role": "user", "content": [{ "type": "image", "source": { "type": "url", "url": "https://x.example" } }] }] });
+    let refused = served
+        .post_to("/v1/messages", key, &[], &unsearchable.to_string())
+        .await;
+    assert_eq!(refused.status, 400);
+    assert_eq!(refused.json()["error"]["type"], "invalid_request_error");
+    let rig = served.reopened().await;
+    let last = |reply: &Received| {
+        let event = event(reply.header("request-id"));
+        rig.story(event).pop().unwrap()
+    };
+    let denied = last(&denied);
+    assert_eq!(denied, (EntryKind::RequestClosed, "denied".to_owned()));
+    let refused = last(&refused);
+    assert_eq!(refused, (EntryKind::RequestRefused, "malformed".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_says_where_a_request_came_from_and_what_it_was_given() {
+    let setup = Setup::default();
+    let served = setup.serve("").await;
+    let key = Some(served.physician.as_str());
+    let headers = [
+        ("user-agent", "ward-app/2.1 (Zebulon Quackenbush's desk)"),
+        ("x-session-id", "s-17"),
+        ("x-context-records", "Patient/90210557, Observation/3"),
+    ];
+    let body = request(NAME).to_string();
+    let answered = served.post(key, &headers, &body).await;
+    assert_eq!(answered.status, 200, "{}", answered.text);
+    let bad = [("x-context-records", "Zebulon Quackenbush")];
+    let refused = served.post(key, &bad, &body).await;
+    assert_eq!(refused.json()["error"]["param"], "header x-context-records");
+    let rig = served.reopened().await;
+    let event = event(answered.header("x-request-id")).unwrap();
+    let entries = rig.entries(Some(event));
+    let opened = &entries[0];
+    let fact = |name: &str| opened.header.facts.get(name).map(String::as_str);
+    assert_eq!(opened.header.kind, EntryKind::RequestOpened);
+    assert_eq!(
+        (fact("source"), fact("user-agent"), fact("session")),
+        (Some("127.0.0.1"), Some("ward-app/2.1"), Some("s-17"))
+    );
+    // In the open stand keyed digests of the records, and sealed the records.
+    let digest = rig
+        .tenant()
+        .keys()
+        .fingerprint(b"Patient/90210557")
+        .unwrap();
+    assert!(fact("context").unwrap().starts_with(&digest.to_string()));
+    let origin: Origin = serde_json::from_slice(&rig.payload(opened, ORIGIN).await).unwrap();
+    assert_eq!(origin.context, ["Patient/90210557", "Observation/3"]);
+    assert_eq!(origin.user_agent.as_deref(), Some(headers[0].1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_see_counts_and_names_and_nothing_of_any_request() {
+    let model = MockModel::start(200, "About {user}").await;
+    let setup = Setup::default()
+        .upstream(&model.url(), "", CLEARED)
+        .and("[status]\naddress = \"127.0.0.1:0\"\n");
+    let served = setup.serve("").await;
+    assert_eq!(served.chat(&request(CANARY_NOTE)).await.status, 200);
+    let _streamed = rest(served.begin(streamed(CANARY_NOTE)).await).await;
+    assert_eq!(served.chat(&json!({})).await.status, 400);
+    let metrics = served.status("/metrics").await;
+    for line in [
+        "nephron_requests_total{api=\"chat\",outcome=\"answered\"} 2",
+        "nephron_requests_total{api=\"chat\",outcome=\"malformed\"} 1",
+        "nephron_first_byte_seconds_count{api=\"chat\"} 1",
+        "nephron_in_flight{tenant=\"st-marys\"} 0",
+        "nephron_entries_total{kind=\"request-refused\",outcome=\"malformed\"} 1",
+    ] {
+        let is_there = metrics.text.lines().any(|there| there == line);
+        assert!(is_there, "{line}\n{}", metrics.text);
+    }
+    let status = served.status("/status").await;
+    let state = status.json();
+    assert_eq!(state["tenants"].as_array().unwrap().len(), 2);
+    assert_eq!(state["tenants"][1]["log"]["stopped"], false);
+    assert_eq!(state["plugins"]["detectors"][0]["name"], "finder");
+    for canary in CANARIES {
+        assert!(!metrics.text.contains(canary) && !status.text.contains(canary));
+    }
+    assert_eq!(
+        served.get("/metrics").await.status,
+        404,
+        "the data plane has none"
+    );
+    let _rig = served.reopened().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_asks_too_often_is_told_when_to_come_back() {
+    let setup = Setup::default();
+    let served = setup.serve("requests-per-second-per-caller = 1\n").await;
+    let asked = request("hello");
+    let all = futures_util::future::join_all((0..20).map(|_| served.chat(&asked))).await;
+    let refused: Vec<_> = all.iter().filter(|reply| reply.status == 429).collect();
+    assert!(all.iter().any(|reply| reply.status == 200));
+    for reply in &refused {
+        assert_eq!(reply.json()["error"]["code"], "too-often");
+        assert_eq!(reply.header("retry-after"), Some("1"));
+        assert_eq!(reply.header("x-should-retry"), None);
+    }
+    assert!(!refused.is_empty());
+    let asked = asked.to_string();
+    let other = served.post(Some(&served.lakeside), &[], &asked).await;
+    assert_eq!(other.status, 200, "another caller has a rate of its own");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -130,9 +130,11 @@ fn each_foreign_crate_stays_in_its_room() {
         ("aes-gcm", vec!["nephron-keys"]),
         ("argon2", vec!["nephron-keys"]),
         ("getrandom", vec!["nephron-keys"]),
+        ("ring", vec!["nephron-keys"]),
         ("sled", vec!["nephron-audit"]),
         ("hyper", vec!["nephron-gateway", "nephron-tests"]),
         ("rustls", vec!["nephron-gateway"]),
+        ("rustls-webpki", vec!["nephron-gateway"]),
         ("tokio-rustls", vec!["nephron-gateway"]),
         ("rcgen", vec!["nephron-gateway"]),
     ] {

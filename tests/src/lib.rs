@@ -9,6 +9,7 @@
 )]
 
 mod components;
+mod identity_provider;
 mod mock_model;
 mod played_model;
 mod rig;
@@ -16,6 +17,7 @@ mod sdk;
 mod served;
 
 pub use components::component;
+pub use identity_provider::IdentityProvider;
 pub use mock_model::MockModel;
 pub use played_model::{PlayedModel, Turn};
 pub use rig::{NOW, Rig, Setup};

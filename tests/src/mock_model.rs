@@ -85,27 +85,75 @@ async fn respond(
         .unwrap_or_else(PoisonError::into_inner)
         .push(body.to_vec());
     let call: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
-    let user = call["messages"]
-        .as_array()
-        .and_then(|messages| messages.last()?["content"].as_str());
-    let answer = answer.replace("{user}", user.unwrap_or_default());
-    let mut stream = String::new();
-    let scalars: Vec<char> = answer.chars().collect();
-    for piece in scalars.chunks(3) {
-        let content: String = piece.iter().collect();
-        stream.push_str(&format!(
-            "data: {}\n\n",
-            chunk(serde_json::json!({ "content": content }), None)
-        ));
+    if let Some(texts) = call["input"].as_array() {
+        return embedded(texts);
     }
-    stream.push_str(&format!(
-        "data: {}\n\ndata: [DONE]\n\n",
-        chunk(serde_json::json!({}), Some("stop"))
-    ));
+    let last = call["messages"]
+        .as_array()
+        .and_then(|messages| messages.last());
+    let said = last
+        .and_then(|last| last["content"].as_str())
+        .unwrap_or_default();
+    let is_asked = last.is_some_and(|last| last["role"] == "user");
+    let (deltas, why) = match call["tools"][0]["function"]["name"].as_str() {
+        Some(tool) if is_asked => (called(tool, said), "tool_calls"),
+        Some(_) | None => (spoken(&answer.replace("{user}", said)), "stop"),
+    };
+    let ends = [(serde_json::json!({}), Some(why))];
+    let chunks = deltas.into_iter().map(|delta| (delta, None)).chain(ends);
+    let mut stream: String = chunks
+        .map(|(delta, finish)| format!("data: {}\n\n", chunk(delta, finish)))
+        .collect();
+    stream.push_str("data: [DONE]\n\n");
     Response::builder()
         .status(status)
         .header("content-type", "text/event-stream")
+        // For who asks again when the status says to.
+        .header("retry-after", "0")
         .body(Full::new(Bytes::from(stream)))
+        .expect("a response")
+}
+
+/// A text in small pieces.
+fn spoken(answer: &str) -> Vec<serde_json::Value> {
+    pieces(answer)
+        .map(|content| serde_json::json!({ "content": content }))
+        .collect()
+}
+
+/// A call of `tool` about what was said, its arguments in small pieces.
+fn called(tool: &str, said: &str) -> Vec<serde_json::Value> {
+    let call = |call| serde_json::json!({ "tool_calls": [call] });
+    let begun = serde_json::json!({ "index": 0, "id": "call_x1", "type": "function",
+        "function": { "name": tool, "arguments": "" } });
+    let arguments = format!("{{\"who\":{}}}", serde_json::Value::from(said));
+    let rest = pieces(&arguments)
+        .map(|piece| serde_json::json!({ "index": 0, "function": { "arguments": piece } }));
+    std::iter::once(begun).chain(rest).map(call).collect()
+}
+
+fn pieces(text: &str) -> impl Iterator<Item = String> {
+    let scalars: Vec<char> = text.chars().collect();
+    let pieces: Vec<String> = scalars
+        .chunks(3)
+        .map(|piece| piece.iter().collect())
+        .collect();
+    pieces.into_iter()
+}
+
+/// A vector for each text: its length, and two numbers.
+fn embedded(texts: &[serde_json::Value]) -> Response<Full<Bytes>> {
+    let vector = |(index, text): (usize, &serde_json::Value)| {
+        let length = text.as_str().map_or(0, str::len);
+        serde_json::json!({ "object": "embedding", "index": index, "embedding": [length, 0.5, -2] })
+    };
+    let data: Vec<_> = texts.iter().enumerate().map(vector).collect();
+    let usage = serde_json::json!({ "prompt_tokens": 4, "total_tokens": 4 });
+    let body =
+        serde_json::json!({ "object": "list", "data": data, "model": "mock", "usage": usage });
+    Response::builder()
+        .header("content-type", "application/json")
+        .body(Full::new(Bytes::from(body.to_string())))
         .expect("a response")
 }
 

@@ -24,7 +24,9 @@ pub struct Setup {
     connector: Option<String>,
     endpoint: Option<String>,
     route: Option<&'static str>,
+    second_decider: Option<&'static str>,
     more: String,
+    at: Option<u64>,
     log: nephron_audit::Options,
 }
 
@@ -33,6 +35,13 @@ impl Setup {
     #[must_use]
     pub fn decider(mut self, guest: &str, settings: &str) -> Self {
         self.decider = Some(plugin("access", "decider", guest, settings));
+        self
+    }
+
+    /// With one more decider, by its name, which [`Setup::and`] describes.
+    #[must_use]
+    pub fn second_decider(mut self, name: &'static str) -> Self {
+        self.second_decider = Some(name);
         self
     }
 
@@ -76,6 +85,13 @@ impl Setup {
         self
     }
 
+    /// At this time, in seconds since the epoch, and not at [`NOW`].
+    #[must_use]
+    pub const fn at(mut self, seconds: u64) -> Self {
+        self.at = Some(seconds);
+        self
+    }
+
     /// With logs kept like this.
     #[must_use]
     pub fn log(mut self, options: nephron_audit::Options) -> Self {
@@ -91,10 +107,14 @@ impl Setup {
             self.route.unwrap_or("*")
         );
         let endpoint = "[[endpoint]]\nname = \"there\"\nconnector = \"model\"\n";
+        let second = self
+            .second_decider
+            .map_or(String::new(), |name| format!(", \"{name}\""));
+        let chain = format!("[chain]\ndeciders = [\"access\"{second}]\ndetectors = [\"finder\"]\n");
         [
             "[root-key]\nprovider = \"file\"\npassphrase = { environment = \"UNUSED\" }\n\
-             [[tenant]]\nid = \"st-marys\"\n[[tenant]]\nid = \"lakeside\"\n\
-             [chain]\ndeciders = [\"access\"]\ndetectors = [\"finder\"]\n",
+             [[tenant]]\nid = \"st-marys\"\n[[tenant]]\nid = \"lakeside\"\n",
+            &chain,
             &route,
             self.decider.as_deref().unwrap_or(cedar),
             &self
@@ -122,7 +142,7 @@ impl Setup {
     /// # Errors
     /// What the gateway says.
     pub async fn open_in(&self, folder: TempDir) -> Result<Rig, OpenError> {
-        let clock = Arc::new(FixedClock::at(NOW));
+        let clock = Arc::new(FixedClock::at(self.at.unwrap_or(NOW)));
         copy_compiled(&folder.path().join("host"));
         let gateway = self.gateway(folder.path(), Arc::clone(&clock)).await?;
         Ok(Rig {

@@ -8,21 +8,25 @@ use std::sync::LazyLock;
 /// `.py`, Node.js for `.mjs`. Gives what it printed; panics with its errors if it failed.
 #[must_use]
 pub fn sdk(script: &str, environment: &[(&str, &str)]) -> String {
-    let source = folder().join(script);
     let mut command = if script.ends_with(".mjs") {
-        // Node.js looks for libraries beside the script.
-        let copy = NODE.join(script);
-        std::fs::copy(&source, &copy).expect("a copy");
-        let mut command = Command::new("node");
-        command.arg(copy);
-        command
+        node(script)
     } else {
         let mut command = Command::new(PYTHON.join("bin/python"));
-        command.arg(source);
+        command.arg(folder().join(script));
         command
     };
     command.envs(environment.iter().copied());
     run(&mut command)
+}
+
+/// Node.js with a script of `tests/sdk`, and the libraries that it uses.
+pub(crate) fn node(script: &str) -> Command {
+    // Node.js looks for libraries beside the script.
+    let copy = NODE.join(script);
+    std::fs::copy(folder().join(script), &copy).expect("a copy");
+    let mut command = Command::new("node");
+    command.arg(copy);
+    command
 }
 
 /// Has Debian's packages installed, if the program that they bring does not run. Needs root then.

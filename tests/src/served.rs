@@ -1,6 +1,7 @@
 //! A gateway that listens, and a client that says exactly what it is told to.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
@@ -9,6 +10,7 @@ use hyper_util::rt::TokioIo;
 use nephron_gateway::config::Config;
 use nephron_gateway::serve::{ServeError, Server};
 use nephron_keys::{ApiKey, TenantKeys};
+use nephron_model::FixedClock;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -27,7 +29,10 @@ pub struct Served {
     pub lakeside: String,
     /// St Mary's keys.
     pub keys: TenantKeys,
+    /// Its clock.
+    pub clock: Arc<FixedClock>,
     address: SocketAddr,
+    status: Option<SocketAddr>,
     setup: Setup,
     folder: TempDir,
     stop: oneshot::Sender<()>,
@@ -93,11 +98,16 @@ impl Served {
         let config: Config = setup.config();
         let listen = config.listen.as_ref().expect("a listener");
         let Rig {
-            folder, gateway, ..
+            folder,
+            gateway,
+            clock,
         } = rig;
-        let server = Server::bind(gateway, listen).await.expect("it listens");
+        let server = Server::bind(gateway, listen, config.status)
+            .await
+            .expect("it listens");
         let (stop, stopped) = oneshot::channel();
         let (url, address) = (server.url(), server.address());
+        let status = server.status_address();
         let running = tokio::spawn(server.run(async {
             let _stop = stopped.await;
         }));
@@ -108,7 +118,9 @@ impl Served {
             expired,
             lakeside,
             keys,
+            clock,
             address,
+            status,
             setup,
             folder,
             stop,
@@ -133,19 +145,36 @@ impl Served {
 
     /// Sends a chat request with exactly this key, these headers and this body.
     pub async fn post(&self, key: Option<&str>, headers: &[(&str, &str)], body: &str) -> Received {
-        let request = self.request(Method::POST, "/v1/chat/completions", key, headers, body);
-        whole(self.send(request).await).await
+        self.post_to("/v1/chat/completions", key, headers, body)
+            .await
     }
 
-    /// Sends this body to a path with exactly this key.
-    pub async fn call(&self, method: Method, path: &str, key: &str, body: &str) -> Received {
-        let request = self.request(method, path, Some(key), &[], body);
+    /// The same to another path.
+    pub async fn post_to(
+        &self,
+        path: &str,
+        key: Option<&str>,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Received {
+        let request = self.request(Method::POST, path, key, headers, body);
         whole(self.send(request).await).await
     }
 
     /// Gets a path as the physician.
     pub async fn get(&self, path: &str) -> Received {
-        let request = self.request(Method::GET, path, Some(&self.physician), &[], "");
+        self.get_with(path, &[]).await
+    }
+
+    /// The same with these headers.
+    pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Received {
+        let request = self.request(Method::GET, path, Some(&self.physician), headers, "");
+        whole(self.send(request).await).await
+    }
+
+    /// Asks for anything with this key.
+    pub async fn call(&self, method: Method, path: &str, key: &str, body: &str) -> Received {
+        let request = self.request(method, path, Some(key), &[], body);
         whole(self.send(request).await).await
     }
 
@@ -155,6 +184,14 @@ impl Served {
         let path = "/v1/chat/completions";
         let request = self.request(Method::POST, path, Some(&key), &[], &body.to_string());
         self.send(request).await
+    }
+
+    /// Gets a path of the listener for operators, which `[status]` configured.
+    pub async fn status(&self, path: &str) -> Received {
+        let address = self.status.expect("a listener for operators");
+        let request = self.request(Method::GET, path, None, &[], "");
+        let stream = TcpStream::connect(address).await.expect("it accepts");
+        whole(exchange(stream, request).await).await
     }
 
     fn request(
@@ -182,12 +219,7 @@ impl Served {
     }
 
     async fn send(&self, request: Request<Full<Bytes>>) -> Response<Incoming> {
-        let stream = self.connect().await;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .expect("a connection");
-        tokio::spawn(connection);
-        sender.send_request(request).await.expect("a response")
+        exchange(self.connect().await, request).await
     }
 
     /// A bare connection, for what no client would send.
@@ -226,6 +258,14 @@ impl Stopping {
         let rig = self.setup.open_in(self.folder).await;
         rig.expect("the gateway opens again")
     }
+}
+
+async fn exchange(stream: TcpStream, request: Request<Full<Bytes>>) -> Response<Incoming> {
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .expect("a connection");
+    tokio::spawn(connection);
+    sender.send_request(request).await.expect("a response")
 }
 
 async fn whole(response: Response<Incoming>) -> Received {

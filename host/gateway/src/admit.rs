@@ -1,11 +1,14 @@
 //! Stage 3: [`Called`] → [`Admitted`]: the tenant's handles and one roster, held to the end.
 
+use std::sync::Arc;
+
 use nephron_engine::contract;
-use nephron_model::{Draft, EntryKind, Sensitivity};
+use nephron_model::{Draft, EntryKind, Sensitivity, Timestamp};
 
 use crate::authenticate::{Called, Identity};
 use crate::case::Case;
 use crate::gateway::Gateway;
+use crate::origin::Origin;
 use crate::receive::Call;
 use crate::refusal::Refusal;
 
@@ -26,14 +29,27 @@ pub(crate) enum Admission {
 /// Admits a request to a model.
 ///
 /// # Errors
-/// [`Refusal::NoTenant`] and, when no id can be drawn, [`Refusal::Key`]: there is no log to say it in. A request of a
+/// [`Refusal::NoTenant`] and, when no id can be drawn or nothing sealed, [`Refusal::Key`]: there is no log to say it in. A request of a
 /// tenant for a model that no route names has a case, and its refusal is recorded like any other (I6).
 pub(crate) fn admit(gateway: &Gateway, called: Called) -> Result<Admission, Refusal> {
-    let route = gateway.route(&called.received.call.model);
-    let (Admitted { case, call }, opened) = open(gateway, called, None)?;
-    case.note(opened.fact("route", route.map_or("none", |route| route.model.as_str())));
+    let Called { received, identity } = called;
+    let route = gateway.route(&received.call.model);
+    let (mut case, mut opened) = open_case(gateway, identity, received.at)?;
+    case.conversation = received.conversation;
+    case.info.sensitivity = match received.sensitivity {
+        Sensitivity::Public => contract::Sensitivity::Public,
+        Sensitivity::Internal => contract::Sensitivity::Internal,
+        Sensitivity::Pii => contract::Sensitivity::Pii,
+        Sensitivity::Phi => contract::Sensitivity::Phi,
+    };
+    opened = opened.fact("route", route.map_or("none", |route| route.model.as_str()));
+    count_bytes(&mut opened, received.bytes);
+    case.note(opened);
     Ok(match route {
-        Some(_) => Admission::Granted(Admitted { case, call }),
+        Some(_) => Admission::Granted(Admitted {
+            case,
+            call: received.call,
+        }),
         None => Admission::Refused(case, Refusal::NoRoute),
     })
 }
@@ -47,50 +63,65 @@ pub(crate) fn admit_operation<C>(
     called: Called<C>,
     operation: &'static str,
 ) -> Result<Admitted<C>, Refusal> {
-    let (admitted, opened) = open(gateway, called, Some(operation))?;
-    admitted.case.note(opened);
-    Ok(admitted)
+    let Called { received, identity } = called;
+    let (mut case, opened) = open_case(gateway, identity, received.at)?;
+    case.conversation = received.conversation;
+    case.operation = Some(operation);
+    let mut opened = opened.fact("operation", operation);
+    count_bytes(&mut opened, received.bytes);
+    case.note(opened);
+    Ok(Admitted {
+        case,
+        call: received.call,
+    })
 }
 
-/// Gives a request its tenant, roster and event id. The entry of its opening is to be noted.
-fn open<C>(
+fn count_bytes(opened: &mut Draft, bytes: usize) {
+    let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+    opened.counts.insert("bytes".to_owned(), bytes);
+}
+
+/// The case of a request that came `at` some time, and the entry of its opening, which is to be noted.
+///
+/// # Errors
+/// As [`admit`].
+pub(crate) fn open_case(
     gateway: &Gateway,
-    called: Called<C>,
-    operation: Option<&'static str>,
-) -> Result<(Admitted<C>, Draft), Refusal> {
-    let Called { received, identity } = called;
+    identity: Identity,
+    at: Timestamp,
+) -> Result<(Case, Draft), Refusal> {
     let Identity {
         tenant: tenant_id,
         caller,
         purpose,
-        by,
+        proof,
+        origin,
     } = identity;
     let tenant = gateway
         .tenant(&tenant_id)
         .ok_or_else(|| Refusal::NoTenant {
             tenant: tenant_id.to_string(),
         })?;
+    let emergency = gateway.emergency(&purpose);
     let id = gateway.event_id()?;
     let info = contract::RequestInfo {
         id: id.to_string(),
         tenant: tenant_id.to_string(),
         received_at: contract::Instant {
-            seconds: received.at.seconds,
-            nanoseconds: received.at.nanoseconds,
+            seconds: at.seconds,
+            nanoseconds: at.nanoseconds,
         },
         caller: contract::Caller {
             id: caller.id.clone(),
             roles: caller.roles.clone(),
-            attributes: Vec::new(),
+            attributes: proof.attributes(),
         },
         purpose: purpose.to_string(),
-        sensitivity: match received.sensitivity {
-            Sensitivity::Public => contract::Sensitivity::Public,
-            Sensitivity::Internal => contract::Sensitivity::Internal,
-            Sensitivity::Pii => contract::Sensitivity::Pii,
-            Sensitivity::Phi => contract::Sensitivity::Phi,
-        },
-        attributes: Vec::new(),
+        sensitivity: contract::Sensitivity::Phi,
+        attributes: vec![contract::Attribute {
+            name: "emergency".to_owned(),
+            value: contract::Value::Boolean(emergency.is_some()),
+        }],
     };
     let case = Case {
         tenant,
@@ -99,24 +130,18 @@ fn open<C>(
         id,
         caller,
         purpose,
-        operation,
+        emergency,
+        operation: None,
         lent: None,
-        conversation: received.conversation,
+        conversation: None,
         has_tokens: std::sync::atomic::AtomicBool::new(false),
         info,
         pending: std::sync::Mutex::default(),
+        metrics: Arc::clone(gateway.metrics()),
     };
-    let mut opened = case
+    let opened = case
         .draft(EntryKind::RequestOpened, "admitted")
-        .fact("authentication", by.as_str())
         .fact("roles", case.caller.roles.join(" "));
-    if let Some(credential) = by.credential() {
-        opened = opened.fact("credential", credential);
-    }
-    opened.counts.insert(
-        "bytes".to_owned(),
-        u64::try_from(received.bytes).unwrap_or(u64::MAX),
-    );
-    let call = received.call;
-    Ok((Admitted { case, call }, opened))
+    let opened = Origin::add_to(&origin, &case.tenant, case.id, proof.on(opened))?;
+    Ok((case, opened))
 }

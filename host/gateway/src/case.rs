@@ -11,6 +11,8 @@ use nephron_model::{
     Recorded, Recorder as _,
 };
 
+use crate::emergency::Emergency;
+use crate::metrics::Metrics;
 use crate::refusal::Refusal;
 use crate::roster::Roster;
 use crate::tenant::Tenant;
@@ -23,6 +25,8 @@ pub struct Case {
     pub(crate) id: EventId,
     pub(crate) caller: Caller,
     pub(crate) purpose: Purpose,
+    /// Whether the purpose is an emergency.
+    pub(crate) emergency: Option<Emergency>,
     /// What is asked for, where that is no answer of a model.
     pub(crate) operation: Option<&'static str>,
     /// The grant that the caller names: its keys are used under that one.
@@ -34,6 +38,7 @@ pub struct Case {
     pub(crate) info: RequestInfo,
     /// Entries that are queued and not known to be durable.
     pub(crate) pending: Mutex<Vec<Commit>>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl Case {
@@ -54,6 +59,7 @@ impl Case {
 
     /// Queues an entry that no effect follows from directly. The next effect waits for it: see [`Case::settled`].
     pub(crate) fn note(&self, draft: Draft) {
+        self.metrics.entry(&draft);
         let commit = self.tenant.log().note(draft);
         self.pending().push(commit);
     }
@@ -90,6 +96,7 @@ impl Case {
     /// Records what is about to happen, and waits until that and everything before it is durable.
     pub(crate) async fn record(&self, draft: Draft) -> Result<Recorded, NotRecorded> {
         self.unrefused()?;
+        self.metrics.entry(&draft);
         let commit = self.tenant.log().record(draft);
         let settled = self.settled().await;
         let recorded = commit.await?;
@@ -316,6 +323,14 @@ pub(crate) fn reason_codes(decision: &Decision) -> Vec<String> {
         .take(16)
         .map(|reason| code(&reason.code).to_owned())
         .collect()
+}
+
+/// The name of a kind of entry, as the log writes it.
+pub(crate) fn kind_name(kind: EntryKind) -> String {
+    match serde_json::to_value(kind) {
+        Ok(serde_json::Value::String(name)) => name,
+        Ok(_) | Err(_) => String::new(),
+    }
 }
 
 /// `text`, if it is a code: 1 to 64 of `a-z`, `0-9`, `.`, `_` and `-`.

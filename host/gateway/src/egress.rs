@@ -1,6 +1,9 @@
 //! The one place that dials. It sends what an entry already says will be sent (I1), to an endpoint that the operator
-//! configured, and to no other: no redirects, no retries, no proxy.
+//! configured, and to no other: no redirects, no retries of its own, no proxy.
 
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full};
@@ -13,8 +16,10 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use nephron_engine::contract::HttpRequest;
 use nephron_model::{Phi, Recorded};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
-use crate::address::{NotPublic, Resolver};
+use crate::address::{NotPublic, Resolver, is_public};
 use crate::config::Endpoint;
 
 /// Bytes of one response. A longer one is refused: it would not fit an entry of the log with what was made of it.
@@ -48,6 +53,9 @@ pub enum EgressError {
     /// The credential's secret cannot be read.
     #[error("the credential cannot be read")]
     Credential,
+    /// The roots to trust cannot be read.
+    #[error("the file of certificates to trust (`ca`) cannot be read")]
+    Authority,
     /// No connection, or it broke.
     #[error("the connection failed: {0}")]
     Connection(&'static str),
@@ -56,6 +64,9 @@ pub enum EgressError {
         "the endpoint's name resolves to no public address; if it is meant to, set `private-addresses = true`"
     )]
     PrivateAddress,
+    /// It answered that it cannot serve now.
+    #[error("the endpoint answered with status {0}")]
+    Unavailable(u16),
     /// It took longer than the endpoint's `timeout`.
     #[error("no answer within {} s", .0.as_secs_f64())]
     TimedOut(Duration),
@@ -75,11 +86,34 @@ impl EgressError {
             Self::BadRequest(_) => "bad-request",
             Self::NoCredential => "no-credential",
             Self::Credential => "credential-unreadable",
+            Self::Authority => "authority-unreadable",
             Self::Connection(_) => "connection-failed",
             Self::PrivateAddress => "private-address",
+            Self::Unavailable(_) => "unavailable",
             Self::TimedOut(_) => "timed-out",
             Self::TooLarge => "response-too-large",
         }
+    }
+
+    /// Whether another endpoint may serve what this one did not. What is wrong with the request is wrong everywhere.
+    pub(crate) const fn is_the_endpoints(&self) -> bool {
+        match self {
+            Self::Credential
+            | Self::Connection(_)
+            | Self::PrivateAddress
+            | Self::Unavailable(_)
+            | Self::TimedOut(_) => true,
+            Self::NoUrl
+            | Self::BadRequest(_)
+            | Self::NoCredential
+            | Self::Authority
+            | Self::TooLarge => false,
+        }
+    }
+
+    /// Whether the same endpoint may serve it a moment later.
+    pub(crate) const fn passes(&self) -> bool {
+        matches!(self, Self::Connection(_) | Self::Unavailable(_))
     }
 }
 
@@ -199,6 +233,8 @@ pub(crate) struct Arriving {
     pub(crate) status: u16,
     /// Headers in text, names in lower case; those that are no text are left out.
     pub(crate) headers: Vec<(String, String)>,
+    /// What was waited for before anything was made of the response: bytes, or its end.
+    first: Option<Option<Bytes>>,
     body: Incoming,
     taken: usize,
     pieces: usize,
@@ -210,8 +246,8 @@ impl Egress {
     /// Clients that trust the web's root certificates.
     pub(crate) fn new() -> Self {
         Self {
-            public: dialler(false),
-            any: dialler(true),
+            public: dialler(false, None),
+            any: dialler(true, None),
         }
     }
 
@@ -251,6 +287,7 @@ impl Egress {
         Ok(Arriving {
             status: head.status.as_u16(),
             headers: head.headers.iter().filter_map(text).collect(),
+            first: None,
             body,
             taken: 0,
             pieces: 0,
@@ -260,19 +297,95 @@ impl Egress {
     }
 }
 
-fn dialler(allows_private: bool) -> Dialler {
+/// A public document that the configuration leads to, such as a provider's keys. The question for it holds nothing of any
+/// request and takes no credential along, so no entry speaks of it.
+pub(crate) struct Document<'d> {
+    pub(crate) url: &'d str,
+    /// Roots to trust in place of the web's, in PEM; read each time.
+    pub(crate) authority: Option<&'d Path>,
+    /// Whether it may be at an address that is not public.
+    pub(crate) allows_private: bool,
+}
+
+impl Document<'_> {
+    /// Gets it, by one request to exactly that place.
+    pub(crate) async fn get(&self) -> Result<Vec<u8>, EgressError> {
+        let request = Request::get(self.url)
+            .header("accept", "application/json")
+            .body(Full::default())
+            .map_err(|_| EgressError::BadRequest("URL"))?;
+        match exchange(request, self.authority, self.allows_private).await? {
+            (200, body) => Ok(body),
+            _ => Err(EgressError::Connection(
+                "answered by another status than 200",
+            )),
+        }
+    }
+}
+
+/// One exchange of the program itself, of which no entry speaks: it holds nothing of any request. Gives status and body.
+pub(crate) async fn exchange(
+    request: Request<Full<Bytes>>,
+    authority: Option<&Path>,
+    allows_private: bool,
+) -> Result<(u16, Vec<u8>), EgressError> {
+    /// Bytes of an answer.
+    const LARGEST: usize = 512 << 10;
+    /// From dialling to the last byte.
+    const TIME: Duration = Duration::from_secs(10);
+    let host = request.uri().host().unwrap_or_default();
+    let literal: Result<IpAddr, _> = host.trim_matches(['[', ']']).parse();
+    if literal.is_ok_and(|address| !(allows_private || is_public(address))) {
+        return Err(EgressError::PrivateAddress);
+    }
+    let client = dialler(allows_private, authority.map(trusting).transpose()?);
+    let whole = async {
+        let response = client.request(request).await;
+        let response = response.map_err(|error| not_answered(&error))?;
+        let status = response.status().as_u16();
+        let body = http_body_util::Limited::new(response.into_body(), LARGEST);
+        let body = body.collect().await.map_err(|error| {
+            if error.is::<http_body_util::LengthLimitError>() {
+                EgressError::TooLarge
+            } else {
+                EgressError::Connection("broken within the answer")
+            }
+        })?;
+        Ok((status, body.to_bytes().to_vec()))
+    };
+    let whole = tokio::time::timeout(TIME, whole).await;
+    whole.map_err(|_| EgressError::TimedOut(TIME))?
+}
+
+/// Trusts as `tls` says, or the web's roots.
+fn dialler(allows_private: bool, tls: Option<rustls::ClientConfig>) -> Dialler {
     let mut http = HttpConnector::new_with_resolver(Resolver { allows_private });
     http.set_nodelay(true);
     http.enforce_http(false);
     http.set_connect_timeout(Some(Duration::from_secs(10)));
-    let https = hyper_rustls::HttpsConnectorBuilder::new()
-        .with_webpki_roots()
-        .https_or_http()
-        .enable_http1()
-        .wrap_connector(http);
+    let https = hyper_rustls::HttpsConnectorBuilder::new();
+    let https = match tls {
+        None => https.with_webpki_roots(),
+        Some(tls) => https.with_tls_config(tls),
+    };
+    let https = https.https_or_http().enable_http1().wrap_connector(http);
     Client::builder(TokioExecutor::new())
         .retry_canceled_requests(false)
         .build(https)
+}
+
+fn trusting(path: &Path) -> Result<rustls::ClientConfig, EgressError> {
+    let mut roots = rustls::RootCertStore::empty();
+    let found = CertificateDer::pem_file_iter(path).map_err(|_| EgressError::Authority)?;
+    for root in found {
+        let root = root.map_err(|_| EgressError::Authority)?;
+        roots.add(root).map_err(|_| EgressError::Authority)?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|_| EgressError::Authority)?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
 fn not_answered(error: &hyper_util::client::legacy::Error) -> EgressError {
@@ -291,8 +404,32 @@ fn not_answered(error: &hyper_util::client::legacy::Error) -> EgressError {
 }
 
 impl Arriving {
+    /// That the endpoint cannot serve now, if its status says so: 408, 429 and 5xx (RFC 9110 §15, RFC 6585 §4).
+    pub(crate) fn unavailable(&self) -> Option<EgressError> {
+        let is_so = matches!(self.status, 408 | 429 | 500..=599);
+        is_so.then_some(EgressError::Unavailable(self.status))
+    }
+
+    /// For how long it wants to be left alone, where it says so in seconds (RFC 9110 §10.2.3).
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        let named = self.headers.iter().find(|(name, _)| name == "retry-after");
+        let seconds = named.and_then(|(_, value)| value.parse().ok());
+        seconds.map(Duration::from_secs)
+    }
+
+    /// Waits for the first bytes of the body, or its end.
+    pub(crate) async fn begin(&mut self) -> Result<(), EgressError> {
+        if self.first.is_none() {
+            self.first = Some(self.chunk().await?);
+        }
+        Ok(())
+    }
+
     /// The next bytes of the body, or nothing at its end.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, EgressError> {
+        if let Some(first) = self.first.take() {
+            return Ok(first);
+        }
         loop {
             let frame = tokio::time::timeout_at(self.deadline, self.body.frame())
                 .await

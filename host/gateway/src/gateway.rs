@@ -13,21 +13,25 @@ use nephron_engine::vet::{VetError, vet};
 use nephron_engine::{Engine, EngineError, LoadError};
 use nephron_keys::{Cost, KeyError, Passphrase, RootError, RootKey};
 use nephron_model::{
-    Clock, Digest, Draft, EntryKind, EventId, NotRecorded, Record, Recorder as _, Space, TenantId,
+    Clock, Digest, Draft, EntryKind, EventId, NotRecorded, Purpose, Record, Recorder as _, Space,
+    TenantId,
 };
 
 use tracing::{Instrument as _, info_span};
 
 use crate::admit::{Admission, Admitted, admit};
-use crate::associates::{Associates, Ground};
-use crate::authenticate::{ApiKeys, Called, Identity, NotIdentified};
+use crate::associates::{Alert, Associates, Ground, NoGround};
+use crate::authenticate::{Called, Callers, Identity, NotIdentified, Presented};
 use crate::case::Case;
 use crate::chain::reidentify::Streamed;
 use crate::config::{self, Component, Config, Endpoint, Route};
 use crate::egress::Egress;
+use crate::emergency::{Alerts, Emergency};
+use crate::metrics::Metrics;
+use crate::origin::Origin;
 use crate::receive::{Call, receive};
 use crate::refusal::Refusal;
-use crate::reply::{Outlet, Piece, Reply, reply, reply_streamed};
+use crate::reply::{ANSWERED, Outlet, Piece, Reply, reply, reply_streamed};
 use crate::roster::Roster;
 use crate::tenant::{Tenant, TenantError};
 
@@ -42,8 +46,11 @@ pub struct Gateway {
     routes: Vec<Route>,
     limits: config::RequestLimits,
     exports: Vec<config::Export>,
-    api_keys: ApiKeys,
+    callers: Callers,
+    emergencies: Vec<Purpose>,
+    alerts: Arc<Alerts>,
     egress: Egress,
+    metrics: Arc<Metrics>,
     /// Held for as long as the gateway is open: two processes do not share a data folder.
     _lock: std::fs::File,
 }
@@ -207,16 +214,16 @@ impl Gateway {
             engine,
             roster,
             tenants,
-            associates: Associates::new(
-                config.associates.clone(),
-                config.egress.cleared_without_baa.clone(),
-            ),
+            associates: Associates::new(config.associates.clone(), config.egress.clone()),
             endpoints: config.endpoints.clone(),
             routes: config.routes.clone(),
             limits: config.limits.clone(),
             exports: config.exports.clone(),
-            api_keys: ApiKeys::new(config.api_keys.clone()),
+            callers: Callers::new(config, around.clock.now()),
+            emergencies: config.emergencies.clone(),
+            alerts: Arc::default(),
             egress: Egress::new(),
+            metrics: Arc::new(Metrics::new()),
             _lock: lock,
         })
     }
@@ -258,13 +265,13 @@ impl Gateway {
         .await
     }
 
-    /// The same, answering while the model does.
+    /// The same, answering while the model does. Gives what came of it, as a code.
     pub(crate) async fn stream(
         &self,
         called: Called,
         outlet: Outlet,
         given_up: impl Future<Output = Refusal>,
-    ) {
+    ) -> &'static str {
         let refused = |reply| Piece::Refused(Box::new(reply));
         let last = match admit(self, called) {
             Ok(Admission::Granted(Admitted { case, call })) => {
@@ -276,8 +283,13 @@ impl Gateway {
             Ok(Admission::Refused(case, refusal)) => refused(reply(&case, Err(refusal)).await),
             Err(refusal) => refused(Reply::unadmitted(refusal)),
         };
+        let outcome = match &last {
+            Piece::Refused(reply) => reply.outcome(),
+            Piece::Opened(_) | Piece::Call { .. } | Piece::Text(..) | Piece::Done(_) => ANSWERED,
+        };
         // If nobody is there any more, the log has it.
         drop(outlet.send(last).await);
+        outcome
     }
 
     async fn stream_case(
@@ -301,16 +313,15 @@ impl Gateway {
         }
     }
 
-    /// Who holds an API key, for a purpose of use.
+    /// Who asks.
     ///
     /// # Errors
     /// [`NotIdentified`].
-    pub(crate) fn identify(
+    pub(crate) async fn identify(
         &self,
-        key: Option<&str>,
-        purpose: Option<&str>,
+        presented: Presented<'_>,
     ) -> Result<Identity, NotIdentified> {
-        self.api_keys.identify(key, purpose, self.clock.now())
+        self.callers.identify(presented, self.clock.now()).await
     }
 
     /// Refuses a request that never came to be admitted. Whose it is being known, their log says so first (I6).
@@ -322,20 +333,26 @@ impl Gateway {
             Ok(id) => id,
             Err(error) => return Reply::unadmitted(error.into()),
         };
-        let mut draft = Draft::new(EntryKind::RequestRefused, refusal.code())
-            .fact("authentication", identity.by.as_str());
-        if let Some(credential) = identity.by.credential() {
-            draft = draft.fact("credential", credential);
-        }
+        let draft = Draft::new(EntryKind::RequestRefused, refusal.code());
+        let mut draft = identity.proof.on(draft);
         draft.request = Some(id);
         draft.caller = Some(identity.caller.id.clone());
         draft.purpose = Some(identity.purpose.clone());
         draft.generation = Some(self.roster.generation());
         draft.reasons = refusal.reasons();
+        let draft = match Origin::add_to(&identity.origin, &tenant, id, draft) {
+            Ok(draft) => draft,
+            Err(refusal) => return Reply::unadmitted(refusal),
+        };
+        self.metrics.entry(&draft);
         match tenant.log().record(draft).await {
             Ok(_recorded) => Reply::refused(id, refusal),
             Err(_) => Reply::unadmitted(refusal),
         }
+    }
+
+    pub(crate) const fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {
@@ -352,10 +369,15 @@ impl Gateway {
             .iter()
             .filter(|route| route.model != "*")
             .map(|route| {
-                let endpoint = self.endpoint_of(route);
-                let associate = endpoint.and_then(|endpoint| endpoint.associate.as_deref());
+                let first = self.endpoints_of(route).next();
+                let associate = first.and_then(|endpoint| endpoint.associate.as_deref());
                 (route.model.as_str(), associate)
             })
+    }
+
+    /// The agreements that have lapsed or soon do.
+    pub(crate) fn alerts(&self) -> Vec<Alert> {
+        self.associates.alerts(self.clock.now())
     }
 
     pub(crate) fn tenants(&self) -> impl Iterator<Item = &Arc<Tenant>> {
@@ -397,6 +419,26 @@ impl Gateway {
         self.tenants.get(id).cloned()
     }
 
+    /// Writes down when API keys were last used, on a thread that may block.
+    pub(crate) async fn keep_last_uses(self: &Arc<Self>) {
+        let gateway = Arc::clone(self);
+        let kept = tokio::task::spawn_blocking(move || gateway.callers.keep_last_uses());
+        // If it panicked, the panic hook has said where.
+        drop(kept.await);
+    }
+
+    /// Accesses in an emergency, counted.
+    #[must_use]
+    pub fn emergencies(&self) -> &Alerts {
+        &self.alerts
+    }
+
+    /// Whether a purpose is an emergency.
+    pub(crate) fn emergency(&self, purpose: &Purpose) -> Option<Emergency> {
+        let is_one = self.emergencies.contains(purpose);
+        is_one.then(|| Emergency::new(Arc::clone(&self.alerts)))
+    }
+
     /// The sandbox.
     #[must_use]
     pub fn engine(&self) -> Arc<Engine> {
@@ -417,7 +459,7 @@ impl Gateway {
         &self.egress
     }
 
-    pub(crate) fn ground(&self, endpoint: &Endpoint) -> Option<Ground> {
+    pub(crate) fn ground(&self, endpoint: &Endpoint) -> Result<Ground, NoGround> {
         self.associates
             .ground(endpoint, self.roster.method(), self.clock.now())
     }
@@ -427,21 +469,22 @@ impl Gateway {
     pub(crate) fn route(&self, model: &str) -> Option<&Route> {
         let by_name = self.routes.iter().find(|route| route.model == model);
         let route = by_name.or_else(|| self.routes.iter().find(|route| route.model == "*"))?;
-        let leaves = self.endpoint_of(route)?.url.is_some();
+        let leaves = self.endpoints_of(route).any(|one| one.url.is_some());
         (route.model != "*" || route.upstream_model.is_some() || !leaves).then_some(route)
     }
 
-    /// The endpoint that serves `model`, and the name that it has there.
-    pub(crate) fn endpoint(&self, model: &str) -> Option<(&Endpoint, String)> {
+    /// The endpoints that serve `model`, in the order in which they are asked, and the name that it has there.
+    pub(crate) fn endpoints(&self, model: &str) -> Option<(Vec<&Endpoint>, String)> {
         let route = self.route(model)?;
         let there = route.upstream_model.as_deref().unwrap_or(model);
-        Some((self.endpoint_of(route)?, there.to_owned()))
+        Some((self.endpoints_of(route).collect(), there.to_owned()))
     }
 
-    fn endpoint_of(&self, route: &Route) -> Option<&Endpoint> {
-        self.endpoints
-            .iter()
-            .find(|endpoint| endpoint.name == route.endpoint)
+    fn endpoints_of<'a>(&'a self, route: &'a Route) -> impl Iterator<Item = &'a Endpoint> {
+        route.endpoints.iter().filter_map(|name| {
+            let mut all = self.endpoints.iter();
+            all.find(|endpoint| endpoint.name == *name)
+        })
     }
 }
 

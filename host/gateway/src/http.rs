@@ -3,12 +3,17 @@
 //! Statuses come from [`Reply::status`], bodies from [`wire`](crate::wire). What a client sent is not repeated in any
 //! header or error.
 
+mod reviews;
+
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use governor::clock::{Clock as _, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use http_body_util::BodyExt as _;
 use hyper::body::{Bytes, Frame, Incoming};
 use hyper::header::{
@@ -17,18 +22,21 @@ use hyper::header::{
 };
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
-use nephron_model::{EventId, Phi, TenantId};
+use nephron_model::{EventId, Phi, TenantId, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tracing::info;
 use zeroize::Zeroizing;
 
 use crate::Gateway;
-use crate::authenticate::{Called, Identity, NotIdentified};
+use crate::authenticate::{Called, Identity, NotIdentified, Presented};
 use crate::config::Listen;
+use crate::metrics::Standing;
 use crate::operations::{self, Asked as Operated};
+use crate::origin::Origin;
 use crate::receive::Malformed;
 use crate::refusal::Refusal;
 use crate::reply::{Outlet, Piece, Reply};
+use crate::tls::Peer;
 use crate::wire::fields::{is_structural, wrong};
 use crate::wire::told::Told;
 use crate::wire::{Api, Asked, Manner, Stream};
@@ -38,7 +46,12 @@ pub(crate) struct Service {
     gateway: Arc<Gateway>,
     /// Places for requests of each tenant.
     places: BTreeMap<TenantId, Arc<Semaphore>>,
+    /// How often each caller of each tenant may ask.
+    rates: DefaultKeyedRateLimiter<(TenantId, String)>,
     body_time: Duration,
+    /// Requests that a tenant may have in flight.
+    most_requests: usize,
+    started: Timestamp,
     /// Set when the time to drain is over: whatever is in flight is given up.
     giving_up: watch::Sender<bool>,
     /// A clone goes with every request; when the last is gone, nothing is in flight. None once it is told to stop.
@@ -57,6 +70,9 @@ pub(crate) type Reaction = Response<Body>;
 pub(crate) type GivenUp = Pin<Box<dyn Future<Output = Refusal> + Send>>;
 
 const MODEL: &str = "/v1/models/";
+
+/// The source of what came over no connection.
+const NOWHERE: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
@@ -79,12 +95,37 @@ impl Service {
             })
             .collect();
         Self {
+            most_requests: listen.requests_per_tenant,
+            started: gateway.clock().now(),
             gateway,
             places,
+            rates: RateLimiter::keyed(Quota::per_second(listen.requests_per_second)),
             body_time: listen.body_time,
             giving_up: watch::channel(false).0,
             alive: Mutex::new(Some(alive)),
         }
+    }
+
+    /// How each tenant stands.
+    pub(crate) fn standings(&self) -> impl Iterator<Item = Standing<'_>> {
+        self.gateway.tenants().map(|tenant| {
+            let places = self.places.get(tenant.id());
+            let free = places.map_or(0, |places| places.available_permits());
+            Standing {
+                tenant: tenant.id().as_str(),
+                in_flight: self.most_requests.saturating_sub(free),
+                log_entries: tenant.log().head().entries,
+                is_log_stopped: tenant.log().is_stopped(),
+            }
+        })
+    }
+
+    pub(crate) const fn started(&self) -> Timestamp {
+        self.started
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.alive().is_none()
     }
 
     pub(crate) fn gateway(&self) -> Arc<Gateway> {
@@ -121,8 +162,9 @@ impl Service {
     }
 
     /// Answers one request.
-    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Reaction {
-        let (head, body) = request.into_parts();
+    pub(crate) async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Reaction {
+        let (mut head, body) = request.into_parts();
+        head.extensions.insert(peer);
         let mut body = Some(body);
         let reaction = self.react(&head, &mut body).await;
         // Some clients take an answer that comes before their body was read for a broken connection.
@@ -137,7 +179,7 @@ impl Service {
 
     async fn react(&self, head: &Parts, body: &mut Option<Incoming>) -> Reaction {
         if let Some(asked) = Operated::of(&head.method, head.uri.path()) {
-            return operations::react(self, asked, &head.headers, body).await;
+            return operations::react(self, asked, head, body).await;
         }
         let is_get = matches!(head.method, Method::GET | Method::HEAD);
         // Whose words to use where the path does not say it.
@@ -145,11 +187,14 @@ impl Service {
             true => Api::Messages,
             false => Api::Chat,
         };
+        if let Some(asked) = reviews::Asked::at(head.uri.path()) {
+            return self.review(asked, head, body).await;
+        }
         match (head.uri.path(), is_get) {
             ("/livez", true) => plain(StatusCode::OK, "ok\n"),
             ("/readyz", true) => self.ready(),
             ("/openapi.json", true) => openapi(),
-            ("/v1/models", true) => self.models(api, &head.headers, None).await,
+            ("/v1/models", true) => self.models(api, head, None).await,
             (path, true) if path.starts_with(MODEL) => {
                 let id = path.strip_prefix(MODEL).unwrap_or_default();
                 // What clients write for the `/`, `:` and `@` of a name.
@@ -157,16 +202,14 @@ impl Service {
                     .replace("%2F", "/")
                     .replace("%3A", ":")
                     .replace("%40", "@");
-                self.models(api, &head.headers, Some(&id)).await
+                self.models(api, head, Some(&id)).await
             }
             (path, false) if path.starts_with(MODEL) => wrong_method(api, "GET, HEAD"),
             ("/livez" | "/readyz" | "/openapi.json" | "/v1/models", false) => {
                 wrong_method(api, "GET, HEAD")
             }
             (path, _) => match Api::at(path) {
-                Some(api) if head.method == Method::POST => {
-                    self.ask(api, &head.headers, body).await
-                }
+                Some(api) if head.method == Method::POST => self.ask(api, head, body).await,
                 Some(api) => wrong_method(api, "POST"),
                 None => nowhere(api, 404, "there is nothing at this path"),
             },
@@ -175,7 +218,7 @@ impl Service {
 
     /// Ready when every tenant's log takes entries.
     fn ready(&self) -> Reaction {
-        if self.alive().is_none() {
+        if self.is_stopping() {
             return plain(StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
         }
         let stopped = self
@@ -192,8 +235,9 @@ impl Service {
         }
     }
 
-    /// Who asks. A refusal of a key that is one of ours stands in its tenant's log.
-    pub(crate) async fn identify(&self, headers: &HeaderMap) -> Result<Identity, Box<Reply>> {
+    /// Who asks, and from where. A refusal of a credential that is one of ours stands in its tenant's log.
+    async fn identify(&self, head: &Parts) -> Result<Identity, Box<Reply>> {
+        let headers = &head.headers;
         let bearer = headers.get(AUTHORIZATION).and_then(|value| {
             let (scheme, key) = value.to_str().ok()?.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
@@ -203,24 +247,58 @@ impl Service {
         let purpose = headers
             .get(X_PURPOSE_OF_USE)
             .map(|purpose| purpose.to_str().unwrap_or_default());
-        match self.gateway.identify(key, purpose) {
-            Ok(identity) => Ok(identity),
+        let presented = Presented {
+            bearer: key,
+            purpose,
+            peer: head.extensions.get::<Arc<Peer>>().map(Arc::as_ref),
+        };
+        let (mut identity, refusal) = match self.gateway.identify(presented).await {
+            Ok(identity) => (identity, None),
             Err(NotIdentified { why, holder: None }) => {
                 info!(
                     reason = why.code(),
                     "a request from nobody who is known here"
                 );
-                Err(Box::new(Reply::unadmitted(why.into())))
+                return Err(Box::new(Reply::unadmitted(why.into())));
             }
             Err(NotIdentified {
                 why,
                 holder: Some(holder),
-            }) => Err(Box::new(self.gateway.refuse(&holder, why.into()).await)),
+            }) => (*holder, Some(Refusal::from(why))),
+        };
+        let source = head.extensions.get::<SocketAddr>().copied();
+        let origin = Origin::of(source.unwrap_or(NOWHERE), headers).map_err(Refusal::from);
+        let refusal = match (origin, refusal) {
+            (Ok(origin), refusal) => {
+                identity.origin = origin;
+                refusal
+            }
+            (Err(_), Some(refusal)) | (Err(refusal), None) => Some(refusal),
+        };
+        match refusal {
+            None => Ok(identity),
+            Some(refusal) => Err(Box::new(self.gateway.refuse(&identity, refusal).await)),
         }
     }
 
-    async fn models(&self, api: Api, headers: &HeaderMap, id: Option<&str>) -> Reaction {
-        if let Err(reply) = self.identify(headers).await {
+    /// Whether the caller asks no more often than it may.
+    fn in_time(&self, identity: &Identity) -> Result<(), Refusal> {
+        let caller = (identity.tenant.clone(), identity.caller.id.clone());
+        self.rates.check_key(&caller).map_err(|not_until| {
+            let wait = not_until.wait_time_from(DefaultClock::default().now());
+            Refusal::TooOften {
+                seconds: wait.as_secs().saturating_add(1),
+            }
+        })
+    }
+
+    /// Forgets callers who have not asked for so long that it makes no difference.
+    pub(crate) fn forget_rates(&self) {
+        self.rates.retain_recent();
+    }
+
+    async fn models(&self, api: Api, head: &Parts, id: Option<&str>) -> Reaction {
+        if let Err(reply) = self.identify(head).await {
             return refused(api, &reply);
         }
         let entries = self
@@ -230,11 +308,11 @@ impl Service {
             .map(|(model, owner)| api.model(model, owner));
         let mut entries: Vec<_> = entries.collect();
         let body = match id {
-            None => api.models(entries),
+            None => api.models(&entries),
             Some(id) => match entries.pop() {
                 Some(entry) => entry,
                 // A route for `*` serves it, under whatever name.
-                None if is_structural(id, 100) && self.gateway.endpoint(id).is_some() => {
+                None if is_structural(id, 100) && self.gateway.route(id).is_some() => {
                     api.model(id, None)
                 }
                 None => return refused(api, &Reply::unadmitted(Refusal::NoRoute)),
@@ -243,13 +321,18 @@ impl Service {
         json(StatusCode::OK, Phi::new(body.to_string()))
     }
 
-    async fn ask(&self, api: Api, headers: &HeaderMap, body: &mut Option<Incoming>) -> Reaction {
-        match self.admit(api, headers, body).await {
+    async fn ask(&self, api: Api, head: &Parts, body: &mut Option<Incoming>) -> Reaction {
+        let began = Instant::now();
+        match self.admit(api, head, body).await {
             Ok((called, manner, ticket)) if manner.is_streamed => {
-                self.stream(called, manner, ticket).await
+                self.stream(called, manner, ticket, began).await
             }
-            Ok((called, manner, ticket)) => self.whole(called, manner, ticket).await,
-            Err(reply) => refused(api, &reply),
+            Ok((called, manner, ticket)) => self.whole(called, manner, ticket, began).await,
+            Err(reply) => {
+                let metrics = self.gateway.metrics();
+                metrics.request(api.as_str(), reply.outcome(), began.elapsed());
+                refused(api, &reply)
+            }
         }
     }
 
@@ -257,17 +340,25 @@ impl Service {
     async fn admit(
         &self,
         api: Api,
-        headers: &HeaderMap,
+        head: &Parts,
         body: &mut Option<Incoming>,
     ) -> Result<(Called, Manner, Ticket), Box<Reply>> {
-        let identity = self.identify(headers).await?;
-        // Not recorded: a client that asks too often must not fill the log by that.
-        let ticket = self.ticket(&identity.tenant);
-        let ticket = ticket.map_err(|refusal| Box::new(Reply::unadmitted(refusal)))?;
-        match self.read(api, headers, body).await {
+        let (identity, ticket) = self.enter(head).await?;
+        match self.read(api, &head.headers, body).await {
             Ok(Asked { received, manner }) => Ok((Called::new(received, identity), manner, ticket)),
             Err(refusal) => Err(Box::new(self.gateway.refuse(&identity, refusal).await)),
         }
+    }
+
+    /// Who asks, and a place for the request.
+    pub(crate) async fn enter(&self, head: &Parts) -> Result<(Identity, Ticket), Box<Reply>> {
+        let identity = self.identify(head).await?;
+        // Not recorded: a client that asks too often must not fill the log by that.
+        let ticket = self
+            .in_time(&identity)
+            .and_then(|()| self.ticket(&identity.tenant));
+        let ticket = ticket.map_err(|refusal| Box::new(Reply::unadmitted(refusal)))?;
+        Ok((identity, ticket))
     }
 
     async fn read(
@@ -295,7 +386,7 @@ impl Service {
         Ok(api.read(&body, conversation, limits, clock)?)
     }
 
-    pub(crate) fn ticket(&self, tenant: &TenantId) -> Result<Ticket, Refusal> {
+    fn ticket(&self, tenant: &TenantId) -> Result<Ticket, Refusal> {
         let places = self.places.get(tenant).ok_or_else(|| Refusal::NoTenant {
             tenant: tenant.to_string(),
         })?;
@@ -337,9 +428,20 @@ impl Service {
     }
 
     /// One answer, when it is whole. If the client leaves, this future is dropped; the request ends by itself.
-    async fn whole(&self, called: Called, manner: Manner, ticket: Ticket) -> Reaction {
-        let answering =
-            |gateway: Arc<Gateway>, given_up| async move { gateway.answer(called, given_up).await };
+    async fn whole(
+        &self,
+        called: Called,
+        manner: Manner,
+        ticket: Ticket,
+        began: Instant,
+    ) -> Reaction {
+        let api = manner.api.as_str();
+        let answering = |gateway: Arc<Gateway>, given_up| async move {
+            let reply = gateway.answer(called, given_up).await;
+            let metrics = gateway.metrics();
+            metrics.request(api, reply.outcome(), began.elapsed());
+            reply
+        };
         match self.attend(ticket, answering).await {
             Some(reply) => match (reply.event(), reply.said()) {
                 (Some(event), Some(said)) => {
@@ -382,16 +484,27 @@ impl Service {
     }
 
     /// An answer while the model gives it. Until its first piece, whatever goes wrong has a status of its own.
-    async fn stream(&self, called: Called, manner: Manner, ticket: Ticket) -> Reaction {
+    async fn stream(
+        &self,
+        called: Called,
+        manner: Manner,
+        ticket: Ticket,
+        began: Instant,
+    ) -> Reaction {
         let (outlet, mut pieces) = Outlet::new(self.body_time);
         let (gateway, given_up) = (self.gateway(), self.given_up());
+        let api = manner.api.as_str();
         tokio::spawn(async move {
             let _ticket = ticket;
-            gateway.stream(called, outlet, given_up).await;
+            let outcome = gateway.stream(called, outlet, given_up).await;
+            let metrics = gateway.metrics();
+            metrics.request(api, outcome, began.elapsed());
             drop(gateway);
         });
         match pieces.recv().await {
             Some(Piece::Opened(event)) => {
+                let metrics = self.gateway.metrics();
+                metrics.first_byte(api, began.elapsed());
                 let mut stream = manner.stream(event, self.gateway.clock().now());
                 let first = Some(stream.opened());
                 let body = Body::Streamed(Streamed {
@@ -421,14 +534,17 @@ pub(crate) fn refused(api: Api, reply: &Reply) -> Reaction {
         Some(Refusal::TooBusy | Refusal::Stopping) => {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
+        Some(Refusal::TooOften { seconds }) => {
+            headers.insert(RETRY_AFTER, HeaderValue::from(*seconds));
+        }
         Some(Refusal::TooSlow) => {}
         // That it cannot be recorded may be known only after the model was asked: then asking again is no remedy.
         Some(_) | None => {
             headers.insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));
         }
     }
-    if reply.status() == 401 {
-        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    if let Some(Refusal::Unauthenticated(why)) = reply.refusal() {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(why.challenge()));
     }
     with_event(response, reply.event())
 }

@@ -9,8 +9,12 @@ mod fields;
 mod grants;
 mod texts;
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use hyper::body::Incoming;
-use hyper::{HeaderMap, Method, StatusCode};
+use hyper::http::request::Parts;
+use hyper::{Method, StatusCode};
 use nephron_keys::is_grant_id;
 use nephron_model::{Clock, Phi, Sensitivity};
 use serde::Serialize;
@@ -22,10 +26,12 @@ use crate::admit::{Admitted, admit_operation};
 use crate::authenticate::Called;
 use crate::case::Case;
 use crate::config::RequestLimits;
-use crate::http::{GivenUp, Reaction, Service, failed, json, refused, with_event, wrong_method};
+use crate::http::{
+    GivenUp, Reaction, Service, Ticket, failed, json, refused, with_event, wrong_method,
+};
 use crate::receive::{Malformed, Received, check_size};
 use crate::refusal::Refusal;
-use crate::reply::{Done, Reply, reply_done};
+use crate::reply::{ANSWERED, Done, Reply, reply_done};
 use crate::wire::Api;
 use crate::wire::fields::{Fields, UnknownFields, wrong};
 use crate::wire::json::Json;
@@ -215,49 +221,62 @@ impl Operation {
 pub(crate) async fn react(
     service: &Service,
     asked: Asked,
-    headers: &HeaderMap,
+    head: &Parts,
     body: &mut Option<Incoming>,
 ) -> Reaction {
     let name = match asked {
         Asked::Operation(name) => name,
         Asked::WrongMethod(allowed) => return wrong_method(WORDS, allowed),
     };
-    match answer(service, name, headers, body).await {
-        Ok(Some(done)) => {
+    let (began, label) = (Instant::now(), name.as_str());
+    let count = move |gateway: &Gateway, outcome| {
+        gateway.metrics().request(label, outcome, began.elapsed());
+    };
+    let (called, ticket) = match admit(service, &name, head, body).await {
+        Ok(admitted) => admitted,
+        Err(reply) => {
+            count(&service.gateway(), reply.outcome());
+            return refused(WORDS, &reply);
+        }
+    };
+    let work = |gateway: Arc<Gateway>, given_up| async move {
+        let done = perform(&gateway, &name, called, given_up).await;
+        let outcome = done
+            .as_ref()
+            .map_or_else(|reply| reply.outcome(), |_| ANSWERED);
+        count(&gateway, outcome);
+        done
+    };
+    match service.attend(ticket, work).await {
+        Some(Ok(done)) => {
             let (event, body) = done.into_parts();
             with_event(json(StatusCode::OK, body), Some(event))
         }
-        Ok(None) => failed(WORDS, &Told::internal()),
-        Err(reply) => refused(WORDS, &reply),
+        Some(Err(reply)) => refused(WORDS, &reply),
+        None => failed(WORDS, &Told::internal()),
     }
 }
 
-/// Nothing if a task of ours panicked.
-async fn answer(
+/// Who asks, and for what.
+async fn admit(
     service: &Service,
-    name: Name,
-    headers: &HeaderMap,
+    name: &Name,
+    head: &Parts,
     body: &mut Option<Incoming>,
-) -> Result<Option<Done>, Box<Reply>> {
-    let identity = service.identify(headers).await?;
-    let ticket = service.ticket(&identity.tenant);
-    let ticket = ticket.map_err(|refusal| Box::new(Reply::unadmitted(refusal)))?;
+) -> Result<(Called<Read>, Ticket), Box<Reply>> {
+    let (identity, ticket) = service.enter(head).await?;
     let gateway = service.gateway();
     let read = async {
         let body = match body.take() {
             Some(body) => service.body(body).await?,
             None => Zeroizing::default(),
         };
-        Ok::<_, Refusal>(receive(&name, &body, gateway.limits(), gateway.clock())?)
+        Ok::<_, Refusal>(receive(name, &body, gateway.limits(), gateway.clock())?)
     };
-    let received = match read.await {
-        Ok(received) => received,
-        Err(refusal) => return Err(Box::new(gateway.refuse(&identity, refusal).await)),
-    };
-    drop(gateway);
-    let called = Called::new(received, identity);
-    let work = |gateway, given_up| perform(gateway, name, called, given_up);
-    service.attend(ticket, work).await.transpose()
+    match read.await {
+        Ok(received) => Ok((Called::new(received, identity), ticket)),
+        Err(refusal) => Err(Box::new(gateway.refuse(&identity, refusal).await)),
+    }
 }
 
 fn receive(
@@ -279,12 +298,12 @@ fn receive(
 
 /// Takes an operation from its admission to the entry that closes it.
 async fn perform(
-    gateway: std::sync::Arc<Gateway>,
-    name: Name,
+    gateway: &Gateway,
+    name: &Name,
     called: Called<Read>,
     given_up: GivenUp,
 ) -> Result<Done, Box<Reply>> {
-    let admitted = admit_operation(&gateway, called, name.as_str());
+    let admitted = admit_operation(gateway, called, name.as_str());
     let admitted = admitted.map_err(|refusal| Box::new(Reply::unadmitted(refusal)))?;
     let Admitted { mut case, call } = admitted;
     let Read {

@@ -4,6 +4,7 @@ use nephron_engine::PluginFailure;
 use nephron_keys::KeyError;
 use nephron_model::{NotRecorded, Point};
 
+use crate::associates::NoGround;
 use crate::authenticate::Unauthenticated;
 use crate::egress::EgressError;
 use crate::receive::Malformed;
@@ -25,6 +26,14 @@ pub enum Refusal {
         "this tenant has as many requests in flight as it may (`listen.requests-per-tenant`); try again"
     )]
     TooBusy,
+    /// The caller asks more often than it may.
+    #[error(
+        "this caller asks more often than it may (`listen.requests-per-second-per-caller`); try again in {seconds} s"
+    )]
+    TooOften {
+        /// Whole seconds until it may ask again, at least 1.
+        seconds: u64,
+    },
     /// The gateway is about to stop.
     #[error("the gateway is stopping; try again")]
     Stopping,
@@ -70,14 +79,17 @@ pub enum Refusal {
         "no route serves the model that the request names; add a `[[route]]`, or one for `*`, which needs an `upstream-model` where its endpoint has a `url`"
     )]
     NoRoute,
-    /// No live agreement covers the endpoint, and policy does not let cleared text go there without one (I10).
+    /// No live agreement covers the endpoint and all who stand behind it, or it is in the wrong place, and policy does not
+    /// let cleared text go there (I10).
     #[error(
-        "endpoint `{endpoint}` has no live business associate agreement, and `egress.cleared-without-baa` does not \
-         name the de-identification method that was used"
+        "nothing may go to endpoint `{endpoint}`: {why}; and `egress.cleared-without-baa` does not let it go by the \
+         de-identification method that was used"
     )]
     NoAgreement {
         /// The endpoint.
         endpoint: String,
+        /// What is lacking.
+        why: NoGround,
     },
     /// The endpoint could not be reached, or broke off.
     #[error("endpoint `{endpoint}` did not answer")]
@@ -105,6 +117,15 @@ pub enum Refusal {
         /// Bytes allowed.
         limit: usize,
     },
+    /// There is no such review, or somebody closed it.
+    #[error("no review of that event is open")]
+    NoReview,
+    /// It is the caller's own access that is reviewed.
+    #[error("nobody closes the review of their own access")]
+    OwnReview,
+    /// What is kept of reviews cannot be read.
+    #[error("the reviews cannot be read")]
+    ReviewsUnreadable,
     /// The roster cannot serve this.
     #[error("the roster lacks `{missing}`")]
     Incomplete {
@@ -146,6 +167,7 @@ impl Refusal {
             Self::Unauthenticated(_) => "unauthenticated",
             Self::TooSlow => "too-slow",
             Self::TooBusy => "too-busy",
+            Self::TooOften { .. } => "too-often",
             Self::Stopping => "stopping",
             Self::CallerGone => "client-disconnected",
             Self::NoTenant { .. } => "no-tenant",
@@ -159,6 +181,9 @@ impl Refusal {
             Self::Key(_) => "key-refused",
             Self::NotAuthentic => "not-authentic",
             Self::NotRecorded(_) => "not-recorded",
+            Self::NoReview => "no-review",
+            Self::OwnReview => "own-review",
+            Self::ReviewsUnreadable => "reviews-unreadable",
             Self::Incomplete { .. } => "incomplete-roster",
         }
     }
@@ -175,19 +200,23 @@ impl Refusal {
                 .map(str::to_owned)
                 .collect(),
             Self::Key(error) => vec![error.code().to_owned()],
+            Self::NoAgreement { why, .. } => why.reasons(),
             Self::Upstream { source, .. } => vec![source.code().to_owned()],
             Self::Unauthenticated(why) => vec![why.code().to_owned()],
             Self::TooSlow
             | Self::TooBusy
+            | Self::TooOften { .. }
             | Self::Stopping
             | Self::CallerGone
             | Self::Malformed(_)
             | Self::NoTenant { .. }
             | Self::NoRoute
             | Self::AnswerTooLarge { .. }
-            | Self::NoAgreement { .. }
             | Self::NotAuthentic
             | Self::NotRecorded(_)
+            | Self::NoReview
+            | Self::OwnReview
+            | Self::ReviewsUnreadable
             | Self::Incomplete { .. } => Vec::new(),
         }
     }

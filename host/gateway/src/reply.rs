@@ -8,10 +8,14 @@ use nephron_model::{EntryKind, EventId, Phi, Recorded};
 use serde_json::json;
 use tokio::sync::mpsc;
 
+use crate::authenticate::{TokenFault, Unauthenticated};
 use crate::case::Case;
 use crate::chain::reidentify::{Restored, Streamed};
 use crate::refusal::Refusal;
 use crate::said::{Channel, Said};
+
+/// What comes of a request that is not refused.
+pub(crate) const ANSWERED: &str = "answered";
 
 /// What the caller gets.
 pub struct Reply {
@@ -48,6 +52,11 @@ impl Reply {
         self.outcome.as_ref().err()
     }
 
+    /// What came of the request, as the log says it: [`ANSWERED`], or the refusal's code.
+    pub(crate) fn outcome(&self) -> &'static str {
+        self.refusal().map_or(ANSWERED, Refusal::code)
+    }
+
     /// The answer's text, if there is one.
     #[must_use]
     pub fn text(&self) -> Option<Phi<String>> {
@@ -67,11 +76,15 @@ impl Reply {
             Err(refusal) => match refusal {
                 Refusal::Malformed(crate::receive::Malformed::TooLarge { .. }) => 413,
                 Refusal::Malformed(_) | Refusal::NotAuthentic => 400,
+                // The provider's fault, and not the caller's.
+                Refusal::Unauthenticated(Unauthenticated::Token(TokenFault::NoKeys)) => 503,
                 Refusal::Unauthenticated(_) => 401,
-                Refusal::NoTenant { .. } | Refusal::NoRoute | Refusal::Key(KeyError::NotFound) => {
-                    404
-                }
+                Refusal::NoTenant { .. }
+                | Refusal::NoRoute
+                | Refusal::NoReview
+                | Refusal::Key(KeyError::NotFound) => 404,
                 Refusal::Denied { .. }
+                | Refusal::OwnReview
                 | Refusal::NoAgreement { .. }
                 | Refusal::UnknownObligation { .. }
                 | Refusal::Key(
@@ -79,10 +92,13 @@ impl Reply {
                 ) => 403,
                 Refusal::TooSlow => 408,
                 Refusal::Key(KeyError::Destroyed) => 410,
-                Refusal::TooBusy => 429,
+                Refusal::TooBusy | Refusal::TooOften { .. } => 429,
                 // Nobody reads it: the client has gone.
                 Refusal::CallerGone => 499,
-                Refusal::PluginFailed { .. } | Refusal::Key(_) | Refusal::Incomplete { .. } => 500,
+                Refusal::PluginFailed { .. }
+                | Refusal::Key(_)
+                | Refusal::ReviewsUnreadable
+                | Refusal::Incomplete { .. } => 500,
                 Refusal::Upstream { .. } | Refusal::AnswerTooLarge { .. } => 502,
                 Refusal::NotRecorded(_) | Refusal::Stopping => 503,
             },
@@ -166,12 +182,12 @@ async fn conclude<T>(case: &Case, outcome: Result<T, Refusal>) -> Result<T, Refu
 }
 
 /// Records how the request ends, and waits until that is durable.
-async fn close(case: &Case, refusal: Option<&Refusal>) -> Result<(), Refusal> {
+pub(crate) async fn close(case: &Case, refusal: Option<&Refusal>) -> Result<(), Refusal> {
     // What was refused for its size, say, is known at once; then the entry must not say that the caller was answered.
     let unrefused = case.unrefused().map_err(Refusal::NotRecorded);
     let refusal = refusal.or_else(|| unrefused.as_ref().err());
     let mut closed = match refusal {
-        None => case.draft(EntryKind::RequestClosed, "answered"),
+        None => case.draft(EntryKind::RequestClosed, ANSWERED),
         Some(refusal) => case.draft(EntryKind::RequestClosed, refusal.code()),
     };
     if let Some(refusal) = refusal {

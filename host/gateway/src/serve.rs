@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -19,10 +21,12 @@ use tokio::time::MissedTickBehavior;
 use tracing::{debug, info, warn};
 
 use crate::Gateway;
-use crate::config::Listen;
+use crate::associates::Alert;
+use crate::config::{Listen, StatusListener};
 use crate::http::Service;
+use crate::status;
 use crate::tenant::TenantError;
-use crate::tls::{Identity, TlsError};
+use crate::tls::{Identity, Peer, TlsError};
 
 /// A listener that is bound and a gateway that is open.
 pub struct Server {
@@ -31,6 +35,7 @@ pub struct Server {
     tls: Option<Identity>,
     service: Arc<Service>,
     in_flight: tokio::sync::mpsc::Receiver<()>,
+    status: Option<TcpListener>,
 }
 
 /// The server cannot start, or did not stop cleanly.
@@ -69,17 +74,25 @@ const STREAMS: u32 = 128;
 const GIVING_UP: Duration = Duration::from_secs(10);
 /// Between two looks at the certificate's files, and between two deliveries of log entries.
 const PERIOD: Duration = Duration::from_secs(1);
+/// Between two looks at the agreements.
+const DAY: Duration = Duration::from_secs(86_400);
 
 impl Server {
     /// Binds the address and reads the certificate. Nothing is accepted yet.
     ///
     /// # Errors
     /// [`ServeError`].
-    pub async fn bind(gateway: Gateway, listen: &Listen) -> Result<Self, ServeError> {
+    pub async fn bind(
+        gateway: Gateway,
+        listen: &Listen,
+        status: Option<StatusListener>,
+    ) -> Result<Self, ServeError> {
         let tls = listen.tls.as_ref().map(Identity::open).transpose()?;
-        let address = listen.address;
-        let bound = TcpListener::bind(address).await;
-        let listener = bound.map_err(|source| ServeError::Bind { address, source })?;
+        let listener = bind(listen.address).await?;
+        let status = match status {
+            Some(status) => Some(bind(status.address).await?),
+            None => None,
+        };
         let (alive, in_flight) = tokio::sync::mpsc::channel(1);
         Ok(Self {
             listener,
@@ -87,7 +100,14 @@ impl Server {
             service: Arc::new(Service::new(Arc::new(gateway), listen, alive)),
             listen: listen.clone(),
             in_flight,
+            status,
         })
+    }
+
+    /// Where operators look, if anywhere.
+    #[must_use]
+    pub fn status_address(&self) -> Option<SocketAddr> {
+        self.status.as_ref()?.local_addr().ok()
     }
 
     /// Where it listens: the port is known even if it was asked for as 0.
@@ -114,10 +134,17 @@ impl Server {
             tls,
             service,
             mut in_flight,
+            status,
         } = self;
+        let status =
+            status.map(|listener| tokio::spawn(status::serve(listener, Arc::downgrade(&service))));
         let graceful = GracefulShutdown::new();
         let places = Arc::new(Semaphore::new(listen.connections));
-        let exporting = tokio::spawn(export(service.gateway()));
+        let (shipping, watching) = (export(service.gateway()), watch(service.gateway()));
+        let keeping = keep(service.gateway());
+        let exporting = tokio::spawn(async {
+            let ((), (), ()) = tokio::join!(shipping, watching, keeping);
+        });
         let mut ticks = tokio::time::interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stop = std::pin::pin!(stop);
@@ -133,11 +160,12 @@ impl Server {
                     if let Some(tls) = &tls {
                         tls.refresh();
                     }
+                    service.forget_rates();
                     continue;
                 }
                 accepted = accepted => accepted,
             };
-            let (stream, _) = match accepted {
+            let (stream, from) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     // Out of file descriptors, most likely: those in use will be given back.
@@ -151,16 +179,19 @@ impl Server {
             };
             let _best_effort = stream.set_nodelay(true);
             let (service, head_time) = (Arc::clone(&service), listen.head_time);
-            let acceptor = tls.as_ref().map(Identity::acceptor);
+            let acceptor = tls.as_ref().map(|tls| (tls.acceptor(), tls.clients()));
             let watcher = graceful.watcher();
             tokio::spawn(async move {
                 let _place = place;
                 match acceptor {
-                    None => converse(stream, service, head_time, watcher).await,
-                    Some(acceptor) => {
+                    None => converse(stream, from, None, service, head_time, watcher).await,
+                    Some((acceptor, clients)) => {
                         match tokio::time::timeout(head_time, acceptor.accept(stream)).await {
                             Ok(Ok(stream)) => {
-                                converse(stream, service, head_time, watcher).await;
+                                let connection = stream.get_ref().1;
+                                let peer = clients.and_then(|by| Peer::of(connection, &by));
+                                let peer = peer.map(Arc::new);
+                                converse(stream, from, peer, service, head_time, watcher).await;
                             }
                             Ok(Err(error)) => debug!(%error, "a handshake failed"),
                             Err(_) => debug!("a handshake took too long"),
@@ -190,8 +221,11 @@ impl Server {
             is_drained = tokio::time::timeout(GIVING_UP, drained).await.is_ok();
         }
         drop(service);
-        exporting.abort();
-        let _aborted = exporting.await;
+        for task in status.into_iter().chain([exporting]) {
+            task.abort();
+            let _aborted = task.await;
+        }
+        gateway.keep_last_uses().await;
         if !is_drained {
             return Err(ServeError::NotDrained);
         }
@@ -208,9 +242,16 @@ impl Server {
     }
 }
 
+async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|source| ServeError::Bind { address, source })
+}
+
 /// Speaks HTTP/1.1 or HTTP/2 on one connection, until it ends.
 async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    from: SocketAddr,
+    peer: Option<Arc<Peer>>,
     service: Arc<Service>,
     head_time: Duration,
     watcher: hyper_util::server::graceful::Watcher,
@@ -229,10 +270,13 @@ async fn converse(
         .keep_alive_timeout(head_time);
     let asked = Arc::new(Notify::new());
     let heard = Arc::clone(&asked);
-    let answer = service_fn(move |request| {
+    let answer = service_fn(move |mut request: Request<Incoming>| {
         let service = Arc::clone(&service);
         asked.notify_one();
-        async move { Ok::<_, std::convert::Infallible>(service.answer(request).await) }
+        if let Some(peer) = &peer {
+            request.extensions_mut().insert(Arc::clone(peer));
+        }
+        async move { Ok::<_, std::convert::Infallible>(service.answer(request, from).await) }
     });
     let connection = watcher.watch(http.serve_connection(TokioIo::new(stream), answer));
     let mut connection = std::pin::pin!(connection);
@@ -248,6 +292,25 @@ async fn converse(
     if let Err(error) = ended {
         // Its text says what hyper met, never what the client sent.
         debug!(%error, "a connection ended badly");
+    }
+}
+
+/// Says which agreements lapse, at the start and once a day.
+async fn watch(gateway: Arc<Gateway>) {
+    let mut days = tokio::time::interval(DAY);
+    loop {
+        days.tick().await;
+        gateway.alerts().iter().for_each(Alert::tell);
+    }
+}
+
+/// Writes down once a minute when API keys were last used.
+async fn keep(gateway: Arc<Gateway>) {
+    let mut ticks = tokio::time::interval(Duration::from_secs(60));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        gateway.keep_last_uses().await;
     }
 }
 

@@ -16,6 +16,7 @@ pub struct Tenant {
     exports: Dir,
     keys: TenantKeys,
     log: Log,
+    reviewing: tokio::sync::Mutex<()>,
 }
 
 /// A tenant cannot be opened or made. When it cannot be made, nothing of it stays behind.
@@ -154,6 +155,7 @@ impl Tenant {
             exports,
             keys,
             log,
+            reviewing: tokio::sync::Mutex::default(),
         })
     }
 
@@ -193,6 +195,11 @@ impl Tenant {
     #[must_use]
     pub const fn log(&self) -> &Log {
         &self.log
+    }
+
+    /// Held by whoever closes a review.
+    pub(crate) const fn reviewing(&self) -> &tokio::sync::Mutex<()> {
+        &self.reviewing
     }
 
     /// The folder that its log is kept in.

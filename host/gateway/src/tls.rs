@@ -1,19 +1,21 @@
-//! The certificate that clients are shown, read again when its files change.
+//! The certificate that clients are shown, and those that they show; read again when the files change.
+
+mod clients;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use rustls::ServerConfig;
-use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
 use crate::config::Tls;
+pub(crate) use clients::{Clients, Marks, Peer};
 
 /// Certificate or key cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -43,64 +45,66 @@ pub enum TlsError {
         #[source]
         source: rustls::Error,
     },
+    /// They do not say whom to believe.
+    #[error("the certificates in `{path}` cannot be used to judge those of clients")]
+    Authority {
+        /// The authorities' file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: rustls::server::VerifierBuilderError,
+    },
     /// The TLS library refuses its configuration.
     #[error("TLS cannot be set up")]
     Setup(#[source] rustls::Error),
 }
 
-/// What this host shows.
+/// What this host shows, and whom it believes.
 pub(crate) struct Identity {
-    files: Tls,
     shown: Arc<Shown>,
-    seen: Mutex<Seen>,
+    clients: Option<Arc<Clients>>,
     acceptor: TlsAcceptor,
 }
 
-/// When the two files were last changed.
-type Stamp = [Option<SystemTime>; 2];
-
-struct Seen {
-    /// Of what is shown.
-    shown: Stamp,
-    /// Of what cannot be used, and was said to be so.
-    refused: Option<Stamp>,
-}
-
 #[derive(Debug)]
-struct Shown(RwLock<Arc<CertifiedKey>>);
+struct Shown(Watched<Tls, Arc<CertifiedKey>>);
 
 impl ResolvesServerCert for Shown {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(
-            &self.0.read().unwrap_or_else(PoisonError::into_inner),
-        ))
+        Some(self.0.now())
     }
 }
 
 impl Identity {
-    /// Reads both files.
+    /// Reads all files.
     pub(crate) fn open(files: &Tls) -> Result<Self, TlsError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let seen = stamp(files);
-        let shown = Arc::new(Shown(RwLock::new(Arc::new(read(files, &provider)?))));
+        let watched = vec![files.certificate.clone(), files.key.clone()];
+        let shown = Watched::open(files.clone(), watched, "certificate", read)?;
+        let shown = Arc::new(Shown(shown));
+        let clients = files.clients.as_ref().map(Clients::open).transpose()?;
+        let clients = clients.map(Arc::new);
         let versions: &[_] = if files.allows_1_2 {
             &[&rustls::version::TLS13, &rustls::version::TLS12]
         } else {
             &[&rustls::version::TLS13]
         };
-        let mut config = ServerConfig::builder_with_provider(provider)
+        let config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
-            .map_err(TlsError::Setup)?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::<Shown>::clone(&shown));
+            .map_err(TlsError::Setup)?;
+        let mut config = match &clients {
+            None => config.with_no_client_auth(),
+            Some(clients) => config.with_client_cert_verifier(Arc::<Clients>::clone(clients)),
+        }
+        .with_cert_resolver(Arc::<Shown>::clone(&shown));
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        if clients.is_some() {
+            // A session that is taken up again brings a certificate that nobody looks at again.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+        }
         Ok(Self {
-            files: files.clone(),
             shown,
-            seen: Mutex::new(Seen {
-                shown: seen,
-                refused: None,
-            }),
+            clients,
             acceptor: TlsAcceptor::from(Arc::new(config)),
         })
     }
@@ -109,66 +113,145 @@ impl Identity {
         self.acceptor.clone()
     }
 
+    /// By whom certificates of clients are judged, if they are asked for.
+    pub(crate) fn clients(&self) -> Option<Arc<Clients>> {
+        self.clients.clone()
+    }
+
     /// Reads the files again if they changed. What cannot be used is said, and the former stays.
     pub(crate) fn refresh(&self) {
-        let now = stamp(&self.files);
+        self.shown.0.refresh();
+        if let Some(clients) = &self.clients {
+            clients.refresh();
+        }
+    }
+}
+
+/// Something that is made of files, and made again when they change.
+struct Watched<F, T> {
+    files: F,
+    paths: Vec<PathBuf>,
+    /// What they hold, for people.
+    what: &'static str,
+    read: fn(&F) -> Result<T, TlsError>,
+    made: RwLock<T>,
+    seen: Mutex<Seen>,
+}
+
+/// When the files were last changed.
+type Stamp = Vec<Option<SystemTime>>;
+
+struct Seen {
+    /// Of what is made.
+    made: Stamp,
+    /// Of what cannot be used, and was said to be so.
+    refused: Option<Stamp>,
+}
+
+impl<F, T: Clone> Watched<F, T> {
+    fn open(
+        files: F,
+        paths: Vec<PathBuf>,
+        what: &'static str,
+        read: fn(&F) -> Result<T, TlsError>,
+    ) -> Result<Self, TlsError> {
+        let seen = stamp(&paths);
+        let made = read(&files)?;
+        Ok(Self {
+            files,
+            paths,
+            what,
+            read,
+            made: RwLock::new(made),
+            seen: Mutex::new(Seen {
+                made: seen,
+                refused: None,
+            }),
+        })
+    }
+
+    fn now(&self) -> T {
+        let made = self.made.read().unwrap_or_else(PoisonError::into_inner);
+        made.clone()
+    }
+
+    fn refresh(&self) {
+        let now = stamp(&self.paths);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.shown == now {
+        if seen.made == now {
             return;
         }
-        match read(&self.files, &rustls::crypto::ring::default_provider()) {
-            Ok(key) => {
+        let what = self.what;
+        match (self.read)(&self.files) {
+            Ok(made) => {
                 *seen = Seen {
-                    shown: now,
+                    made: now,
                     refused: None,
                 };
-                *self.shown.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
-                info!("the certificate was read again");
+                *self.made.write().unwrap_or_else(PoisonError::into_inner) = made;
+                info!("the {what} was read again");
             }
             // Said once for each state of the files, tried again at each look.
-            Err(_) if seen.refused == Some(now) => {}
+            Err(_) if seen.refused.as_ref() == Some(&now) => {}
             Err(error) => {
                 seen.refused = Some(now);
                 let error: &dyn std::error::Error = &error;
                 warn!(
                     error,
-                    "the certificate changed and cannot be used; the former one stays"
+                    "the {what} changed and cannot be used; the former one stays"
                 );
             }
         }
     }
 }
 
-fn stamp(files: &Tls) -> Stamp {
-    let changed = |path: &Path| {
+impl<F, T> std::fmt::Debug for Watched<F, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Watched").field(&self.what).finish()
+    }
+}
+
+fn stamp(paths: &[PathBuf]) -> Stamp {
+    let changed = |path: &PathBuf| {
         std::fs::metadata(path)
             .and_then(|data| data.modified())
             .ok()
     };
-    [changed(&files.certificate), changed(&files.key)]
+    paths.iter().map(changed).collect()
 }
 
-fn read(files: &Tls, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
-    let at = |path: &Path, what| {
-        let path = path.to_owned();
-        move |source| TlsError::File { path, what, source }
-    };
+fn read(files: &Tls) -> Result<Arc<CertifiedKey>, TlsError> {
     let (certificate, key) = (&files.certificate, &files.key);
-    const CHAIN: &str = "a chain of certificates";
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(certificate)
-        .map_err(at(certificate, CHAIN))?
-        .collect();
-    let chain = chain.map_err(at(certificate, CHAIN))?;
-    if chain.is_empty() {
-        let source = rustls::pki_types::pem::Error::NoItemsFound;
-        return Err(at(certificate, CHAIN)(source));
-    }
+    let chain = certificates(certificate, "a chain of certificates")?;
     let private = PrivateKeyDer::from_pem_file(key).map_err(at(key, "a private key"))?;
-    CertifiedKey::from_der(chain, private, provider).map_err(|source| TlsError::Pair {
+    let provider = rustls::crypto::ring::default_provider();
+    let made = CertifiedKey::from_der(chain, private, &provider);
+    made.map(Arc::new).map_err(|source| TlsError::Pair {
         certificate: certificate.clone(),
         key: key.clone(),
         source,
     })
+}
+
+/// Every certificate of a file, which has at least one.
+fn certificates(path: &Path, what: &'static str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path)
+        .map_err(at(path, what))?
+        .collect();
+    let found = found.map_err(at(path, what))?;
+    if found.is_empty() {
+        return Err(at(path, what)(rustls::pki_types::pem::Error::NoItemsFound));
+    }
+    Ok(found)
+}
+
+fn at(path: &Path, what: &'static str) -> impl Fn(rustls::pki_types::pem::Error) -> TlsError {
+    let path = path.to_owned();
+    move |source| TlsError::File {
+        path: path.clone(),
+        what,
+        source,
+    }
 }
 
 #[cfg(test)]
@@ -193,7 +276,7 @@ mod tests {
     }
 
     fn shown(identity: &Identity) -> Vec<u8> {
-        let key = identity.shown.0.read().unwrap();
+        let key = identity.shown.0.now();
         key.cert.first().unwrap().to_vec()
     }
 
@@ -204,6 +287,7 @@ mod tests {
             certificate: folder.path().join("server.pem"),
             key: folder.path().join("server.key"),
             allows_1_2: false,
+            clients: None,
         };
         assert!(matches!(Identity::open(&files), Err(TlsError::File { .. })));
         let first = write(&files, "a");

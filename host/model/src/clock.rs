@@ -27,6 +27,12 @@ impl Timestamp {
         self.seconds * 1000 + u64::from(self.nanoseconds / 1_000_000)
     }
 
+    /// Its day in UTC, as `YYYY-MM-DD` (ISO 8601).
+    #[must_use]
+    pub fn day(self) -> String {
+        self.to_string().chars().take_while(|c| *c != 'T').collect()
+    }
+
     fn from_duration(since_epoch: Duration) -> Self {
         Self {
             seconds: since_epoch.as_secs(),
@@ -114,6 +120,7 @@ mod tests {
         };
         assert_eq!(at.to_string(), "2026-11-22T00:03:22.000000005Z");
         assert_eq!(at.to_string().parse::<Timestamp>().unwrap(), at);
+        assert_eq!(at.day(), "2026-11-22");
         assert_eq!(
             at.plus(Duration::from_millis(1500)).to_string(),
             "2026-11-22T00:03:23.500000005Z"

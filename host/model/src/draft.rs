@@ -129,12 +129,18 @@ pub enum EntryKind {
     Decision,
     /// Identifiers were replaced; sealed values ride along as records.
     Deidentified,
+    /// An endpoint that the route names was not used, and nothing was sent there.
+    PassedOver,
     /// Intent: exactly these bytes are about to leave.
     Sending,
     /// What came back, or that nothing did.
     Received,
     /// Identities were put back.
     Reidentified,
+    /// Access in an emergency was permitted: its review is open.
+    EmergencyAccess,
+    /// Somebody reviewed such an access, and gave a reason.
+    ReviewClosed,
     /// Intent: the caller is about to be answered, or refused.
     RequestClosed,
     /// A batch of entries was delivered to an exporter, or was not.
@@ -215,17 +221,20 @@ pub enum Space {
     Cursor = 5,
     /// What became of a tenant's key, by its file name (no secret).
     Key = 6,
+    /// Reviews of accesses in an emergency, by the request's id, while they are open (no secret).
+    Review = 7,
 }
 
 impl Space {
     /// Every space.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::VaultValue,
         Self::VaultToken,
         Self::Grant,
         Self::Generation,
         Self::Cursor,
         Self::Key,
+        Self::Review,
     ];
 
     /// The space that is written as `byte`.

@@ -1,12 +1,14 @@
 //! Stage 6: [`Cleared`] → [`Answered`]. The connector encodes and decodes; the host finds the ground for sending,
 //! records exactly what is about to leave, dials, and records exactly what came back.
 
-use std::sync::Arc;
+mod exchange;
+
+use std::time::Duration;
 
 use nephron_engine::contract::{ChatCall, Event, Plan, RequestInfo, Value};
 use nephron_engine::{Answer, Decoding, Judgement, Messages, Plugin, PluginFailure};
-use nephron_keys::Token;
-use nephron_model::{EntryKind, Phi, Point};
+use nephron_keys::{KeyError, Token};
+use nephron_model::{EntryKind, NotRecorded, Phi, Point};
 
 use crate::associates::Ground;
 use crate::case::Case;
@@ -15,9 +17,11 @@ use crate::chain::deidentify::Cleared;
 use crate::config::Endpoint;
 use crate::egress::{Arriving, EgressError, Outgoing};
 use crate::gateway::Gateway;
+use crate::receive::Call;
 use crate::refusal::Refusal;
 use crate::said::Said;
 use crate::wire::fields::wrong;
+use exchange::{Exchange, pause};
 
 /// What the model answered, still with its tokens.
 pub struct Answered {
@@ -70,7 +74,8 @@ pub const SENT: &str = "sent";
 /// are in its recorded judgement).
 pub const RECEIVED: &str = "received";
 
-/// Takes cleared text to the model that the route names, which then begins to answer.
+/// Takes cleared text to the model that the route names, which then begins to answer. Its endpoints are asked in their
+/// order, until one begins; each is an exchange of its own, with its own ground, decision and entries.
 ///
 /// # Errors
 /// [`Refusal`]: no route, no ground, a denial, a plugin's or the upstream's failure, or a log that cannot be written.
@@ -80,19 +85,170 @@ pub async fn connect<'a>(
     cleared: Cleared,
 ) -> Result<Answering<'a>, Refusal> {
     let (call, duties, issued) = cleared.into_parts();
-    let (endpoint, upstream_model) = gateway.endpoint(&call.model).ok_or(Refusal::NoRoute)?;
-    let connector = case.roster.connector(&endpoint.connector)?;
-    let method = case.roster.method();
-    let no_agreement = || Refusal::NoAgreement {
-        endpoint: endpoint.name.clone(),
-    };
-    let ground = gateway.ground(endpoint).ok_or_else(no_agreement)?;
-    let at_egress = ask_deciders(
+    let (endpoints, model) = gateway.endpoints(&call.model).ok_or(Refusal::NoRoute)?;
+    let asked = Asked {
+        gateway,
         case,
-        Point::Egress,
-        "send",
-        &endpoint.name,
-        [
+        call,
+        model,
+        duties,
+        issued,
+    };
+    let mut first: Option<Refusal> = None;
+    let mut endpoints = endpoints.into_iter().peekable();
+    while let Some(endpoint) = endpoints.next() {
+        let is_last = endpoints.peek().is_none();
+        let mut retries = endpoint.retries;
+        loop {
+            let setback = match asked.of(endpoint, is_last && retries == 0).await {
+                Ok(begun) => return Ok(asked.answering(begun)),
+                Err(setback) => setback,
+            };
+            let (refusal, pause) = match setback {
+                Setback::Final(refusal) => return Err(refusal),
+                Setback::Elsewhere(refusal) => (refusal, None),
+                Setback::Later(refusal, wish) => (refusal, pause(endpoint.retries - retries, wish)),
+            };
+            // That one did not answer says more to the caller than that another may not be used.
+            if first.is_none() || matches!(refusal, Refusal::Upstream { .. }) {
+                first = Some(refusal);
+            }
+            match pause {
+                Some(pause) if retries > 0 => {
+                    retries -= 1;
+                    tokio::time::sleep_until(tokio::time::Instant::now() + pause).await;
+                }
+                Some(_) | None => break,
+            }
+        }
+    }
+    Err(first.unwrap_or(Refusal::NoRoute))
+}
+
+/// What is to be asked of an endpoint.
+struct Asked<'a> {
+    gateway: &'a Gateway,
+    case: &'a Case,
+    call: Call,
+    /// What the endpoints call the model.
+    model: String,
+    duties: Duties,
+    issued: Vec<Token>,
+}
+
+/// An exchange that has begun.
+struct Begun<'a> {
+    exchange: Exchange<'a>,
+    source: Source,
+    duties: Duties,
+}
+
+/// Why an exchange did not begin.
+enum Setback {
+    /// The request ends.
+    Final(Refusal),
+    /// Another endpoint may do.
+    Elsewhere(Refusal),
+    /// The same one may do later, after as long as it wishes; or another.
+    Later(Refusal, Option<Duration>),
+}
+
+impl From<Refusal> for Setback {
+    fn from(refusal: Refusal) -> Self {
+        Self::Final(refusal)
+    }
+}
+
+impl From<KeyError> for Setback {
+    fn from(error: KeyError) -> Self {
+        Self::Final(error.into())
+    }
+}
+
+impl From<NotRecorded> for Setback {
+    fn from(error: NotRecorded) -> Self {
+        Self::Final(error.into())
+    }
+}
+
+impl<'a> Asked<'a> {
+    fn answering(self, begun: Begun<'a>) -> Answering<'a> {
+        Answering {
+            exchange: begun.exchange,
+            source: begun.source,
+            duties: begun.duties,
+            issued: self.issued,
+            wants_json: self.call.wants_json,
+            embeddings: self.call.embeddings,
+        }
+    }
+
+    /// Asks one endpoint once. From the last one an answer is taken whatever its status; the connector says what it means.
+    async fn of(&self, endpoint: &'a Endpoint, is_last: bool) -> Result<Begun<'a>, Setback> {
+        let (gateway, case) = (self.gateway, self.case);
+        let connector = case.roster.connector(&endpoint.connector)?;
+        let no_agreement = |why| {
+            let name = endpoint.name.clone();
+            self.passed_over(
+                endpoint,
+                Refusal::NoAgreement {
+                    endpoint: name,
+                    why,
+                },
+            )
+        };
+        let ground = gateway.ground(endpoint).map_err(no_agreement)?;
+        let at_egress = self.permitted(endpoint, &ground).await;
+        let at_egress = at_egress.map_err(|refusal| {
+            if matches!(refusal, Refusal::Denied { .. }) {
+                self.passed_over(endpoint, refusal)
+            } else {
+                Setback::Final(refusal)
+            }
+        })?;
+        let duties = self.duties.and(at_egress);
+        if let (true, Ground::Cleared { lacks }) = (duties.require_agreement, &ground) {
+            return Err(no_agreement(lacks.clone()));
+        }
+        let exchange = Exchange {
+            gateway,
+            case,
+            endpoint,
+            connector,
+            ground,
+        };
+        let source = match self.plan(connector).await? {
+            Plan::Answer(events) => {
+                let shown = self.call.messages.expose();
+                Source::Whole(exchange.in_sandbox(shown, events)?)
+            }
+            Plan::Call(request) => {
+                let outgoing = Outgoing::new(request, endpoint);
+                let outgoing = outgoing.map_err(|source| exchange.setback(source, None))?;
+                Source::Arriving(Box::new(exchange.over_http(outgoing, is_last).await?))
+            }
+        };
+        Ok(Begun {
+            exchange,
+            source,
+            duties,
+        })
+    }
+
+    /// Records that an endpoint may not be used. Nothing was sent there.
+    fn passed_over(&self, endpoint: &Endpoint, refusal: Refusal) -> Setback {
+        let mut draft = self.case.draft(EntryKind::PassedOver, refusal.code());
+        draft = draft.fact("endpoint", endpoint.name.as_str());
+        draft.reasons = refusal.reasons();
+        draft.point = Some(Point::Egress);
+        self.case.note(draft);
+        Setback::Elsewhere(refusal)
+    }
+
+    /// Asks the deciders whether this may go there.
+    async fn permitted(&self, endpoint: &Endpoint, ground: &Ground) -> Result<Duties, Refusal> {
+        let method = self.case.roster.method();
+        let facts = [
             (
                 "associate",
                 Value::Text(endpoint.associate.clone().unwrap_or_default()),
@@ -104,64 +260,41 @@ pub async fn connect<'a>(
             ("cleared", Value::Boolean(method.is_some())),
             (
                 "identifiers",
-                Value::Number(i64::try_from(issued.len()).unwrap_or(i64::MAX)),
+                Value::Number(i64::try_from(self.issued.len()).unwrap_or(i64::MAX)),
             ),
             (
                 "in-sandbox",
                 Value::Boolean(matches!(ground, Ground::InSandbox)),
             ),
             ("method", Value::Text(method.unwrap_or("none").to_owned())),
-        ],
-    )
-    .await?;
-    let duties = duties.and(at_egress);
-    if duties.require_agreement && ground == Ground::Cleared {
-        return Err(no_agreement());
+        ];
+        ask_deciders(self.case, Point::Egress, "send", &endpoint.name, facts).await
     }
 
-    let filled = call.shape.fill(call.messages.expose());
-    let filled = filled.ok_or_else(|| {
-        let rule = "such that no identifier reaches across a key and its value";
-        Refusal::Malformed(wrong("arguments or schema of a tool", rule))
-    })?;
-    let chat = Phi::new(Encode(Judgement::Encode {
-        info: case.info_for_connectors(),
-        call: ChatCall {
-            model: upstream_model,
-            messages: filled.messages,
-            max_tokens: call.max_tokens,
-            temperature: call.temperature,
-            stop: filled.stop,
-            want_stream: true,
-            options: filled.options,
-        },
-    }));
-    let plan = case
-        .ask(Point::Egress, connector, &chat.expose().0, Answer::plan)
-        .await?;
-    let exchange = Exchange {
-        gateway,
-        case,
-        endpoint,
-        connector,
-        ground,
-    };
-    let source = match plan {
-        Plan::Answer(events) => Source::Whole(exchange.in_sandbox(call.messages.expose(), events)?),
-        Plan::Call(request) => {
-            let outgoing =
-                Outgoing::new(request, endpoint).map_err(|source| exchange.failed(source))?;
-            Source::Arriving(Box::new(exchange.over_http(outgoing).await?))
-        }
-    };
-    Ok(Answering {
-        exchange,
-        source,
-        duties,
-        issued,
-        wants_json: call.wants_json,
-        embeddings: call.embeddings,
-    })
+    /// Has the connector say what to do.
+    async fn plan(&self, connector: &Plugin) -> Result<Plan, Refusal> {
+        let call = &self.call;
+        let filled = call.shape.fill(call.messages.expose());
+        let filled = filled.ok_or_else(|| {
+            let rule = "such that no identifier reaches across a key and its value";
+            Refusal::Malformed(wrong("arguments or schema of a tool", rule))
+        })?;
+        let chat = Phi::new(Encode(Judgement::Encode {
+            info: self.case.info_for_connectors(),
+            call: ChatCall {
+                model: self.model.clone(),
+                messages: filled.messages,
+                max_tokens: call.max_tokens,
+                temperature: call.temperature,
+                stop: filled.stop,
+                want_stream: true,
+                options: filled.options,
+            },
+        }));
+        self.case
+            .ask(Point::Egress, connector, &chat.expose().0, Answer::plan)
+            .await
+    }
 }
 
 impl Answering<'_> {
@@ -363,136 +496,4 @@ impl zeroize::Zeroize for Encode {
             Messages(std::mem::take(&mut call.messages)).zeroize();
         }
     }
-}
-
-/// One exchange with one endpoint.
-struct Exchange<'a> {
-    gateway: &'a Gateway,
-    case: &'a Case,
-    endpoint: &'a Endpoint,
-    connector: &'a Arc<Plugin>,
-    ground: Ground,
-}
-
-impl Exchange<'_> {
-    fn draft(&self, kind: EntryKind, outcome: &str) -> nephron_model::Draft {
-        let mut draft = self
-            .case
-            .draft(kind, outcome)
-            .fact("endpoint", self.endpoint.name.as_str())
-            .fact("ground", self.ground.as_str());
-        if let Some(associate) = &self.endpoint.associate {
-            draft = draft.fact("associate", associate.as_str());
-        }
-        if let Ground::Agreement { id } = &self.ground {
-            draft = draft.fact("agreement", id.as_str());
-        }
-        draft.point = Some(Point::Egress);
-        draft
-    }
-
-    /// The connector has answered by itself. What it was shown is recorded all the same; nothing left the process, so
-    /// nothing waits for that.
-    fn in_sandbox(&self, shown: &Messages, events: Vec<Event>) -> Result<Vec<Event>, Refusal> {
-        let text = |message: &nephron_engine::contract::Message| -> String {
-            let part = |part: &nephron_engine::contract::Part| match part {
-                nephron_engine::contract::Part::Text(text)
-                | nephron_engine::contract::Part::Json(text) => text.clone(),
-                nephron_engine::contract::Part::Blob(_) => String::new(),
-            };
-            message.parts.iter().map(part).collect()
-        };
-        let seen = Phi::new(shown.0.iter().map(text).collect::<Vec<_>>().join("\n\n"));
-        let mut sending = self.draft(EntryKind::Sending, "in-sandbox");
-        sending.payload = self.case.sealed(SENT, seen.expose().as_bytes())?;
-        self.case.note(sending);
-        let mut said = Phi::new(Said::default());
-        for event in events.iter().cloned() {
-            said.expose_mut().take(event);
-        }
-        let mut received = self.draft(EntryKind::Received, "answered");
-        received.payload = self.case.sealed(RECEIVED, said.expose().text.as_bytes())?;
-        self.case.note(received);
-        Ok(events)
-    }
-
-    /// Intent, then the head of the response. Whatever happens after the intent, an outcome entry says so.
-    async fn over_http(&self, outgoing: Outgoing) -> Result<Exchanged, Refusal> {
-        let mut sending = self
-            .draft(EntryKind::Sending, "intent")
-            .fact("method", outgoing.method())
-            .fact("operation", operation(outgoing.path()));
-        sending.payload = self.case.sealed(SENT, outgoing.body())?;
-        let recorded = self.case.record(sending).await?;
-
-        let mut unanswered = Unanswered(Some(self));
-        let response = match self.gateway.egress().send(outgoing, recorded).await {
-            Ok(response) => response,
-            Err(error) => {
-                unanswered.0 = None;
-                let mut received = self.received("failed", None, &[])?;
-                received.reasons.push(error.code().to_owned());
-                self.case.note(received);
-                return Err(self.failed(error));
-            }
-        };
-        let info = self.case.info_for_connectors();
-        let decoding = self
-            .case
-            .engine
-            .decode(self.connector, &info, response.status, &response.headers)
-            .await;
-        unanswered.0 = None;
-        Ok(Exchanged {
-            response,
-            decoding,
-            info,
-            chunks: Vec::new(),
-            events: Vec::new(),
-            is_decoding: false,
-        })
-    }
-
-    fn received(
-        &self,
-        outcome: &str,
-        status: Option<u16>,
-        chunks: &[Vec<u8>],
-    ) -> Result<nephron_model::Draft, Refusal> {
-        let mut received = self.draft(EntryKind::Received, outcome);
-        if let Some(status) = status {
-            received = received.fact("status", status.to_string());
-        }
-        received.payload = self.case.sealed(RECEIVED, &chunks.concat())?;
-        Ok(received)
-    }
-
-    fn failed(&self, source: EgressError) -> Refusal {
-        Refusal::Upstream {
-            endpoint: self.endpoint.name.clone(),
-            source,
-        }
-    }
-}
-
-/// An exchange whose response has not begun. Dropped, it records that nobody waits for one any more.
-struct Unanswered<'e, 'a>(Option<&'e Exchange<'a>>);
-
-impl Drop for Unanswered<'_, '_> {
-    fn drop(&mut self) {
-        if let Some(exchange) = self.0
-            && let Ok(received) = exchange.received("abandoned", None, &[])
-        {
-            exchange.case.note(received);
-        }
-    }
-}
-
-/// What is asked of the endpoint, by the end of the path; the path itself is the plugin's text, and sealed.
-fn operation(path: &str) -> &'static str {
-    let path = path.split('?').next().unwrap_or_default();
-    ["chat/completions", "messages", "responses", "embeddings"]
-        .into_iter()
-        .find(|known| path.ends_with(&format!("/{known}")))
-        .unwrap_or("other")
 }

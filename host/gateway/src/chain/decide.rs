@@ -5,6 +5,7 @@ use nephron_engine::{Answer, Judgement};
 use nephron_model::{Point, Purpose};
 
 use crate::case::{Case, code, effect, reason_codes};
+use crate::emergency;
 use crate::receive::Call;
 use crate::refusal::Refusal;
 
@@ -156,7 +157,9 @@ pub(crate) async fn ask_deciders<const N: usize>(
         target: target.to_owned(),
         facts: facts.to_vec(),
     };
-    combine(point, ask_all(case, point, query).await)
+    let duties = combine(point, ask_all(case, point, query).await)?;
+    emergency::permitted(case, point).await?;
+    Ok(duties)
 }
 
 /// Every decider's answer, or why there is none. All are asked even after a denial, so that the log has every judgement.

@@ -3,6 +3,9 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use nephron_model::{Clock as _, SystemClock, Timestamp};
+
+use super::api_key::State;
 use super::text::{plural, visible};
 use super::{Failure, Globals, style};
 use crate::config::{Config, Faults};
@@ -30,7 +33,9 @@ pub(crate) async fn run(args: Args, _: &Globals) -> Result<(), Failure> {
 
 fn check(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     match Config::load(&args.config) {
-        Ok(config) => write_found(args, &Found::of(&config), out).map_err(Failure::output),
+        Ok(config) => {
+            write_found(args, &Found::of(&config, SystemClock.now()), out).map_err(Failure::output)
+        }
         Err(faults) => {
             // That there are faults outweighs that nobody reads them to the end.
             let _unwritten = write_faults(args, &faults, out);
@@ -54,10 +59,21 @@ struct Found {
     endpoints: usize,
     routes: usize,
     exports: usize,
+    api_keys: usize,
+    client_certificates: usize,
+    identity_providers: usize,
+    /// Ids of keys that are not taken any more, or not for long.
+    expired_api_keys: Vec<String>,
+    api_keys_that_end_soon: Vec<String>,
 }
 
 impl Found {
-    fn of(config: &Config) -> Self {
+    fn of(config: &Config, now: Timestamp) -> Self {
+        let in_state = |state| {
+            let keys = config.api_keys.iter();
+            let keys = keys.filter(|key| State::at(key.holder.expires, now) == state);
+            keys.map(|key| key.id.clone()).collect()
+        };
         Self {
             tenants: config.tenants.len(),
             plugins: config.plugins.len(),
@@ -67,6 +83,11 @@ impl Found {
             endpoints: config.endpoints.len(),
             routes: config.routes.len(),
             exports: config.exports.len(),
+            api_keys: config.api_keys.len(),
+            client_certificates: config.client_certificates.len(),
+            identity_providers: config.oidc.len(),
+            expired_api_keys: in_state(State::Expired),
+            api_keys_that_end_soon: in_state(State::EndsSoon),
         }
     }
 }
@@ -77,7 +98,7 @@ fn write_found(args: &Args, found: &Found, out: &mut impl Write) -> io::Result<(
         return writeln!(out, "{report}");
     }
     let good = style::GOOD;
-    let found = [
+    let words = [
         plural(found.tenants, "tenant"),
         plural(found.plugins, "plugin"),
         plural(found.deciders, "decider"),
@@ -86,9 +107,20 @@ fn write_found(args: &Args, found: &Found, out: &mut impl Write) -> io::Result<(
         plural(found.endpoints, "endpoint"),
         plural(found.routes, "route"),
         plural(found.exports, "export"),
+        plural(found.api_keys, "API key"),
+        plural(found.client_certificates, "client certificate"),
+        plural(found.identity_providers, "identity provider"),
     ];
     let path = visible(&args.config.display().to_string());
-    writeln!(out, "{good}ok{good:#}  {path}: {}", found.join(", "))
+    writeln!(out, "{good}ok{good:#}  {path}: {}", words.join(", "))?;
+    let bad = style::BAD;
+    let expired = found.expired_api_keys.iter().map(|id| (id, "has expired"));
+    let ending = found.api_keys_that_end_soon.iter();
+    for (id, what) in expired.chain(ending.map(|id| (id, "ends within 30 days"))) {
+        let remedy = format!("`nephron api-key new --rotate {id}`");
+        writeln!(out, "{bad}!{bad:#}   API key `{id}` {what}; {remedy}")?;
+    }
+    Ok(())
 }
 
 fn write_faults(args: &Args, faults: &Faults, out: &mut impl Write) -> io::Result<()> {

@@ -5,6 +5,7 @@
 
 mod api_key;
 mod around;
+mod associate;
 mod audit;
 mod check;
 mod compile_worker;
@@ -15,6 +16,7 @@ mod logging;
 mod panics;
 mod pki;
 mod plugin;
+mod review;
 mod run;
 mod serve;
 mod style;
@@ -78,8 +80,12 @@ enum Command {
     Check(check::Args),
     /// Build and inspect plugins
     Plugin(plugin::Args),
+    /// Show and check who may see what is sent, and the agreements with them
+    Associate(associate::Args),
     /// Make keys for clients
     ApiKey(api_key::Args),
+    /// List and close reviews of accesses in an emergency
+    Review(review::Args),
     /// Make a certificate authority and certificates for trying out
     Pki(pki::Args),
     /// Read and verify audit logs
@@ -124,7 +130,9 @@ fn run(command: Command, globals: &Globals) -> Result<(), Failure> {
             Command::Demo(args) => Box::pin(demo::run(args, globals)).await,
             Command::Run(args) => Box::pin(run::run(args, globals)).await,
             Command::Serve(args) => Box::pin(serve::run(args, globals)).await,
+            Command::Associate(args) => associate::run(args, globals).await,
             Command::ApiKey(args) => api_key::run(args, globals).await,
+            Command::Review(args) => review::run(args, globals).await,
             Command::Pki(args) => pki::run(args, globals).await,
             Command::Check(args) => check::run(args, globals).await,
             Command::Plugin(args) => plugin::run(args, globals).await,
@@ -154,7 +162,9 @@ mod tests {
             "serve",
             "check",
             "plugin",
+            "associate",
             "api-key",
+            "review",
             "pki",
             "audit",
             "completions",
@@ -194,6 +204,9 @@ mod tests {
                 "1",
             ],
             vec!["plugin", "inspect"],
+            vec!["associate"],
+            vec!["associate", "check", "--within", "soon"],
+            vec!["associate", "list", "--at", "tomorrow"],
             vec!["--color", "sometimes", "check"],
         ] {
             let parsed = Cli::try_parse_from(["nephron"].iter().chain(&arguments));
@@ -247,6 +260,15 @@ mod tests {
                 &digest,
                 "--expect-entries",
                 "1",
+            ],
+            vec!["associate", "check", "--within", "30d", "--json"],
+            vec![
+                "associate",
+                "diagram",
+                "--at",
+                "2027-01-31",
+                "--out",
+                "x.svg",
             ],
             vec!["plugin", "build"],
             vec![

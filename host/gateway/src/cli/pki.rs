@@ -1,4 +1,4 @@
-//! `nephron pki init`: a certificate authority and a server's certificate, for trying out without openssl.
+//! `nephron pki init`: a certificate authority, a server's certificate and a client's, for trying out without openssl.
 
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -8,10 +8,10 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context as _;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    KeyUsagePurpose, PublicKeyData as _,
 };
 
-use nephron_model::{Clock as _, SystemClock};
+use nephron_model::{Clock as _, Digest, SystemClock};
 
 use super::{Failure, Globals};
 
@@ -24,10 +24,12 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Write `ca.pem`, `server.pem` and `server.key` into a folder; nothing that is there is overwritten
+    /// Write `ca.pem`, `server.pem`, `server.key`, `client.pem` and `client.key` into a folder; nothing that is there is
+    /// overwritten
     ///
-    /// Clients are told to trust `ca.pem` (SSL_CERT_FILE, NODE_EXTRA_CA_CERTS, `curl --cacert`). The authority's own key
-    /// is not kept: it can issue nothing more. Not for use in earnest: take certificates from your own authority there.
+    /// Clients are told to trust `ca.pem` (SSL_CERT_FILE, NODE_EXTRA_CA_CERTS, `curl --cacert`). What it prints goes into the
+    /// configuration, so that whoever has `client.key` is known (`curl --cert --key`). The authority's own key is not kept:
+    /// it can issue nothing more. Not for use in earnest: take certificates from your own authority there.
     Init(Init),
 }
 
@@ -53,6 +55,8 @@ pub(crate) async fn run(args: Args, _: &Globals) -> Result<(), Failure> {
         ("ca.pem", &pem.authority, 0o644),
         ("server.pem", &pem.certificate, 0o644),
         ("server.key", &pem.key, 0o600),
+        ("client.pem", &pem.client, 0o644),
+        ("client.key", &pem.client_key, 0o600),
     ];
     let paths = files.map(|(name, text, mode)| (init.folder.join(name), text, mode));
     if let Some((path, _, _)) = paths.iter().find(|(path, _, _)| path.exists()) {
@@ -67,13 +71,30 @@ pub(crate) async fn run(args: Args, _: &Globals) -> Result<(), Failure> {
             .with_context(|| format!("`{}` cannot be written", path.display()))?;
         anstream::eprintln!("wrote {}", path.display());
     }
-    Ok(())
+    let folder = init.folder.display();
+    let expires = date(now() + Duration::from_secs(init.days * 24 * 60 * 60));
+    let key = pem.client_digest;
+    let mut out = std::io::stdout().lock();
+    writeln!(
+        out,
+        "[listen.tls]\ncertificate = \"{folder}/server.pem\"\nkey = \"{folder}/server.key\"\n\
+         client-ca = \"{folder}/ca.pem\"\nclient-certificates = \"optional\"\n\n\
+         [[client-certificate]]\nid = \"{CLIENT}\"\nkey = \"{key}\"\ntenant = \"st-marys\"\ncaller = \"{CLIENT}\"\n\
+         roles = [\"physician\"]\npurposes = [\"TREAT\"]\nexpires = \"{expires}\""
+    )
+    .map_err(Failure::output)
 }
+
+/// What the client is called.
+const CLIENT: &str = "ward-app";
 
 struct Pem {
     authority: String,
     certificate: String,
     key: String,
+    client: String,
+    client_key: String,
+    client_digest: Digest,
 }
 
 fn make(names: &[String], days: u64) -> Result<Pem, rcgen::Error> {
@@ -92,22 +113,30 @@ fn make(names: &[String], days: u64) -> Result<Pem, rcgen::Error> {
     let authority_certificate = authority.self_signed(&authority_key)?;
     let issuer = Issuer::from_params(&authority, &authority_key);
 
-    let mut server = CertificateParams::new(names.to_vec())?;
-    if let Some(name) = names.first() {
-        server
-            .distinguished_name
-            .push(DnType::CommonName, name.as_str());
-    }
-    server.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    server.use_authority_key_identifier_extension = true;
-    lasting(&mut server, from, until);
-    let key = KeyPair::generate()?;
-    let certificate = server.signed_by(&key, &issuer)?;
+    let issue = |names: &[String], usage| {
+        let mut params = CertificateParams::new(names.to_vec())?;
+        if let Some(name) = names.first() {
+            params
+                .distinguished_name
+                .push(DnType::CommonName, name.as_str());
+        }
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![usage];
+        params.use_authority_key_identifier_extension = true;
+        lasting(&mut params, from, until);
+        let key = KeyPair::generate()?;
+        let certificate = params.signed_by(&key, &issuer)?;
+        Ok::<_, rcgen::Error>((certificate, key))
+    };
+    let (server, key) = issue(names, ExtendedKeyUsagePurpose::ServerAuth)?;
+    let (client, client_key) = issue(&[CLIENT.to_owned()], ExtendedKeyUsagePurpose::ClientAuth)?;
     Ok(Pem {
         authority: authority_certificate.pem(),
-        certificate: certificate.pem(),
+        certificate: server.pem(),
         key: key.serialize_pem(),
+        client: client.pem(),
+        client_digest: Digest::of(&client_key.subject_public_key_info()),
+        client_key: client_key.serialize_pem(),
     })
 }
 

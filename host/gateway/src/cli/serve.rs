@@ -38,11 +38,15 @@ pub(crate) async fn run(args: Args, _: &Globals) -> Result<(), Failure> {
         "opening; the first time, and after a change, plugins are compiled, which takes a while"
     );
     let gateway = super::around::open(&config).await?;
-    let server = Server::bind(gateway, listen)
+    let server = Server::bind(gateway, listen, config.status)
         .await
         .map_err(anyhow::Error::from)?;
     let now = SystemClock.now();
-    for key in config.api_keys.iter().filter(|key| key.expires <= now) {
+    for key in config
+        .api_keys
+        .iter()
+        .filter(|key| key.holder.expires <= now)
+    {
         anstream::eprintln!("the API key `{}` has expired and is refused", key.id);
     }
     if config.api_keys.is_empty() {
@@ -51,6 +55,11 @@ pub(crate) async fn run(args: Args, _: &Globals) -> Result<(), Failure> {
         );
     }
     anstream::eprintln!("serving {}/v1", server.url());
+    if let Some(address) = server.status_address() {
+        anstream::eprintln!(
+            "metrics and status: http://{address}/metrics, http://{address}/status"
+        );
+    }
     let stop = async {
         tokio::select! {
             _ = terminate.recv() => {}

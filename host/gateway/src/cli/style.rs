@@ -10,6 +10,8 @@ pub(crate) const HEADING: Style = Style::new().bold();
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default().bold();
 /// Something is not.
 pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
+/// Something soon is not.
+pub(crate) const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 /// What the eye may pass over.
 pub(crate) const QUIET: Style = Style::new().dimmed();
 

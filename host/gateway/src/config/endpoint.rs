@@ -1,37 +1,14 @@
-//! `[[associate]]` and `[[endpoint]]`: who answers, under which agreement, and where.
+//! `[[endpoint]]`: who answers, and where.
 
 use std::time::Duration;
 
-use nephron_model::Timestamp;
-
+use super::associate::{Known, region};
 use super::names::Names;
 use super::plugin::PluginKind;
 use super::reader::{Table, Value};
 use super::secret::SecretRef;
 use super::url::BaseUrl;
 use crate::address::is_public;
-
-/// A business associate (45 CFR 160.103), or whoever else runs endpoints.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Associate {
-    /// Its name, as endpoints, policies and the log write it.
-    pub name: String,
-    /// The agreement with it, if there is one.
-    pub agreement: Option<Agreement>,
-}
-
-/// A business associate agreement (45 CFR 164.504(e)).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Agreement {
-    /// The operator's id for the document.
-    pub id: String,
-    /// Names of the endpoints that it covers.
-    pub services: Vec<String>,
-    /// The first moment of its first day, in UTC.
-    pub from: Timestamp,
-    /// The first moment at which it is over, in UTC.
-    pub until: Timestamp,
-}
 
 /// Somewhere that answers: a server behind a connector, or a connector that answers inside the sandbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,10 +21,14 @@ pub struct Endpoint {
     pub url: Option<BaseUrl>,
     /// Name of the associate who runs it; there is one exactly if there is a URL.
     pub associate: Option<String>,
+    /// Where it works: an ISO 3166 code, or the operator's own word.
+    pub region: Option<String>,
     /// What the host attaches to each request, if anything.
     pub credential: Option<Credential>,
     /// For one exchange with it, from dialling to the last byte.
     pub timeout: Duration,
+    /// How often it is asked again when it cannot be reached, or says that it cannot serve now.
+    pub retries: u64,
     /// Whether it may be in a private network, or on this machine: its name may resolve to any address.
     pub allows_private: bool,
 }
@@ -65,77 +46,6 @@ pub struct Credential {
     pub secret: SecretRef,
 }
 
-/// What the readers of this file look names up in.
-pub(super) struct Known<'a, 'n> {
-    pub(super) plugins: &'n Names<'a>,
-    pub(super) associates: &'n Names<'a>,
-    pub(super) endpoints: &'n Names<'a>,
-}
-
-impl Associate {
-    pub(super) fn read<'a>(table: &mut Table<'a>, known: &Known<'a, '_>) -> Option<Self> {
-        let name = table
-            .required("name", "name = \"example-ai\"")
-            .and_then(|value| value.name());
-        let agreement = table.value("agreement");
-        let agreement = agreement
-            .and_then(|value| value.table(|table| Agreement::read(table, name.as_deref(), known)))
-            .flatten();
-        Some(Self {
-            name: name?,
-            agreement,
-        })
-    }
-}
-
-impl Agreement {
-    fn read<'a>(
-        table: &mut Table<'a>,
-        associate: Option<&str>,
-        known: &Known<'a, '_>,
-    ) -> Option<Self> {
-        let id = table
-            .required("id", "id = \"BAA-2026-014\"")
-            .and_then(|value| plain_text(&value));
-        let services = table.required("services", "services = [\"name of an endpoint\"]");
-        let services = services.and_then(|value| value.array("a list of names of endpoints"));
-        let services: Vec<String> = services
-            .iter()
-            .flatten()
-            .filter_map(|service| {
-                let endpoint = known.endpoints.find_unused(service)?;
-                if let (Some(associate), Some(other)) = (associate, endpoint.peek("associate"))
-                    && associate != other
-                {
-                    service.fault(format_args!(
-                        "names endpoint `{}`, which `{other}` runs: an agreement covers its own associate's endpoints",
-                        endpoint.name
-                    ));
-                }
-                Some(endpoint.name.to_owned())
-            })
-            .collect();
-        let from = table
-            .required("from", "from = 2026-01-01")
-            .and_then(|value| value.date());
-        let until = table.required("until", "until = 2027-01-01");
-        let last = until.as_ref().and_then(Value::date);
-        if let (Some(value), Some(from), Some(until)) = (until, from, last)
-            && until <= from
-        {
-            value.fault(
-                "must be later than `from`: it is the first day on which the agreement is over",
-            );
-        }
-        Some(Self {
-            id: id?,
-            services,
-            from: from?,
-            until: last?,
-        })
-    }
-}
-
 impl Endpoint {
     pub(super) fn read<'a>(table: &mut Table<'a>, known: &Known<'a, '_>) -> Option<Self> {
         let name = table
@@ -146,13 +56,14 @@ impl Endpoint {
             connector.and_then(|value| of_kind(&value, known.plugins, &[PluginKind::Connector]));
         let url = table.value("url");
         let associate = table.value("associate");
+        let place = table.value("region");
         let credential = table.value("credential");
         if url.is_some() {
             if associate.is_none() {
                 table.missing("associate", "associate = \"name of who runs it\"");
             }
         } else {
-            for value in [&associate, &credential].into_iter().flatten() {
+            for value in [&associate, &place, &credential].into_iter().flatten() {
                 value.fault("stands at an endpoint without `url`, whose connector answers inside the sandbox; add `url`, or remove it");
             }
         }
@@ -163,6 +74,7 @@ impl Endpoint {
             Duration::from_millis(1)..=Duration::from_secs(3600),
             Duration::from_secs(60),
         );
+        let retries = table.count("retries", 0..=3, 0);
         let base: Option<BaseUrl> = url.as_ref().and_then(Value::parsed);
         if let (Some(value), Some(base)) = (&url, &base)
             && !(base.is_https() || base.is_loopback() || allows_plaintext)
@@ -191,8 +103,10 @@ impl Endpoint {
             connector: connector?,
             url: base,
             associate,
+            region: place.as_ref().and_then(region),
             credential,
             timeout,
+            retries,
             allows_private,
         })
     }

@@ -8,36 +8,45 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use nephron_model::TenantId;
+use nephron_model::{Purpose, TenantId};
 use toml::de::DeTable;
 
+mod associate;
 mod endpoint;
 mod fault;
+mod identity;
 mod listen;
 mod names;
+mod oidc;
 mod plugin;
 mod quantity;
 mod reader;
 mod route;
 mod secret;
 mod settings;
+mod status;
 #[cfg(test)]
 mod tests;
 mod units;
 mod url;
 
-pub use endpoint::{Agreement, Associate, Credential, Endpoint};
+pub use associate::{Agreement, Associate, Role, Status};
+pub use endpoint::{Credential, Endpoint};
 pub use fault::{Fault, Faults};
-pub use listen::{ApiKey, Listen, Tls};
+pub use identity::{ApiKey, ClientCertificate, Holder, Mark};
+pub use listen::{Clients, Listen, Tls};
+pub use oidc::{Oidc, TenantOf};
 pub use plugin::{Component, Plugin, PluginKind};
 pub use route::{Chain, Egress, Export, METHODS, RequestLimits, Route};
 pub use secret::{SecretError, SecretRef};
+pub use status::StatusListener;
 pub use url::{BaseUrl, InvalidUrl};
 
 pub use crate::wire::fields::UnknownFields;
 pub(crate) use names::is_name;
+pub(crate) use units::duration;
 
-use endpoint::Known;
+use associate::Known;
 use names::Names;
 use reader::{Reader, Renamed, Table};
 
@@ -68,8 +77,16 @@ pub struct Config {
     pub limits: RequestLimits,
     /// Where clients connect; `nephron serve` needs it.
     pub listen: Option<Listen>,
+    /// Where operators look, if anywhere.
+    pub status: Option<StatusListener>,
     /// Who they are.
     pub api_keys: Vec<ApiKey>,
+    /// The same, by certificate.
+    pub client_certificates: Vec<ClientCertificate>,
+    /// The same, by whoever vouches for them.
+    pub oidc: Vec<Oidc>,
+    /// Purposes of use that are emergencies.
+    pub emergencies: Vec<Purpose>,
 }
 
 /// The provider of the root key.
@@ -171,9 +188,29 @@ fn config<'a>(
         let limits = root.section("limits", RequestLimits::read);
         let listen = root.value("listen");
         let listen = listen.map(|value| value.table(Listen::read).flatten());
-        let (mut key_ids, mut digests) = (BTreeMap::new(), BTreeMap::new());
+        let status = root.value("status");
+        let status = status.map(|value| value.table(StatusListener::read).flatten());
+        let (mut keys, mut certificates) = (identity::Seen::default(), identity::Seen::default());
         let api_keys = root.each("api-key", |table| {
-            ApiKey::read(table, &tenants, &mut key_ids, &mut digests)
+            ApiKey::read(table, &tenants, &mut keys)
+        });
+        let are_asked_for = listen.as_ref().is_none_or(|listen| {
+            let tls = listen.as_ref().and_then(|listen| listen.tls.as_ref());
+            tls.is_some_and(|tls| tls.clients.is_some())
+        });
+        let client_certificates = root.each("client-certificate", |table| {
+            if !are_asked_for && !reader.is_unread() {
+                table.fault("is never looked at: add `client-ca` to `[listen.tls]`, so that clients are asked for certificates");
+            }
+            ClientCertificate::read(table, &tenants, &mut certificates)
+        });
+        let (mut providers, mut named) = (identity::Seen::default(), BTreeMap::new());
+        let oidc = root.each("oidc", |table| {
+            Oidc::read(table, &tenants, &mut providers, &mut named)
+        });
+        let emergencies = root.section("emergency", |table| {
+            let purposes = table.value("purposes")?;
+            identity::words(&purposes, reader::Value::parsed)
         });
         Some(Config {
             data: data?,
@@ -191,14 +228,21 @@ fn config<'a>(
                 Some(listen) => Some(listen?),
                 None => None,
             },
+            status: match status {
+                Some(status) => Some(status?),
+                None => None,
+            },
             api_keys,
+            client_certificates,
+            oidc,
+            emergencies: emergencies.flatten().unwrap_or_default(),
         })
     });
     plugins.refuse_unused(
         reader,
         "name it in `[chain]`, an `[[endpoint]]` or an `[[export]]`",
     );
-    associates.refuse_unused(reader, "name it in an `[[endpoint]]`");
+    associates.refuse_unused(reader, "name it in an `[[endpoint]]` or as a subprocessor");
     endpoints.refuse_unused(reader, "name it in a `[[route]]`");
     config
 }

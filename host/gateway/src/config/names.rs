@@ -30,6 +30,17 @@ impl<'a> Declared<'a> {
     pub(super) fn peek(&self, key: &str) -> Option<&'a str> {
         self.table.get(key)?.get_ref().as_str()
     }
+
+    /// The texts in one of its keys, where that is a list.
+    pub(super) fn peek_list(&self, key: &str) -> impl Iterator<Item = &'a str> {
+        let list = self
+            .table
+            .get(key)
+            .and_then(|list| list.get_ref().as_array());
+        list.into_iter()
+            .flatten()
+            .filter_map(|value| value.get_ref().as_str())
+    }
 }
 
 impl<'a> Names<'a> {
@@ -105,6 +116,11 @@ impl<'a> Names<'a> {
             ));
         }
         None
+    }
+
+    /// What has this name, without counting as its use.
+    pub(super) fn peek(&self, name: &str) -> Option<Declared<'a>> {
+        self.declared.get(name).copied()
     }
 
     /// Says which are named by nothing. Silent where a part of the file could not be read, as it may name them.

@@ -58,16 +58,8 @@ impl Table<'_> {
         range: RangeInclusive<Duration>,
         default: Duration,
     ) -> Duration {
-        let read = |value: Value<'_>| {
-            let duration = units::duration(value.measure("a duration")?);
-            if duration.is_none() {
-                value.fault("must be a whole number and its unit ms, s, m or h, such as \"250ms\"");
-            }
-            value.within(Some(duration?), &range, |duration| {
-                format!("\"{}\"", units::show_duration(*duration))
-            })
-        };
-        self.value(key).and_then(read).unwrap_or(default)
+        let given = self.value(key).and_then(|value| value.duration(&range));
+        given.unwrap_or(default)
     }
 
     /// True or false, false where it is not given: nothing unsafe is a default.
@@ -83,6 +75,17 @@ impl Table<'_> {
 }
 
 impl Value<'_> {
+    /// A length of time.
+    pub(super) fn duration(&self, range: &RangeInclusive<Duration>) -> Option<Duration> {
+        let duration = units::duration(self.measure("a duration")?);
+        if duration.is_none() {
+            self.fault("must be a whole number and its unit ms, s, m, h or d, such as \"250ms\"");
+        }
+        self.within(Some(duration?), range, |duration| {
+            format!("\"{}\"", units::show_duration(*duration))
+        })
+    }
+
     /// The first moment of a day in UTC, written `2026-01-01`, in quotes or not.
     pub(super) fn date(&self) -> Option<Timestamp> {
         let text = match self.raw() {

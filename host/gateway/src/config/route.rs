@@ -1,7 +1,9 @@
 //! What becomes of a request: `[chain]`, `[[route]]`, `[egress]`, `[[export]]` and `[limits]`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use super::associate::{list, region};
 use super::endpoint::{of_kind, plain_text};
 use super::fault::shown;
 use super::names::Names;
@@ -23,8 +25,8 @@ pub struct Chain {
 pub struct Route {
     /// The model as callers name it, or `*` for any that no other route names.
     pub model: String,
-    /// Name of the endpoint.
-    pub endpoint: String,
+    /// Names of the endpoints, at least one: the first serves it, and where that cannot be had the next.
+    pub endpoints: Vec<String>,
     /// The model to ask the endpoint for; the caller's own word without it.
     pub upstream_model: Option<String>,
 }
@@ -33,11 +35,31 @@ pub struct Route {
 pub const METHODS: [&str; 2] = ["safe-harbor", "expert-determination"];
 
 /// What may leave.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Egress {
     /// The method of de-identification, one of [`METHODS`], by which cleared text may go to an endpoint that no live
     /// agreement covers; without one, nothing may (I10).
     pub cleared_without_baa: Option<String>,
+    /// Regions in which endpoints, and whoever stands behind them, must be; empty allows any.
+    pub regions: Vec<String>,
+    /// Whether text that may go without an agreement may go to any region too.
+    pub cleared_to_any_region: bool,
+    /// Whether only an agreement counts that forbids to train models on what is sent.
+    pub requires_no_training: bool,
+    /// How long before an agreement lapses it is said.
+    pub warn_before: Duration,
+}
+
+impl Default for Egress {
+    fn default() -> Self {
+        Self {
+            cleared_without_baa: None,
+            regions: Vec::new(),
+            cleared_to_any_region: false,
+            requires_no_training: false,
+            warn_before: Self::WARN_BEFORE,
+        }
+    }
 }
 
 /// Where log entries are shipped.
@@ -118,7 +140,7 @@ fn judges<'a>(
 impl Route {
     pub(super) fn read<'a>(
         table: &mut Table<'a>,
-        endpoints: &Names<'a>,
+        known: &Names<'a>,
         models: &mut BTreeMap<String, usize>,
     ) -> Option<Self> {
         let model = table.required("model", "model = \"*\"");
@@ -126,25 +148,62 @@ impl Route {
         if let (Some(value), Some(word)) = (&model, &word) {
             refuse_second(value, "model", word, models);
         }
-        let endpoint = table.required("endpoint", "endpoint = \"local\"");
-        let endpoint = endpoint
-            .and_then(|value| endpoints.find(&value))
-            .map(|found| found.name.to_owned());
+        let one = table.value("endpoint");
+        let several = table.value("endpoints");
+        let endpoints = match (one, several) {
+            (Some(one), None) => vec![one],
+            (None, Some(several)) => several.array("a list of names of endpoints")?,
+            (Some(_), Some(several)) => {
+                several.fault("cannot stand beside `endpoint`; remove one of the two");
+                return None;
+            }
+            (None, None) => {
+                table.missing("endpoint", "endpoint = \"local\"");
+                return None;
+            }
+        };
+        let mut names: Vec<String> = Vec::new();
+        for value in &endpoints {
+            let Some(found) = known.find(value) else {
+                continue;
+            };
+            if names.iter().any(|name| name == found.name) {
+                value.fault(format_args!(
+                    "names endpoint `{}` twice; `retries` of the endpoint asks it again",
+                    found.name
+                ));
+            }
+            names.push(found.name.to_owned());
+        }
+        if endpoints.is_empty() {
+            table.fault("names no endpoint; name at least one");
+        }
         let upstream_model = table.value("upstream-model").as_ref().and_then(plain_text);
         Some(Self {
             model: word?,
-            endpoint: endpoint?,
+            endpoints: names,
             upstream_model,
         })
     }
 }
 
 impl Egress {
+    const DAY: Duration = Duration::from_secs(86_400);
+    const WARN_BEFORE: Duration = Duration::from_secs(30 * 86_400);
+
     pub(super) fn read(table: &mut Table<'_>) -> Self {
         let method = table.value("cleared-without-baa");
         let method = method.and_then(|value| value.choice(&METHODS.map(|word| (word, word))));
         Self {
             cleared_without_baa: method.map(str::to_owned),
+            regions: list(table, "regions", "a list of regions", region),
+            cleared_to_any_region: table.flag("cleared-to-any-region"),
+            requires_no_training: table.flag("require-no-training"),
+            warn_before: table.duration(
+                "warn-before",
+                Self::DAY..=Self::DAY * 366,
+                Self::WARN_BEFORE,
+            ),
         }
     }
 }

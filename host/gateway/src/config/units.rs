@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-/// `ms`, `s`, `m` (minutes) or `h`; whole numbers only.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+/// `ms`, `s`, `m` (minutes), `h` or `d` (of 24 hours); whole numbers only.
+pub(crate) fn duration(text: &str) -> Option<Duration> {
     let (number, unit) = split(text)?;
     let millis = match unit {
         "ms" => 1,
         "s" => 1_000,
         "m" => 60_000,
         "h" => 3_600_000,
+        "d" => 86_400_000,
         _ => return None,
     };
     number.checked_mul(millis).map(Duration::from_millis)
@@ -35,10 +36,15 @@ pub(super) fn show_size(bytes: u64) -> String {
 /// A duration of whole milliseconds in the largest unit that keeps it whole.
 pub(super) fn show_duration(duration: Duration) -> String {
     let millis = duration.as_millis();
-    let (unit, scale) = [("h", 3_600_000), ("m", 60_000), ("s", 1_000)]
-        .into_iter()
-        .find(|(_, scale)| millis != 0 && millis.is_multiple_of(*scale))
-        .unwrap_or(("ms", 1));
+    let (unit, scale) = [
+        ("d", 86_400_000),
+        ("h", 3_600_000),
+        ("m", 60_000),
+        ("s", 1_000),
+    ]
+    .into_iter()
+    .find(|(_, scale)| millis != 0 && millis.is_multiple_of(*scale))
+    .unwrap_or(("ms", 1));
     format!("{}{unit}", millis / scale)
 }
 
@@ -65,6 +71,7 @@ mod tests {
             ("2s", 2_000),
             ("5m", 300_000),
             ("1h", 3_600_000),
+            ("30d", 2_592_000_000),
             ("0s", 0),
         ] {
             assert_eq!(
@@ -119,7 +126,7 @@ mod tests {
         for text in ["0B", "1023B", "64MiB", "3GiB", "1536KiB"] {
             assert_eq!(show_size(size(text).unwrap()), text);
         }
-        for text in ["0ms", "250ms", "2s", "90s", "1h"] {
+        for text in ["0ms", "250ms", "2s", "90s", "1h", "30d"] {
             assert_eq!(show_duration(duration(text).unwrap()), text);
         }
     }

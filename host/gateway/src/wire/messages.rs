@@ -169,22 +169,24 @@ fn read_block(
 
 /// A string, or a list of blocks of text.
 fn read_texts(content: Json, path: &str, unknown: UnknownFields) -> Result<Vec<String>, Malformed> {
-    match content {
-        Json::Text(text) => Ok(vec![text]),
-        Json::List(blocks) => each(blocks, path, |block, path| {
-            let mut block = Fields::of(block, path, unknown)?;
-            const RULE: &str =
-                "`text`: anything else cannot be searched for identifiers, and is refused";
-            let kind = block.text_that("type", RULE, |kind| kind == "text")?;
-            kind.ok_or_else(|| wrong(&block.at("type"), RULE))?;
-            let text = block.text("text")?;
-            block.keep_here(&["cache_control", "citations"]);
-            let text = text.ok_or_else(|| wrong(&block.at("text"), "a string"))?;
-            block.finish(&[])?;
-            Ok(text)
-        }),
-        _ => Err(wrong(path, "a string or a list of blocks of text")),
+    if let Json::Text(text) = content {
+        return Ok(vec![text]);
     }
+    let Json::List(blocks) = content else {
+        return Err(wrong(path, "a string or a list of blocks of text"));
+    };
+    each(blocks, path, |block, path| {
+        let mut block = Fields::of(block, path, unknown)?;
+        const RULE: &str =
+            "`text`: anything else cannot be searched for identifiers, and is refused";
+        let kind = block.text_that("type", RULE, |kind| kind == "text")?;
+        kind.ok_or_else(|| wrong(&block.at("type"), RULE))?;
+        let text = block.text("text")?;
+        block.keep_here(&["cache_control", "citations"]);
+        let text = text.ok_or_else(|| wrong(&block.at("text"), "a string"))?;
+        block.finish(&[])?;
+        Ok(text)
+    })
 }
 
 fn stops(fields: &mut Fields) -> Result<Vec<String>, Malformed> {
@@ -288,10 +290,10 @@ pub(super) fn reply(event: EventId, said: &Said, manner: &Manner) -> Value {
         content
             .push(json!({ "type": "tool_use", "id": call.id, "name": call.name, "input": input }));
     }
-    message(event, manner, content, said)
+    message(event, manner, &content, said)
 }
 
-fn message(event: EventId, manner: &Manner, content: Vec<Value>, said: &Said) -> Value {
+fn message(event: EventId, manner: &Manner, content: &[Value], said: &Said) -> Value {
     json!({
         "id": format!("msg_{event}"),
         "type": "message",
@@ -362,7 +364,7 @@ impl Blocks {
 
 impl Events for Blocks {
     fn opened(&mut self) -> Phi<String> {
-        let mut message = message(self.event, &self.manner, Vec::new(), &Said::default());
+        let mut message = message(self.event, &self.manner, &[], &Said::default());
         if let Some(message) = message.as_object_mut() {
             message.insert("stop_reason".to_owned(), Value::Null);
         }
@@ -435,7 +437,7 @@ pub(super) fn model_entry(id: &str) -> Value {
 }
 
 /// The list of all of them, in one page.
-pub(super) fn model_list(entries: Vec<Value>) -> Value {
+pub(super) fn model_list(entries: &[Value]) -> Value {
     let id = |entry: Option<&Value>| entry.and_then(|entry| entry.get("id")).cloned();
     let (first, last) = (id(entries.first()), id(entries.last()));
     json!({ "data": entries, "has_more": false, "first_id": first, "last_id": last })

@@ -83,6 +83,16 @@ impl Api {
         })
     }
 
+    /// Its name in metrics.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Responses => "responses",
+            Self::Embeddings => "embeddings",
+            Self::Messages => "messages",
+        }
+    }
+
     /// Reads the body of a request. Every string in it is searched, structural, kept here, or refused.
     pub(crate) fn read(
         self,
@@ -128,7 +138,7 @@ impl Api {
     }
 
     /// All models, as `/v1/models` gives them.
-    pub(crate) fn models(self, entries: Vec<Value>) -> Value {
+    pub(crate) fn models(self, entries: &[Value]) -> Value {
         match self {
             Self::Chat | Self::Responses | Self::Embeddings => {
                 serde_json::json!({ "object": "list", "data": entries })

@@ -280,11 +280,11 @@ pub(super) fn reply(event: EventId, said: &Said, manner: &Manner, at: Timestamp)
     if items.len() > 1 {
         items.retain(|(item, text)| item.channel != Channel::Text || !text.is_empty());
     }
-    let output = items
+    let output: Vec<Value> = items
         .iter()
         .map(|(item, text)| item.whole(text, said))
         .collect();
-    response(event, manner, at, output, Some(said))
+    response(event, manner, at, &output, Some(said))
 }
 
 /// The response: in progress until it was said why it ended.
@@ -292,7 +292,7 @@ fn response(
     event: EventId,
     manner: &Manner,
     at: Timestamp,
-    output: Vec<Value>,
+    output: &[Value],
     said: Option<&Said>,
 ) -> Value {
     let why = said.and_then(cut_short);
@@ -376,15 +376,15 @@ impl Item {
 
     /// As it begins.
     fn begun(&self) -> Value {
-        self.written(Vec::new(), "", "in_progress")
+        self.written(&[], "", "in_progress")
     }
 
     /// As it ended.
     fn whole(&self, text: &str, said: &Said) -> Value {
-        self.written(vec![self.part(text)], text, status(said))
+        self.written(&[self.part(text)], text, status(said))
     }
 
-    fn written(&self, parts: Vec<Value>, arguments: &str, status: &str) -> Value {
+    fn written(&self, parts: &[Value], arguments: &str, status: &str) -> Value {
         match self.channel {
             Channel::Text | Channel::Refusal => json!({
                 "type": "message", "id": self.id, "status": status, "role": "assistant", "content": parts,
@@ -462,7 +462,7 @@ impl Items {
 
 impl Events for Items {
     fn opened(&mut self) -> Phi<String> {
-        let response = response(self.event, &self.manner, self.at, Vec::new(), None);
+        let response = response(self.event, &self.manner, self.at, &[], None);
         let mut events = self.named("response.created", json!({ "response": response }));
         let second = self.named("response.in_progress", json!({ "response": response }));
         events.expose_mut().push_str(second.expose());
@@ -542,7 +542,7 @@ impl Events for Items {
             Some(_) => "response.incomplete",
             None => "response.completed",
         };
-        let response = response(self.event, &self.manner, self.at, output, Some(said));
+        let response = response(self.event, &self.manner, self.at, &output, Some(said));
         let last = self.named(kind, json!({ "response": response }));
         events.expose_mut().push_str(last.expose());
         events

@@ -90,11 +90,11 @@ pub(super) fn handed(asked: &Asked) -> Vec<(String, Vec<String>, Value)> {
 pub(super) fn options(asked: &Asked) -> std::collections::BTreeMap<String, Value> {
     let call = &asked.received.call;
     let filled = call.shape.fill(call.messages.expose()).unwrap();
-    let option = |option: nephron_engine::contract::Attribute| match option.value {
-        nephron_engine::contract::Value::Json(json) => {
-            (option.name, serde_json::from_str(&json).unwrap())
-        }
-        _ => panic!("an option that is no JSON"),
+    let option = |option: nephron_engine::contract::Attribute| {
+        let nephron_engine::contract::Value::Json(json) = option.value else {
+            panic!("an option that is no JSON");
+        };
+        (option.name, serde_json::from_str(&json).unwrap())
     };
     filled.options.into_iter().map(option).collect()
 }

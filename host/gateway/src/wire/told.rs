@@ -39,10 +39,10 @@ impl Told {
         let Some(refusal) = reply.refusal() else {
             return Self::internal();
         };
-        let param = match refusal {
-            Refusal::Malformed(Malformed::Field { field, .. }) => Some(field.clone()),
-            Refusal::NoRoute => Some("model".to_owned()),
-            _ => None,
+        let param = if let Refusal::Malformed(Malformed::Field { field, .. }) = refusal {
+            Some(field.clone())
+        } else {
+            matches!(refusal, Refusal::NoRoute).then(|| "model".to_owned())
         };
         Self {
             status: reply.status(),
@@ -122,23 +122,26 @@ const fn class(refusal: &Refusal) -> Class {
         Refusal::Malformed(_) | Refusal::NotAuthentic | Refusal::TooSlow | Refusal::CallerGone => {
             Class::Invalid
         }
-        Refusal::NoRoute | Refusal::NoTenant { .. } | Refusal::Key(KeyError::NotFound) => {
-            Class::NotFound
-        }
+        Refusal::NoRoute
+        | Refusal::NoTenant { .. }
+        | Refusal::NoReview
+        | Refusal::Key(KeyError::NotFound) => Class::NotFound,
         Refusal::Unauthenticated(_) => Class::Unauthenticated,
         Refusal::Denied { .. }
+        | Refusal::OwnReview
         | Refusal::NoAgreement { .. }
         | Refusal::UnknownObligation { .. }
         | Refusal::Key(KeyError::NotPermitted | KeyError::Expired | KeyError::BudgetExhausted) => {
             Class::Forbidden
         }
-        Refusal::TooBusy => Class::TooBusy,
+        Refusal::TooBusy | Refusal::TooOften { .. } => Class::TooBusy,
         Refusal::PluginFailed { .. }
         | Refusal::Key(_)
         | Refusal::Incomplete { .. }
         | Refusal::Upstream { .. }
         | Refusal::AnswerTooLarge { .. }
         | Refusal::NotRecorded(_)
+        | Refusal::ReviewsUnreadable
         | Refusal::Stopping => Class::Failed,
     }
 }

@@ -9,6 +9,7 @@ use nephron_audit::{Header, Reader};
 use nephron_model::{EntryKind, EventId, TenantId, Timestamp};
 
 use super::configured;
+use crate::case::kind_name;
 use crate::cli::style::{self, Look};
 use crate::cli::table::{Align, Cell, Table};
 use crate::cli::text::{for_shell, number};
@@ -249,7 +250,7 @@ fn row(header: &Header) -> Vec<Cell> {
     vec![
         Cell::new(header.sequence.to_string()),
         Cell::styled(to_the_millisecond(header.time), style::QUIET),
-        Cell::new(name_of(header.kind)),
+        Cell::new(kind_name(header.kind)),
         Cell::new(header.point.map(|point| point.as_str()).unwrap_or_default()),
         Cell::new(
             header
@@ -263,14 +264,6 @@ fn row(header: &Header) -> Vec<Cell> {
         Cell::styled(event, style::QUIET),
         Cell::styled(outcome, style::of_outcome(&header.outcome)),
     ]
-}
-
-/// The name that the log itself writes.
-fn name_of(kind: EntryKind) -> String {
-    match serde_json::to_value(kind) {
-        Ok(serde_json::Value::String(name)) => name,
-        Ok(_) | Err(_) => String::new(),
-    }
 }
 
 /// RFC 3339, cut to three decimals.

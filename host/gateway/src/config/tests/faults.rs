@@ -30,7 +30,7 @@ fn every_fault_is_reported_at_once() {
         &text,
         &expect![[r#"
         4:1: unknown key `root-key.provder`; did you mean `provider`?
-        16:23: `plugin.limits.deadline` must be a whole number and its unit ms, s, m or h, such as "250ms"
+        16:23: `plugin.limits.deadline` must be a whole number and its unit ms, s, m, h or d, such as "250ms"
         34:13: `chain.deciders` names plugin `acess`, which there is not; did you mean `access`?
         44:7: `endpoint.url`: must hold no user and no password; name a `credential` instead"#]],
     );
@@ -337,8 +337,8 @@ fn names_must_name_what_is_there_and_is_fit() {
         "[chain]",
         other,
         &expect![[r#"
-        34:8: associate `other-ai` is used by nothing; name it in an `[[endpoint]]`, or remove it
-        35:37: `associate.agreement.services` names endpoint `cloud`, which `example-ai` runs: an agreement covers its own associate's endpoints"#]],
+            34:8: associate `other-ai` is used by nothing; name it in an `[[endpoint]]` or as a subprocessor, or remove it
+            35:37: `associate.agreement.services` names endpoint `cloud`, which `example-ai` runs: an agreement covers its own associate's endpoints, and those of whom it is a subprocessor"#]],
     );
     let idle = "[[endpoint]]\nname = \"idle\"\nconnector = \"cloud-model\"\n\n[chain]";
     change(
@@ -501,6 +501,53 @@ fn i10_endpoints_say_who_runs_them_and_how_they_are_reached() {
         &expect![
             "34:23: `egress.cleared-without-baa` cannot be `safe-harbour`; did you mean `safe-harbor`?"
         ],
+    );
+}
+
+#[test]
+fn i10_the_register_of_associates_is_checked() {
+    let chips = "[[associate]]\nname = \"chips\"\nrole = \"subcontractor\"\nresidency = [\"US\"]\n\
+        agreement = { id = \"S\", services = [\"cloud\"], from = 2026-01-01, until = 2026-01-02 }\n\n[chain]";
+    let with = GOOD.replace("[chain]", chips);
+    check(
+        &with.replace(
+            "\"example-ai\"\nagreement",
+            "\"example-ai\"\nsubprocessors = [\"chips\"]\nagreement",
+        ),
+        &expect!["right"],
+    );
+    check(
+        &with.replace(
+            "\"example-ai\"\nagreement",
+            "\"example-ai\"\nsubprocessors = [\"chip\", \"example-ai\"]\nresidency = [\"the US\"]\nsoc2-report = \"July\"\nagreement",
+        ),
+        &expect![[r#"
+            37:37: `associate.agreement.services` names endpoint `cloud`, which `example-ai` runs: an agreement covers its own associate's endpoints, and those of whom it is a subprocessor
+            45:18: `associate.subprocessors` names associate `chip`, which there is not; did you mean `chips`?
+            45:26: `associate.subprocessors` names the associate itself; name those who work for it
+            46:14: `associate.residency` must be a region: 1 to 64 letters, digits and `-`, such as "US", "US-VA" or "eu-central-1"
+            47:15: `associate.soc2-report` must be a day of the calendar since 1970, written as in 2026-01-01"#]],
+    );
+    change(
+        "\"example-ai\"\nagreement",
+        "\"example-ai\"\nrole = \"none\"\nagreement",
+        &expect![
+            "40:13: `associate.agreement` stands at an associate whose `role` is `none`, which no agreement makes one that may see protected health information; remove one of the two"
+        ],
+    );
+    change(
+        "id = \"BAA-1\",",
+        "id = \"BAA-1\", status = \"sined\", document = \"sha256:0\", no-training = 1, breach-notice = \"90d\",",
+        &expect![[r#"
+            39:38: `associate.agreement.status` cannot be `sined`; did you mean `signed`?
+            39:58: `associate.agreement.document`: expected `sha256:` and 64 lower-case hex digits
+            39:84: `associate.agreement.no-training` must be `true` or `false`, but is an integer
+            39:103: `associate.agreement.breach-notice` must be between "1h" and "60d""#]],
+    );
+    change(
+        "[chain]",
+        "[egress]\nregions = \"US\"\n\n[chain]",
+        &expect!["34:11: `egress.regions` must be a list of regions, but is text"],
     );
 }
 

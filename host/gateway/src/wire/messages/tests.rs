@@ -188,7 +188,9 @@ fn a_stream_is_blocks_whose_deltas_add_up() {
     let mut blocks = [String::new(), String::new()];
     for (_, data) in &events {
         let delta = &data["delta"];
-        let text = delta["text"].as_str().or(delta["partial_json"].as_str());
+        let text = [&delta["text"], &delta["partial_json"]]
+            .into_iter()
+            .find_map(|text| text.as_str());
         if let (Some(text), Some(index)) = (text, data["index"].as_u64()) {
             blocks[usize::try_from(index).unwrap()] += text;
         }

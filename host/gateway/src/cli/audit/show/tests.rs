@@ -168,7 +168,7 @@ fn a_folder_that_is_no_log_is_an_error() {
 
 #[test]
 fn the_header_of_an_unfiltered_kind_reads_as_the_log_writes_it() {
-    assert_eq!(name_of(EntryKind::KeyUsed), "key-used");
+    assert_eq!(kind_name(EntryKind::KeyUsed), "key-used");
     assert_eq!(kind("key-used"), Ok(EntryKind::KeyUsed));
     assert!(kind("key-abused").unwrap_err().contains("`key-used`"));
     let at = Timestamp {

@@ -1,0 +1,264 @@
+//! What is counted, for Prometheus (OpenMetrics 1.0). Labels are names of the configuration and codes, never anything of a
+//! request (I9), so that their number is bounded.
+
+use std::time::Duration;
+
+use nephron_model::{Draft, EntryKind};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+/// The counters of one process.
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: Family<OfRequest, Counter>,
+    request_time: Family<OfApi, Histogram, fn() -> Histogram>,
+    first_byte_time: Family<OfApi, Histogram, fn() -> Histogram>,
+    entries: Family<OfEntry, Counter>,
+    identifiers: Family<OfKind, Counter>,
+    judgement_time: Family<OfPlugin, Histogram, fn() -> Histogram>,
+    in_flight: Family<OfTenant, Gauge>,
+    log_entries: Family<OfTenant, Gauge>,
+    logs_stopped: Family<OfTenant, Gauge>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfRequest {
+    api: &'static str,
+    /// `answered`, or the code of a refusal.
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfApi {
+    api: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfEntry {
+    kind: String,
+    outcome: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfKind {
+    kind: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfPlugin {
+    plugin: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfTenant {
+    tenant: String,
+}
+
+/// How a tenant stands at this moment.
+pub(crate) struct Standing<'a> {
+    pub(crate) tenant: &'a str,
+    pub(crate) in_flight: usize,
+    pub(crate) log_entries: u64,
+    pub(crate) is_log_stopped: bool,
+}
+
+/// Bounds in seconds: from a refusal's fraction of a millisecond to a long answer.
+fn times() -> Histogram {
+    Histogram::new([
+        0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0,
+        60.0,
+    ])
+}
+
+/// The same for one call of a plugin.
+fn short_times() -> Histogram {
+    Histogram::new([
+        0.000_01, 0.000_02, 0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.1,
+        1.0,
+    ])
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("nephron");
+        let requests = Family::default();
+        let request_time = Family::new_with_constructor(times as fn() -> Histogram);
+        let first_byte_time = Family::new_with_constructor(times as fn() -> Histogram);
+        let entries = Family::default();
+        let identifiers = Family::default();
+        let judgement_time = Family::new_with_constructor(short_times as fn() -> Histogram);
+        let (in_flight, log_entries, logs_stopped) =
+            (Family::default(), Family::default(), Family::default());
+        registry.register(
+            "requests",
+            "Requests that ended, by API and by what came of them",
+            Family::clone(&requests),
+        );
+        registry.register_with_unit(
+            "request",
+            "From a request's head to the end of its answer",
+            Unit::Seconds,
+            Family::clone(&request_time),
+        );
+        registry.register_with_unit(
+            "first_byte",
+            "From a request's head to the first byte of a streamed answer",
+            Unit::Seconds,
+            Family::clone(&first_byte_time),
+        );
+        registry.register(
+            "entries",
+            "Log entries that requests wrote, by kind and outcome",
+            Family::clone(&entries),
+        );
+        registry.register(
+            "identifiers",
+            "Identifiers that were replaced, by kind",
+            Family::clone(&identifiers),
+        );
+        registry.register_with_unit(
+            "judgement",
+            "One call of a plugin",
+            Unit::Seconds,
+            Family::clone(&judgement_time),
+        );
+        registry.register(
+            "in_flight",
+            "Requests that have not ended",
+            Family::clone(&in_flight),
+        );
+        registry.register(
+            "log_entries",
+            "Entries of the tenant's log",
+            Family::clone(&log_entries),
+        );
+        registry.register(
+            "log_stopped",
+            "1 where the tenant's log takes no entries, and every request is refused",
+            Family::clone(&logs_stopped),
+        );
+        Self {
+            registry,
+            requests,
+            request_time,
+            first_byte_time,
+            entries,
+            identifiers,
+            judgement_time,
+            in_flight,
+            log_entries,
+            logs_stopped,
+        }
+    }
+
+    /// A request has ended.
+    pub(crate) fn request(&self, api: &'static str, outcome: &'static str, time: Duration) {
+        self.requests
+            .get_or_create(&OfRequest { api, outcome })
+            .inc();
+        self.request_time
+            .get_or_create(&OfApi { api })
+            .observe(time.as_secs_f64());
+    }
+
+    /// The first byte of a streamed answer goes out.
+    pub(crate) fn first_byte(&self, api: &'static str, time: Duration) {
+        self.first_byte_time
+            .get_or_create(&OfApi { api })
+            .observe(time.as_secs_f64());
+    }
+
+    /// An entry is written.
+    pub(crate) fn entry(&self, draft: &Draft) {
+        self.entries
+            .get_or_create(&OfEntry {
+                kind: crate::case::kind_name(draft.kind),
+                outcome: draft.outcome.clone(),
+            })
+            .inc();
+        if draft.kind == EntryKind::Deidentified {
+            for (kind, count) in &draft.counts {
+                let kind = kind.clone();
+                self.identifiers
+                    .get_or_create(&OfKind { kind })
+                    .inc_by(*count);
+            }
+        }
+        if let (Some(plugin), Some(micros)) = (&draft.plugin, draft.micros) {
+            let plugin = plugin.name.clone();
+            self.judgement_time
+                .get_or_create(&OfPlugin { plugin })
+                .observe(Duration::from_micros(micros).as_secs_f64());
+        }
+    }
+
+    /// Everything as text, with how each tenant stands now.
+    pub(crate) fn text<'a>(&self, standings: impl Iterator<Item = Standing<'a>>) -> String {
+        for standing in standings {
+            let label = OfTenant {
+                tenant: standing.tenant.to_owned(),
+            };
+            let set = |family: &Family<OfTenant, Gauge>, value: i64| {
+                family.get_or_create(&label).set(value);
+            };
+            set(
+                &self.in_flight,
+                i64::try_from(standing.in_flight).unwrap_or(i64::MAX),
+            );
+            set(
+                &self.log_entries,
+                i64::try_from(standing.log_entries).unwrap_or(i64::MAX),
+            );
+            set(&self.logs_stopped, i64::from(standing.is_log_stopped));
+        }
+        let mut text = String::new();
+        // Writing to a string fails for no reason of its own.
+        let _written = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+/// The media type of [`Metrics::text`].
+pub(crate) const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_happened_is_counted_under_names_and_codes() {
+        let metrics = Metrics::new();
+        metrics.request("chat", "answered", Duration::from_millis(3));
+        metrics.request("chat", "denied", Duration::from_millis(1));
+        metrics.first_byte("chat", Duration::from_millis(2));
+        let mut draft = Draft::new(EntryKind::Deidentified, "replaced");
+        draft.counts.insert("name".to_owned(), 2);
+        metrics.entry(&draft);
+        let standing = Standing {
+            tenant: "st-marys",
+            in_flight: 1,
+            log_entries: 42,
+            is_log_stopped: false,
+        };
+        let text = metrics.text([standing].into_iter());
+        for line in [
+            "nephron_requests_total{api=\"chat\",outcome=\"answered\"} 1",
+            "nephron_requests_total{api=\"chat\",outcome=\"denied\"} 1",
+            "nephron_request_seconds_count{api=\"chat\"} 2",
+            "nephron_first_byte_seconds_count{api=\"chat\"} 1",
+            "nephron_entries_total{kind=\"deidentified\",outcome=\"replaced\"} 1",
+            "nephron_identifiers_total{kind=\"name\"} 2",
+            "nephron_in_flight{tenant=\"st-marys\"} 1",
+            "nephron_log_entries{tenant=\"st-marys\"} 42",
+            "nephron_log_stopped{tenant=\"st-marys\"} 0",
+        ] {
+            assert!(text.lines().any(|there| there == line), "{line}\n{text}");
+        }
+        assert!(text.ends_with("# EOF\n"));
+    }
+}

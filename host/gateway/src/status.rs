@@ -1,0 +1,147 @@
+//! The listener for operators: `/metrics` for Prometheus, and `/status`, which says in one look what serves and how it
+//! stands. It is apart from the data plane, so that neither can be reached through the other, and it changes nothing.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::json;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tracing::{debug, warn};
+
+use crate::http::Service;
+use crate::metrics::OPEN_METRICS;
+
+/// Connections at the same time: those of a scraper or two, and of somebody who looks.
+const CONNECTIONS: usize = 32;
+/// For the head of a request.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+
+/// Answers until the service has gone.
+pub(crate) async fn serve(listener: TcpListener, service: Weak<Service>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut talks = tokio::task::JoinSet::new();
+    loop {
+        let place = Arc::clone(&places).acquire_owned().await;
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_ended) = talks.join_next() => continue,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let service = Weak::clone(&service);
+                talks.spawn(async move {
+                    let _place = place;
+                    converse(stream, service).await;
+                });
+            }
+            Err(error) => {
+                warn!(%error, "a connection for the status could not be accepted");
+                // Out of file descriptors, most likely: one is given back when a talk ends.
+                let _one_fewer = talks.join_next().await;
+            }
+        }
+    }
+}
+
+async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, service: Weak<Service>) {
+    let answer = service_fn(move |request: Request<Incoming>| {
+        let service = service.upgrade();
+        async move { Ok::<_, Infallible>(react(&request, service.as_deref())) }
+    });
+    let talk = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .serve_connection(TokioIo::new(stream), answer);
+    if let Err(error) = talk.await {
+        debug!(%error, "a connection for the status ended badly");
+    }
+}
+
+fn react(request: &Request<Incoming>, service: Option<&Service>) -> Response<Full<Bytes>> {
+    let Some(service) = service else {
+        return plain(StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
+    };
+    match (request.uri().path(), request.method()) {
+        ("/metrics", &Method::GET | &Method::HEAD) => {
+            typed(StatusCode::OK, OPEN_METRICS, service.metrics_text())
+        }
+        ("/status", &Method::GET | &Method::HEAD) => {
+            let body = service.status().to_string();
+            typed(StatusCode::OK, "application/json", body)
+        }
+        ("/metrics" | "/status", _) => {
+            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+            let headers = response.headers_mut();
+            headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            response
+        }
+        _ => plain(StatusCode::NOT_FOUND, "here are /metrics and /status\n"),
+    }
+}
+
+fn plain(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
+    typed(status, "text/plain; charset=utf-8", text.to_owned())
+}
+
+fn typed(status: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+impl Service {
+    fn metrics_text(&self) -> String {
+        let tenants: Vec<_> = self.standings().collect();
+        self.gateway().metrics().text(tenants.into_iter())
+    }
+
+    /// What serves, and how it stands.
+    fn status(&self) -> serde_json::Value {
+        let gateway = self.gateway();
+        let roster = gateway.roster();
+        let tenants: Vec<_> = self
+            .standings()
+            .map(|standing| {
+                json!({
+                    "id": standing.tenant,
+                    "in-flight": standing.in_flight,
+                    "log": { "entries": standing.log_entries, "stopped": standing.is_log_stopped },
+                })
+            })
+            .collect();
+        let manifest = roster.manifest();
+        let plugins = |seats: &[crate::Seat]| -> Vec<_> {
+            let plugin = |seat: &crate::Seat| {
+                let plugin = &seat.plugin;
+                json!({ "name": plugin.name, "version": plugin.version, "digest": plugin.digest.to_string() })
+            };
+            seats.iter().map(plugin).collect()
+        };
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "started": self.started().to_string(),
+            "now": gateway.clock().now().to_string(),
+            "stopping": self.is_stopping(),
+            "generation": roster.generation().to_string(),
+            "plugins": {
+                "deciders": plugins(&manifest.deciders),
+                "detectors": plugins(&manifest.detectors),
+                "connectors": plugins(&manifest.connectors),
+                "exporters": plugins(&manifest.exporters),
+            },
+            "tenants": tenants,
+        })
+    }
+}

@@ -1,0 +1,273 @@
+//! Callers for whom a real provider of OpenID Connect vouches.
+
+use std::time::Duration;
+
+use nephron_model::{Clock as _, SystemClock};
+use nephron_tests::{IdentityProvider, MockModel, Received, Served, Setup};
+use serde_json::{Value, json};
+
+use super::certificates::{Pki, post};
+use super::{asking, event, facts, opening, reason};
+
+/// A gateway that believes this provider. Its clock stands at the time of the provider's.
+async fn serve(provider: &IdentityProvider, more: &str, listen: &str) -> Served {
+    serve_with(Setup::default(), provider, more, listen).await
+}
+
+async fn serve_with(setup: Setup, provider: &IdentityProvider, more: &str, listen: &str) -> Served {
+    let issuer = provider.issuer();
+    let oidc = format!(
+        "[[oidc]]\nid = \"hospital\"\nissuer = \"{issuer}\"\naudiences = [\"https://nephron.example\"]\n\
+         roles-claim = [\"realm\", \"roles\"]\nmfa-acr = [\"urn:example:two-factors\"]\n{more}\n\
+         [oidc.role-purposes]\nphysician = [\"TREAT\"]\nbilling = [\"HPAYMT\"]\n"
+    );
+    let setup = setup.at(SystemClock.now().seconds).and(&oidc);
+    setup.serve(listen).await
+}
+
+const ST_MARYS: &str = "tenant = \"st-marys\"";
+
+async fn ask(served: &Served, token: &str) -> Received {
+    served.post(Some(token), &[], &asking()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_providers_tokens_are_believed_by_whichever_key_they_are_signed() {
+    let provider = IdentityProvider::start();
+    let served = serve(&provider, ST_MARYS, "").await;
+    let mut answers = Vec::new();
+    for client in ["ward-rs256", "ward-es256", "ward-eddsa"] {
+        let answer = ask(&served, &provider.token(client, None).await).await;
+        assert_eq!(answer.status, 200, "{client}: {}", answer.text);
+        answers.push((client, answer));
+    }
+    let former = provider.token("ward-es256", None).await;
+    provider.rotate().await;
+    let token = provider.token("ward-es256", None).await;
+    // Whoever sends keys that nobody knows cannot make the gateway ask for them all the time.
+    let early = ask(&served, &token).await;
+    assert_eq!(
+        (early.status, reason(&early).as_str()),
+        (401, "unknown-key-id")
+    );
+    assert_eq!(ask(&served, &former).await.status, 200);
+    served.clock.advance(Duration::from_secs(10));
+    let rotated = ask(&served, &token).await;
+    assert_eq!(rotated.status, 200, "{}", rotated.text);
+    assert_eq!(reason(&ask(&served, &former).await), "unknown-key-id");
+    answers.push(("ward-es256", rotated));
+
+    let billing = provider.token("billing", None).await;
+    let treatment = [("x-purpose-of-use", "TREAT")];
+    let other = served.post(Some(&billing), &treatment, &asking()).await;
+    served.clock.advance(Duration::from_secs(700));
+    let late = ask(&served, &token).await;
+
+    let rig = served.reopened().await;
+    for (client, answer) in &answers {
+        let opened = opening(&rig, "st-marys", event(answer));
+        assert_eq!(opened.header.caller.as_deref(), Some(*client));
+        let mfa = if *client == "ward-eddsa" { "-" } else { "true" };
+        assert_eq!(
+            facts(&opened, &["authentication", "credential", "roles", "mfa"]),
+            ["oidc", "hospital", "physician", mfa]
+        );
+    }
+    for (answer, caller, why) in [
+        (&other, "billing", "purpose-not-granted"),
+        (&late, "ward-es256", "expired-token"),
+    ] {
+        let refused = opening(&rig, "st-marys", event(answer));
+        assert_eq!(
+            (answer.status, refused.header.reasons[0].as_str()),
+            (401, why)
+        );
+        assert_eq!(refused.header.caller.as_deref(), Some(caller));
+    }
+}
+
+/// What a forged token is refused for, and whether it is known whose it is.
+async fn check(
+    (served, provider): (&Served, &IdentityProvider),
+    (header, claims, key): (&Value, &Value, &str),
+    (expected, is_recorded): (&str, bool),
+) {
+    let token = provider.forge(header, claims, key).await;
+    let answer = ask(served, &token).await;
+    let found = reason(&answer);
+    assert_eq!(
+        (answer.status, found.as_str()),
+        (401, expected),
+        "{header} {claims}"
+    );
+    assert_eq!(event(&answer).is_some(), is_recorded, "{header} {claims}");
+    let challenge = answer.header("www-authenticate");
+    assert_eq!(challenge, Some("Bearer error=\"invalid_token\""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forged_token_is_refused_by_name_and_nothing_is_sent() {
+    let provider = IdentityProvider::start();
+    let model = MockModel::start(200, "ok").await;
+    let cleared = "cleared-without-baa = \"safe-harbor\"";
+    let setup = Setup::default().upstream(&model.url(), "", cleared);
+    let by_claim = "tenant-claim = \"tenant\"\ntenants = [\"st-marys\"]";
+    let served = serve_with(setup, &provider, by_claim, "").await;
+    let (kid, now) = (provider.kid().await, SystemClock.now().seconds);
+    let right = json!({ "alg": "ES256", "typ": "at+jwt", "kid": kid });
+    let claims = json!({
+        "iss": provider.issuer(), "aud": "https://nephron.example", "sub": "dr.okafor", "jti": "1", "tenant": "st-marys",
+        "iat": now, "exp": now + 600, "realm": { "roles": ["physician"] },
+    });
+    let with = |base: &Value, name: &str, value: Value| {
+        let mut changed = base.clone();
+        changed[name] = value;
+        changed
+    };
+    let both = (&served, &provider);
+    // Signed as it should be, it is believed.
+    let token = provider.forge(&right, &claims, "own").await;
+    assert_eq!(ask(&served, &token).await.status, 200);
+    assert_eq!(model.seen().len(), 1);
+
+    for (name, value, key, expected) in [
+        ("alg", json!("none"), "none", "algorithm-not-allowed"),
+        ("alg", json!("None"), "none", "algorithm-not-allowed"),
+        ("alg", json!("HS256"), "public", "algorithm-not-allowed"),
+        ("alg", json!("ES512"), "own", "algorithm-not-allowed"),
+        ("alg", json!("RS256"), "public", "unknown-key-id"),
+        ("alg", json!(1), "none", "malformed-token"),
+        (
+            "jku",
+            json!("http://127.0.0.1:1/jwks"),
+            "stranger",
+            "bad-signature",
+        ),
+        ("jwk", json!({ "kty": "EC" }), "stranger", "bad-signature"),
+        (
+            "kid",
+            json!("../../../../dev/null"),
+            "own",
+            "unknown-key-id",
+        ),
+        ("kid", json!("' OR 1=1 --"), "own", "unknown-key-id"),
+        ("kid", json!(null), "stranger", "bad-signature"),
+        ("crit", json!(["exp"]), "own", "malformed-token"),
+        ("typ", json!("logout+jwt"), "own", "malformed-token"),
+    ] {
+        check(
+            both,
+            (&with(&right, name, value), &claims, key),
+            (expected, false),
+        )
+        .await;
+    }
+    for (name, value, expected, is_recorded) in [
+        (
+            "iss",
+            json!("https://another.example"),
+            "wrong-issuer",
+            false,
+        ),
+        (
+            "iss",
+            json!(format!("{}/", provider.issuer())),
+            "wrong-issuer",
+            false,
+        ),
+        (
+            "aud",
+            json!("https://another.example"),
+            "wrong-audience",
+            false,
+        ),
+        ("aud", json!(null), "wrong-audience", false),
+        (
+            "sub",
+            json!("Zebulon Quackenbush"),
+            "unusable-claims",
+            false,
+        ),
+        ("sub", json!(["dr.okafor"]), "unusable-claims", false),
+        (
+            "realm",
+            json!({ "roles": [{ "physician": true }] }),
+            "unusable-claims",
+            false,
+        ),
+        ("tenant", json!("lakeside"), "no-tenant", false),
+        ("tenant", json!("../st-marys"), "no-tenant", false),
+        ("exp", json!(now - 31), "expired-token", true),
+        ("exp", json!(null), "expired-token", true),
+        ("exp", json!("never"), "malformed-token", true),
+        ("nbf", json!(now + 60), "not-yet-valid", true),
+        ("iat", json!(now + 60), "not-yet-valid", true),
+        ("iat", json!(now - 90_000), "token-too-old", true),
+        ("iat", json!(null), "token-too-old", true),
+        (
+            "cnf",
+            json!({ "jkt": "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs" }),
+            "wrong-certificate",
+            true,
+        ),
+    ] {
+        check(
+            both,
+            (&right, &with(&claims, name, value), "own"),
+            (expected, is_recorded),
+        )
+        .await;
+    }
+    // A claim that is there twice, and what is no object.
+    let twice = claims.to_string().replacen('{', "{\"sub\":\"admin\",", 1);
+    for text in [json!(twice), json!("[]"), json!("no JSON")] {
+        check(both, (&right, &text, "own"), ("malformed-token", false)).await;
+    }
+    assert_eq!(model.seen().len(), 1, "something was sent");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_for_one_use_is_refused_the_second_time() {
+    let provider = IdentityProvider::start();
+    let served = serve(&provider, &format!("{ST_MARYS}\none-use = true"), "").await;
+    let token = provider.token("ward-es256", None).await;
+    assert_eq!(ask(&served, &token).await.status, 200);
+    let again = ask(&served, &token).await;
+    assert_eq!(
+        (again.status, reason(&again).as_str()),
+        (401, "replayed-token")
+    );
+    let another = provider.token("ward-es256", None).await;
+    assert_eq!(ask(&served, &another).await.status, 200);
+    let rig = served.reopened().await;
+    let refused = opening(&rig, "st-marys", event(&again));
+    assert_eq!(refused.header.reasons, ["replayed-token"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_bound_to_a_certificate_is_of_use_with_that_alone() {
+    let provider = IdentityProvider::start();
+    let pki = Pki::make();
+    let listen = pki.listen("client-certificates = \"optional\"");
+    let served = serve(&provider, ST_MARYS, &listen).await;
+    let authority = pki.authority();
+    let (own, other) = (
+        pki.uri("spiffe://st-marys/a"),
+        pki.uri("spiffe://st-marys/b"),
+    );
+    let token = provider.token("bound", Some(&own.0)).await;
+    let ask = async |shown| {
+        post(&served, &authority, shown, Some(token.as_str()))
+            .await
+            .unwrap()
+    };
+    let answer = ask(Some(&own)).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    for shown in [Some(&other), None] {
+        let answer = ask(shown).await;
+        assert_eq!(
+            (answer.status, reason(&answer).as_str()),
+            (401, "wrong-certificate")
+        );
+    }
+}
