@@ -2,6 +2,7 @@
 
 mod certificates;
 mod emergency;
+mod keys;
 mod tokens;
 
 use nephron_audit::Entry;

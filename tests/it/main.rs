@@ -11,8 +11,10 @@
 
 mod agreements;
 mod aot;
+mod bedrock;
 mod canary;
 mod chain;
+mod conformance;
 mod demo;
 mod fallback;
 mod hostile;

@@ -71,6 +71,19 @@ impl Setup {
         self
     }
 
+    /// With a real HTTP exchange with the server at `url`, spoken to by this connector, which is lent a key; `access` says
+    /// of what (TOML).
+    #[must_use]
+    pub fn signing(mut self, connector: &str, url: &str, access: &str, egress: &str) -> Self {
+        let connector = plugin("model", "connector", connector, "");
+        self.connector = Some(format!("{connector}[plugin.grant]\nkeys = true\n"));
+        self.endpoint = Some(format!(
+            "[[associate]]\nname = \"lab\"\n[egress]\n{egress}\n[[endpoint]]\nname = \"there\"\n\
+             connector = \"model\"\nassociate = \"lab\"\nurl = \"{url}\"\ntimeout = \"10s\"\n{access}"
+        ));
+        self
+    }
+
     /// With a route for one model that nobody asks for, and none for the others.
     #[must_use]
     pub fn without_default_route(mut self) -> Self {

@@ -12,11 +12,11 @@ use crate::bindings::v0_1 as wit;
 use crate::capability::Guest;
 use crate::capability::key::Lent;
 use crate::capability::null_wasi::NullWasi;
-use crate::contract::{Event, RequestInfo, Value};
+use crate::contract::{Event, HttpRequest, RequestInfo, Value};
 use crate::failure::Stop;
 use crate::load::Pre;
 use crate::vet::World;
-use crate::{Answer, Judgement, Limits, Plugin, PluginFailure};
+use crate::{Answer, Judgement, KeyPlayed, Limits, Plugin, PluginFailure};
 
 /// The sandbox. One for a process; cheap to share behind an `Arc`.
 pub struct Engine {
@@ -97,8 +97,40 @@ impl Engine {
             World::LlmConnector | World::AuditExporter => {
                 wit::exchange::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
             }
+            World::SigningLlmConnector => {
+                wit::exchange::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+                wit::keys::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+            }
         }
         Ok(linker)
+    }
+
+    /// Has a connector sign what it encoded, with a lent key. Gives the judgement with what the key said and gave in it.
+    pub async fn sign(
+        &self,
+        plugin: &Plugin,
+        info: RequestInfo,
+        request: HttpRequest,
+        host: String,
+        key: Grant,
+    ) -> (Judgement, Verdict) {
+        let lent = key.info();
+        let key_played = KeyPlayed {
+            id: lent.id,
+            version: lent.version,
+            macs: Vec::new(),
+        };
+        let mut judgement = Judgement::Sign {
+            info,
+            request,
+            host,
+            key: key_played,
+        };
+        let (verdict, macs) = self.asked(plugin, &judgement, Some(key)).await;
+        if let Judgement::Sign { key, .. } = &mut judgement {
+            key.macs = macs;
+        }
+        (judgement, verdict)
     }
 
     /// Asks `plugin` in a fresh instance. `key` is lent to a transformer for this call and to nobody else.
@@ -120,6 +152,16 @@ impl Engine {
             let events = decoding.whole(chunks, *is_cut_off).await;
             return decoding.verdict(events);
         }
+        self.asked(plugin, judgement, key).await.0
+    }
+
+    /// The verdict, and what a lent key authenticated.
+    async fn asked(
+        &self,
+        plugin: &Plugin,
+        judgement: &Judgement,
+        key: Option<Grant>,
+    ) -> (Verdict, Vec<(Vec<u8>, Vec<u8>)>) {
         let started = Instant::now();
         let mut store = self.store(plugin, judgement.info());
         let asked = ask(&mut store, &plugin.pre, judgement, key).await;
@@ -131,11 +173,12 @@ impl Engine {
             )),
         };
         let fuel = burnt(plugin, &store);
-        Verdict {
+        let verdict = Verdict {
             answer,
             fuel,
             elapsed: started.elapsed(),
-        }
+        };
+        (verdict, std::mem::take(&mut store.data_mut().macs))
     }
 
     /// Starts decoding a response as it arrives.
@@ -271,7 +314,10 @@ async fn ask(
                     .await?,
             )
         }
-        (Pre::LlmConnector(pre), Judgement::Encode { info, call }) => {
+        (
+            Pre::LlmConnector(pre) | Pre::SigningLlmConnector(pre, _),
+            Judgement::Encode { info, call },
+        ) => {
             let guest = pre.instantiate_async(&mut *store).await?;
             Answer::Planned(
                 guest
@@ -279,6 +325,24 @@ async fn ask(
                     .call_encode(store, info, call)
                     .await?,
             )
+        }
+        (
+            Pre::SigningLlmConnector(_, pre),
+            Judgement::Sign {
+                info,
+                request,
+                host,
+                key: played,
+            },
+        ) => {
+            let guest = pre.instantiate_async(&mut *store).await?;
+            let key = match key {
+                Some(grant) => Lent::Live(Arc::new(grant)),
+                None => Lent::Played(played.clone(), 0),
+            };
+            let key = lent(store, key)?;
+            let signer = guest.nephron_plugin_signer();
+            Answer::Signed(signer.call_sign(store, info, request, host, key).await?)
         }
         (Pre::AuditExporter(pre), Judgement::Export(batch)) => {
             let guest = pre.instantiate_async(&mut *store).await?;
@@ -310,6 +374,7 @@ async fn ask(
             | Pre::Deidentifier(_)
             | Pre::KeyedDeidentifier(_)
             | Pre::LlmConnector(_)
+            | Pre::SigningLlmConnector(..)
             | Pre::AuditExporter(_),
             _,
         ) => return Err(wrong_world()),
@@ -320,7 +385,11 @@ async fn ask(
 /// grant with it (I4).
 fn lend(store: &mut Store<Guest>, key: Option<Grant>) -> wasmtime::Result<Resource<Lent>> {
     let key = key.ok_or_else(|| wasmtime::format_err!("a transformer was asked without a key"))?;
-    let lent = store.data_mut().keys.push(Lent(Arc::new(key)))?;
+    lent(store, Lent::Live(Arc::new(key)))
+}
+
+fn lent(store: &mut Store<Guest>, key: Lent) -> wasmtime::Result<Resource<Lent>> {
+    let lent = store.data_mut().keys.push(key)?;
     Ok(Resource::new_borrow(lent.rep()))
 }
 
@@ -332,7 +401,7 @@ async fn start_decoding(
     status: u16,
     headers: &[(String, String)],
 ) -> wasmtime::Result<Decoder> {
-    let Pre::LlmConnector(pre) = pre else {
+    let (Pre::LlmConnector(pre) | Pre::SigningLlmConnector(pre, _)) = pre else {
         wasmtime::bail!("asked a plugin of another world")
     };
     let guest = pre.instantiate_async(&mut *store).await?;

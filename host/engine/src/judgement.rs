@@ -7,8 +7,8 @@ use zeroize::Zeroize;
 
 use crate::PluginFailure;
 use crate::contract::{
-    Batch, ChatCall, Decision, Delivery, Error, Event, Message, Outcome, Part, Plan, Query,
-    RequestInfo, Span, Verdict,
+    Batch, ChatCall, Decision, Delivery, Error, Event, HttpRequest, Message, Outcome, Part, Plan,
+    Query, RequestInfo, Span, Verdict,
 };
 
 /// A question, complete: a plugin's answer depends on this, its component and its settings alone.
@@ -47,6 +47,18 @@ pub enum Judgement {
         /// The call.
         call: ChatCall,
     },
+    /// To a connector that signs, with a lent key: the same request, signed.
+    Sign {
+        /// About the request.
+        info: RequestInfo,
+        /// What it encoded.
+        request: HttpRequest,
+        /// The endpoint's host, as the header `host` names it.
+        host: String,
+        /// What the key said and gave, so that the judgement can be run again without it. The question of a live call has
+        /// nothing here: [`Engine::sign`](crate::Engine::sign) fills it in.
+        key: KeyPlayed,
+    },
     /// To a connector: what these bytes say. A live response is decoded as it arrives; this is the whole of it.
     Decode {
         /// About the request.
@@ -74,6 +86,18 @@ pub enum Judgement {
     },
 }
 
+/// What a lent signing key said and gave in one call. Signatures, which stand in the answer too, and no key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct KeyPlayed {
+    /// Its id.
+    pub id: String,
+    /// Its version.
+    pub version: u32,
+    /// What was authenticated, and the code, in order.
+    pub macs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
 /// What a plugin answered, its own errors included.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -86,6 +110,8 @@ pub enum Answer {
     Transformed(Result<Outcome, Error>),
     /// To [`Judgement::Encode`].
     Planned(Result<Plan, Error>),
+    /// To [`Judgement::Sign`].
+    Signed(Result<HttpRequest, Error>),
     /// To [`Judgement::Decode`]: the events of each push and of the end, run together.
     Decoded(Result<Vec<Event>, Error>),
     /// To [`Judgement::Export`].
@@ -142,6 +168,7 @@ impl Judgement {
             | Self::Deidentify { info, .. }
             | Self::Reidentify { info, .. }
             | Self::Encode { info, .. }
+            | Self::Sign { info, .. }
             | Self::Decode { info, .. } => Some(info),
             Self::Export(_) | Self::Judge { .. } => None,
         }
@@ -159,6 +186,7 @@ impl Answer {
             | Self::Detected(Err(error))
             | Self::Transformed(Err(error))
             | Self::Planned(Err(error))
+            | Self::Signed(Err(error))
             | Self::Decoded(Err(error))
             | Self::Exported(Err(error)) => Err(PluginFailure::Reported(error.code())),
             Self::Detected(Ok(spans)) => {
@@ -173,6 +201,12 @@ impl Answer {
                 }
                 _ => Ok(self),
             },
+            Self::Signed(Ok(signed)) => {
+                let Judgement::Sign { request, .. } = judgement else {
+                    return Err(PluginFailure::BadAnswer("to-another-question"));
+                };
+                check_signed(signed, request).map(|()| self)
+            }
             Self::Decided(Ok(_))
             | Self::Planned(Ok(_))
             | Self::Decoded(Ok(_))
@@ -214,9 +248,45 @@ answer_to!(
     plan: Planned(Plan)
 );
 answer_to!(
+    /// The request that a connector has signed.
+    signed: Signed(HttpRequest)
+);
+answer_to!(
     /// The delivery of an exporter.
     delivery: Exported(Delivery)
 );
+
+/// Headers that a signer adds. Only it may: in what it encodes, `authorization` is the host's.
+pub const SIGNATURE: [&str; 3] = ["authorization", "x-amz-content-sha256", "x-amz-date"];
+
+/// A signature adds headers of its own to a request, each once, and changes nothing else.
+fn check_signed(signed: &HttpRequest, request: &HttpRequest) -> Result<(), PluginFailure> {
+    let HttpRequest { headers, .. } = signed;
+    let added = headers.strip_prefix(request.headers.as_slice());
+    let is_same = (
+        &signed.method,
+        &signed.path,
+        &signed.body,
+        &signed.credential,
+    ) == (
+        &request.method,
+        &request.path,
+        &request.body,
+        &request.credential,
+    );
+    let added = added.filter(|_| is_same);
+    let added = added.ok_or(PluginFailure::BadAnswer("signed-another-request"))?;
+    let mut left = SIGNATURE.to_vec();
+    let signed_before = |(name, _): &(String, String)| left.contains(&&**name);
+    if request.headers.iter().any(signed_before) {
+        return Err(PluginFailure::BadAnswer("signed-before"));
+    }
+    for (name, _) in added {
+        let place = left.iter().position(|known| known == name);
+        left.swap_remove(place.ok_or(PluginFailure::BadAnswer("header-is-no-signature"))?);
+    }
+    Ok(())
+}
 
 /// Spans name a text, lie inside it on scalar boundaries, hold something, and do not overlap; kinds are names and
 /// confidences lie in 0 to 1.

@@ -22,7 +22,7 @@ pub mod warm;
 
 pub use failure::PluginFailure;
 pub use instance::{Decoding, Engine, EngineError, Verdict};
-pub use judgement::{Answer, Judgement, Messages, NotRecordedForm};
+pub use judgement::{Answer, Judgement, KeyPlayed, Messages, NotRecordedForm, SIGNATURE};
 pub use limits::Limits;
 pub use load::{LoadError, Plugin};
 

@@ -26,6 +26,10 @@ pub(crate) enum Pre {
     Deidentifier(wit::deidentifier::DeidentifierPre<Guest>),
     KeyedDeidentifier(wit::keyed_deidentifier::KeyedDeidentifierPre<Guest>),
     LlmConnector(wit::llm_connector::LlmConnectorPre<Guest>),
+    SigningLlmConnector(
+        wit::llm_connector::LlmConnectorPre<Guest>,
+        wit::signing::SigningPre<Guest>,
+    ),
     AuditExporter(wit::audit_exporter::AuditExporterPre<Guest>),
 }
 
@@ -190,6 +194,10 @@ impl Engine {
             World::LlmConnector => {
                 Pre::LlmConnector(wit::llm_connector::LlmConnectorPre::new(pre)?)
             }
+            World::SigningLlmConnector => Pre::SigningLlmConnector(
+                wit::llm_connector::LlmConnectorPre::new(pre.clone())?,
+                wit::signing::SigningPre::new(pre)?,
+            ),
             World::AuditExporter => {
                 Pre::AuditExporter(wit::audit_exporter::AuditExporterPre::new(pre)?)
             }

@@ -19,17 +19,20 @@ pub enum World {
     KeyedDeidentifier,
     /// `llm-connector`.
     LlmConnector,
+    /// `signing-llm-connector`: a connector that signs its requests with a lent key.
+    SigningLlmConnector,
     /// `audit-exporter`.
     AuditExporter,
 }
 
 impl World {
     /// Every world that this host runs.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::AccessPolicy,
         Self::Deidentifier,
         Self::KeyedDeidentifier,
         Self::LlmConnector,
+        Self::SigningLlmConnector,
         Self::AuditExporter,
     ];
 
@@ -41,8 +44,14 @@ impl World {
             Self::Deidentifier => "deidentifier",
             Self::KeyedDeidentifier => "keyed-deidentifier",
             Self::LlmConnector => "llm-connector",
+            Self::SigningLlmConnector => "signing-llm-connector",
             Self::AuditExporter => "audit-exporter",
         }
+    }
+
+    /// Whether a component of this world does what `expected` asks for, and perhaps more.
+    fn serves_as(self, expected: Self) -> bool {
+        self == expected || (self == Self::SigningLlmConnector && expected == Self::LlmConnector)
     }
 
     /// The interfaces it exports beside `plugin`, which together name it.
@@ -52,6 +61,7 @@ impl World {
             Self::Deidentifier => &["detector"],
             Self::KeyedDeidentifier => &["detector", "transformer"],
             Self::LlmConnector => &["connector"],
+            Self::SigningLlmConnector => &["connector", "signer"],
             Self::AuditExporter => &["exporter"],
         }
     }
@@ -62,6 +72,7 @@ impl World {
             Self::AccessPolicy | Self::Deidentifier => &["types", "diagnostics"],
             Self::KeyedDeidentifier => &["types", "diagnostics", "keys"],
             Self::LlmConnector | Self::AuditExporter => &["types", "diagnostics", "exchange"],
+            Self::SigningLlmConnector => &["types", "diagnostics", "exchange", "keys"],
         }
     }
 }
@@ -276,7 +287,7 @@ pub fn vet(
     }
     let (imports, exports) = outline(&bytes)?;
     let world = world_of(&exports)?;
-    if let Some(expected) = expected.filter(|expected| *expected != world) {
+    if let Some(expected) = expected.filter(|expected| !world.serves_as(*expected)) {
         return Err(VetError::WorldMismatch {
             expected: expected.name(),
             found: world.name(),
@@ -451,6 +462,19 @@ mod tests {
                 all,
                 true,
             ),
+            (
+                "nephron:plugin/keys@0.1.0",
+                World::SigningLlmConnector,
+                none,
+                false,
+            ),
+            (
+                "nephron:plugin/keys@0.1.0",
+                World::SigningLlmConnector,
+                all,
+                true,
+            ),
+            ("nephron:plugin/keys@0.1.0", World::LlmConnector, all, false),
             (
                 "nephron:plugin/exchange@0.1.0",
                 World::Deidentifier,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nephron_engine::contract::{self, Decision, Effect, RequestInfo};
 use nephron_engine::{Answer, Engine, Judgement, Plugin, PluginFailure, Verdict};
-use nephron_keys::{Conversation, Grant, GrantRequest, KeyError, Operations, Subject};
+use nephron_keys::{Conversation, Grant, GrantRequest, KeyError, Operations, SigningKey, Subject};
 use nephron_model::{
     Caller, Commit, Draft, EntryKind, EventId, Fingerprint, NotRecorded, Phi, Point, Purpose,
     Recorded, Recorder as _,
@@ -158,6 +158,26 @@ impl Case {
         Ok(self.lent.is_some())
     }
 
+    /// A grant to sign one request with a provider's key, lent to a connector. Its use is recorded as every other is.
+    pub(crate) fn lend(&self, key: SigningKey, plugin: &Plugin) -> Result<Grant, Refusal> {
+        self.unrefused()?;
+        let subject = Subject::Plugin(plugin.reference().clone());
+        Ok(self.tenant.keys().mint(GrantRequest {
+            signing: Some(key),
+            uses: Some(1),
+            request: Some(self.id),
+            point: Some(Point::Egress),
+            caller: Some(self.caller.id.clone()),
+            generation: Some(self.roster.generation()),
+            ..GrantRequest::new(
+                subject,
+                Operations::MAC,
+                self.purpose.clone(),
+                std::time::Duration::from_secs(60),
+            )
+        })?)
+    }
+
     /// What a connector is told of the request: nothing about who asks.
     pub(crate) fn info_for_connectors(&self) -> RequestInfo {
         let nobody = contract::Caller {
@@ -285,6 +305,7 @@ fn summarise(verdict: &Verdict, draft: &mut Draft) {
         }
         Ok(Answer::Planned(Ok(contract::Plan::Call(_)))) => "call",
         Ok(Answer::Planned(Ok(contract::Plan::Answer(_)))) => "answered",
+        Ok(Answer::Signed(Ok(_))) => "signed",
         Ok(Answer::Decoded(Ok(events))) => {
             count("events", events.len());
             "decoded"
@@ -297,6 +318,7 @@ fn summarise(verdict: &Verdict, draft: &mut Draft) {
             Answer::Decided(Err(_))
             | Answer::Detected(Err(_))
             | Answer::Planned(Err(_))
+            | Answer::Signed(Err(_))
             | Answer::Decoded(Err(_))
             | Answer::Exported(Err(_))
             | Answer::Transformed(Err(_)),

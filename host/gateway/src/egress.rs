@@ -20,7 +20,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
 use crate::address::{NotPublic, Resolver, is_public};
-use crate::config::Endpoint;
+use crate::config::{Endpoint, SecretRef};
 
 /// Bytes of one response. A longer one is refused: it would not fit an entry of the log with what was made of it.
 const LARGEST_RESPONSE: usize = 6 << 20;
@@ -162,7 +162,8 @@ impl Outgoing {
             let name: HeaderName = name
                 .parse()
                 .map_err(|_| EgressError::BadRequest("header name"))?;
-            // The host owns these: framing, addressing and identity are not a plugin's to set.
+            // The host owns these: framing, addressing and identity are not a plugin's to set, but a signature is.
+            let is_signature = endpoint.aws_sigv4.is_some() && name == "authorization";
             let owned = [
                 "host",
                 "content-length",
@@ -170,8 +171,9 @@ impl Outgoing {
                 "connection",
                 "authorization",
                 "cookie",
+                SESSION_TOKEN,
             ];
-            if owned.contains(&name.as_str()) {
+            if owned.contains(&name.as_str()) && !is_signature {
                 return Err(EgressError::BadRequest("header: it is the host's to set"));
             }
             checked.push((
@@ -181,20 +183,23 @@ impl Outgoing {
                     .map_err(|_| EgressError::BadRequest("header value"))?,
             ));
         }
+        if let Some(token) = endpoint
+            .aws_sigv4
+            .as_ref()
+            .and_then(|key| key.session_token.as_ref())
+        {
+            checked.push((
+                HeaderName::from_static(SESSION_TOKEN),
+                secret_value("", token)?,
+            ));
+        }
         if let Some(wanted) = credential {
             let credential = endpoint
                 .credential
                 .as_ref()
                 .filter(|credential| credential.name == wanted);
             let credential = credential.ok_or(EgressError::NoCredential)?;
-            let secret = credential
-                .secret
-                .resolve()
-                .map_err(|_| EgressError::Credential)?;
-            let text = Phi::new(format!("{}{}", credential.prefix, secret.expose()));
-            let mut value =
-                HeaderValue::from_str(text.expose()).map_err(|_| EgressError::Credential)?;
-            value.set_sensitive(true);
+            let value = secret_value(&credential.prefix, &credential.secret)?;
             let name = credential
                 .header
                 .parse()
@@ -225,6 +230,17 @@ impl Outgoing {
     pub(crate) fn body(&self) -> &[u8] {
         &self.body
     }
+}
+
+/// What goes with a temporary access key of AWS. It is no part of the signature, for whoever signs does not see it.
+const SESSION_TOKEN: &str = "x-amz-security-token";
+
+fn secret_value(prefix: &str, secret: &SecretRef) -> Result<HeaderValue, EgressError> {
+    let secret = secret.resolve().map_err(|_| EgressError::Credential)?;
+    let text = Phi::new(format!("{prefix}{}", secret.expose()));
+    let mut value = HeaderValue::from_str(text.expose()).map_err(|_| EgressError::Credential)?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// A response as it arrives.

@@ -30,7 +30,7 @@ use zeroize::Zeroizing;
 use crate::Gateway;
 use crate::authenticate::{Called, Identity, NotIdentified, Presented};
 use crate::config::Listen;
-use crate::metrics::Standing;
+use crate::metrics::TenantState;
 use crate::operations::{self, Asked as Operated};
 use crate::origin::Origin;
 use crate::receive::Malformed;
@@ -107,11 +107,11 @@ impl Service {
     }
 
     /// How each tenant stands.
-    pub(crate) fn standings(&self) -> impl Iterator<Item = Standing<'_>> {
+    pub(crate) fn tenant_states(&self) -> impl Iterator<Item = TenantState<'_>> {
         self.gateway.tenants().map(|tenant| {
             let places = self.places.get(tenant.id());
             let free = places.map_or(0, |places| places.available_permits());
-            Standing {
+            TenantState {
                 tenant: tenant.id().as_str(),
                 in_flight: self.most_requests.saturating_sub(free),
                 log_entries: tenant.log().head().entries,

@@ -12,6 +12,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::associates::Alert;
+
 /// The counters of one process.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -24,6 +26,7 @@ pub(crate) struct Metrics {
     in_flight: Family<OfTenant, Gauge>,
     log_entries: Family<OfTenant, Gauge>,
     logs_stopped: Family<OfTenant, Gauge>,
+    agreements: Family<OfAgreement, Gauge>,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -59,8 +62,15 @@ struct OfTenant {
     tenant: String,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfAgreement {
+    associate: String,
+    agreement: String,
+    standing: &'static str,
+}
+
 /// How a tenant stands at this moment.
-pub(crate) struct Standing<'a> {
+pub(crate) struct TenantState<'a> {
     pub(crate) tenant: &'a str,
     pub(crate) in_flight: usize,
     pub(crate) log_entries: u64,
@@ -94,6 +104,7 @@ impl Metrics {
         let judgement_time = Family::new_with_constructor(short_times as fn() -> Histogram);
         let (in_flight, log_entries, logs_stopped) =
             (Family::default(), Family::default(), Family::default());
+        let agreements = Family::default();
         registry.register(
             "requests",
             "Requests that ended, by API and by what came of them",
@@ -142,6 +153,11 @@ impl Metrics {
             "1 where the tenant's log takes no entries, and every request is refused",
             Family::clone(&logs_stopped),
         );
+        registry.register(
+            "agreement_alert",
+            "1 for each business associate agreement that has lapsed or soon does",
+            Family::clone(&agreements),
+        );
         Self {
             registry,
             requests,
@@ -153,6 +169,7 @@ impl Metrics {
             in_flight,
             log_entries,
             logs_stopped,
+            agreements,
         }
     }
 
@@ -197,24 +214,37 @@ impl Metrics {
         }
     }
 
-    /// Everything as text, with how each tenant stands now.
-    pub(crate) fn text<'a>(&self, standings: impl Iterator<Item = Standing<'a>>) -> String {
-        for standing in standings {
+    /// Everything as text, with how each tenant stands now, and which agreements someone has to see to.
+    pub(crate) fn text<'a>(
+        &self,
+        states: impl Iterator<Item = TenantState<'a>>,
+        alerts: &[Alert],
+    ) -> String {
+        self.agreements.clear();
+        for alert in alerts {
+            let of = OfAgreement {
+                associate: alert.associate.clone(),
+                agreement: alert.agreement.clone(),
+                standing: alert.standing.as_str(),
+            };
+            self.agreements.get_or_create(&of).set(1);
+        }
+        for state in states {
             let label = OfTenant {
-                tenant: standing.tenant.to_owned(),
+                tenant: state.tenant.to_owned(),
             };
             let set = |family: &Family<OfTenant, Gauge>, value: i64| {
                 family.get_or_create(&label).set(value);
             };
             set(
                 &self.in_flight,
-                i64::try_from(standing.in_flight).unwrap_or(i64::MAX),
+                i64::try_from(state.in_flight).unwrap_or(i64::MAX),
             );
             set(
                 &self.log_entries,
-                i64::try_from(standing.log_entries).unwrap_or(i64::MAX),
+                i64::try_from(state.log_entries).unwrap_or(i64::MAX),
             );
-            set(&self.logs_stopped, i64::from(standing.is_log_stopped));
+            set(&self.logs_stopped, i64::from(state.is_log_stopped));
         }
         let mut text = String::new();
         // Writing to a string fails for no reason of its own.
@@ -239,13 +269,13 @@ mod tests {
         let mut draft = Draft::new(EntryKind::Deidentified, "replaced");
         draft.counts.insert("name".to_owned(), 2);
         metrics.entry(&draft);
-        let standing = Standing {
+        let state = TenantState {
             tenant: "st-marys",
             in_flight: 1,
             log_entries: 42,
             is_log_stopped: false,
         };
-        let text = metrics.text([standing].into_iter());
+        let text = metrics.text([state].into_iter(), &[]);
         for line in [
             "nephron_requests_total{api=\"chat\",outcome=\"answered\"} 1",
             "nephron_requests_total{api=\"chat\",outcome=\"denied\"} 1",

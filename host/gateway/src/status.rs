@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
+use crate::associates::Alert;
 use crate::http::Service;
 use crate::metrics::OPEN_METRICS;
 
@@ -103,8 +104,10 @@ fn typed(status: StatusCode, kind: &'static str, body: String) -> Response<Full<
 
 impl Service {
     fn metrics_text(&self) -> String {
-        let tenants: Vec<_> = self.standings().collect();
-        self.gateway().metrics().text(tenants.into_iter())
+        let gateway = self.gateway();
+        gateway
+            .metrics()
+            .text(self.tenant_states(), &gateway.alerts())
     }
 
     /// What serves, and how it stands.
@@ -112,12 +115,12 @@ impl Service {
         let gateway = self.gateway();
         let roster = gateway.roster();
         let tenants: Vec<_> = self
-            .standings()
-            .map(|standing| {
+            .tenant_states()
+            .map(|state| {
                 json!({
-                    "id": standing.tenant,
-                    "in-flight": standing.in_flight,
-                    "log": { "entries": standing.log_entries, "stopped": standing.is_log_stopped },
+                    "id": state.tenant,
+                    "in-flight": state.in_flight,
+                    "log": { "entries": state.log_entries, "stopped": state.is_log_stopped },
                 })
             })
             .collect();
@@ -128,6 +131,14 @@ impl Service {
                 json!({ "name": plugin.name, "version": plugin.version, "digest": plugin.digest.to_string() })
             };
             seats.iter().map(plugin).collect()
+        };
+        let agreement = |alert: &Alert| {
+            json!({
+                "associate": alert.associate,
+                "agreement": alert.agreement,
+                "standing": alert.standing.as_str(),
+                "says": alert.standing.to_string(),
+            })
         };
         json!({
             "version": env!("CARGO_PKG_VERSION"),
@@ -142,6 +153,10 @@ impl Service {
                 "exporters": plugins(&manifest.exporters),
             },
             "tenants": tenants,
+            "alerts": {
+                "agreements": gateway.alerts().iter().map(agreement).collect::<Vec<_>>(),
+                "emergency-accesses": gateway.emergencies().emergencies(),
+            },
         })
     }
 }

@@ -18,6 +18,7 @@ use crate::lasting::Lasting;
 use crate::random;
 use crate::scope::{Kinds, Operations};
 use crate::seal::{self, Binding, Boundary};
+use crate::signing::SigningKey;
 use crate::tenant_key::{Ring, TenantKeys, VERSION};
 use crate::token::Token;
 use crate::vault::{self, Conversation, Found};
@@ -63,6 +64,8 @@ pub struct GrantRequest {
     pub record: String,
     /// The field within the record; bound, and never recorded.
     pub field: String,
+    /// A provider's key, under which [`Grant::mac`] authenticates in place of the tenant's.
+    pub signing: Option<SigningKey>,
     /// The request that entries name.
     pub request: Option<EventId>,
     /// The enforcement point that entries name.
@@ -99,7 +102,7 @@ pub enum Subject {
 /// What may be said about a grant to its holder and in a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Info {
-    /// The grant's id: random, and in every entry about it.
+    /// The grant's id: random, and in every entry about it. With a provider's key that key's, in its place.
     pub id: String,
     /// The tenant key's version.
     pub version: u32,
@@ -159,6 +162,7 @@ impl GrantRequest {
             is_new_conversation: false,
             record: String::new(),
             field: String::new(),
+            signing: None,
             request: None,
             point: None,
             caller: None,
@@ -209,7 +213,10 @@ impl Grant {
     #[must_use]
     pub fn info(&self) -> Info {
         Info {
-            id: self.id.clone(),
+            id: match &self.request.signing {
+                Some(key) => key.id().to_owned(),
+                None => self.id.clone(),
+            },
             version: VERSION,
             operations: self.request.operations,
             remaining_uses: match &self.uses {
@@ -329,7 +336,7 @@ impl Grant {
     }
 
     /// HMAC-SHA-256 of `data` under a key that serves nothing else; the grant's record, field and purpose are part of
-    /// its input, each with its length before it.
+    /// its input, each with its length before it. With a provider's key: that of `data` alone under that key.
     ///
     /// # Errors
     /// Every [`KeyError`] but `AuthenticationFailed` and `NotFound`.
@@ -341,8 +348,12 @@ impl Grant {
                 purpose,
                 record,
                 field,
+                signing,
                 ..
             } = &self.request;
+            if let Some(key) = signing {
+                return Ok(key.mac(data));
+            }
             let parts = [
                 purpose.as_str().as_bytes(),
                 record.as_bytes(),
@@ -560,6 +571,9 @@ impl Grant {
         let mut draft = Draft::new(kind, outcome)
             .fact("grant", &*self.id)
             .fact("key-version", VERSION.to_string());
+        if let Some(key) = &request.signing {
+            draft = draft.fact("signing-key", key.id());
+        }
         draft.request = request.request;
         draft.point = request.point;
         draft.purpose = Some(request.purpose.clone());

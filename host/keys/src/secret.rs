@@ -1,6 +1,7 @@
 //! Key bytes, which stay in this crate, and the two functions that turn one key into another.
 
 use hkdf::Hkdf;
+use hmac::digest::FixedOutput as _;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
@@ -81,6 +82,15 @@ impl MacKey {
     }
 }
 
+/// The HMAC-SHA-256 of `data` under a key of any length, as a key.
+pub(crate) fn hmac_of(key: &[u8], data: &[u8]) -> Key {
+    let mut mac = hmac(key);
+    mac.update(data);
+    let mut derived = Box::new(Zeroizing::new([0; 32]));
+    mac.finalize_into((&mut **derived).into());
+    Key(derived)
+}
+
 /// HKDF-SHA-256 (RFC 5869) of `key` with `salt` and `info` into `N` bytes.
 #[expect(
     clippy::expect_used,
@@ -102,7 +112,7 @@ pub(crate) fn expand<const N: usize>(
     clippy::expect_used,
     reason = "RFC 2104 §2: a key of any length is a key"
 )]
-fn hmac(key: &[u8; 32]) -> Hmac<Sha256> {
+fn hmac(key: &[u8]) -> Hmac<Sha256> {
     Hmac::new_from_slice(key).expect("a key of any length")
 }
 

@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 
 use nephron_sdk::Error;
 use nephron_sdk::connector::{Attribute, ChatCall, Message, Part, Value};
+use nephron_sdk::conversation::{Json, shown};
 use serde::ser::{Serialize, SerializeMap, Serializer};
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 
 use crate::{MaxTokensField, Settings};
 
 /// Options of the caller that are passed on. Others are refused, never dropped: some would carry identifiers past the
 /// de-identifier (`user`, `metadata`), some would have the provider keep the text (`store`), and some bring answers
 /// that the contract has no event for (`logprobs`, `audio`).
-const OPTIONS: [&str; 12] = [
+const OPTIONS: [&str; 11] = [
     "frequency_penalty",
     "logit_bias",
     "parallel_tool_calls",
@@ -22,7 +23,6 @@ const OPTIONS: [&str; 12] = [
     "seed",
     "tool_choice",
     "tools",
-    "top_k",
     "top_p",
     "verbosity",
 ];
@@ -85,7 +85,7 @@ pub(crate) fn write_embeddings(call: &ChatCall, settings: &Settings) -> Result<V
                 "message {index}: to be embedded it must be one text"
             )));
         };
-        texts.push(text.as_str());
+        texts.push(text.clone());
     }
     let rest: Vec<Attribute> = call
         .options
@@ -95,16 +95,16 @@ pub(crate) fn write_embeddings(call: &ChatCall, settings: &Settings) -> Result<V
         .collect();
     let mut body = options(&rest, &["dimensions"])?;
     let model = settings.model.as_deref().unwrap_or(&call.model);
-    let fault = |_| Error::Internal("the body could not be written".to_owned());
+    let fault = || Error::Internal("the body could not be written".to_owned());
     // Numbers are what every server of this family can give.
     for (name, value) in [
-        ("model", to_raw_value(model)),
-        ("input", to_raw_value(&texts)),
-        ("encoding_format", to_raw_value("float")),
+        ("model", Value::Text(model.to_owned())),
+        ("input", Value::Texts(texts)),
+        ("encoding_format", Value::Text("float".to_owned())),
     ] {
-        body.insert(name, value.map_err(fault)?);
+        body.insert(name, Json::of(&value).ok_or_else(fault)?);
     }
-    serde_json::to_vec(&body).map_err(fault)
+    serde_json::to_vec(&body).map_err(|_| fault())
 }
 
 /// The option that says what is asked, where it is not a chat.
@@ -114,7 +114,7 @@ const OPERATION: &str = "operation";
 pub(crate) fn is_embeddings(call: &ChatCall) -> bool {
     call.options.iter().any(|option| {
         option.name == OPERATION
-            && raw(&option.value).is_some_and(|word| word.get() == "\"embeddings\"")
+            && Json::of(&option.value).is_some_and(|word| word.text() == "\"embeddings\"")
     })
 }
 
@@ -125,7 +125,7 @@ struct Body<'a> {
     temperature: Option<f64>,
     stop: &'a [String],
     stream: bool,
-    options: BTreeMap<&'a str, Box<RawValue>>,
+    options: BTreeMap<&'a str, Json>,
 }
 
 impl Serialize for Body<'_> {
@@ -198,6 +198,8 @@ impl<'a> WireMessage<'a> {
         for (name, value) in fields {
             match (name, self.role) {
                 ("tool_calls", "assistant") | ("tool_call_id", "tool") => {}
+                // This interface has no word for it: what failed says so in its text.
+                ("is_error", "tool") => continue,
                 _ => return Err(FAULT),
             }
             if self.fields.insert(name, value).is_some() {
@@ -244,23 +246,21 @@ impl MaxTokensField {
     }
 }
 
-fn options<'a>(
-    given: &'a [Attribute],
-    known: &[&str],
-) -> Result<BTreeMap<&'a str, Box<RawValue>>, Error> {
+fn options<'a>(given: &'a [Attribute], known: &[&str]) -> Result<BTreeMap<&'a str, Json>, Error> {
     let mut options = BTreeMap::new();
     for Attribute { name, value } in given {
         match name.as_str() {
             // The contract has one answer.
-            "n" if matches!(value, Value::Number(1))
-                || matches!(value, Value::Json(json) if json.trim() == "1") => {}
+            "n" if Json::of(value).is_some_and(|json| json.text().trim() == "1") => {}
             "n" => {
                 return Err(Error::Unsupported(
                     "option `n`: only one answer can be asked for".to_owned(),
                 ));
             }
+            // Anthropic's clients send it. OpenAI refuses it, and nothing of the answer's form hangs on it.
+            "top_k" => {}
             name if known.contains(&name) => {
-                let json = raw(value)
+                let json = Json::of(value)
                     .ok_or_else(|| Error::InvalidInput(format!("option `{name}` is no JSON")))?;
                 if options.insert(name, json).is_some() {
                     return Err(Error::InvalidInput(format!(
@@ -277,23 +277,4 @@ fn options<'a>(
         }
     }
     Ok(options)
-}
-
-fn raw(value: &Value) -> Option<Box<RawValue>> {
-    match value {
-        Value::Json(json) => RawValue::from_string(json.clone()).ok(),
-        Value::Text(text) => to_raw_value(text).ok(),
-        Value::Number(number) => to_raw_value(number).ok(),
-        Value::Boolean(claim) => to_raw_value(claim).ok(),
-        Value::Texts(texts) => to_raw_value(texts).ok(),
-    }
-}
-
-/// An option's name if it is written as such names are. Whatever else the caller put there is not repeated.
-fn shown(name: &str) -> &str {
-    let plain = name.len() <= 40
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    if plain { name } else { "…" }
 }

@@ -1,25 +1,14 @@
 //! One JSON object of an answer: a chunk of a stream, or a whole completion. Both have one shape but for `delta` and
 //! `message`. Fields that this connector does not know are passed over.
 
+use nephron_sdk::answer::Failure;
 use nephron_sdk::connector::{Attribute, Event, ToolCallDelta, Usage, Value};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// Why an object could not be taken. Carries nothing of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// No JSON, or not of this shape.
-    Malformed,
-    /// The server reports a failure inside an answer; whether another attempt may help.
-    Reported {
-        /// True for overload, rate limits and failures of the server itself.
-        retryable: bool,
-    },
-}
-
 /// What was seen so far of one answer, and how the next object adds to it.
 #[derive(Debug, Default)]
-pub(crate) struct Reader {
+pub struct Completion {
     model_is_told: bool,
     calls: Vec<Call>,
     /// Usage may come with each chunk, growing; the last counts.
@@ -38,12 +27,12 @@ struct Call {
     is_named: bool,
 }
 
-impl Reader {
+impl Completion {
     /// Reads one object and appends its events.
-    pub(crate) fn read(&mut self, json: &[u8], events: &mut Vec<Event>) -> Result<(), Fault> {
-        let object: Object = serde_json::from_slice(json).map_err(|_| Fault::Malformed)?;
+    pub(crate) fn read(&mut self, json: &[u8], events: &mut Vec<Event>) -> Result<(), Failure> {
+        let object: Object = serde_json::from_slice(json).map_err(|_| Failure::Malformed)?;
         if let Some(error) = object.error.filter(is_truthy) {
-            return Err(Fault::Reported {
+            return Err(Failure::Reported {
                 retryable: is_retryable(&error),
             });
         }
@@ -54,7 +43,7 @@ impl Reader {
         // A stream's last chunks may hold usage alone, its first a report on content filters alone (Azure).
         let is_answer = has_vectors || object.choices.is_some() || object.usage.is_some();
         if !is_answer {
-            return Err(Fault::Malformed);
+            return Err(Failure::Malformed);
         }
         if let Some(model) = object.model.filter(|model| !model.is_empty())
             && !std::mem::replace(&mut self.model_is_told, true)
@@ -82,16 +71,16 @@ impl Reader {
         &mut self,
         mut vectors: Vec<Vector>,
         events: &mut Vec<Event>,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), Failure> {
         vectors.sort_by_key(|vector| vector.index);
         for (place, vector) in vectors.iter().enumerate() {
             if usize::try_from(vector.index) != Ok(place) {
-                return Err(Fault::Malformed);
+                return Err(Failure::Malformed);
             }
             let numbers: Vec<f64> =
-                serde_json::from_str(vector.embedding.get()).map_err(|_| Fault::Malformed)?;
+                serde_json::from_str(vector.embedding.get()).map_err(|_| Failure::Malformed)?;
             if numbers.is_empty() {
-                return Err(Fault::Malformed);
+                return Err(Failure::Malformed);
             }
             events.push(Event::Other(Attribute {
                 name: "embedding".to_owned(),
@@ -103,14 +92,14 @@ impl Reader {
     }
 
     /// The answer has ended well: what was kept to the end.
-    pub(crate) fn end(&mut self, events: &mut Vec<Event>) {
+    pub(crate) fn told(&mut self, events: &mut Vec<Event>) {
         events.extend(self.usage.take().map(Event::Used));
     }
 
-    fn read_choice(&mut self, choice: Choice, events: &mut Vec<Event>) -> Result<(), Fault> {
+    fn read_choice(&mut self, choice: Choice, events: &mut Vec<Event>) -> Result<(), Failure> {
         // One answer was asked for; a second would be mixed into it.
         if choice.index.unwrap_or(0) != 0 {
-            return Err(Fault::Malformed);
+            return Err(Failure::Malformed);
         }
         self.is_begun = true;
         if let Some(delta) = choice.delta.or(choice.message) {
@@ -146,7 +135,7 @@ impl Reader {
 
     /// Whoever gathers deltas concatenates their texts, so that an id or a name is given once for each call, though
     /// some servers repeat them.
-    fn read_call(&mut self, call: WireCall) -> Result<ToolCallDelta, Fault> {
+    fn read_call(&mut self, call: WireCall) -> Result<ToolCallDelta, Failure> {
         let id = call.id.filter(|id| !id.is_empty());
         let (name, arguments) = call
             .function
@@ -166,12 +155,12 @@ impl Reader {
                 (true, self.calls.len() - 1)
             }
         };
-        let known = self.calls.get_mut(place).ok_or(Fault::Malformed)?;
+        let known = self.calls.get_mut(place).ok_or(Failure::Malformed)?;
         let told_id = match (&known.id, id) {
             (_, None) => None,
             (Some(_), Some(id)) if is_new => Some(id),
             (Some(known_id), Some(id)) if *known_id == id => None,
-            (Some(_), Some(_)) => return Err(Fault::Malformed),
+            (Some(_), Some(_)) => return Err(Failure::Malformed),
             (None, Some(id)) => {
                 known.id = Some(id.clone());
                 Some(id)
@@ -189,7 +178,7 @@ impl Reader {
     }
 
     /// The index of a call that came without one, as in a whole completion: a new id begins a new call.
-    fn guess_index(&self, id: Option<&str>) -> Result<u32, Fault> {
+    fn guess_index(&self, id: Option<&str>) -> Result<u32, Failure> {
         let known = id.and_then(|id| {
             self.calls
                 .iter()
@@ -199,7 +188,7 @@ impl Reader {
             (Some(call), _, _) => Ok(call.index),
             (None, None, Some(last)) => Ok(last.index),
             (None, _, last) => last.map_or(Ok(0), |last| {
-                last.index.checked_add(1).ok_or(Fault::Malformed)
+                last.index.checked_add(1).ok_or(Failure::Malformed)
             }),
         }
     }
@@ -258,10 +247,10 @@ struct WireUsage {
 }
 
 /// Arguments are JSON inside a string; some servers give the object itself, which is then taken as it is written.
-fn text_of(arguments: &RawValue) -> Result<String, Fault> {
+fn text_of(arguments: &RawValue) -> Result<String, Failure> {
     let written = arguments.get();
     if written.starts_with('"') {
-        serde_json::from_str(written).map_err(|_| Fault::Malformed)
+        serde_json::from_str(written).map_err(|_| Failure::Malformed)
     } else if written == "null" {
         Ok(String::new())
     } else {
@@ -296,6 +285,6 @@ pub(crate) fn is_retryable(error: &serde_json::Value) -> bool {
         "rate_limit_exceeded",
         "unavailable_error",
     ];
-    status.is_some_and(crate::decode::is_retryable_status)
+    status.is_some_and(Failure::is_retryable_status)
         || words.into_iter().any(|word| transient.contains(&word))
 }

@@ -1,20 +1,20 @@
 //! Connector for chat completions as OpenAI, Azure, vLLM, Ollama and llama.cpp speak them.
 //!
-//! `body.rs` writes the request, `decode.rs` takes the response as it arrives: `sse.rs` cuts a stream into events,
-//! `chunk.rs` reads one JSON object of the answer. The tokens that the host puts in place of identifiers pass through
+//! `body.rs` writes the request, `decode.rs` takes the response as it arrives, `chunk.rs` reads one JSON object
+//! of it. The tokens that the host puts in place of identifiers pass through
 //! as any other text.
 
 mod body;
 mod chunk;
 mod decode;
-mod sse;
 #[cfg(test)]
 mod tests;
 
 use nephron_sdk::connector::{ChatCall, Connector, HttpRequest, Plan, RequestInfo};
-use nephron_sdk::{Error, Plugin, Problem};
+use nephron_sdk::{Error, Plugin, Problem, endpoint};
 use serde::Deserialize;
 
+pub use chunk::Completion;
 pub use decode::Decoder;
 
 /// What the operator sets.
@@ -68,48 +68,14 @@ impl Plugin for OpenAiCompatible {
     const SETTINGS_SCHEMA: Option<&str> = Some(include_str!("settings.schema.json"));
 
     fn configure(settings: Settings) -> Result<Self, Vec<Problem>> {
-        let mut problems = Vec::new();
-        for (key, path) in [
-            ("path", &settings.path),
-            ("embeddings-path", &settings.embeddings_path),
-        ] {
-            if !path.starts_with('/') || path.starts_with("//") {
-                problems.push(Problem::at(
-                    key,
-                    "must start with one `/`: the host knows the endpoint, the plugin its path",
-                ));
-            }
-            if path.len() > 1024
-                || !path
-                    .bytes()
-                    .all(|byte| byte.is_ascii_graphic() && byte != b'#')
-            {
-                problems.push(Problem::at(
-                    key,
-                    "must be at most 1024 printable ASCII characters without `#`",
-                ));
-            }
-        }
-        if settings
-            .model
-            .as_deref()
-            .is_some_and(|model| model.trim().is_empty())
-        {
-            problems.push(Problem::at(
-                "model",
-                "is empty; leave it out to ask for the model that the caller named",
-            ));
-        }
-        if settings
-            .credential
-            .as_deref()
-            .is_some_and(|name| !is_name(name))
-        {
-            problems.push(Problem::at(
-                "credential",
-                "must be the name of a credential, 1 to 64 of letters, digits, `-`, `_` and `.`, never the secret",
-            ));
-        }
+        let problems = endpoint::problems(
+            &[
+                ("path", &settings.path),
+                ("embeddings-path", &settings.embeddings_path),
+            ],
+            settings.model.as_deref(),
+            settings.credential.as_deref(),
+        );
         if problems.is_empty() {
             Ok(Self { settings })
         } else {
@@ -146,13 +112,6 @@ impl Connector for OpenAiCompatible {
             credential: self.settings.credential.clone(),
         }))
     }
-}
-
-fn is_name(text: &str) -> bool {
-    (1..=64).contains(&text.len())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }
 
 nephron_sdk::export!(connector: OpenAiCompatible);

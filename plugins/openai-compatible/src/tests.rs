@@ -1,3 +1,4 @@
+use nephron_sdk::answer::MAX_BYTES;
 use nephron_sdk::connector::{
     Attribute, ChatCall, Connector, Decode, Event, HttpRequest, Message, Part, Plan, RequestInfo,
     Value,
@@ -6,7 +7,6 @@ use nephron_sdk::types::{BlobRef, Caller, Instant, OtherError, Sensitivity};
 use nephron_sdk::{Error, Plugin};
 use proptest::prelude::*;
 
-use crate::sse::MAX_BYTES;
 use crate::{Decoder, OpenAiCompatible, Settings};
 
 fn configured(settings: &str) -> OpenAiCompatible {
@@ -130,7 +130,7 @@ fn the_body_has_one_order_and_leaves_tokens_alone() {
             message("system", &[text("Be brief."), text("Be kind.")]),
             Message { name: Some("ward".to_owned()), ..message("user", &[text("é \"x\" 🫀")]) },
             message("assistant", &[Part::Json(r#"{"tool_calls":[{"id":"c1","type":"function","function":{"name":"f","arguments":"{\"p\":\"[MRN_00AB9]\"}"}}]}"#.to_owned())]),
-            message("tool", &[text("120/80"), Part::Json(r#"{"tool_call_id":"c1"}"#.to_owned())]),
+            message("tool", &[text("120/80"), Part::Json(r#"{"tool_call_id":"c1","is_error":true}"#.to_owned())]),
             message("user", &[]),
         ],
         max_tokens: Some(64),
@@ -149,7 +149,7 @@ fn the_body_has_one_order_and_leaves_tokens_alone() {
         ..call()
     };
     let messages = r#"[{"role":"system","content":[{"text":"Be brief.","type":"text"},{"text":"Be kind.","type":"text"}]},{"role":"user","name":"ward","content":"é \"x\" 🫀"},{"role":"assistant","content":null,"tool_calls":[{"id":"c1","type":"function","function":{"name":"f","arguments":"{\"p\":\"[MRN_00AB9]\"}"}}]},{"role":"tool","content":"120/80","tool_call_id":"c1"},{"role":"user","content":""}]"#;
-    let rest = r#""stream":true,"stream_options":{"include_usage":true},"parallel_tool_calls":false,"seed":9007199254740993,"tool_choice":"auto","tools":[{"type": "function"}],"top_k":40,"top_p":0.90"#;
+    let rest = r#""stream":true,"stream_options":{"include_usage":true},"parallel_tool_calls":false,"seed":9007199254740993,"tool_choice":"auto","tools":[{"type": "function"}],"top_p":0.90"#;
     for (settings, field) in [
         ("{}", "max_tokens"),
         (

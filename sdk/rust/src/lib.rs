@@ -36,11 +36,19 @@
 //!
 //! On any target but Wasm, [`export!`] expands to nothing, so that a plugin's logic has ordinary unit tests.
 
+#[cfg(feature = "http-connector")]
+pub mod answer;
+#[cfg(feature = "http-connector")]
+pub mod conversation;
+#[cfg(feature = "http-connector")]
+pub mod endpoint;
 mod plugin;
+#[cfg(feature = "http-connector")]
+pub mod sse;
 mod worlds;
 
 pub use plugin::{NoSettings, Plugin, Problem};
-pub use worlds::{connector, decider, detector, exporter, keyed};
+pub use worlds::{connector, decider, detector, exporter, keyed, signer};
 
 /// The vocabulary shared by every kind of plugin: `nephron:plugin/types`.
 pub mod types {
@@ -61,13 +69,13 @@ pub use types::Error;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::worlds::{
-        base, connector_export, decider_export, detector_export, exporter_export,
+        base, connector_export, decider_export, detector_export, exporter_export, signer_export,
         transformer_export,
     };
 }
 
 /// Exports a plugin from its component: `export!(decider: MyType)`, with `decider`, `detector`, `transformer` (which
-/// exports the detector too), `connector` or `exporter`. Once in a crate whose `crate-type` holds `cdylib`.
+/// exports the detector too), `connector`, `signer` (which exports the connector too) or `exporter`. Once in a crate whose `crate-type` holds `cdylib`.
 #[macro_export]
 macro_rules! export {
     (decider: $plugin:ty) => {
@@ -81,6 +89,9 @@ macro_rules! export {
     };
     (connector: $plugin:ty) => {
         $crate::__export!($plugin: connector_export export_connector_export);
+    };
+    (signer: $plugin:ty) => {
+        $crate::__export!($plugin: connector_export export_connector_export, signer_export export_signer_export);
     };
     (exporter: $plugin:ty) => {
         $crate::__export!($plugin: exporter_export export_exporter_export);

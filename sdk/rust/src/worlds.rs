@@ -306,6 +306,56 @@ pub mod connector {
 }
 
 #[doc(hidden)]
+pub mod signer_export {
+    wit_bindgen::generate!({
+        inline: "package nephron:sdk; world signer-export { export nephron:plugin/signer@0.1.0; }",
+        path: "wit",
+        pub_export_macro: true,
+        export_macro_name: "export_signer_export",
+        with: {
+            "nephron:plugin/types@0.1.0": crate::worlds::base::nephron::plugin::types,
+            "nephron:plugin/exchange@0.1.0": crate::worlds::base::nephron::plugin::exchange,
+            "nephron:plugin/keys@0.1.0": generate,
+        },
+    });
+    use super::base::Exported;
+
+    impl<P: crate::signer::Signer> exports::nephron::plugin::signer::Guest for Exported<P> {
+        fn sign(
+            info: crate::types::RequestInfo,
+            request: crate::connector::HttpRequest,
+            host: String,
+            key: &crate::signer::Key,
+        ) -> Result<crate::connector::HttpRequest, crate::Error> {
+            crate::plugin::with(|plugin: &P| plugin.sign(info, request, host, key))
+        }
+    }
+}
+
+/// LLM connectors that sign each request: world `signing-llm-connector`.
+pub mod signer {
+    pub use super::signer_export::nephron::plugin::keys::{Key, KeyError, KeyInfo, Operations};
+    pub use crate::connector::{HttpRequest, RequestInfo};
+
+    /// Signs what the connector encoded. The key is lent for one call, and gives codes (`mac`) and never itself.
+    pub trait Signer: crate::connector::Connector {
+        /// Adds the signature to `request`, which goes to `host` (as the header of that name will say): headers after
+        /// those that it has, and nothing else. The key's id says what the provider's signature must name: for AWS the
+        /// credential and its scope, `AKIDEXAMPLE/20261126/eu-central-1/bedrock/aws4_request`.
+        ///
+        /// # Errors
+        /// When it cannot; the host refuses the request.
+        fn sign(
+            &self,
+            info: RequestInfo,
+            request: HttpRequest,
+            host: String,
+            key: &Key,
+        ) -> Result<HttpRequest, crate::Error>;
+    }
+}
+
+#[doc(hidden)]
 pub mod exporter_export {
     wit_bindgen::generate!({
         inline: "package nephron:sdk; world exporter-export { export nephron:plugin/exporter@0.1.0; }",

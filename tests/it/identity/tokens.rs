@@ -25,7 +25,8 @@ async fn serve_with(setup: Setup, provider: &IdentityProvider, more: &str, liste
     setup.serve(listen).await
 }
 
-const ST_MARYS: &str = "tenant = \"st-marys\"";
+/// On a machine that is busy the provider's clock may be far ahead of the gateway's, which stands still.
+const ST_MARYS: &str = "tenant = \"st-marys\"\nleeway = \"5m\"";
 
 async fn ask(served: &Served, token: &str) -> Received {
     served.post(Some(token), &[], &asking()).await
@@ -60,7 +61,7 @@ async fn a_real_providers_tokens_are_believed_by_whichever_key_they_are_signed()
     let billing = provider.token("billing", None).await;
     let treatment = [("x-purpose-of-use", "TREAT")];
     let other = served.post(Some(&billing), &treatment, &asking()).await;
-    served.clock.advance(Duration::from_secs(700));
+    served.clock.advance(Duration::from_secs(1_000));
     let late = ask(&served, &token).await;
 
     let rig = served.reopened().await;
@@ -113,7 +114,7 @@ async fn a_forged_token_is_refused_by_name_and_nothing_is_sent() {
     let setup = Setup::default().upstream(&model.url(), "", cleared);
     let by_claim = "tenant-claim = \"tenant\"\ntenants = [\"st-marys\"]";
     let served = serve_with(setup, &provider, by_claim, "").await;
-    let (kid, now) = (provider.kid().await, SystemClock.now().seconds);
+    let (kid, now) = (provider.kid().await, served.clock.now().seconds);
     let right = json!({ "alg": "ES256", "typ": "at+jwt", "kid": kid });
     let claims = json!({
         "iss": provider.issuer(), "aud": "https://nephron.example", "sub": "dr.okafor", "jti": "1", "tenant": "st-marys",

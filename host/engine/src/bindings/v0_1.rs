@@ -122,6 +122,24 @@ pub mod llm_connector {
     });
 }
 
+/// What world `signing-llm-connector` exports beside what `llm-connector` does.
+pub mod signing {
+    wasmtime::component::bindgen!({
+        inline: "
+            package nephron:host;
+            world signing { export nephron:plugin/signer@0.1.0; }
+        ",
+        path: "../../wit",
+        exports: { default: async },
+        with: {
+            "nephron:plugin/types": super::types,
+            "nephron:plugin/exchange": super::exchange,
+            "nephron:plugin/keys": super::keys,
+        },
+        require_store_data_send: true,
+    });
+}
+
 /// World `audit-exporter`.
 pub mod audit_exporter {
     wasmtime::component::bindgen!({

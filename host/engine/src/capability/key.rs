@@ -6,18 +6,45 @@ use nephron_keys::{Grant, KeyError as Refusal};
 use nephron_model::Kind;
 use wasmtime::component::Resource;
 
+use crate::KeyPlayed;
 use crate::bindings::v0_1::keys::{Host, HostKey, KeyError, KeyInfo, Operations};
 use crate::capability::Guest;
 
 /// What a guest's handle points at.
-pub struct Lent(pub(crate) Arc<Grant>);
+pub enum Lent {
+    /// A grant.
+    Live(Arc<Grant>),
+    /// What a grant said and gave when the judgement was recorded, for one use; the index of the next code.
+    Played(KeyPlayed, usize),
+}
+
+impl Lent {
+    /// The grant; what was played back has none, and gives nothing but what was recorded.
+    fn grant(&self) -> Result<Arc<Grant>, KeyError> {
+        match self {
+            Self::Live(grant) => Ok(Arc::clone(grant)),
+            Self::Played(..) => Err(KeyError::NotPermitted),
+        }
+    }
+}
 
 impl Host for Guest {}
 
 impl HostKey for Guest {
     async fn info(&mut self, key: Resource<Lent>) -> wasmtime::Result<KeyInfo> {
         self.budget.spend()?;
-        let info = self.keys.get(&key)?.0.info();
+        let info = match self.keys.get(&key)? {
+            Lent::Live(grant) => grant.info(),
+            Lent::Played(played, next) => {
+                let used = u64::try_from(*next).unwrap_or(u64::MAX);
+                return Ok(KeyInfo {
+                    id: played.id.clone(),
+                    version: played.version,
+                    operations: Operations::MAC,
+                    remaining_uses: Some(1_u64.saturating_sub(used)),
+                });
+            }
+        };
         let mut operations = Operations::empty();
         for (permitted, operation) in [
             (nephron_keys::Operations::SEAL, Operations::SEAL),
@@ -44,7 +71,10 @@ impl HostKey for Guest {
         plaintext: Vec<u8>,
         context: String,
     ) -> wasmtime::Result<Result<Vec<u8>, KeyError>> {
-        let grant = Arc::clone(&self.keys.get(&key)?.0);
+        let grant = match self.keys.get(&key)?.grant() {
+            Ok(grant) => grant,
+            Err(error) => return Ok(Err(error)),
+        };
         let sealed = self.budget.within(grant.seal(&plaintext, &context)).await?;
         Ok(sealed.map_err(|error| told(&error)))
     }
@@ -55,7 +85,10 @@ impl HostKey for Guest {
         sealed: Vec<u8>,
         context: String,
     ) -> wasmtime::Result<Result<Vec<u8>, KeyError>> {
-        let grant = Arc::clone(&self.keys.get(&key)?.0);
+        let grant = match self.keys.get(&key)?.grant() {
+            Ok(grant) => grant,
+            Err(error) => return Ok(Err(error)),
+        };
         let opened = self.budget.within(grant.open(&sealed, &context)).await?;
         Ok(opened
             .map(|plaintext| plaintext.expose().clone())
@@ -71,7 +104,10 @@ impl HostKey for Guest {
         let Ok(kind) = kind.parse::<Kind>() else {
             return Ok(Err(KeyError::NotPermitted));
         };
-        let grant = Arc::clone(&self.keys.get(&key)?.0);
+        let grant = match self.keys.get(&key)?.grant() {
+            Ok(grant) => grant,
+            Err(error) => return Ok(Err(error)),
+        };
         let values: Vec<(Kind, &str)> = values
             .iter()
             .map(|value| (kind.clone(), value.as_str()))
@@ -93,7 +129,10 @@ impl HostKey for Guest {
         let Ok(parsed) = parsed else {
             return Ok(Err(KeyError::NotFound));
         };
-        let grant = Arc::clone(&self.keys.get(&key)?.0);
+        let grant = match self.keys.get(&key)?.grant() {
+            Ok(grant) => grant,
+            Err(error) => return Ok(Err(error)),
+        };
         let values = self.budget.within(grant.detokenize(&parsed)).await?;
         Ok(values.map_err(|error| told(&error)).and_then(|values| {
             let value = |value: Option<nephron_model::Phi<String>>| {
@@ -112,9 +151,24 @@ impl HostKey for Guest {
         key: Resource<Lent>,
         data: Vec<u8>,
     ) -> wasmtime::Result<Result<Vec<u8>, KeyError>> {
-        let grant = Arc::clone(&self.keys.get(&key)?.0);
+        let grant = match self.keys.get_mut(&key)? {
+            Lent::Live(grant) => Arc::clone(grant),
+            Lent::Played(played, next) => {
+                self.budget.spend()?;
+                let recorded = played.macs.get(*next).filter(|(of, _)| *of == data);
+                *next += 1;
+                let tag = recorded.map(|(_, tag)| tag.clone());
+                return Ok(tag.ok_or(KeyError::NotPermitted));
+            }
+        };
         let tag = self.budget.within(grant.mac(&data)).await?;
-        Ok(tag.map(|tag| tag.to_vec()).map_err(|error| told(&error)))
+        Ok(match tag {
+            Ok(tag) => {
+                self.macs.push((data, tag.to_vec()));
+                Ok(tag.to_vec())
+            }
+            Err(error) => Err(told(&error)),
+        })
     }
 
     async fn drop(&mut self, key: Resource<Lent>) -> wasmtime::Result<()> {

@@ -16,6 +16,8 @@ pub struct Guest {
     pub(crate) limiter: Limiter,
     pub(crate) budget: Budget,
     pub(crate) keys: wasmtime::component::ResourceTable,
+    /// What a lent key authenticated in this call, and the codes.
+    pub(crate) macs: Vec<(Vec<u8>, Vec<u8>)>,
     pub(crate) wasi: null_wasi::NullWasi,
 }
 
@@ -27,6 +29,7 @@ impl Guest {
             limiter: Limiter::new(limits),
             budget: Budget::new(limits),
             keys,
+            macs: Vec::new(),
             wasi,
         }
     }

@@ -73,3 +73,46 @@ pub(crate) fn read(data: &Path) -> BTreeMap<String, Timestamp> {
     at.filter_map(|(key, at)| Some((key, at.parse().ok()?)))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uses_are_kept_for_the_keys_that_there_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path();
+        std::fs::create_dir(data.join("host")).unwrap();
+        let at = |seconds| Timestamp {
+            seconds,
+            nanoseconds: 0,
+        };
+        let keys = |names: &[&str]| {
+            names
+                .iter()
+                .map(|name| (*name).to_owned())
+                .collect::<Vec<_>>()
+        };
+        let uses = LastUses::open(data, keys(&["a", "b"]).into_iter());
+        uses.keep();
+        assert!(!data.join(FILE).exists(), "nothing to say");
+        uses.note("a".to_owned(), at(1));
+        uses.note("b".to_owned(), at(2));
+        uses.note("a".to_owned(), at(3));
+        uses.keep();
+        assert_eq!(
+            read(data),
+            BTreeMap::from([("a".to_owned(), at(3)), ("b".to_owned(), at(2))])
+        );
+        // One that was taken out of the configuration is forgotten, and what cannot be read says nothing.
+        let uses = LastUses::open(data, keys(&["a", "c"]).into_iter());
+        uses.note("c".to_owned(), at(4));
+        uses.keep();
+        assert_eq!(
+            read(data),
+            BTreeMap::from([("a".to_owned(), at(3)), ("c".to_owned(), at(4))])
+        );
+        std::fs::write(data.join(FILE), "{").unwrap();
+        assert!(read(data).is_empty());
+    }
+}

@@ -2,6 +2,7 @@
 //! records exactly what is about to leave, dials, and records exactly what came back.
 
 mod exchange;
+mod sign;
 
 use std::time::Duration;
 
@@ -223,6 +224,7 @@ impl<'a> Asked<'a> {
                 Source::Whole(exchange.in_sandbox(shown, events)?)
             }
             Plan::Call(request) => {
+                let request = exchange.signed(request).await?;
                 let outgoing = Outgoing::new(request, endpoint);
                 let outgoing = outgoing.map_err(|source| exchange.setback(source, None))?;
                 Source::Arriving(Box::new(exchange.over_http(outgoing, is_last).await?))

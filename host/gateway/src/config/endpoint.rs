@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::associate::{Known, region};
+use super::aws::AwsSigV4;
 use super::names::Names;
 use super::plugin::PluginKind;
 use super::reader::{Table, Value};
@@ -25,6 +26,8 @@ pub struct Endpoint {
     pub region: Option<String>,
     /// What the host attaches to each request, if anything.
     pub credential: Option<Credential>,
+    /// Under which access key each request is signed, if any.
+    pub aws_sigv4: Option<AwsSigV4>,
     /// For one exchange with it, from dialling to the last byte.
     pub timeout: Duration,
     /// How often it is asked again when it cannot be reached, or says that it cannot serve now.
@@ -58,12 +61,16 @@ impl Endpoint {
         let associate = table.value("associate");
         let place = table.value("region");
         let credential = table.value("credential");
+        let aws_sigv4 = table.value("aws-sigv4");
         if url.is_some() {
             if associate.is_none() {
                 table.missing("associate", "associate = \"name of who runs it\"");
             }
         } else {
-            for value in [&associate, &place, &credential].into_iter().flatten() {
+            for value in [&associate, &place, &credential, &aws_sigv4]
+                .into_iter()
+                .flatten()
+            {
                 value.fault("stands at an endpoint without `url`, whose connector answers inside the sandbox; add `url`, or remove it");
             }
         }
@@ -92,6 +99,17 @@ impl Endpoint {
             }
             allows_private |= base.is_loopback();
         }
+        if let Some(value) = &aws_sigv4 {
+            if credential.is_some() {
+                value.fault("cannot stand beside `credential`: a request is signed or names a key; remove one of the two");
+            }
+            if base.as_ref().is_some_and(|base| !base.path().is_empty()) {
+                value.fault("needs a `url` without a path: what the connector signs is the whole path; remove it from `url`");
+            }
+        }
+        let aws_sigv4 = aws_sigv4
+            .and_then(|value| value.table(AwsSigV4::read))
+            .flatten();
         let associate = associate
             .and_then(|value| known.associates.find(&value))
             .map(|found| found.name.to_owned());
@@ -105,6 +123,7 @@ impl Endpoint {
             associate,
             region: place.as_ref().and_then(region),
             credential,
+            aws_sigv4,
             timeout,
             retries,
             allows_private,

@@ -12,6 +12,7 @@ use nephron_model::{Purpose, TenantId};
 use toml::de::DeTable;
 
 mod associate;
+mod aws;
 mod endpoint;
 mod fault;
 mod identity;
@@ -31,6 +32,7 @@ mod units;
 mod url;
 
 pub use associate::{Agreement, Associate, Role, Status};
+pub use aws::AwsSigV4;
 pub use endpoint::{Credential, Endpoint};
 pub use fault::{Fault, Faults};
 pub use identity::{ApiKey, ClientCertificate, Holder, Mark};

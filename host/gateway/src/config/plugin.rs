@@ -198,8 +198,11 @@ fn limits(table: &mut Table<'_>) -> Limits {
 
 fn grants(table: &mut Table<'_>, kind: Option<PluginKind>) -> Grants {
     let keys = table.flag("keys");
-    if keys && kind.is_some_and(|kind| kind != PluginKind::Transformer) {
-        table.fault("has `keys = true`, but only a transformer can be lent a key; remove it");
+    let can_be_lent_one = [PluginKind::Transformer, PluginKind::Connector];
+    if keys && kind.is_some_and(|kind| !can_be_lent_one.contains(&kind)) {
+        table.fault(
+            "has `keys = true`, but only a transformer or a connector can be lent a key; remove it",
+        );
     }
     Grants {
         keys,

@@ -32,6 +32,17 @@ impl BaseUrl {
         self.port
     }
 
+    /// Host and port, as a request's header `host` names them: the usual port is left out.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        let usual = if self.https { 443 } else { 80 };
+        if self.port == usual {
+            self.host.clone()
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+
     /// The path before the connector's: empty, or with a leading and without a trailing `/`.
     #[must_use]
     pub fn path(&self) -> &str {
@@ -60,16 +71,8 @@ impl BaseUrl {
 
 impl std::fmt::Display for BaseUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (scheme, usual) = if self.https {
-            ("https", 443)
-        } else {
-            ("http", 80)
-        };
-        write!(f, "{scheme}://{}", self.host)?;
-        if self.port != usual {
-            write!(f, ":{}", self.port)?;
-        }
-        f.write_str(&self.path)
+        let scheme = if self.https { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}", self.authority(), self.path)
     }
 }
 

@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use nephron_model::{FixedClock, PluginRef};
+use nephron_model::{Clock as _, FixedClock, PluginRef};
 use pollster::block_on;
 
 use super::*;
@@ -44,6 +44,27 @@ fn what_is_sealed_opens_under_another_grant_for_the_same_place() {
     let sealed = block_on(ward.grant().seal(b"note", "context")).unwrap();
     let opened = block_on(ward.grant().open(&sealed, "context")).unwrap();
     assert_eq!(opened.expose(), b"note");
+}
+
+#[test]
+fn a_grant_with_a_providers_key_authenticates_under_that_and_names_it() {
+    let ward = Ward::new("st-marys");
+    let secret = Phi::new("secret".to_owned());
+    let grant = with(&ward, |request| {
+        let at = ward.clock.now();
+        request.signing = Some(SigningKey::aws("AKIDEXAMPLE", &secret, at, "r", "bedrock"));
+    });
+    let scope = "AKIDEXAMPLE/20261122/r/bedrock/aws4_request";
+    assert_eq!(grant.info().id, scope);
+    let tag = block_on(grant.mac(b"data")).unwrap();
+    assert_ne!(tag, block_on(ward.grant().mac(b"data")).unwrap());
+    let key = SigningKey::aws("AKIDEXAMPLE", &secret, ward.clock.now(), "r", "bedrock");
+    assert_eq!(tag, key.mac(b"data"));
+    let used =
+        ward.log.drafts().into_iter().find(|entry| {
+            entry.kind == EntryKind::KeyUsed && entry.facts.contains_key("signing-key")
+        });
+    assert_eq!(used.unwrap().facts["signing-key"], scope);
 }
 
 #[test]

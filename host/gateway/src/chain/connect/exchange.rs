@@ -188,10 +188,17 @@ impl Drop for Unanswered<'_, '_> {
 /// What is asked of the endpoint, by the end of the path; the path itself is the plugin's text, and sealed.
 fn operation(path: &str) -> &'static str {
     let path = path.split('?').next().unwrap_or_default();
-    ["chat/completions", "messages", "responses", "embeddings"]
-        .into_iter()
-        .find(|known| path.ends_with(&format!("/{known}")))
-        .unwrap_or("other")
+    [
+        "chat/completions",
+        "messages",
+        "responses",
+        "embeddings",
+        "converse",
+        "converse-stream",
+    ]
+    .into_iter()
+    .find(|known| path.ends_with(&format!("/{known}")))
+    .unwrap_or("other")
 }
 
 #[cfg(test)]

@@ -243,7 +243,7 @@ fn plugins_are_checked() {
         "component = \"safe-harbor\"",
         "component = \"safe-harbor\"\ngrant = { keys = true, null-wasi = 1 }",
         &expect![[r#"
-        22:9: `plugin.grant` has `keys = true`, but only a transformer can be lent a key; remove it
+        22:9: `plugin.grant` has `keys = true`, but only a transformer or a connector can be lent a key; remove it
         22:36: `plugin.grant.null-wasi` must be `true` or `false`, but is an integer"#]],
     );
     change(
@@ -460,6 +460,21 @@ fn i10_endpoints_say_who_runs_them_and_how_they_are_reached() {
         &expect![[
             r#"41:1: missing key `endpoint.associate`; write `associate = "name of who runs it"`"#
         ]],
+    );
+    let signed = "aws-sigv4 = { access-key-id = \"AKIAIOSFODNN7EXAMPLE\", secret = { environment = \"KEY\" }, region = \"eu-central-1\" }";
+    let credential = "credential = { name = \"key\", secret = { environment = \"KEY\" } }";
+    change(credential, signed, &expect!["right"]);
+    change(
+        credential,
+        &format!("{credential}\n{signed}"),
+        &expect![
+            "47:13: `endpoint.aws-sigv4` cannot stand beside `credential`: a request is signed or names a key; remove one of the two"
+        ],
+    );
+    change(
+        credential,
+        "aws-sigv4 = { access-key-id = \"AKIA/1\", secret = \"x\", region = \"eu/1\" }",
+        &expect![[r#""#]],
     );
     change(
         "{ name = \"key\",",

@@ -1,24 +1,19 @@
 //! Server-sent events (WHATWG HTML, "event stream interpretation"), framed over bytes that are cut anywhere.
 
-/// The most bytes that one event, or one plain response, may have.
-pub(crate) const MAX_BYTES: usize = 8 << 20;
-
-/// An event would be longer than [`MAX_BYTES`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TooLong;
+use crate::answer::{Failure, Frames, MAX_BYTES};
 
 /// One event that is complete.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct SseEvent {
+pub struct SseEvent {
     /// The lines of `data`, joined by line feeds.
-    pub(crate) data: Vec<u8>,
+    pub data: Vec<u8>,
     /// Whether it is named `error`, or came on a line `error:` as llama.cpp writes.
-    pub(crate) is_error: bool,
+    pub is_error: bool,
 }
 
 /// Takes bytes, gives events. Lines end in LF, CR LF or CR.
 #[derive(Debug, Default)]
-pub(crate) struct Framer {
+pub struct ServerSentEvents {
     line: Vec<u8>,
     event: SseEvent,
     has_data: bool,
@@ -28,13 +23,11 @@ pub(crate) struct Framer {
     begun: bool,
 }
 
-impl Framer {
-    /// Takes the next bytes and appends the events that they complete.
-    pub(crate) fn push(
-        &mut self,
-        mut bytes: &[u8],
-        events: &mut Vec<SseEvent>,
-    ) -> Result<(), TooLong> {
+impl Frames for ServerSentEvents {
+    const MEDIA_TYPE: &'static str = "text/event-stream";
+    type Frame = SseEvent;
+
+    fn push(&mut self, mut bytes: &[u8], events: &mut Vec<SseEvent>) -> Result<(), Failure> {
         while let Some(end) = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
             let (piece, rest) = bytes.split_at(end);
             let belongs_to_cr = self.after_cr && piece.is_empty() && rest.first() == Some(&b'\n');
@@ -51,15 +44,18 @@ impl Framer {
         self.extend_line(bytes)
     }
 
-    /// The bytes have ended: an event that no blank line closed counts too, since many servers end so.
-    pub(crate) fn finish(mut self, events: &mut Vec<SseEvent>) {
+    /// An event that no blank line closed counts too, since many servers end so.
+    fn finish(mut self, events: &mut Vec<SseEvent>) -> Result<(), Failure> {
         self.end_line(events);
         self.dispatch(events);
+        Ok(())
     }
+}
 
-    fn extend_line(&mut self, piece: &[u8]) -> Result<(), TooLong> {
+impl ServerSentEvents {
+    fn extend_line(&mut self, piece: &[u8]) -> Result<(), Failure> {
         if self.line.len() + piece.len() + self.event.data.len() > MAX_BYTES {
-            return Err(TooLong);
+            return Err(Failure::TooLong);
         }
         self.line.extend_from_slice(piece);
         Ok(())
@@ -112,13 +108,13 @@ impl Framer {
 mod tests {
     use super::*;
 
-    fn framed(pieces: &[&[u8]]) -> Result<Vec<(String, bool)>, TooLong> {
-        let mut framer = Framer::default();
+    fn framed(pieces: &[&[u8]]) -> Result<Vec<(String, bool)>, Failure> {
+        let mut framer = ServerSentEvents::default();
         let mut events = Vec::new();
         for piece in pieces {
             framer.push(piece, &mut events)?;
         }
-        framer.finish(&mut events);
+        framer.finish(&mut events)?;
         Ok(events
             .into_iter()
             .map(|event| (String::from_utf8(event.data).unwrap(), event.is_error))
@@ -170,11 +166,11 @@ mod tests {
     #[test]
     fn an_event_over_the_limit_is_refused_in_one_line_or_many() {
         let line = vec![b'x'; MAX_BYTES + 1];
-        assert_eq!(framed(&[&line]), Err(TooLong));
-        let mut framer = Framer::default();
+        assert_eq!(framed(&[&line]), Err(Failure::TooLong));
+        let mut framer = ServerSentEvents::default();
         let mut events = Vec::new();
         let line = [b"data: ".as_slice(), &[b'x'; 1 << 20], b"\n"].concat();
         let refused = (0..9).find_map(|_| framer.push(&line, &mut events).err());
-        assert_eq!((refused, events.len()), (Some(TooLong), 0));
+        assert_eq!((refused, events.len()), (Some(Failure::TooLong), 0));
     }
 }

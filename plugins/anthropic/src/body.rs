@@ -1,0 +1,222 @@
+//! The body of the request: keys in one order always, so that the same call is the same bytes.
+
+use nephron_sdk::Error;
+use nephron_sdk::connector::ChatCall;
+use nephron_sdk::conversation::{Block, Conversation, Json, Speaker, Tool, ToolChoice, Turn};
+use serde::Serialize;
+
+use crate::{Sampling, Settings};
+
+/// Writes the body as JSON.
+///
+/// # Errors
+/// [`Error::Unsupported`] when the call asks for what this API cannot say, [`Error::InvalidInput`] when it contradicts
+/// itself. Neither holds text of the request.
+pub(crate) fn write(call: &ChatCall, settings: &Settings) -> Result<Vec<u8>, Error> {
+    let model = settings.model.as_deref().unwrap_or(&call.model);
+    if model.is_empty() {
+        return Err(Error::InvalidInput(
+            "no model is named; name one in the call or in the settings".to_owned(),
+        ));
+    }
+    let conversation = Conversation::read(call, settings.unsupported_options)?;
+    let sampling = settings.sampling == Sampling::Send;
+    let body = Body {
+        model,
+        max_tokens: call.max_tokens.unwrap_or(settings.max_tokens),
+        system: Texts::of(&conversation.instructions),
+        messages: conversation.turns.iter().map(WireTurn::of).collect(),
+        temperature: conversation.temperature.filter(|_| sampling),
+        top_p: conversation.top_p.as_ref().filter(|_| sampling),
+        top_k: conversation.top_k.as_ref().filter(|_| sampling),
+        stop_sequences: &call.stop,
+        tools: conversation.tools.iter().map(WireTool::of).collect(),
+        tool_choice: WireChoice::of(&conversation),
+        output_config: conversation.format.as_ref().map(|format| OutputConfig {
+            format: OutputFormat::JsonSchema {
+                schema: &format.schema,
+            },
+        }),
+        stream: call.want_stream,
+    };
+    serde_json::to_vec(&body)
+        .map_err(|_| Error::Internal("the body could not be written".to_owned()))
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    model: &'a str,
+    max_tokens: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    system: Option<Texts<'a>>,
+    messages: Vec<WireTurn<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_p: Option<&'a Json>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_k: Option<&'a Json>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    stop_sequences: &'a [String],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tools: Vec<WireTool<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_choice: Option<WireChoice<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_config: Option<OutputConfig<'a>>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stream: bool,
+}
+
+#[derive(Serialize)]
+struct WireTurn<'a> {
+    role: &'static str,
+    content: Content<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Content<'a> {
+    Text(&'a str),
+    Blocks(Vec<WireBlock<'a>>),
+}
+
+/// One text is a string, several are blocks.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Texts<'a> {
+    One(&'a str),
+    Several(Vec<WireBlock<'a>>),
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum WireBlock<'a> {
+    Text {
+        text: &'a str,
+    },
+    ToolUse {
+        id: &'a str,
+        name: &'a str,
+        input: &'a Json,
+    },
+    ToolResult {
+        tool_use_id: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        content: Option<Texts<'a>>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        is_error: bool,
+    },
+}
+
+#[derive(Serialize)]
+struct WireTool<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    input_schema: &'a Json,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    strict: bool,
+}
+
+#[derive(Serialize)]
+struct WireChoice<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    disable_parallel_tool_use: bool,
+}
+
+#[derive(Serialize)]
+struct OutputConfig<'a> {
+    format: OutputFormat<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum OutputFormat<'a> {
+    JsonSchema { schema: &'a Json },
+}
+
+impl<'a> WireTurn<'a> {
+    fn of(turn: &'a Turn<'a>) -> Self {
+        Self {
+            role: match turn.speaker {
+                Speaker::User => "user",
+                Speaker::Assistant => "assistant",
+            },
+            content: match turn.blocks.as_slice() {
+                [Block::Text(text)] => Content::Text(text),
+                blocks => Content::Blocks(blocks.iter().map(WireBlock::of).collect()),
+            },
+        }
+    }
+}
+
+impl<'a> Texts<'a> {
+    fn of(texts: &[&'a str]) -> Option<Self> {
+        match texts {
+            [] => None,
+            [text] => Some(Self::One(text)),
+            texts => {
+                let said = texts.iter().filter(|text| !text.trim().is_empty());
+                Some(Self::Several(
+                    said.map(|text| WireBlock::Text { text }).collect(),
+                ))
+            }
+        }
+    }
+}
+
+impl<'a> WireBlock<'a> {
+    fn of(block: &'a Block<'a>) -> Self {
+        match block {
+            Block::Text(text) => Self::Text { text },
+            Block::Call { id, name, input } => Self::ToolUse { id, name, input },
+            Block::Result {
+                id,
+                texts,
+                is_error,
+            } => Self::ToolResult {
+                tool_use_id: id,
+                content: Texts::of(texts),
+                is_error: *is_error,
+            },
+        }
+    }
+}
+
+impl<'a> WireTool<'a> {
+    fn of(tool: &'a Tool) -> Self {
+        Self {
+            name: &tool.name,
+            description: tool.description.as_deref(),
+            input_schema: &tool.schema,
+            strict: tool.is_strict,
+        }
+    }
+}
+
+impl<'a> WireChoice<'a> {
+    /// Nothing where the caller chose nothing: this API then does as `auto` says. Without tools there is no choice.
+    fn of(conversation: &'a Conversation<'a>) -> Option<Self> {
+        if conversation.tools.is_empty() {
+            return None;
+        }
+        let one_by_one = conversation.parallel_calls == Some(false);
+        let (kind, name) = match &conversation.tool_choice {
+            None if !one_by_one => return None,
+            None | Some(ToolChoice::Auto) => ("auto", None),
+            Some(ToolChoice::None) => ("none", None),
+            Some(ToolChoice::Any) => ("any", None),
+            Some(ToolChoice::Named(name)) => ("tool", Some(name.as_str())),
+        };
+        Some(Self {
+            kind,
+            name,
+            disable_parallel_tool_use: one_by_one && kind != "none",
+        })
+    }
+}
