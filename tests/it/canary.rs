@@ -10,7 +10,7 @@ use nephron_tests::{CANARIES, CANARY_NOTE, MockModel, Rig, Setup};
 
 /// Keeps every line that `tracing` writes, at its most talkative.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Lines(pub(super) Arc<Mutex<Vec<u8>>>);
 
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -23,7 +23,7 @@ impl Write for Lines {
     }
 }
 
-fn assert_clean(what: &str, bytes: &[u8]) {
+pub(super) fn assert_clean(what: &str, bytes: &[u8]) {
     for canary in CANARIES {
         let first = canary.bytes().next().map(|letter| letter | 0x20);
         // By the first letter, and only then the rest: compiled plugins are many megabytes.
@@ -36,7 +36,7 @@ fn assert_clean(what: &str, bytes: &[u8]) {
     }
 }
 
-fn assert_files_clean(folder: &Path) {
+pub(super) fn assert_files_clean(folder: &Path) {
     for item in std::fs::read_dir(folder).unwrap() {
         let path = item.unwrap().path();
         assert_clean("a file name", path.to_string_lossy().as_bytes());

@@ -19,6 +19,7 @@ mod demo;
 mod fallback;
 mod hostile;
 mod identity;
+mod own;
 mod record_then_act;
 mod replay;
 mod serve;

@@ -67,8 +67,8 @@ fn event(header: Option<&str>) -> Option<EventId> {
     header.map(|event| event.parse().unwrap())
 }
 
-/// Runs a script of `tests/sdk` against a gateway with TLS, in front of a mock that says "About" and what it was asked.
-async fn held_by(script: &'static str) -> usize {
+/// A folder with a development CA (`ca.pem`) and certificates, and the `[listen]` that uses them.
+pub(super) fn pki() -> (tempfile::TempDir, String) {
     let pki = tempfile::tempdir().unwrap();
     let made = std::process::Command::new(super::nephron())
         .args(["pki", "init"])
@@ -81,12 +81,18 @@ async fn held_by(script: &'static str) -> usize {
         String::from_utf8_lossy(&made.stderr)
     );
     let file = |name: &str| pki.path().join(name).display().to_string();
-    let model = MockModel::start(200, "About {user}").await;
-    let setup = Setup::default().upstream(&model.url(), "", CLEARED);
     let (certificate, key) = (file("server.pem"), file("server.key"));
     let listen = format!("[listen.tls]\ncertificate = \"{certificate}\"\nkey = \"{key}\"\n");
+    (pki, listen)
+}
+
+/// Runs a script of `tests/sdk` against a gateway with TLS, in front of a mock that says "About" and what it was asked.
+async fn held_by(script: &'static str) -> usize {
+    let (pki, listen) = pki();
+    let model = MockModel::start(200, "About {user}").await;
+    let setup = Setup::default().upstream(&model.url(), "", CLEARED);
     let served = setup.serve(&listen).await;
-    let authority = file("ca.pem");
+    let authority = pki.path().join("ca.pem").display().to_string();
     let (url, key) = (served.url.clone(), served.physician.clone());
     let printed = tokio::task::spawn_blocking(move || {
         let environment = [

@@ -9,7 +9,7 @@ use hyper::{HeaderMap, Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use nephron_gateway::config::Config;
 use nephron_gateway::serve::{ServeError, Server};
-use nephron_keys::ApiKey;
+use nephron_keys::{ApiKey, TenantKeys};
 use nephron_model::FixedClock;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -27,6 +27,8 @@ pub struct Served {
     pub expired: String,
     /// A physician at Lakeside.
     pub lakeside: String,
+    /// St Mary's keys.
+    pub keys: TenantKeys,
     /// Its clock.
     pub clock: Arc<FixedClock>,
     address: SocketAddr,
@@ -84,7 +86,15 @@ impl Setup {
         ];
         let setup = self.and(&toml.concat());
         let folder = tempfile::tempdir().expect("a scratch folder");
+        let keys = keys.map(|key| key.reveal().to_owned());
+        Served::start(setup, folder, keys).await
+    }
+}
+
+impl Served {
+    async fn start(setup: Setup, folder: TempDir, api_keys: [String; 3]) -> Self {
         let rig = setup.open_in(folder).await.expect("the gateway opens");
+        let keys = rig.tenant().keys().clone();
         let config: Config = setup.config();
         let listen = config.listen.as_ref().expect("a listener");
         let Rig {
@@ -101,12 +111,13 @@ impl Setup {
         let running = tokio::spawn(server.run(async {
             let _stop = stopped.await;
         }));
-        let reveal = |key: &ApiKey| key.reveal().to_owned();
-        Served {
+        let [physician, expired, lakeside] = api_keys;
+        Self {
             url,
-            physician: reveal(physician),
-            expired: reveal(expired),
-            lakeside: reveal(lakeside),
+            physician,
+            expired,
+            lakeside,
+            keys,
             clock,
             address,
             status,
@@ -116,9 +127,16 @@ impl Setup {
             running,
         }
     }
-}
 
-impl Served {
+    /// Stops it, and serves the same data again.
+    pub async fn restarted(self) -> Self {
+        let api_keys = [&self.physician, &self.expired, &self.lakeside].map(Clone::clone);
+        let stopping = self.stop();
+        let stopped = stopping.running.await.expect("no panic");
+        stopped.expect("it stops cleanly");
+        Self::start(stopping.setup, stopping.folder, api_keys).await
+    }
+
     /// Sends a chat request as the physician, and waits for the whole answer.
     pub async fn chat(&self, body: &serde_json::Value) -> Received {
         let key = self.physician.clone();

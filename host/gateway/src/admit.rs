@@ -13,9 +13,9 @@ use crate::receive::Call;
 use crate::refusal::Refusal;
 
 /// A request that has a tenant, a roster and an event id, and whose opening is queued for the log.
-pub(crate) struct Admitted {
+pub(crate) struct Admitted<C = Call> {
     pub(crate) case: Case,
-    pub(crate) call: Call,
+    pub(crate) call: C,
 }
 
 /// What becomes of a request whose tenant is known.
@@ -26,7 +26,7 @@ pub(crate) enum Admission {
     Refused(Case, Refusal),
 }
 
-/// Admits a request.
+/// Admits a request to a model.
 ///
 /// # Errors
 /// [`Refusal::NoTenant`] and, when no id can be drawn or nothing sealed, [`Refusal::Key`]: there is no log to say it in. A request of a
@@ -43,10 +43,7 @@ pub(crate) fn admit(gateway: &Gateway, called: Called) -> Result<Admission, Refu
         Sensitivity::Phi => contract::Sensitivity::Phi,
     };
     opened = opened.fact("route", route.map_or("none", |route| route.model.as_str()));
-    opened.counts.insert(
-        "bytes".to_owned(),
-        u64::try_from(received.bytes).unwrap_or(u64::MAX),
-    );
+    count_bytes(&mut opened, received.bytes);
     case.note(opened);
     Ok(match route {
         Some(_) => Admission::Granted(Admitted {
@@ -55,6 +52,33 @@ pub(crate) fn admit(gateway: &Gateway, called: Called) -> Result<Admission, Refu
         }),
         None => Admission::Refused(case, Refusal::NoRoute),
     })
+}
+
+/// Admits a request for something that no model answers; the log calls it `operation`.
+///
+/// # Errors
+/// As [`admit`].
+pub(crate) fn admit_operation<C>(
+    gateway: &Gateway,
+    called: Called<C>,
+    operation: &'static str,
+) -> Result<Admitted<C>, Refusal> {
+    let Called { received, identity } = called;
+    let (mut case, opened) = open_case(gateway, identity, received.at)?;
+    case.conversation = received.conversation;
+    case.operation = Some(operation);
+    let mut opened = opened.fact("operation", operation);
+    count_bytes(&mut opened, received.bytes);
+    case.note(opened);
+    Ok(Admitted {
+        case,
+        call: received.call,
+    })
+}
+
+fn count_bytes(opened: &mut Draft, bytes: usize) {
+    let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+    opened.counts.insert("bytes".to_owned(), bytes);
 }
 
 /// The case of a request that came `at` some time, and the entry of its opening, which is to be noted.
@@ -107,6 +131,8 @@ pub(crate) fn open_case(
         caller,
         purpose,
         emergency,
+        operation: None,
+        lent: None,
         conversation: None,
         has_tokens: std::sync::atomic::AtomicBool::new(false),
         info,

@@ -14,7 +14,7 @@ use nephron_model::{Caller, Draft, Phi, Purpose, TenantId, Timestamp};
 
 use crate::config::{self, Holder, Mark};
 use crate::origin::Origin;
-use crate::receive::{Received, Statement};
+use crate::receive::{Call, Received, Statement};
 use crate::tls::{Marks, Peer};
 use last_use::LastUses;
 use oidc::Providers;
@@ -118,15 +118,15 @@ pub struct Identity {
 }
 
 /// A request whose caller is known.
-pub struct Called {
-    pub(crate) received: Received,
+pub struct Called<C = Call> {
+    pub(crate) received: Received<C>,
     pub(crate) identity: Identity,
 }
 
-impl Called {
+impl<C> Called<C> {
     /// What was received, from whom.
     #[must_use]
-    pub const fn new(received: Received, identity: Identity) -> Self {
+    pub const fn new(received: Received<C>, identity: Identity) -> Self {
         Self { received, identity }
     }
 }

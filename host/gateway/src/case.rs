@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nephron_engine::contract::{self, Decision, Effect, RequestInfo};
 use nephron_engine::{Answer, Engine, Judgement, Plugin, PluginFailure, Verdict};
-use nephron_keys::{Grant, GrantRequest, KeyError, Operations, SigningKey, Subject};
+use nephron_keys::{Conversation, Grant, GrantRequest, KeyError, Operations, SigningKey, Subject};
 use nephron_model::{
     Caller, Commit, Draft, EntryKind, EventId, Fingerprint, NotRecorded, Phi, Point, Purpose,
     Recorded, Recorder as _,
@@ -27,6 +27,10 @@ pub struct Case {
     pub(crate) purpose: Purpose,
     /// Whether the purpose is an emergency.
     pub(crate) emergency: Option<Emergency>,
+    /// What is asked for, where that is no answer of a model.
+    pub(crate) operation: Option<&'static str>,
+    /// The grant that the caller names: its keys are used under that one.
+    pub(crate) lent: Option<String>,
     /// The conversation that the caller named; without one the request is one of its own.
     pub(crate) conversation: Option<String>,
     /// Whether tokens were drawn for this request.
@@ -40,12 +44,16 @@ pub struct Case {
 impl Case {
     /// An entry about this request.
     pub(crate) fn draft(&self, kind: EntryKind, outcome: impl Into<String>) -> Draft {
-        Draft {
+        let draft = Draft {
             request: Some(self.id),
             caller: Some(self.caller.id.clone()),
             purpose: Some(self.purpose.clone()),
             generation: Some(self.roster.generation()),
             ..Draft::new(kind, outcome)
+        };
+        match self.operation {
+            Some(operation) => draft.fact("operation", operation),
+            None => draft,
         }
     }
 
@@ -103,20 +111,22 @@ impl Case {
             .map(Some)
     }
 
+    /// The name of the conversation: the caller's, or the request's own id.
+    pub(crate) fn conversation(&self) -> String {
+        let own = || self.id.to_string();
+        self.conversation.clone().unwrap_or_else(own)
+    }
+
     /// A grant for one use in this conversation, on the caller's behalf. Its use is an entry that is durable before the
     /// key opens (I1), and every judgement that led here with it, since each stands before that entry.
     pub(crate) fn grant(&self, operations: Operations, point: Point) -> Result<Grant, Refusal> {
         self.unrefused()?;
         let keys = self.tenant.keys();
         let subject = Subject::Caller(self.caller.id.clone());
-        // A conversation belongs to who holds it: another caller who names it has one of its own.
-        let own = self.id.to_string();
-        let name = self.conversation.as_ref().unwrap_or(&own);
-        let conversation = format!("{}\n{name}", self.caller.id);
         let had_tokens = self.has_tokens.swap(true, Ordering::Relaxed);
-        Ok(keys.mint(GrantRequest {
+        let request = GrantRequest {
             uses: Some(1),
-            conversation: Some(keys.conversation(&conversation)?),
+            conversation: Some(self.own_conversation()?),
             is_new_conversation: self.conversation.is_none() && !had_tokens,
             request: Some(self.id),
             point: Some(point),
@@ -127,7 +137,25 @@ impl Case {
                 self.purpose.clone(),
                 std::time::Duration::from_secs(60),
             )
-        })?)
+        };
+        Ok(match &self.lent {
+            Some(id) => keys.redeem(id, request)?,
+            None => keys.mint(request)?,
+        })
+    }
+
+    /// The conversation as the vault knows it. It belongs to who holds it: another caller who names it has one of its own.
+    pub(crate) fn own_conversation(&self) -> Result<Conversation, KeyError> {
+        let name = format!("{}\n{}", self.caller.id, self.conversation());
+        self.tenant.keys().conversation(&name)
+    }
+
+    /// Whether the caller uses keys under a grant. That it covers these operations is seen before policy is told of it.
+    pub(crate) fn is_lent(&self, operations: Operations, point: Point) -> Result<bool, Refusal> {
+        if self.lent.is_some() {
+            let _covers = self.grant(operations, point)?;
+        }
+        Ok(self.lent.is_some())
     }
 
     /// A grant to sign one request with a provider's key, lent to a connector. Its use is recorded as every other is.

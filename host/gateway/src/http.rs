@@ -33,6 +33,7 @@ use crate::authenticate::{
 };
 use crate::config::Listen;
 use crate::metrics::TenantState;
+use crate::operations::{self, Asked as Operated};
 use crate::origin::Origin;
 use crate::receive::Malformed;
 use crate::refusal::Refusal;
@@ -60,12 +61,15 @@ pub(crate) struct Service {
 }
 
 /// What a request holds until it has ended, wherever its client is by then.
-struct Ticket {
+pub(crate) struct Ticket {
     _place: OwnedSemaphorePermit,
     _alive: mpsc::Sender<()>,
 }
 
-type Reaction = Response<Body>;
+pub(crate) type Reaction = Response<Body>;
+
+/// Comes when a request is to be given up, with the reason.
+pub(crate) type GivenUp = Pin<Box<dyn Future<Output = Refusal> + Send>>;
 
 const MODEL: &str = "/v1/models/";
 
@@ -176,6 +180,9 @@ impl Service {
     }
 
     async fn react(&self, head: &Parts, body: &mut Option<Incoming>) -> Reaction {
+        if let Some(asked) = Operated::of(&head.method, head.uri.path()) {
+            return operations::react(self, asked, head, body).await;
+        }
         let is_get = matches!(head.method, Method::GET | Method::HEAD);
         // Whose words to use where the path does not say it.
         let api = match head.headers.contains_key(ANTHROPIC_VERSION) {
@@ -188,6 +195,7 @@ impl Service {
         match (head.uri.path(), is_get) {
             ("/livez", true) => plain(StatusCode::OK, "ok\n"),
             ("/readyz", true) => self.ready(),
+            ("/openapi.json", true) => openapi(),
             ("/v1/models", true) => self.models(api, head, None).await,
             (path, true) if path.starts_with(MODEL) => {
                 let id = path.strip_prefix(MODEL).unwrap_or_default();
@@ -199,7 +207,9 @@ impl Service {
                 self.models(api, head, Some(&id)).await
             }
             (path, false) if path.starts_with(MODEL) => wrong_method(api, "GET, HEAD"),
-            ("/livez" | "/readyz" | "/v1/models", false) => wrong_method(api, "GET, HEAD"),
+            ("/livez" | "/readyz" | "/openapi.json" | "/v1/models", false) => {
+                wrong_method(api, "GET, HEAD")
+            }
             (path, _) => match Api::at(path) {
                 Some(api) if head.method == Method::POST => self.ask(api, head, body).await,
                 Some(api) => wrong_method(api, "POST"),
@@ -335,16 +345,22 @@ impl Service {
         head: &Parts,
         body: &mut Option<Incoming>,
     ) -> Result<(Called, Manner, Ticket), Box<Reply>> {
+        let (identity, ticket) = self.enter(head).await?;
+        match self.read(api, &head.headers, body).await {
+            Ok(Asked { received, manner }) => Ok((Called::new(received, identity), manner, ticket)),
+            Err(refusal) => Err(Box::new(self.gateway.refuse(&identity, refusal).await)),
+        }
+    }
+
+    /// Who asks, and a place for the request.
+    pub(crate) async fn enter(&self, head: &Parts) -> Result<(Identity, Ticket), Box<Reply>> {
         let identity = self.identify(head).await?;
         // Not recorded: a client that asks too often must not fill the log by that.
         let ticket = self
             .in_time(&identity)
             .and_then(|()| self.ticket(&identity.tenant));
         let ticket = ticket.map_err(|refusal| Box::new(Reply::unadmitted(refusal)))?;
-        match self.read(api, &head.headers, body).await {
-            Ok(Asked { received, manner }) => Ok((Called::new(received, identity), manner, ticket)),
-            Err(refusal) => Err(Box::new(self.gateway.refuse(&identity, refusal).await)),
-        }
+        Ok((identity, ticket))
     }
 
     async fn read(
@@ -384,7 +400,7 @@ impl Service {
     }
 
     /// The whole body, within its limits of size and time. It is overwritten when it was read.
-    async fn body(&self, mut body: Incoming) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+    pub(crate) async fn body(&self, mut body: Incoming) -> Result<Zeroizing<Vec<u8>>, Refusal> {
         use hyper::body::Body as _;
         let limit = self.gateway.limits().bytes;
         let too_large = || Refusal::Malformed(Malformed::TooLarge { limit });
@@ -421,36 +437,52 @@ impl Service {
         ticket: Ticket,
         began: Instant,
     ) -> Reaction {
-        let (here, gone) = oneshot::channel::<()>();
-        let (gateway, given_up) = (self.gateway(), self.given_up());
         let api = manner.api.as_str();
-        let answering = tokio::spawn(async move {
-            let _ticket = ticket;
-            let given_up = async {
-                tokio::select! {
-                    // Never sent: it ends when the other half is dropped.
-                    _ = gone => Refusal::CallerGone,
-                    refusal = given_up => refusal,
-                }
-            };
+        let answering = |gateway: Arc<Gateway>, given_up| async move {
             let reply = gateway.answer(called, given_up).await;
             let metrics = gateway.metrics();
             metrics.request(api, reply.outcome(), began.elapsed());
-            drop(gateway);
             reply
-        });
-        let reply = answering.await;
-        drop(here);
-        match reply {
-            Ok(reply) => match (reply.event(), reply.said()) {
+        };
+        match self.attend(ticket, answering).await {
+            Some(reply) => match (reply.event(), reply.said()) {
                 (Some(event), Some(said)) => {
                     let body = manner.reply(event, said.expose(), self.gateway.clock().now());
                     with_event(json(StatusCode::OK, body), Some(event))
                 }
                 _ => refused(manner.api, &reply),
             },
-            Err(_) => failed(manner.api, &Told::internal()),
+            None => failed(manner.api, &Told::internal()),
         }
+    }
+
+    /// Sees work to its end in a task of its own. It is told to give up if the client leaves, which drops this future, or
+    /// when the time to drain is over. Nothing comes of it if the task panicked.
+    pub(crate) async fn attend<W>(
+        &self,
+        ticket: Ticket,
+        work: impl FnOnce(Arc<Gateway>, GivenUp) -> W,
+    ) -> Option<W::Output>
+    where
+        W: Future<Output: Send> + Send + 'static,
+    {
+        let (here, gone) = oneshot::channel::<()>();
+        let given_up = self.given_up();
+        let given_up = async {
+            tokio::select! {
+                // Never sent: it ends when the other half is dropped.
+                _ = gone => Refusal::CallerGone,
+                refusal = given_up => refusal,
+            }
+        };
+        let work = work(self.gateway(), Box::pin(given_up));
+        let working = tokio::spawn(async move {
+            let _ticket = ticket;
+            work.await
+        });
+        let done = working.await.ok();
+        drop(here);
+        done
     }
 
     /// An answer while the model gives it. Until its first piece, whatever goes wrong has a status of its own.
@@ -497,7 +529,7 @@ impl Service {
 }
 
 /// A refusal, in the words of the API. SDKs try again by themselves; where that is of no use they are told.
-fn refused(api: Api, reply: &Reply) -> Reaction {
+pub(crate) fn refused(api: Api, reply: &Reply) -> Reaction {
     let mut response = failed(api, &Told::of(reply));
     let headers = response.headers_mut();
     match reply.refusal() {
@@ -525,12 +557,12 @@ fn refused(api: Api, reply: &Reply) -> Reaction {
 }
 
 /// What a client is told when it gets no answer.
-fn failed(api: Api, told: &Told) -> Reaction {
+pub(crate) fn failed(api: Api, told: &Told) -> Reaction {
     let status = StatusCode::from_u16(told.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     json(status, Phi::new(api.error(told).to_string()))
 }
 
-fn wrong_method(api: Api, allowed: &'static str) -> Reaction {
+pub(crate) fn wrong_method(api: Api, allowed: &'static str) -> Reaction {
     let message = "this path takes another method; the header `allow` names it";
     let mut response = nowhere(api, 405, message);
     response
@@ -560,6 +592,15 @@ async fn discard(mut body: Incoming) {
     let _ended = tokio::time::timeout(Duration::from_secs(1), reading).await;
 }
 
+/// What this listener serves, for machines. The same for everybody, and for as long as the process runs.
+fn openapi() -> Reaction {
+    let document = include_str!("openapi.json").to_owned();
+    let mut response = json(StatusCode::OK, Phi::new(document));
+    let cached = HeaderValue::from_static("public, max-age=3600");
+    response.headers_mut().insert(CACHE_CONTROL, cached);
+    response
+}
+
 fn plain(status: StatusCode, text: &str) -> Reaction {
     typed(
         status,
@@ -568,7 +609,7 @@ fn plain(status: StatusCode, text: &str) -> Reaction {
     )
 }
 
-fn json(status: StatusCode, body: Phi<String>) -> Reaction {
+pub(crate) fn json(status: StatusCode, body: Phi<String>) -> Reaction {
     typed(status, "application/json", body)
 }
 
@@ -581,7 +622,7 @@ fn typed(status: StatusCode, kind: &'static str, body: Phi<String>) -> Reaction 
     response
 }
 
-fn with_event(mut response: Reaction, event: Option<EventId>) -> Reaction {
+pub(crate) fn with_event(mut response: Reaction, event: Option<EventId>) -> Reaction {
     if let Some(value) = event.and_then(|event| HeaderValue::from_str(&event.to_string()).ok()) {
         let headers = response.headers_mut();
         headers.insert(X_REQUEST_ID, value.clone());

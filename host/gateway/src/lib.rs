@@ -19,6 +19,7 @@ mod emergency;
 mod gateway;
 mod http;
 mod metrics;
+mod operations;
 mod origin;
 pub mod receive;
 mod refusal;

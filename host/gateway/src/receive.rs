@@ -9,16 +9,16 @@ use crate::wire::json::Json;
 use crate::wire::shape::{Builder, Shape};
 
 /// A request that has the right shape. Nothing is known yet about who sent it.
-pub struct Received {
+pub struct Received<C = Call> {
     pub(crate) at: Timestamp,
     pub(crate) bytes: usize,
     pub(crate) conversation: Option<String>,
     pub(crate) sensitivity: Sensitivity,
-    pub(crate) call: Call,
+    pub(crate) call: C,
 }
 
 /// What is asked of a model.
-pub(crate) struct Call {
+pub struct Call {
     pub(crate) model: String,
     /// Every string that is searched, as detectors see it.
     pub(crate) messages: Phi<Messages>,

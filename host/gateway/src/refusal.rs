@@ -101,8 +101,13 @@ pub enum Refusal {
         source: EgressError,
     },
     /// A key could not be used.
-    #[error("a key could not be used")]
+    #[error("a key could not be used: `{}`", .0.code())]
     Key(#[source] KeyError),
+    /// A sealed field does not open. Why is not told.
+    #[error(
+        "a sealed field was altered, or is not of this tenant, record, field, kind and purpose of use"
+    )]
+    NotAuthentic,
     /// The log could not be written, so nothing more may happen (I1).
     #[error("nothing can be recorded, so nothing is done")]
     NotRecorded(#[from] NotRecorded),
@@ -146,6 +151,14 @@ impl From<KeyError> for Refusal {
 }
 
 impl Refusal {
+    /// A permit under which nothing may be shown, where there is nothing to give but that.
+    pub(crate) fn withheld(point: Point) -> Self {
+        Self::Denied {
+            point,
+            reasons: vec!["withhold-identities".to_owned()],
+        }
+    }
+
     /// The outcome code that stands in the log and in the reply.
     #[must_use]
     pub const fn code(&self) -> &'static str {
@@ -166,6 +179,7 @@ impl Refusal {
             Self::NoAgreement { .. } => "no-agreement",
             Self::Upstream { .. } => "upstream-failed",
             Self::Key(_) => "key-refused",
+            Self::NotAuthentic => "not-authentic",
             Self::NotRecorded(_) => "not-recorded",
             Self::NoReview => "no-review",
             Self::OwnReview => "own-review",
@@ -198,6 +212,7 @@ impl Refusal {
             | Self::NoTenant { .. }
             | Self::NoRoute
             | Self::AnswerTooLarge { .. }
+            | Self::NotAuthentic
             | Self::NotRecorded(_)
             | Self::NoReview
             | Self::OwnReview

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use nephron_keys::KeyError;
 use nephron_model::{EntryKind, EventId, Phi, Recorded};
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -31,7 +32,7 @@ impl Reply {
         }
     }
 
-    /// A refusal of something that was never admitted, and that a log speaks of.
+    /// A refusal that a log speaks of.
     pub(crate) const fn refused(event: EventId, refusal: Refusal) -> Self {
         Self {
             event: Some(event),
@@ -74,16 +75,23 @@ impl Reply {
             Ok(_) => 200,
             Err(refusal) => match refusal {
                 Refusal::Malformed(crate::receive::Malformed::TooLarge { .. }) => 413,
-                Refusal::Malformed(_) => 400,
+                Refusal::Malformed(_) | Refusal::NotAuthentic => 400,
                 // The provider's fault, and not the caller's.
                 Refusal::Unauthenticated(Unauthenticated::Token(TokenFault::NoKeys)) => 503,
                 Refusal::Unauthenticated(_) => 401,
-                Refusal::NoTenant { .. } | Refusal::NoRoute | Refusal::NoReview => 404,
+                Refusal::NoTenant { .. }
+                | Refusal::NoRoute
+                | Refusal::NoReview
+                | Refusal::Key(KeyError::NotFound) => 404,
                 Refusal::Denied { .. }
                 | Refusal::OwnReview
                 | Refusal::NoAgreement { .. }
-                | Refusal::UnknownObligation { .. } => 403,
+                | Refusal::UnknownObligation { .. }
+                | Refusal::Key(
+                    KeyError::NotPermitted | KeyError::Expired | KeyError::BudgetExhausted,
+                ) => 403,
                 Refusal::TooSlow => 408,
+                Refusal::Key(KeyError::Destroyed) => 410,
                 Refusal::TooBusy | Refusal::TooOften { .. } => 429,
                 // Nobody reads it: the client has gone.
                 Refusal::CallerGone => 499,
@@ -118,15 +126,34 @@ impl Reply {
 
 /// Closes the request in the log, then lets the answer go. What cannot be closed is refused.
 pub(crate) async fn reply(case: &Case, outcome: Result<Restored, Refusal>) -> Reply {
-    let closed = close(case, outcome.as_ref().err()).await;
-    let outcome = match (outcome, closed) {
-        (outcome, Ok(())) => outcome,
-        // The first reason is the one to tell.
-        (Err(refusal), Err(_)) | (Ok(_), Err(refusal)) => Err(refusal),
-    };
     Reply {
         event: Some(case.id),
-        outcome,
+        outcome: conclude(case, outcome).await,
+    }
+}
+
+/// What came of an operation without a model: the body of its answer.
+pub(crate) struct Done {
+    event: EventId,
+    body: Phi<String>,
+}
+
+impl Done {
+    /// The request's event id, and the body.
+    pub(crate) fn into_parts(self) -> (EventId, Phi<String>) {
+        (self.event, self.body)
+    }
+}
+
+/// The same for an operation without a model.
+pub(crate) async fn reply_done(
+    case: &Case,
+    outcome: Result<Phi<String>, Refusal>,
+) -> Result<Done, Box<Reply>> {
+    let event = case.id;
+    match conclude(case, outcome).await {
+        Ok(body) => Ok(Done { event, body }),
+        Err(refusal) => Err(Box::new(Reply::refused(event, refusal))),
     }
 }
 
@@ -140,13 +167,17 @@ pub(crate) async fn reply_streamed(
         Ok(()) => streamed.note(case, true),
         Err(_) => streamed.note(case, false).and(outcome),
     };
+    let concluded = conclude(case, outcome).await;
+    concluded.map_err(|refusal| Reply::refused(case.id, refusal))
+}
+
+/// Closes the request, and lets its outcome go only then.
+async fn conclude<T>(case: &Case, outcome: Result<T, Refusal>) -> Result<T, Refusal> {
     let closed = close(case, outcome.as_ref().err()).await;
     match (outcome, closed) {
-        (Ok(()), Ok(())) => Ok(()),
-        (Err(refusal), _) | (Ok(()), Err(refusal)) => Err(Reply {
-            event: Some(case.id),
-            outcome: Err(refusal),
-        }),
+        (outcome, Ok(())) => outcome,
+        // The first reason is the one to tell.
+        (Err(refusal), Err(_)) | (Ok(_), Err(refusal)) => Err(refusal),
     }
 }
 

@@ -10,8 +10,11 @@ use std::time::Duration;
 use nephron_model::{
     Digest, Draft, EntryKind, EventId, Kind, Phi, PluginRef, Point, Purpose, Timestamp,
 };
+use serde::Serialize;
+use zeroize::Zeroizing;
 
 use crate::error::KeyError;
+use crate::lasting::Lasting;
 use crate::random;
 use crate::scope::{Kinds, Operations};
 use crate::seal::{self, Binding, Boundary};
@@ -26,8 +29,16 @@ pub struct Grant {
     id: String,
     request: GrantRequest,
     expires: Timestamp,
-    /// Nothing means without end.
-    remaining: Option<AtomicU64>,
+    uses: Uses,
+}
+
+/// How often a grant may be used.
+enum Uses {
+    Endless,
+    /// As often as is left.
+    Counted(AtomicU64),
+    /// As often as is left of the lasting grant of this id.
+    Lasting,
 }
 
 /// What a grant is minted for. Begin with [`GrantRequest::new`] and set what else applies.
@@ -65,6 +76,20 @@ pub struct GrantRequest {
     pub generation: Option<Digest>,
 }
 
+/// A field of a record: where a sealed value belongs. All of it is bound.
+#[derive(Clone, Copy)]
+pub struct Field<'a> {
+    /// The record; it is never recorded but sealed.
+    pub record: &'a str,
+    /// The field within the record.
+    pub name: &'a str,
+    /// Which kind of identifier it is.
+    pub kind: &'a Kind,
+}
+
+/// Name of the payload of a `key-used` entry about fields, bound into its seal: JSON, a list of `record`, `name`, `kind`.
+pub const FIELDS: &str = "fields";
+
 /// Who holds a grant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
@@ -101,7 +126,9 @@ impl TenantKeys {
             keys: self.clone(),
             id: format!("grant-{}", random::event_id(&*inner.clock)?),
             expires: inner.clock.now().plus(request.lifetime),
-            remaining: request.uses.map(AtomicU64::new),
+            uses: request
+                .uses
+                .map_or(Uses::Endless, |uses| Uses::Counted(AtomicU64::new(uses))),
             request,
         };
         if !inner.is_live() {
@@ -109,17 +136,7 @@ impl TenantKeys {
             drop(inner.recorder.note(draft));
             return Err(KeyError::Destroyed);
         }
-        let uses = grant.request.uses;
-        let draft = grant
-            .draft(EntryKind::GrantMinted, "minted")
-            .fact("operations", grant.request.operations.to_string())
-            .fact("kinds", grant.request.kinds.to_string())
-            .fact(
-                "uses",
-                uses.map_or_else(|| "unlimited".to_owned(), |uses| uses.to_string()),
-            )
-            .fact("expires", grant.expires.to_string());
-        drop(inner.recorder.note(draft));
+        drop(inner.recorder.note(grant.minted()));
         Ok(grant)
     }
 }
@@ -155,6 +172,43 @@ impl GrantRequest {
 }
 
 impl Grant {
+    /// One that draws on a lasting grant, for a request of its holder's.
+    pub(crate) fn lasting(keys: &TenantKeys, lasting: &Lasting, mut request: GrantRequest) -> Self {
+        request.kinds = lasting.kinds.clone();
+        if let Some(conversation) = lasting.conversation {
+            request.conversation = Some(conversation);
+            request.is_new_conversation = false;
+        }
+        Self {
+            expires: lasting.expires,
+            ..Self::named(keys, &lasting.id, request)
+        }
+    }
+
+    /// One of that id, which has ended.
+    pub(crate) fn named(keys: &TenantKeys, id: &str, request: GrantRequest) -> Self {
+        Self {
+            keys: keys.clone(),
+            id: id.to_owned(),
+            request,
+            expires: keys.inner().clock.now(),
+            uses: Uses::Lasting,
+        }
+    }
+
+    /// The entry that it was minted.
+    pub(crate) fn minted(&self) -> Draft {
+        let uses = self.request.uses;
+        self.draft(EntryKind::GrantMinted, "minted")
+            .fact("operations", self.request.operations.to_string())
+            .fact("kinds", self.request.kinds.to_string())
+            .fact(
+                "uses",
+                uses.map_or_else(|| "unlimited".to_owned(), |uses| uses.to_string()),
+            )
+            .fact("expires", self.expires.to_string())
+    }
+
     /// What may be said about it.
     #[must_use]
     pub fn info(&self) -> Info {
@@ -165,10 +219,12 @@ impl Grant {
             },
             version: VERSION,
             operations: self.request.operations,
-            remaining_uses: self
-                .remaining
-                .as_ref()
-                .map(|left| left.load(Ordering::Relaxed)),
+            remaining_uses: match &self.uses {
+                Uses::Endless => None,
+                Uses::Counted(left) => Some(left.load(Ordering::Relaxed)),
+                // It is lent for one.
+                Uses::Lasting => Some(1),
+            },
             expires: self.expires,
         }
     }
@@ -205,6 +261,78 @@ impl Grant {
             Ok(Phi::new(std::mem::take(&mut *opened)))
         })
         .await
+    }
+
+    /// Seals each value for its field and the grant's purpose.
+    ///
+    /// # Errors
+    /// As [`seal`](Self::seal); `NotPermitted` also when one of the kinds is not the grant's.
+    pub async fn seal_fields(
+        &self,
+        fields: &[(Field<'_>, &str)],
+    ) -> Result<Vec<Vec<u8>>, KeyError> {
+        const OPERATION: Operations = Operations::SEAL;
+        let places: Vec<_> = fields.iter().map(|(field, _)| *field).collect();
+        let used = self.about_fields(OPERATION, &places).await?;
+        self.perform(OPERATION, used, |ring| {
+            let seal = |(field, value): &(Field<'_>, &str)| {
+                let binding = self.binding_of(field);
+                Ok(seal::seal(
+                    &ring.field,
+                    Boundary::Field,
+                    &binding,
+                    value.as_bytes(),
+                )?)
+            };
+            fields.iter().map(seal).collect()
+        })
+        .await
+    }
+
+    /// Opens what [`seal_fields`](Self::seal_fields) sealed for the same fields and purpose: all, or none.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); `NotPermitted` also when one of the kinds is not the grant's.
+    pub async fn open_fields(
+        &self,
+        fields: &[(Field<'_>, &[u8])],
+    ) -> Result<Vec<Phi<String>>, KeyError> {
+        const OPERATION: Operations = Operations::OPEN;
+        let places: Vec<_> = fields.iter().map(|(field, _)| *field).collect();
+        let used = self.about_fields(OPERATION, &places).await?;
+        self.perform(OPERATION, used, |ring| {
+            let open = |(field, sealed): &(Field<'_>, &[u8])| {
+                let binding = self.binding_of(field);
+                let opened = seal::open(&ring.field, Boundary::Field, &binding, sealed)?;
+                Ok(seal::text(opened)?)
+            };
+            fields.iter().map(open).collect()
+        })
+        .await
+    }
+
+    /// Admits a use about fields, and gives its entry, which says sealed which fields these are.
+    async fn about_fields(
+        &self,
+        operation: Operations,
+        fields: &[Field<'_>],
+    ) -> Result<Draft, KeyError> {
+        let is_covered = |field: &Field<'_>| self.request.kinds.cover(field.kind);
+        let permitted = match fields.iter().all(is_covered) {
+            true => Ok(()),
+            false => Err("kind"),
+        };
+        self.admit(operation, permitted).await?;
+        let mut used = fields
+            .iter()
+            .fold(self.used(operation), |used, field| used.count(field.kind));
+        let listed: Vec<_> = fields.iter().map(Listed::of).collect();
+        let listed = Zeroizing::new(serde_json::to_vec(&listed).unwrap_or_default());
+        used.payload = Some(
+            self.keys
+                .seal_payload(self.request.request, FIELDS, &listed)?,
+        );
+        Ok(used)
     }
 
     /// HMAC-SHA-256 of `data` under a key that serves nothing else; the grant's record, field and purpose are part of
@@ -367,12 +495,15 @@ impl Grant {
     }
 
     fn take_use(&self) -> bool {
-        self.remaining.as_ref().is_none_or(|remaining| {
-            let take = |left: u64| left.checked_sub(1);
-            remaining
+        let take = |left: u64| left.checked_sub(1);
+        match &self.uses {
+            Uses::Endless => true,
+            Uses::Counted(left) => left
                 .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
-                .is_ok()
-        })
+                .is_ok(),
+            // Taken together with its entry.
+            Uses::Lasting => self.keys.inner().lasting.has_uses(&self.id),
+        }
     }
 
     fn has_expired(&self) -> bool {
@@ -387,7 +518,14 @@ impl Grant {
         act: impl FnOnce(&Ring) -> Result<T, KeyError>,
     ) -> Result<T, KeyError> {
         let inner = self.keys.inner();
-        let _durable = inner.recorder.record(used).await?;
+        let commit = match &self.uses {
+            Uses::Endless | Uses::Counted(_) => inner.recorder.record(used),
+            Uses::Lasting => match inner.lasting.take_use(inner, &self.id, used) {
+                Ok(commit) => commit,
+                Err(why) => return self.refuse(operation, why, "").await,
+            },
+        };
+        let _durable = commit.await?;
         // The wait may have been long.
         let done = if self.has_expired() {
             Err(KeyError::Expired)
@@ -416,7 +554,7 @@ impl Grant {
             .fact("operation", operation.to_string())
     }
 
-    fn refused(&self, operation: Operations, code: &str, detail: &str) -> Draft {
+    pub(crate) fn refused(&self, operation: Operations, code: &str, detail: &str) -> Draft {
         let mut draft = self
             .draft(EntryKind::KeyRefused, "deny")
             .fact("operation", operation.to_string());
@@ -450,6 +588,14 @@ impl Grant {
         draft
     }
 
+    fn binding_of<'a>(&'a self, field: &Field<'a>) -> Binding<'a> {
+        Binding {
+            record: field.record,
+            field: field.name,
+            ..self.binding(field.kind.as_str())
+        }
+    }
+
     fn binding<'a>(&'a self, context: &'a str) -> Binding<'a> {
         Binding {
             tenant: Some(self.keys.tenant()),
@@ -458,6 +604,24 @@ impl Grant {
             field: &self.request.field,
             purpose: self.request.purpose.as_str(),
             context,
+        }
+    }
+}
+
+/// A field as the sealed payload of its entry lists it.
+#[derive(Serialize)]
+struct Listed<'a> {
+    record: &'a str,
+    name: &'a str,
+    kind: &'a str,
+}
+
+impl<'a> Listed<'a> {
+    fn of(field: &Field<'a>) -> Self {
+        Self {
+            record: field.record,
+            name: field.name,
+            kind: field.kind.as_str(),
         }
     }
 }

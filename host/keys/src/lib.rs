@@ -12,6 +12,7 @@ mod api_key;
 mod error;
 mod grant;
 mod hex;
+mod lasting;
 mod public_key;
 pub mod random;
 mod root;
@@ -29,7 +30,8 @@ mod ward;
 
 pub use api_key::{ApiKey, ApiKeyDigest, InvalidApiKey};
 pub use error::{KeyError, Unavailability};
-pub use grant::{Grant, GrantRequest, Info, Subject};
+pub use grant::{FIELDS, Field, Grant, GrantRequest, Info, Subject};
+pub use lasting::{Lasting, is_grant_id};
 pub use public_key::{BadSignature, PublicKey, SignatureAlgorithm};
 pub use root::{Cost, Passphrase, RootError, RootKey, RootProvider};
 pub use scope::{Kinds, Operations};

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 
 use nephron_model::Kind;
+use serde::{Deserialize, Serialize};
 
 /// Kinds of identifier. Kinds are an open set, so a rule may name what it covers or what it does not.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Kinds {
     /// All.
     Any,
@@ -63,7 +65,7 @@ impl Operations {
     /// Every one of them.
     pub const ALL: Self = Self(63);
 
-    pub(crate) const NAMES: [(Self, &str); 6] = [
+    pub(crate) const NAMES: [(Self, &'static str); 6] = [
         (Self::SEAL, "seal"),
         (Self::OPEN, "open"),
         (Self::TOKENIZE, "tokenize"),
@@ -77,23 +79,39 @@ impl Operations {
     pub const fn contain(self, others: Self) -> bool {
         self.0 & others.0 == others.0
     }
+
+    /// These and the others.
+    #[must_use]
+    pub const fn and(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
+    /// The operation of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        let found = Self::NAMES.iter().find(|(_, known)| *known == name);
+        found.map(|(operation, _)| *operation)
+    }
+
+    /// Their names.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        let among = move |(operation, name): (Self, _)| self.contain(operation).then_some(name);
+        Self::NAMES.into_iter().filter_map(among)
+    }
 }
 
 impl std::ops::BitOr for Operations {
     type Output = Self;
 
     fn bitor(self, other: Self) -> Self {
-        Self(self.0 | other.0)
+        self.and(other)
     }
 }
 
 /// Names with commas between, such as `seal,open`; `none` for none.
 impl std::fmt::Display for Operations {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let names = Self::NAMES
-            .iter()
-            .filter(|(operation, _)| self.contain(*operation));
-        let names: Vec<_> = names.map(|(_, name)| *name).collect();
+        let names: Vec<_> = self.names().collect();
         f.write_str(if names.is_empty() { "none" } else { "" })?;
         f.write_str(&names.join(","))
     }

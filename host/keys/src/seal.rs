@@ -7,10 +7,10 @@
 
 use aes_gcm::aead::{AeadInOut, KeyInit};
 use aes_gcm::{Aes256Gcm, Tag};
-use nephron_model::TenantId;
+use nephron_model::{Phi, TenantId};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::random::{self, RandomError};
 use crate::secret::{Key, expand};
@@ -131,6 +131,17 @@ pub(crate) fn open(
         )
         .map_err(|_| NotAuthentic)?;
     Ok(opened)
+}
+
+/// What was opened, as text. It was sealed as such, so that anything else is not authentic.
+pub(crate) fn text(mut opened: Zeroizing<Vec<u8>>) -> Result<Phi<String>, NotAuthentic> {
+    // Moved, not copied: the text keeps the buffer.
+    String::from_utf8(std::mem::take(&mut *opened))
+        .map(Phi::new)
+        .map_err(|error| {
+            error.into_bytes().zeroize();
+            NotAuthentic
+        })
 }
 
 /// INVARIANT: a salt is drawn anew for each envelope; only vectors bring their own.

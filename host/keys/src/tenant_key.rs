@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::KeyError;
 use crate::hex;
+use crate::lasting::LastingGrants;
 use crate::random::RandomError;
 use crate::root::{RootError, RootProvider};
 use crate::seal::{self, Binding, Boundary};
@@ -79,6 +80,7 @@ pub(crate) struct Inner {
     pub(crate) recorder: Arc<dyn Recorder>,
     pub(crate) records: Arc<dyn Records>,
     pub(crate) in_flight: InFlight,
+    pub(crate) lasting: LastingGrants,
     /// Nothing, once destroyed. Each use holds the read side while a key is open, so destroying waits for it.
     ring: RwLock<Option<Ring>>,
 }
@@ -260,6 +262,7 @@ impl TenantKeys {
             recorder,
             records,
             in_flight: InFlight::default(),
+            lasting: LastingGrants::default(),
             ring,
         }))
     }

@@ -11,7 +11,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nephron_model::{Kind, Phi, Record, Records, Space};
 use subtle::ConstantTimeEq;
-use zeroize::Zeroize;
 
 use crate::error::{KeyError, Unavailability};
 use crate::hex;
@@ -24,6 +23,16 @@ use crate::token::Token;
 /// A conversation as the vault knows it: a keyed digest of tenant and name, so that the name stands nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Conversation([u8; 32]);
+
+impl Conversation {
+    pub(crate) const fn of_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) const fn to_bytes(self) -> [u8; 32] {
+        self.0
+    }
+}
 
 impl TenantKeys {
     /// The conversation that the caller calls `name`: its own id, or the request's where it has none.
@@ -128,15 +137,8 @@ pub(crate) fn reveal(
     sealed: &[u8],
 ) -> Result<Phi<String>, KeyError> {
     let place = place(conversation, token);
-    let mut opened = seal::open(&ring.vault, Boundary::Vault, &place.binding(inner), sealed)?;
-    // Moved, not copied: the text keeps the buffer.
-    match String::from_utf8(std::mem::take(&mut *opened)) {
-        Ok(value) => Ok(Phi::new(value)),
-        Err(error) => {
-            error.into_bytes().zeroize();
-            Err(KeyError::AuthenticationFailed)
-        }
-    }
+    let opened = seal::open(&ring.vault, Boundary::Vault, &place.binding(inner), sealed)?;
+    Ok(seal::text(opened)?)
 }
 
 /// Tokens that are on their way into the log, for all tasks of one tenant.

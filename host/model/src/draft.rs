@@ -111,6 +111,8 @@ pub enum EntryKind {
     KeyChanged,
     /// A grant was minted.
     GrantMinted,
+    /// A grant that lasts has ended before its uses were spent: it expired, or was revoked.
+    GrantEnded,
     /// A grant is about to be used.
     KeyUsed,
     /// A use of a key was refused.
@@ -211,7 +213,7 @@ pub enum Space {
     VaultValue = 1,
     /// Token vault: (conversation, keyed lookup of kind and value) to the token.
     VaultToken = 2,
-    /// Grants by id.
+    /// Lasting grants by id (no secret, and authenticated).
     Grant = 3,
     /// Rosters by generation digest (no secret).
     Generation = 4,

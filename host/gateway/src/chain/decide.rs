@@ -1,23 +1,23 @@
 //! Stage 4: [`Admitted`](crate::admit::Admitted) → [`Permitted`]. Every decider is asked; deny overrides.
 
-use nephron_engine::contract::{Attribute, Effect, Obligation, Query, Value};
+use nephron_engine::contract::{Attribute, Decision, Effect, Obligation, Query, Value};
 use nephron_engine::{Answer, Judgement};
-use nephron_model::Point;
+use nephron_model::{Point, Purpose};
 
 use crate::case::{Case, code, effect, reason_codes};
 use crate::emergency;
 use crate::receive::Call;
 use crate::refusal::Refusal;
 
-/// A request that the deciders permit at `ingress`.
-pub struct Permitted {
-    call: Call,
+/// A request that the deciders permit: a call at `ingress`, anything else at the point that guards it.
+pub struct Permitted<C = Call> {
+    call: C,
     duties: Duties,
 }
 
-impl Permitted {
+impl<C> Permitted<C> {
     /// The call and what must be done with it.
-    pub(super) fn into_parts(self) -> (Call, Duties) {
+    pub(crate) fn into_parts(self) -> (C, Duties) {
         (self.call, self.duties)
     }
 }
@@ -55,9 +55,13 @@ impl Duties {
     }
 }
 
+/// A number as deciders see it.
+pub(crate) fn number(number: usize) -> Value {
+    Value::Number(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
 /// Asks whether this request may come in.
 pub(crate) async fn decide(case: &Case, call: Call) -> Result<Permitted, Refusal> {
-    let number = |number: usize| Value::Number(i64::try_from(number).unwrap_or(i64::MAX));
     let messages = call.messages.expose();
     let facts = [
         ("bytes", number(messages.bytes())),
@@ -67,7 +71,70 @@ pub(crate) async fn decide(case: &Case, call: Call) -> Result<Permitted, Refusal
     Ok(Permitted { call, duties })
 }
 
-/// Asks every decider at `point`. All are asked even after a denial, so that the log has every judgement.
+/// Asks whether the caller may have something that no model answers.
+///
+/// # Errors
+/// As [`ask_deciders`]. The obligation `require-agreement` is refused too: what goes back to the caller goes to no endpoint,
+/// so that nobody could see to it.
+pub(crate) async fn permit<C, const N: usize>(
+    case: &Case,
+    (point, action, target): (Point, &str, &str),
+    facts: [(&str, Value); N],
+    call: C,
+) -> Result<Permitted<C>, Refusal> {
+    let duties = ask_deciders(case, point, action, target, facts).await?;
+    if duties.require_agreement {
+        return Err(Refusal::UnknownObligation {
+            point,
+            obligation: "require-agreement".to_owned(),
+        });
+    }
+    Ok(Permitted { call, duties })
+}
+
+/// A question that an application asks about its own caller.
+pub(crate) struct Question {
+    pub(crate) point: Point,
+    pub(crate) action: String,
+    pub(crate) target: String,
+    pub(crate) facts: Vec<Attribute>,
+    /// For another purpose of use than the request's.
+    pub(crate) purpose: Option<Purpose>,
+}
+
+/// What deciders say, and what the host would make of it.
+pub(crate) struct Opinion {
+    pub(crate) decisions: Vec<Decision>,
+    pub(crate) verdict: Result<Duties, Refusal>,
+}
+
+/// Asks every decider what it would say. A decider that does not answer is a refusal, here as there.
+pub(crate) async fn opinion(
+    case: &Case,
+    permitted: Permitted<Question>,
+) -> Result<Opinion, Refusal> {
+    let (question, _duties) = permitted.into_parts();
+    let mut info = case.info.clone();
+    if let Some(purpose) = &question.purpose {
+        info.purpose = purpose.to_string();
+    }
+    let query = Query {
+        info,
+        point: question.point.as_str().to_owned(),
+        action: question.action,
+        target: question.target,
+        facts: question.facts,
+    };
+    let decisions: Result<Vec<Decision>, Refusal> = ask_all(case, question.point, query)
+        .await
+        .into_iter()
+        .collect();
+    let decisions = decisions?;
+    let verdict = combine(question.point, decisions.iter().cloned().map(Ok));
+    Ok(Opinion { decisions, verdict })
+}
+
+/// Asks every decider at `point`.
 ///
 /// # Errors
 /// [`Refusal::Denied`] when one denies or cannot tell, or when none permits; a decider's failure; an obligation that
@@ -83,18 +150,37 @@ pub(crate) async fn ask_deciders<const N: usize>(
         name: name.to_owned(),
         value,
     });
-    let query = Judgement::Decide(Query {
+    let query = Query {
         info: case.info.clone(),
         point: point.as_str().to_owned(),
         action: action.to_owned(),
         target: target.to_owned(),
         facts: facts.to_vec(),
-    });
+    };
+    let duties = combine(point, ask_all(case, point, query).await)?;
+    emergency::permitted(case, point).await?;
+    Ok(duties)
+}
+
+/// Every decider's answer, or why there is none. All are asked even after a denial, so that the log has every judgement.
+async fn ask_all(case: &Case, point: Point, query: Query) -> Vec<Result<Decision, Refusal>> {
+    let query = Judgement::Decide(query);
+    let mut decisions = Vec::new();
+    for plugin in case.roster.deciders() {
+        decisions.push(case.ask(point, plugin, &query, Answer::decision).await);
+    }
+    decisions
+}
+
+/// What several decisions come to: deny overrides, and somebody must permit.
+fn combine(
+    point: Point,
+    decisions: impl IntoIterator<Item = Result<Decision, Refusal>>,
+) -> Result<Duties, Refusal> {
     let mut duties = Duties::default();
     let mut permitted = false;
     let mut refused: Option<Refusal> = None;
-    for plugin in case.roster.deciders() {
-        let decision = case.ask(point, plugin, &query, Answer::decision).await;
+    for decision in decisions {
         let result = decision.and_then(|decision| match decision.effect {
             Effect::Permit => {
                 permitted = true;
@@ -124,10 +210,7 @@ pub(crate) async fn ask_deciders<const N: usize>(
     }
     match refused {
         Some(refusal) => Err(refusal),
-        None if permitted => {
-            emergency::permitted(case, point).await?;
-            Ok(duties)
-        }
+        None if permitted => Ok(duties),
         None => Err(Refusal::Denied {
             point,
             reasons: vec!["no-decider-permits".to_owned()],

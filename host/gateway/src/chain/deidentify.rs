@@ -10,7 +10,7 @@ use nephron_keys::{KeyError, LITERAL, Operations, Token};
 use nephron_model::{EntryKind, Kind, Phi, Point};
 use serde::{Deserialize, Serialize};
 
-use crate::case::Case;
+use crate::case::{Case, code};
 use crate::chain::decide::{Duties, Permitted};
 use crate::receive::Call;
 use crate::refusal::Refusal;
@@ -53,12 +53,61 @@ pub const REPLACEMENTS: &str = "replacements";
 /// Replaces every identifier in the call by a token.
 pub(crate) async fn deidentify(case: &Case, permitted: Permitted) -> Result<Cleared, Refusal> {
     let (mut call, duties) = permitted.into_parts();
-    let spans = detect(case, Point::Ingress, call.messages.expose()).await?;
-    let places = merge(call.messages.expose(), &spans)?;
+    let replaced = replace(case, call.messages.expose()).await?;
+    call.messages = replaced.messages;
+    Ok(Cleared {
+        call,
+        duties,
+        issued: replaced.tokens,
+    })
+}
 
-    let values: Vec<(Kind, &str)> = places
+/// Texts that a caller wants back without their identifiers.
+pub(crate) struct Texts(pub(crate) Phi<Messages>);
+
+/// Texts in which each identifier that the detectors found is a token.
+pub(crate) struct Tokenized {
+    replaced: Replaced,
+}
+
+impl Tokenized {
+    /// The texts, in the order in which they were given.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
+        let messages = self.replaced.messages.expose().0.iter();
+        messages.filter_map(|message| text_of(message.parts.first()?))
+    }
+
+    /// What was found, in order, each with the token that stands there now.
+    pub(crate) fn finds(&self) -> impl Iterator<Item = (&Found, &Token)> {
+        self.replaced.finds.iter().zip(&self.replaced.tokens)
+    }
+}
+
+/// The same for texts that go back to the caller and to no model.
+pub(crate) async fn tokenize(
+    case: &Case,
+    permitted: Permitted<Texts>,
+) -> Result<Tokenized, Refusal> {
+    // Identities are withheld in any case.
+    let (Texts(texts), _duties) = permitted.into_parts();
+    let replaced = replace(case, texts.expose()).await?;
+    Ok(Tokenized { replaced })
+}
+
+/// Messages with tokens, and what stood in the tokens' places.
+struct Replaced {
+    messages: Phi<Messages>,
+    finds: Vec<Found>,
+    tokens: Vec<Token>,
+}
+
+async fn replace(case: &Case, messages: &Messages) -> Result<Replaced, Refusal> {
+    let spans = detect(case, Point::Ingress, messages).await?;
+    let finds = merge(messages, &spans)?;
+
+    let values: Vec<(Kind, &str)> = finds
         .iter()
-        .filter_map(|place| Some((place.kind.clone(), place.text(call.messages.expose())?)))
+        .filter_map(|found| Some((found.place.kind.clone(), found.place.text(messages)?)))
         .collect();
     let tokens = if values.is_empty() {
         Vec::new()
@@ -67,19 +116,19 @@ pub(crate) async fn deidentify(case: &Case, permitted: Permitted) -> Result<Clea
         grant.tokenize(&values).await?
     };
     drop(values);
-    if tokens.len() != places.len() {
+    if tokens.len() != finds.len() {
         return Err(Refusal::Key(KeyError::NotFound));
     }
 
-    let rewritten = rewrite(call.messages.expose(), &places, &tokens);
+    let messages = rewrite(messages, &finds, &tokens);
     let mut counts = BTreeMap::new();
-    for place in &places {
-        *counts.entry(place.kind.to_string()).or_default() += 1;
+    for found in &finds {
+        *counts.entry(found.place.kind.to_string()).or_default() += 1;
     }
-    let replacements: Vec<Replacement> = places
+    let replacements: Vec<Replacement> = finds
         .iter()
         .zip(&tokens)
-        .map(|(place, token)| place.by(token))
+        .map(|(found, token)| found.place.by(token))
         .collect();
     let listed = serde_json::to_vec(&replacements).unwrap_or_default();
     let mut draft = case
@@ -88,12 +137,10 @@ pub(crate) async fn deidentify(case: &Case, permitted: Permitted) -> Result<Clea
     draft.counts = counts;
     draft.payload = case.sealed(REPLACEMENTS, &listed)?;
     case.note(draft);
-
-    call.messages = rewritten;
-    Ok(Cleared {
-        call,
-        duties,
-        issued: tokens,
+    Ok(Replaced {
+        messages,
+        finds,
+        tokens,
     })
 }
 
@@ -130,13 +177,34 @@ impl zeroize::Zeroize for Question {
 
 /// A stretch of text to be replaced. Places of one text are in order and do not overlap.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
-    message: usize,
+pub(crate) struct Place {
+    /// Index of the message and of the part within it.
+    pub(crate) message: usize,
     part: usize,
-    start: usize,
-    end: usize,
-    kind: Kind,
+    /// Bytes, the end exclusive.
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    pub(crate) kind: Kind,
 }
+
+/// A place, and what its kind comes from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Found {
+    pub(crate) place: Place,
+    /// In millionths; more for text that had the form of a token, which outranks whatever a detector makes of it.
+    confidence: u32,
+    /// The detector's rule, if it named one by a code.
+    pub(crate) rule: Option<String>,
+}
+
+impl Found {
+    /// How sure the detector was, from 0 to 1.
+    pub(crate) fn confidence(&self) -> f64 {
+        f64::from(self.confidence.min(MILLION)) / f64::from(MILLION)
+    }
+}
+
+const MILLION: u32 = 1_000_000;
 
 impl Place {
     fn text<'a>(&self, messages: &'a Messages) -> Option<&'a str> {
@@ -197,13 +265,12 @@ pub(crate) fn kind(span: &Span) -> &'static str {
 
 /// Unites what the detectors found, and user text that has the form of a token, into places that do not overlap. Where
 /// stretches overlap their union is replaced, under the kind of the most confident, then of the longest.
-fn merge(messages: &Messages, spans: &[Span]) -> Result<Vec<Place>, Refusal> {
+fn merge(messages: &Messages, spans: &[Span]) -> Result<Vec<Found>, Refusal> {
     let bad = || Refusal::Incomplete {
         missing: "a kind that is a name".to_owned(),
     };
     let literal: Kind = LITERAL.parse().map_err(|_| bad())?;
-    // (place, confidence in millionths); a forged token outranks whatever a detector makes of it.
-    let mut candidates: Vec<(Place, u32)> = Vec::with_capacity(spans.len());
+    let mut candidates: Vec<Found> = Vec::with_capacity(spans.len());
     let index = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
     for span in spans {
         let kind = kind(span).parse().map_err(|_| bad())?;
@@ -213,16 +280,17 @@ fn merge(messages: &Messages, spans: &[Span]) -> Result<Vec<Place>, Refusal> {
             index(span.start),
             index(span.end),
         );
-        candidates.push((
-            Place {
+        candidates.push(Found {
+            place: Place {
                 message,
                 part,
                 start,
                 end,
                 kind,
             },
-            millionths(span.confidence),
-        ));
+            confidence: millionths(span.confidence),
+            rule: span.rule.as_deref().map(code).map(str::to_owned),
+        });
     }
     for (message, content) in messages.0.iter().enumerate() {
         for (part, text) in content
@@ -232,38 +300,43 @@ fn merge(messages: &Messages, spans: &[Span]) -> Result<Vec<Place>, Refusal> {
             .filter_map(|(part, p)| Some((part, text_of(p)?)))
         {
             for (Range { start, end }, _) in Token::scan(text) {
-                candidates.push((
-                    Place {
+                candidates.push(Found {
+                    place: Place {
                         message,
                         part,
                         start,
                         end,
                         kind: literal.clone(),
                     },
-                    u32::MAX,
-                ));
+                    confidence: u32::MAX,
+                    rule: None,
+                });
             }
         }
     }
-    candidates.sort_by(|(a, _), (b, _)| a.cmp(b));
+    candidates.sort();
 
-    let mut merged: Vec<(Place, u32, usize)> = Vec::with_capacity(candidates.len());
-    for (place, confidence) in candidates {
+    // Each with the length of the one that gave it its kind.
+    let mut merged: Vec<(Found, usize)> = Vec::with_capacity(candidates.len());
+    for found in candidates {
+        let place = &found.place;
         let length = place.end - place.start;
         match merged.last_mut() {
-            Some((last, best, longest))
-                if (last.message, last.part) == (place.message, place.part)
-                    && place.start < last.end =>
+            Some((last, longest))
+                if (last.place.message, last.place.part) == (place.message, place.part)
+                    && place.start < last.place.end =>
             {
-                last.end = last.end.max(place.end);
-                if (confidence, length) > (*best, *longest) {
-                    (last.kind, *best, *longest) = (place.kind, confidence, length);
+                last.place.end = last.place.end.max(place.end);
+                if (found.confidence, length) > (last.confidence, *longest) {
+                    last.place.kind = found.place.kind;
+                    (last.confidence, last.rule) = (found.confidence, found.rule);
+                    *longest = length;
                 }
             }
-            _ => merged.push((place, confidence, length)),
+            _ => merged.push((found, length)),
         }
     }
-    Ok(merged.into_iter().map(|(place, _, _)| place).collect())
+    Ok(merged.into_iter().map(|(found, _)| found).collect())
 }
 
 /// A confidence of 0 to 1, which the engine has checked, as a number that can be ordered.
@@ -273,13 +346,14 @@ fn millionths(confidence: f32) -> u32 {
         clippy::cast_sign_loss,
         reason = "held to 0..=1 just before"
     )]
-    let whole = (confidence.clamp(0.0, 1.0) * 1e6) as u32;
+    let whole = (confidence.clamp(0.0, 1.0) * 1e6).round() as u32;
     whole
 }
 
 /// The messages with each place replaced by its token, and nothing else changed.
-fn rewrite(messages: &Messages, places: &[Place], tokens: &[Token]) -> Phi<Messages> {
-    let mut replacements = places.iter().zip(tokens).peekable();
+fn rewrite(messages: &Messages, finds: &[Found], tokens: &[Token]) -> Phi<Messages> {
+    let places = finds.iter().map(|found| &found.place);
+    let mut replacements = places.zip(tokens).peekable();
     let mut rewritten = Vec::with_capacity(messages.0.len());
     for (message, content) in messages.0.iter().enumerate() {
         let mut parts = Vec::with_capacity(content.parts.len());

@@ -14,7 +14,7 @@ use zeroize::Zeroize;
 
 use crate::case::Case;
 use crate::chain::connect::{Answered, Answering};
-use crate::chain::decide::{Duties, ask_deciders};
+use crate::chain::decide::{Duties, Permitted, ask_deciders, number, permit};
 use crate::chain::deidentify::detect;
 use crate::refusal::Refusal;
 use crate::reply::Outlet;
@@ -102,6 +102,88 @@ pub(crate) async fn reidentify(case: &Case, answered: Answered) -> Result<Restor
     };
     case.note(entry(case, outcome, counts, &said, &restored)?);
     Ok(Restored { said: restored })
+}
+
+/// Texts in which a caller wants tokens to become values again.
+pub(crate) struct Tokens(pub(crate) Phi<Vec<String>>);
+
+/// Texts as this caller may see them.
+pub(crate) struct RestoredTexts {
+    /// In the order in which they were given.
+    pub(crate) texts: Phi<Vec<String>>,
+    /// Tokens that are values now.
+    pub(crate) restored: usize,
+    /// Tokens that stay as they stand: they were not issued in this conversation.
+    pub(crate) unknown: usize,
+}
+
+/// Asks whether this caller may have the values of the tokens in these texts.
+pub(crate) async fn permit_texts(
+    case: &Case,
+    Tokens(texts): Tokens,
+) -> Result<Permitted<Tokens>, Refusal> {
+    let tokens = texts.expose().iter().flat_map(|text| Token::scan(text));
+    let tokens: Vec<Token> = tokens.map(|(_, token)| token).collect();
+    let is_lent = case.is_lent(Operations::DETOKENIZE, Point::Rehydrate)?;
+    let asked = (Point::Rehydrate, "restore", case.caller.id.as_str());
+    permit(case, asked, facts(is_lent, tokens.iter()), Tokens(texts)).await
+}
+
+/// Puts identities back into texts that come from the caller, not from a model.
+pub(crate) async fn restore_texts(
+    case: &Case,
+    permitted: Permitted<Tokens>,
+) -> Result<RestoredTexts, Refusal> {
+    let (Tokens(texts), duties) = permitted.into_parts();
+    if duties.withhold_identities {
+        // With its tokens the caller has it already.
+        return Err(Refusal::withheld(Point::Rehydrate));
+    }
+    let tokens: Vec<Token> = texts
+        .expose()
+        .iter()
+        .flat_map(|text| Token::scan(text))
+        .map(|(_, token)| token)
+        .collect();
+    let mut values = Values::default();
+    values.look_up(case, tokens.iter()).await?;
+    let mut restored = Phi::new(Vec::with_capacity(texts.expose().len()));
+    let mut room = LARGEST_ANSWER;
+    for text in texts.expose() {
+        let mut escaping = Escaping::of(Channel::Text, false);
+        let put = put_back(text, &values, &mut escaping, &mut room)?;
+        restored.expose_mut().push(put.into_inner());
+    }
+    let is_known = |token: &&Token| matches!(values.0.get(*token), Some(Some(_)));
+    let known = tokens.iter().filter(is_known).count();
+    let counts = Counts {
+        tokens: tokens.len(),
+        unknown: values.unknown(),
+        ..Counts::default()
+    };
+    let as_one = |texts: &Phi<Vec<String>>| {
+        Phi::new(Said {
+            text: serde_json::to_string(texts.expose()).unwrap_or_default(),
+            ..Said::default()
+        })
+    };
+    let outcome = if tokens.is_empty() {
+        "nothing-to-restore"
+    } else {
+        "restored"
+    };
+    case.note(entry(
+        case,
+        outcome,
+        counts,
+        &as_one(&texts),
+        &as_one(&restored),
+    )?);
+    Ok(RestoredTexts {
+        texts: restored,
+        restored: known,
+        unknown: tokens.len() - known,
+    })
 }
 
 /// What was sent of a streamed answer.
@@ -531,22 +613,12 @@ async fn may_see_identities(
     duties: Duties,
     tokens: impl Iterator<Item = &Token>,
 ) -> Result<Permission, Refusal> {
-    let mut kinds: Vec<String> = tokens.map(|token| token.kind().to_string()).collect();
-    let count = kinds.len();
-    kinds.sort_unstable();
-    kinds.dedup();
     let asked = ask_deciders(
         case,
         Point::Rehydrate,
         "restore",
         &case.caller.id,
-        [
-            ("kinds", Value::Texts(kinds)),
-            (
-                "tokens",
-                Value::Number(i64::try_from(count).unwrap_or(i64::MAX)),
-            ),
-        ],
+        facts(false, tokens),
     )
     .await;
     match asked {
@@ -562,6 +634,19 @@ async fn may_see_identities(
         Err(Refusal::Denied { .. }) => Ok(Permission::Withheld("withheld-by-decision")),
         Err(refusal) => Err(refusal),
     }
+}
+
+/// What deciders are told of the tokens whose values are wanted.
+fn facts<'a>(is_lent: bool, tokens: impl Iterator<Item = &'a Token>) -> [(&'static str, Value); 3] {
+    let mut kinds: Vec<String> = tokens.map(|token| token.kind().to_string()).collect();
+    let count = kinds.len();
+    kinds.sort_unstable();
+    kinds.dedup();
+    [
+        ("grant", Value::Boolean(is_lent)),
+        ("kinds", Value::Texts(kinds)),
+        ("tokens", number(count)),
+    ]
 }
 
 /// Bytes of an answer with its identities, all its texts together. It must fit into an entry beside what the model said.

@@ -1,6 +1,7 @@
 //! What a client is told when it gets no answer, before an API gives it its shape. No error repeats text of the request
 //! or of the endpoint.
 
+use nephron_keys::KeyError;
 use nephron_model::EventId;
 use serde_json::{Value, json};
 
@@ -119,15 +120,23 @@ impl Told {
 
 const fn class(refusal: &Refusal) -> Class {
     match refusal {
-        Refusal::Malformed(_) | Refusal::TooSlow | Refusal::CallerGone => Class::Invalid,
-        Refusal::NoRoute | Refusal::NoTenant { .. } | Refusal::NoReview => Class::NotFound,
+        Refusal::Malformed(_) | Refusal::NotAuthentic | Refusal::TooSlow | Refusal::CallerGone => {
+            Class::Invalid
+        }
+        Refusal::NoRoute
+        | Refusal::NoTenant { .. }
+        | Refusal::NoReview
+        | Refusal::Key(KeyError::NotFound) => Class::NotFound,
         // The provider's fault, and not the caller's.
         Refusal::Unauthenticated(Unauthenticated::Token(TokenFault::NoKeys)) => Class::Failed,
         Refusal::Unauthenticated(_) => Class::Unauthenticated,
         Refusal::Denied { .. }
         | Refusal::OwnReview
         | Refusal::NoAgreement { .. }
-        | Refusal::UnknownObligation { .. } => Class::Forbidden,
+        | Refusal::UnknownObligation { .. }
+        | Refusal::Key(KeyError::NotPermitted | KeyError::Expired | KeyError::BudgetExhausted) => {
+            Class::Forbidden
+        }
         Refusal::TooBusy | Refusal::TooOften { .. } => Class::TooBusy,
         Refusal::PluginFailed { .. }
         | Refusal::Key(_)

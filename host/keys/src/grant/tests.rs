@@ -534,3 +534,44 @@ fn i9_no_error_and_no_entry_holds_what_was_sealed() {
     }
     assert!(!format!("{good:?}").contains("CANARY"));
 }
+
+#[test]
+fn a_sealed_field_opens_only_in_its_place() {
+    let ward = Ward::new("st-marys");
+    let (mrn, name) = (kind("mrn"), kind("name"));
+    let field = |record, name, kind| Field { record, name, kind };
+    let here = field("patient/4711", "number", &mrn);
+    let fields = [(here, "90210557"), (here, "90210557")];
+    let sealed = block_on(ward.grant().seal_fields(&fields)).unwrap();
+    assert_ne!(sealed[0], sealed[1], "each has a salt of its own");
+    let used = ward.last();
+    assert_eq!((used.kind, used.counts["mrn"]), (EntryKind::KeyUsed, 2));
+    let listed = ward.keys.mint(ward.request()).unwrap();
+    let listed =
+        block_on(listed.open_payload(used.payload.as_ref().unwrap(), used.request, FIELDS));
+    let listed: serde_json::Value = serde_json::from_slice(listed.unwrap().expose()).unwrap();
+    assert_eq!(listed[1]["record"], "patient/4711");
+
+    let sealed = sealed[0].as_slice();
+    let opened = block_on(ward.grant().open_fields(&[(here, sealed)])).unwrap();
+    assert_eq!(opened[0].expose(), "90210557");
+    for elsewhere in [
+        field("patient/4712", "number", &mrn),
+        field("patient/4711", "other", &mrn),
+        field("patient/4711", "number", &name),
+    ] {
+        // One that does not belong keeps the others closed.
+        let refused = block_on(
+            ward.grant()
+                .open_fields(&[(here, sealed), (elsewhere, sealed)]),
+        );
+        assert!(matches!(refused, Err(KeyError::AuthenticationFailed)));
+        assert_eq!(ward.last().reasons, ["authentication-failed"]);
+    }
+    let only_names = with(&ward, |request| {
+        request.kinds = Kinds::Only([name.clone()].into())
+    });
+    let refused = block_on(only_names.open_fields(&[(here, sealed)]));
+    assert!(matches!(refused, Err(KeyError::NotPermitted)));
+    assert_eq!(ward.last().reasons, ["not-permitted", "kind"]);
+}

@@ -25,7 +25,7 @@ fn places(texts: &[&str], spans: &[Span]) -> Vec<(usize, usize, usize, String)> 
     let merged = merge(&messages(texts), spans).unwrap();
     merged
         .into_iter()
-        .map(|place| {
+        .map(|Found { place, .. }| {
             (
                 place.message,
                 place.start,
@@ -49,6 +49,24 @@ fn overlapping_finds_are_replaced_as_one() {
         &[span(0, 0, 4, "name", 0.6), span(0, 4, 10, "id", 0.9)],
     );
     assert_eq!(found.len(), 2);
+}
+
+#[test]
+fn the_most_confident_find_gives_its_rule_and_a_rule_is_a_code() {
+    let with_rule = |mut span: Span, rule: &str| {
+        span.rule = Some(rule.to_owned());
+        span
+    };
+    let spans = [
+        with_rule(span(0, 0, 10, "name", 0.6), "name.cue"),
+        with_rule(span(0, 5, 14, "id", 0.9), "John Smith"),
+    ];
+    let merged = merge(&messages(&["John Smith Jr."]), &spans).unwrap();
+    let told = |found: &Found| (found.confidence(), found.rule.clone());
+    let told: Vec<_> = merged.iter().map(told).collect();
+    assert_eq!(told, [(0.9, Some("withheld".to_owned()))]);
+    let literal = merge(&messages(&["[NAME_7KQ2M]"]), &[]).unwrap();
+    assert_eq!(literal[0].confidence(), 1.0);
 }
 
 #[test]

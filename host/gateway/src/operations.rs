@@ -1,0 +1,329 @@
+//! Our own API: what the gateway does for an application without a model. Each operation is a request like any other:
+//! its caller is known, it has a tenant, a roster and an event id, the deciders are asked at the point that guards it, what
+//! it does is recorded before it happens, and its answer goes out once the entry that closes it is durable.
+//!
+//! `docs/formats/http.md` describes it for people, `openapi.json` for machines.
+
+mod decide;
+mod fields;
+mod grants;
+mod texts;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use hyper::body::Incoming;
+use hyper::http::request::Parts;
+use hyper::{Method, StatusCode};
+use nephron_keys::is_grant_id;
+use nephron_model::{Clock, Phi, Sensitivity};
+use serde::Serialize;
+use tracing::{Instrument as _, info_span};
+use zeroize::Zeroizing;
+
+use crate::Gateway;
+use crate::admit::{Admitted, admit_operation};
+use crate::authenticate::Called;
+use crate::case::Case;
+use crate::config::RequestLimits;
+use crate::http::{
+    GivenUp, Reaction, Service, Ticket, failed, json, refused, with_event, wrong_method,
+};
+use crate::receive::{Malformed, Received, check_size};
+use crate::refusal::Refusal;
+use crate::reply::{ANSWERED, Done, Reply, reply_done};
+use crate::wire::Api;
+use crate::wire::fields::{Fields, UnknownFields, wrong};
+use crate::wire::json::Json;
+use crate::wire::told::Told;
+
+/// In whose shape our errors are.
+const WORDS: Api = Api::Chat;
+
+/// What a path and a method of our own API ask for.
+pub(crate) enum Asked {
+    Operation(Name),
+    /// Another method does.
+    WrongMethod(&'static str),
+}
+
+/// The operations, by the names that the log has for them.
+pub(crate) enum Name {
+    Deidentify,
+    Reidentify,
+    Decide,
+    Seal,
+    Open,
+    MintGrant,
+    ListGrants,
+    /// By its id, which is yet to be looked at.
+    RevokeGrant(String),
+}
+
+impl Asked {
+    /// Nothing if the path is none of ours.
+    pub(crate) fn of(method: &Method, path: &str) -> Option<Self> {
+        let post = |name| match *method {
+            Method::POST => Self::Operation(name),
+            _ => Self::WrongMethod("POST"),
+        };
+        match path {
+            "/v1/deidentify" => Some(post(Name::Deidentify)),
+            "/v1/reidentify" => Some(post(Name::Reidentify)),
+            "/v1/decide" => Some(post(Name::Decide)),
+            "/v1/fields/seal" => Some(post(Name::Seal)),
+            "/v1/fields/open" => Some(post(Name::Open)),
+            "/v1/grants" => Some(match *method {
+                Method::POST => Self::Operation(Name::MintGrant),
+                Method::GET | Method::HEAD => Self::Operation(Name::ListGrants),
+                _ => Self::WrongMethod("GET, HEAD, POST"),
+            }),
+            _ => {
+                let id = path.strip_prefix("/v1/grants/")?.to_owned();
+                Some(match *method {
+                    Method::DELETE => Self::Operation(Name::RevokeGrant(id)),
+                    _ => Self::WrongMethod("DELETE"),
+                })
+            }
+        }
+    }
+}
+
+impl Name {
+    const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Deidentify => "deidentify",
+            Self::Reidentify => "reidentify",
+            Self::Decide => "decide",
+            Self::Seal => "seal",
+            Self::Open => "open",
+            Self::MintGrant => "mint-grant",
+            Self::ListGrants => "list-grants",
+            Self::RevokeGrant(_) => "revoke-grant",
+        }
+    }
+
+    /// Reads what is asked.
+    fn read(&self, body: &[u8]) -> Result<Read, Malformed> {
+        let plain = |operation| Read {
+            operation,
+            conversation: None,
+            lent: None,
+        };
+        let fields = || Fields::of(Json::read(body)?, "", UnknownFields::Refuse);
+        let under_grant = |fields: &mut Fields| fields.text_that("grant", GRANT, is_grant_id);
+        let (read, fields) = match self {
+            Self::Deidentify => {
+                let mut fields = fields()?;
+                let (texts, conversation) = texts::read_deidentify(&mut fields)?;
+                let read = plain(Operation::Deidentify(texts));
+                (
+                    Read {
+                        conversation,
+                        ..read
+                    },
+                    fields,
+                )
+            }
+            Self::Reidentify => {
+                let mut fields = fields()?;
+                let lent = under_grant(&mut fields)?;
+                let read = texts::read_reidentify(&mut fields, lent.is_some())?;
+                let (operation, conversation) = (Operation::Reidentify(read.0), read.1);
+                (
+                    Read {
+                        operation,
+                        conversation,
+                        lent,
+                    },
+                    fields,
+                )
+            }
+            Self::Decide => {
+                let mut fields = fields()?;
+                (plain(Operation::Decide(decide::read(&mut fields)?)), fields)
+            }
+            Self::Seal => {
+                let mut fields = fields()?;
+                let lent = under_grant(&mut fields)?;
+                let read = plain(Operation::Seal(fields::read_seal(&mut fields)?));
+                (Read { lent, ..read }, fields)
+            }
+            Self::Open => {
+                let mut fields = fields()?;
+                let lent = under_grant(&mut fields)?;
+                let read = plain(Operation::Open(fields::read_open(&mut fields)?));
+                (Read { lent, ..read }, fields)
+            }
+            Self::MintGrant => {
+                let mut fields = fields()?;
+                let (to_mint, conversation) = grants::read_mint(&mut fields)?;
+                let read = plain(Operation::MintGrant(to_mint));
+                (
+                    Read {
+                        conversation,
+                        ..read
+                    },
+                    fields,
+                )
+            }
+            // Nothing in a body could say more.
+            Self::ListGrants => return Ok(plain(Operation::ListGrants)),
+            Self::RevokeGrant(id) if is_grant_id(id) => {
+                return Ok(plain(Operation::RevokeGrant(id.clone())));
+            }
+            Self::RevokeGrant(_) => return Err(wrong("id", GRANT)),
+        };
+        fields.finish(&[])?;
+        Ok(read)
+    }
+}
+
+const GRANT: &str = "the id of a grant: `grant-` and 26 characters";
+
+/// What was asked.
+struct Read {
+    operation: Operation,
+    conversation: Option<String>,
+    /// The grant under which it is asked.
+    lent: Option<String>,
+}
+
+/// An operation and what it is about.
+enum Operation {
+    Deidentify(crate::chain::deidentify::Texts),
+    Reidentify(crate::chain::reidentify::Tokens),
+    Decide(crate::chain::decide::Question),
+    Seal(fields::Places<String>),
+    Open(fields::Places<Vec<u8>>),
+    MintGrant(grants::ToMint),
+    ListGrants,
+    RevokeGrant(String),
+}
+
+impl Operation {
+    /// Does it, and gives the body of its answer.
+    async fn perform(self, case: &Case) -> Result<Phi<String>, Refusal> {
+        match self {
+            Self::Deidentify(texts) => texts::deidentify(case, texts).await,
+            Self::Reidentify(tokens) => texts::reidentify(case, tokens).await,
+            Self::Decide(question) => decide::decide(case, question).await,
+            Self::Seal(places) => fields::seal(case, places).await,
+            Self::Open(places) => fields::open(case, places).await,
+            Self::MintGrant(to_mint) => grants::mint(case, to_mint).await,
+            Self::ListGrants => grants::list(case).await,
+            Self::RevokeGrant(id) => grants::revoke(case, id).await,
+        }
+    }
+}
+
+/// Answers one request of our own API.
+pub(crate) async fn react(
+    service: &Service,
+    asked: Asked,
+    head: &Parts,
+    body: &mut Option<Incoming>,
+) -> Reaction {
+    let name = match asked {
+        Asked::Operation(name) => name,
+        Asked::WrongMethod(allowed) => return wrong_method(WORDS, allowed),
+    };
+    let (began, label) = (Instant::now(), name.as_str());
+    let count = move |gateway: &Gateway, outcome| {
+        gateway.metrics().request(label, outcome, began.elapsed());
+    };
+    let (called, ticket) = match admit(service, &name, head, body).await {
+        Ok(admitted) => admitted,
+        Err(reply) => {
+            count(&service.gateway(), reply.outcome());
+            return refused(WORDS, &reply);
+        }
+    };
+    let work = |gateway: Arc<Gateway>, given_up| async move {
+        let done = perform(&gateway, &name, called, given_up).await;
+        let outcome = done
+            .as_ref()
+            .map_or_else(|reply| reply.outcome(), |_| ANSWERED);
+        count(&gateway, outcome);
+        done
+    };
+    match service.attend(ticket, work).await {
+        Some(Ok(done)) => {
+            let (event, body) = done.into_parts();
+            with_event(json(StatusCode::OK, body), Some(event))
+        }
+        Some(Err(reply)) => refused(WORDS, &reply),
+        None => failed(WORDS, &Told::internal()),
+    }
+}
+
+/// Who asks, and for what.
+async fn admit(
+    service: &Service,
+    name: &Name,
+    head: &Parts,
+    body: &mut Option<Incoming>,
+) -> Result<(Called<Read>, Ticket), Box<Reply>> {
+    let (identity, ticket) = service.enter(head).await?;
+    let gateway = service.gateway();
+    let read = async {
+        let body = match body.take() {
+            Some(body) => service.body(body).await?,
+            None => Zeroizing::default(),
+        };
+        Ok::<_, Refusal>(receive(name, &body, gateway.limits(), gateway.clock())?)
+    };
+    match read.await {
+        Ok(received) => Ok((Called::new(received, identity), ticket)),
+        Err(refusal) => Err(Box::new(gateway.refuse(&identity, refusal).await)),
+    }
+}
+
+fn receive(
+    name: &Name,
+    body: &[u8],
+    limits: &RequestLimits,
+    clock: &dyn Clock,
+) -> Result<Received<Read>, Malformed> {
+    check_size(body, limits)?;
+    let mut read = name.read(body)?;
+    Ok(Received {
+        at: clock.now(),
+        bytes: body.len(),
+        conversation: read.conversation.take(),
+        sensitivity: Sensitivity::Phi,
+        call: read,
+    })
+}
+
+/// Takes an operation from its admission to the entry that closes it.
+async fn perform(
+    gateway: &Gateway,
+    name: &Name,
+    called: Called<Read>,
+    given_up: GivenUp,
+) -> Result<Done, Box<Reply>> {
+    let admitted = admit_operation(gateway, called, name.as_str());
+    let admitted = admitted.map_err(|refusal| Box::new(Reply::unadmitted(refusal)))?;
+    let Admitted { mut case, call } = admitted;
+    let Read {
+        operation, lent, ..
+    } = call;
+    case.lent = lent;
+    let span = info_span!("request", event = %case.id, tenant = %case.tenant.id());
+    async {
+        let outcome = tokio::select! {
+            biased;
+            outcome = operation.perform(&case) => outcome,
+            refusal = given_up => Err(refusal),
+        };
+        reply_done(&case, outcome).await
+    }
+    .instrument(span)
+    .await
+}
+
+/// The body of an answer, written without a copy of what it holds.
+fn written(answer: &impl Serialize) -> Phi<String> {
+    Phi::new(serde_json::to_string(answer).unwrap_or_default())
+}

@@ -1,0 +1,197 @@
+//! Fields sealed under the tenant's key, each for one place, and opened again.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use nephron_engine::contract::Value;
+use nephron_keys::{Field, KeyError, Operations};
+use nephron_model::{EventId, Kind, Phi, Point};
+use serde::Serialize;
+use zeroize::Zeroize;
+
+use super::written;
+use crate::case::Case;
+use crate::chain::decide::{Permitted, number, permit};
+use crate::receive::Malformed;
+use crate::refusal::Refusal;
+use crate::wire::fields::{Fields, UnknownFields, is_structural, wrong};
+
+/// Fields of one request.
+const MOST: usize = 100;
+
+/// Fields with their values, or with what was sealed.
+pub(super) struct Places<T: Zeroize>(Vec<Place<T>>);
+
+/// Where a field belongs, and what is there.
+struct Place<T: Zeroize> {
+    name: String,
+    kind: Kind,
+    /// It may be a record number, and stands in no header of the log.
+    record: Phi<String>,
+    content: Phi<T>,
+}
+
+impl<T: Zeroize> Place<T> {
+    fn field(&self) -> Field<'_> {
+        Field {
+            record: self.record.expose(),
+            name: &self.name,
+            kind: &self.kind,
+        }
+    }
+}
+
+/// Reads fields to be sealed.
+pub(super) fn read_seal(fields: &mut Fields) -> Result<Places<String>, Malformed> {
+    read(fields, "value", "a string", Some)
+}
+
+/// Reads fields to be opened.
+pub(super) fn read_open(fields: &mut Fields) -> Result<Places<Vec<u8>>, Malformed> {
+    const RULE: &str = "what `/v1/fields/seal` gave: base64url without padding";
+    read(fields, "sealed", RULE, |text| {
+        URL_SAFE_NO_PAD.decode(text).ok()
+    })
+}
+
+fn read<T: Zeroize>(
+    fields: &mut Fields,
+    content: &'static str,
+    rule: &'static str,
+    decode: impl Fn(String) -> Option<T>,
+) -> Result<Places<T>, Malformed> {
+    const FIELDS: &str = "a list of 1 to 100 fields";
+    const NAME: &str = "1 to 64 of letters, digits and `._:/-@`";
+    const KIND: &str =
+        "a kind of identifier: 1 to 16 of `a-z`, `0-9` and `-`, starting with a letter";
+    const RECORD: &str = "1 to 200 bytes";
+    let listed = fields.list("fields")?.unwrap_or_default();
+    if !(1..=MOST).contains(&listed.len()) {
+        return Err(wrong("fields", FIELDS));
+    }
+    let mut places = Vec::with_capacity(listed.len());
+    for (index, field) in listed.into_iter().enumerate() {
+        let mut field = Fields::of(field, &format!("fields[{index}]"), UnknownFields::Refuse)?;
+        let name = field.text_that("name", NAME, |name| is_structural(name, 64))?;
+        let kind = field.text("kind")?.and_then(|kind| kind.parse().ok());
+        let record =
+            field.text_that("record", RECORD, |record| (1..=200).contains(&record.len()))?;
+        let held = field.text(content)?.and_then(&decode);
+        places.push(Place {
+            name: name.ok_or_else(|| wrong(&field.at("name"), NAME))?,
+            kind: kind.ok_or_else(|| wrong(&field.at("kind"), KIND))?,
+            record: Phi::new(record.ok_or_else(|| wrong(&field.at("record"), RECORD))?),
+            content: Phi::new(held.ok_or_else(|| wrong(&field.at(content), rule))?),
+        });
+        field.finish(&[])?;
+    }
+    Ok(Places(places))
+}
+
+/// Asks whether this caller may use the key of fields for that.
+async fn permitted<T: Zeroize>(
+    case: &Case,
+    operation: Operations,
+    places: Places<T>,
+) -> Result<Permitted<Places<T>>, Refusal> {
+    let mut kinds: Vec<String> = places
+        .0
+        .iter()
+        .map(|place| place.kind.to_string())
+        .collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    let is_lent = case.is_lent(operation, Point::KeyUse)?;
+    let action = operation.to_string();
+    let facts = [
+        ("fields", number(places.0.len())),
+        ("grant", Value::Boolean(is_lent)),
+        ("kinds", Value::Texts(kinds)),
+    ];
+    let asked = (Point::KeyUse, action.as_str(), case.caller.id.as_str());
+    permit(case, asked, facts, places).await
+}
+
+#[derive(Serialize)]
+struct Sealed<'a> {
+    event: EventId,
+    /// Of the tenant's key.
+    version: u32,
+    fields: Vec<SealedField<'a>>,
+}
+
+#[derive(Serialize)]
+struct SealedField<'a> {
+    name: &'a str,
+    sealed: String,
+}
+
+/// Seals fields.
+pub(super) async fn seal(case: &Case, places: Places<String>) -> Result<Phi<String>, Refusal> {
+    // Nothing is shown, so that identities are withheld in any case.
+    let (Places(places), _duties) = permitted(case, Operations::SEAL, places)
+        .await?
+        .into_parts();
+    let grant = case.grant(Operations::SEAL, Point::KeyUse)?;
+    let fields: Vec<(Field<'_>, &str)> = places
+        .iter()
+        .map(|place| (place.field(), place.content.expose().as_str()))
+        .collect();
+    let sealed = grant.seal_fields(&fields).await?;
+    Ok(written(&Sealed {
+        event: case.id,
+        version: grant.info().version,
+        fields: places
+            .iter()
+            .zip(sealed)
+            .map(|(place, sealed)| SealedField {
+                name: &place.name,
+                sealed: URL_SAFE_NO_PAD.encode(sealed),
+            })
+            .collect(),
+    }))
+}
+
+#[derive(Serialize)]
+struct Opened<'a> {
+    event: EventId,
+    fields: Vec<OpenedField<'a>>,
+}
+
+#[derive(Serialize)]
+struct OpenedField<'a> {
+    name: &'a str,
+    value: &'a str,
+}
+
+/// Opens fields, all or none.
+pub(super) async fn open(case: &Case, places: Places<Vec<u8>>) -> Result<Phi<String>, Refusal> {
+    let (Places(places), duties) = permitted(case, Operations::OPEN, places)
+        .await?
+        .into_parts();
+    if duties.withhold_identities {
+        return Err(Refusal::withheld(Point::KeyUse));
+    }
+    let grant = case.grant(Operations::OPEN, Point::KeyUse)?;
+    let fields: Vec<(Field<'_>, &[u8])> = places
+        .iter()
+        .map(|place| (place.field(), place.content.expose().as_slice()))
+        .collect();
+    let opened = grant.open_fields(&fields).await.map_err(|error| {
+        if matches!(error, KeyError::AuthenticationFailed) {
+            Refusal::NotAuthentic
+        } else {
+            error.into()
+        }
+    })?;
+    Ok(written(&Opened {
+        event: case.id,
+        fields: places
+            .iter()
+            .zip(&opened)
+            .map(|(place, value)| OpenedField {
+                name: &place.name,
+                value: value.expose(),
+            })
+            .collect(),
+    }))
+}
