@@ -74,11 +74,5 @@ const MFA: &str = "[[plugin]]\nname = \"mfa\"\nkind = \"decider\"\ncomponent = \
 fn restoration(rig: &Rig, answer: &Received) -> String {
     let story = rig.story(event(answer));
     let of_answer = |(kind, _): &&(EntryKind, String)| *kind == EntryKind::Reidentified;
-    story
-        .iter()
-        .filter(of_answer)
-        .next_back()
-        .unwrap()
-        .1
-        .clone()
+    story.iter().rfind(of_answer).unwrap().1.clone()
 }

@@ -49,7 +49,7 @@ async fn a_real_model_sees_tokens_and_its_caller_sees_names() {
             assert!(!sent.contains(canary), "the model saw `{canary}` in {sent}");
         }
         let (_, token) = Token::scan(&sent).next().unwrap();
-        let last = of(EntryKind::Reidentified).last().unwrap();
+        let last = of(EntryKind::Reidentified).next_back().unwrap();
         let payload = rig.payload(last, RESTORATION).await;
         let answer: Restoration = serde_json::from_slice(&payload).unwrap();
         assert!(!answer.answered.is_empty());
