@@ -6,21 +6,32 @@ use nephron_tests::{MockModel, PlayedModel, Rig, Setup};
 
 const LIVE: &str = "2027-01-01";
 
-/// A route to `there` and then to `other`, whose agreement ends on this day; `there` is set up like this.
-async fn open(there: &str, setup: &str, other: &str, until: &str) -> Rig {
-    let agreement = |id: &str, service: &str, until: &str| {
+/// A route to `first`, which is set up like this, and then to `second`, whose agreement ends on this day.
+async fn open(first: &str, setup: &str, second: &str, until: &str) -> Rig {
+    let associate = |name: &str, endpoint: &str, until: &str| {
         format!(
-            "[associate.agreement]\nid = \"{id}\"\nservices = [\"{service}\"]\nfrom = 2026-01-01\nuntil = {until}\n"
+            "[[associate]]\nname = \"{name}\"\n[associate.agreement]\nid = \"BAA\"\nservices = [\"{endpoint}\"]\n\
+             from = 2026-01-01\nuntil = {until}\n"
         )
     };
-    let second = format!(
-        "{setup}\n[[associate]]\nname = \"other-lab\"\n{}\
-         [[endpoint]]\nname = \"other\"\nconnector = \"model\"\nassociate = \"other-lab\"\nurl = \"{other}\"\n\
-         [[route]]\nmodel = \"any\"\nendpoints = [\"there\", \"other\"]\nupstream-model = \"mock\"\n",
-        agreement("BAA-2", "other", until)
-    );
-    let first = agreement("BAA-1", "there", LIVE);
-    let setup = Setup::default().upstream(there, &first, "").and(&second);
+    let endpoint = |name: &str, associate: &str, url: &str| {
+        format!(
+            "[[endpoint]]\nname = \"{name}\"\nconnector = \"model\"\nassociate = \"{associate}\"\nurl = \"{url}\"\n"
+        )
+    };
+    let more = [
+        associate("first-lab", "first", LIVE),
+        associate("second-lab", "second", until),
+        endpoint("second", "second-lab", second),
+        endpoint("first", "first-lab", first),
+        format!(
+            "{setup}\n[[route]]\nmodel = \"any\"\nendpoints = [\"first\", \"second\"]\nupstream-model = \"mock\"\n"
+        ),
+    ];
+    // The endpoint that the setup brings along is nobody's here.
+    let setup = Setup::default()
+        .upstream(second, "", "")
+        .and(&more.concat());
     setup.open().await
 }
 
@@ -58,9 +69,9 @@ async fn where_one_endpoint_cannot_serve_the_next_does_and_the_log_has_both() {
     let busy = MockModel::start(503, "").await;
     let limited = MockModel::start(429, "").await;
     for (there, came) in [
-        (busy.url(), "there failed unavailable"),
-        (limited.url(), "there failed unavailable"),
-        (nobody().await, "there failed connection-failed"),
+        (busy.url(), "first failed unavailable"),
+        (limited.url(), "first failed unavailable"),
+        (nobody().await, "first failed connection-failed"),
     ] {
         let rig = open(&there, "", &other.url(), LIVE).await;
         let reply = rig.ask("Chest pain.").await;
@@ -68,7 +79,7 @@ async fn where_one_endpoint_cannot_serve_the_next_does_and_the_log_has_both() {
         let told = exchanges(&rig, reply.event());
         assert_eq!(
             told,
-            ["there intent", came, "other intent", "other answered"]
+            ["first intent", came, "second intent", "second answered"]
         );
     }
     assert_eq!(other.seen().len(), 3);
@@ -82,7 +93,7 @@ async fn an_endpoint_that_does_not_begin_in_time_is_given_up_for_the_next() {
     let (reply, turn) = tokio::join!(rig.ask("Chest pain."), silent.turn());
     assert_eq!(reply.text().unwrap().expose(), "from the other");
     let told = exchanges(&rig, reply.event());
-    assert_eq!(told[1], "there failed timed-out");
+    assert_eq!(told[1], "first failed timed-out");
     turn.hung_up().await;
 }
 
@@ -101,9 +112,9 @@ async fn i10_a_lapsed_agreement_is_passed_over_on_a_fallback_too() {
     assert_eq!(
         exchanges(&narrowed, reply.event()),
         [
-            "there intent",
-            "there failed unavailable",
-            "other no-agreement agreement-lapsed"
+            "first intent",
+            "first failed unavailable",
+            "second no-agreement agreement-lapsed"
         ]
     );
     assert!(other.seen().is_empty());
@@ -133,7 +144,7 @@ async fn what_is_wrong_with_the_request_or_has_begun_is_not_tried_elsewhere() {
     let (reply, ()) = tokio::join!(rig.ask("Chest pain."), half);
     assert_eq!(reply.refusal().map(Refusal::code), Some("upstream-failed"));
     let told = exchanges(&rig, reply.event());
-    assert_eq!(told, ["there intent", "there failed timed-out"]);
+    assert_eq!(told, ["first intent", "first failed timed-out"]);
     assert!(other.seen().is_empty());
 }
 
@@ -145,8 +156,8 @@ async fn an_endpoint_is_asked_again_as_often_as_it_may_be_and_each_time_is_recor
     let reply = rig.ask("Chest pain.").await;
     assert_eq!(reply.status(), 200);
     assert_eq!(busy.seen().len(), 3);
-    let again = ["there intent", "there failed unavailable"];
+    let again = ["first intent", "first failed unavailable"];
     let mut told = again.repeat(3);
-    told.extend(["other intent", "other answered"]);
+    told.extend(["second intent", "second answered"]);
     assert_eq!(exchanges(&rig, reply.event()), told);
 }

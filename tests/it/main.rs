@@ -23,6 +23,7 @@ mod own;
 mod record_then_act;
 mod replay;
 mod serve;
+mod small_model;
 mod tidy;
 mod tokens;
 

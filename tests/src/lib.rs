@@ -21,7 +21,7 @@ pub use identity_provider::IdentityProvider;
 pub use mock_model::MockModel;
 pub use played_model::{PlayedModel, Turn};
 pub use rig::{NOW, Rig, Setup};
-pub use sdk::sdk;
+pub use sdk::{SmallModel, sdk};
 pub use served::{Received, Served, Stopping};
 
 /// A note with unmistakable identifiers, all invented: wherever one of [`CANARIES`] turns up, PHI leaked.

@@ -66,7 +66,7 @@ impl Setup {
         self.connector = Some(plugin("model", "connector", "openai-compatible", ""));
         self.endpoint = Some(format!(
             "[[associate]]\nname = \"lab\"\n{agreement}\n[egress]\n{egress}\n\
-             [[endpoint]]\nname = \"there\"\nconnector = \"model\"\nassociate = \"lab\"\nurl = \"{url}\"\ntimeout = \"10s\"\n"
+             [[endpoint]]\nname = \"there\"\nconnector = \"model\"\nassociate = \"lab\"\nurl = \"{url}\"\ntimeout = \"2m\"\n"
         ));
         self
     }

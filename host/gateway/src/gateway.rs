@@ -34,6 +34,7 @@ use crate::refusal::Refusal;
 use crate::reply::{ANSWERED, Outlet, Piece, Reply, reply, reply_streamed};
 use crate::roster::Roster;
 use crate::tenant::{Tenant, TenantError};
+use crate::tls::TlsError;
 
 /// A gateway that is open: its tenants, its roster, its sandbox, its way out.
 pub struct Gateway {
@@ -127,6 +128,9 @@ pub enum OpenError {
     /// The chain names a plugin that is not there.
     #[error("the roster is incomplete")]
     Roster(#[source] Refusal),
+    /// A certificate for an endpoint cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A tenant cannot be opened or made.
     #[error(transparent)]
     Tenant(#[from] TenantError),
@@ -222,7 +226,7 @@ impl Gateway {
             callers: Callers::new(config, around.clock.now()),
             emergencies: config.emergencies.clone(),
             alerts: Arc::default(),
-            egress: Egress::new(),
+            egress: Egress::new(&config.endpoints)?,
             metrics: Arc::new(Metrics::new()),
             _lock: lock,
         })

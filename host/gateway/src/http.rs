@@ -28,7 +28,9 @@ use tracing::info;
 use zeroize::Zeroizing;
 
 use crate::Gateway;
-use crate::authenticate::{Called, Identity, NotIdentified, Presented};
+use crate::authenticate::{
+    Called, Identity, NotIdentified, Presented, TokenFault, Unauthenticated,
+};
 use crate::config::Listen;
 use crate::metrics::TenantState;
 use crate::operations::{self, Asked as Operated};
@@ -538,13 +540,18 @@ pub(crate) fn refused(api: Api, reply: &Reply) -> Reaction {
             headers.insert(RETRY_AFTER, HeaderValue::from(*seconds));
         }
         Some(Refusal::TooSlow) => {}
+        // The provider's keys are asked for again after so long.
+        Some(Refusal::Unauthenticated(Unauthenticated::Token(TokenFault::NoKeys))) => {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("10"));
+        }
+        Some(Refusal::Unauthenticated(why)) => {
+            headers.insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(why.challenge()));
+        }
         // That it cannot be recorded may be known only after the model was asked: then asking again is no remedy.
         Some(_) | None => {
             headers.insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));
         }
-    }
-    if let Some(Refusal::Unauthenticated(why)) = reply.refusal() {
-        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(why.challenge()));
     }
     with_event(response, reply.event())
 }

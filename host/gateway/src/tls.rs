@@ -1,6 +1,7 @@
 //! The certificate that clients are shown, and those that they show; read again when the files change.
 
 mod clients;
+mod upstream;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -16,6 +17,7 @@ use tracing::{info, warn};
 
 use crate::config::Tls;
 pub(crate) use clients::{Clients, Marks, Peer};
+pub(crate) use upstream::of_client;
 
 /// Certificate or key cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +55,15 @@ pub enum TlsError {
         /// Why.
         #[source]
         source: rustls::server::VerifierBuilderError,
+    },
+    /// They do not say whom to believe at an endpoint.
+    #[error("a certificate in `{path}` cannot be that of an authority")]
+    Upstream {
+        /// The authorities' file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: rustls::Error,
     },
     /// The TLS library refuses its configuration.
     #[error("TLS cannot be set up")]
@@ -128,7 +139,7 @@ impl Identity {
 }
 
 /// Something that is made of files, and made again when they change.
-struct Watched<F, T> {
+pub(crate) struct Watched<F, T> {
     files: F,
     paths: Vec<PathBuf>,
     /// What they hold, for people.
@@ -149,7 +160,8 @@ struct Seen {
 }
 
 impl<F, T: Clone> Watched<F, T> {
-    fn open(
+    /// Reads the files.
+    pub(crate) fn open(
         files: F,
         paths: Vec<PathBuf>,
         what: &'static str,
@@ -170,12 +182,14 @@ impl<F, T: Clone> Watched<F, T> {
         })
     }
 
-    fn now(&self) -> T {
+    /// What is made of the files as they were last.
+    pub(crate) fn now(&self) -> T {
         let made = self.made.read().unwrap_or_else(PoisonError::into_inner);
         made.clone()
     }
 
-    fn refresh(&self) {
+    /// Reads the files again if they changed. What cannot be used is said, and the former stays.
+    pub(crate) fn refresh(&self) {
         let now = stamp(&self.paths);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.made == now {

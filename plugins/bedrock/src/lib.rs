@@ -46,7 +46,7 @@ impl Plugin for Bedrock {
 
     fn configure(settings: Settings) -> Result<Self, Vec<Problem>> {
         let (model, credential) = (settings.model.as_deref(), settings.credential.as_deref());
-        let problems = endpoint::problems("/", model, credential);
+        let problems = endpoint::problems(&[], model, credential);
         if problems.is_empty() {
             Ok(Self { settings })
         } else {

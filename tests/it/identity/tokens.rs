@@ -21,8 +21,14 @@ async fn serve_with(setup: Setup, provider: &IdentityProvider, more: &str, liste
          roles-claim = [\"realm\", \"roles\"]\nmfa-acr = [\"urn:example:two-factors\"]\n{more}\n\
          [oidc.role-purposes]\nphysician = [\"TREAT\"]\nbilling = [\"HPAYMT\"]\n"
     );
-    let setup = setup.at(SystemClock.now().seconds).and(&oidc);
-    setup.serve(listen).await
+    let begun = SystemClock.now().seconds;
+    let served = setup.at(begun).and(&oidc).serve(listen).await;
+    // Opening it took a while.
+    let now = SystemClock.now().seconds;
+    served
+        .clock
+        .advance(Duration::from_secs(now.saturating_sub(begun)));
+    served
 }
 
 /// On a machine that is busy the provider's clock may be far ahead of the gateway's, which stands still.
@@ -61,7 +67,7 @@ async fn a_real_providers_tokens_are_believed_by_whichever_key_they_are_signed()
     let billing = provider.token("billing", None).await;
     let treatment = [("x-purpose-of-use", "TREAT")];
     let other = served.post(Some(&billing), &treatment, &asking()).await;
-    served.clock.advance(Duration::from_secs(1_000));
+    served.clock.advance(Duration::from_secs(2_000));
     let late = ask(&served, &token).await;
 
     let rig = served.reopened().await;
@@ -271,4 +277,24 @@ async fn a_token_that_is_bound_to_a_certificate_is_of_use_with_that_alone() {
             (401, "wrong-certificate")
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_used_for_a_while_when_their_provider_is_gone() {
+    let provider = IdentityProvider::start();
+    let more = format!("{ST_MARYS}\nrefresh = \"10s\"\nstale = \"60s\"");
+    let served = serve(&provider, &more, "").await;
+    let token = provider.token("ward-es256", None).await;
+    assert_eq!(ask(&served, &token).await.status, 200);
+    drop(provider);
+    served.clock.advance(Duration::from_secs(30));
+    assert_eq!(ask(&served, &token).await.status, 200);
+    served.clock.advance(Duration::from_secs(60));
+    let answer = ask(&served, &token).await;
+    assert_eq!(
+        (answer.status, reason(&answer).as_str()),
+        (503, "no-issuer-keys")
+    );
+    assert_eq!(answer.header("retry-after"), Some("10"));
+    assert_eq!(answer.header("x-should-retry"), None);
 }

@@ -71,8 +71,10 @@ fn endpoint(region: Option<&str>) -> Endpoint {
         associate: Some("cloud".to_owned()),
         region: region.map(str::to_owned),
         credential: None,
+        aws_sigv4: None,
         timeout: std::time::Duration::from_secs(1),
         retries: 0,
+        tls: crate::config::UpstreamTls::default(),
         allows_private: false,
     }
 }

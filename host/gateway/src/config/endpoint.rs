@@ -1,5 +1,6 @@
 //! `[[endpoint]]`: who answers, and where.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::associate::{Known, region};
@@ -32,8 +33,21 @@ pub struct Endpoint {
     pub timeout: Duration,
     /// How often it is asked again when it cannot be reached, or says that it cannot serve now.
     pub retries: u64,
+    /// Whom it is believed by, and what it is shown.
+    pub tls: UpstreamTls,
     /// Whether it may be in a private network, or on this machine: its name may resolve to any address.
     pub allows_private: bool,
+}
+
+/// How TLS is spoken to an endpoint. Files are PEM (RFC 7468), and read again when they change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpstreamTls {
+    /// Authorities that are believed in place of the web's.
+    pub authorities: Option<PathBuf>,
+    /// The chain that is shown to an endpoint that asks who we are, our own first, and its private key.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// Whether an endpoint that knows no TLS 1.3 may be spoken to in 1.2.
+    pub allows_1_2: bool,
 }
 
 /// A credential, which the host attaches as a header and no plugin sees.
@@ -62,12 +76,13 @@ impl Endpoint {
         let place = table.value("region");
         let credential = table.value("credential");
         let aws_sigv4 = table.value("aws-sigv4");
+        let tls = table.value("tls");
         if url.is_some() {
             if associate.is_none() {
                 table.missing("associate", "associate = \"name of who runs it\"");
             }
         } else {
-            for value in [&associate, &place, &credential, &aws_sigv4]
+            for value in [&associate, &place, &credential, &aws_sigv4, &tls]
                 .into_iter()
                 .flatten()
             {
@@ -110,6 +125,17 @@ impl Endpoint {
         let aws_sigv4 = aws_sigv4
             .and_then(|value| value.table(AwsSigV4::read))
             .flatten();
+        if let (Some(value), Some(base)) = (&tls, &base)
+            && !base.is_https()
+        {
+            value.fault(
+                "stands at an endpoint that is reached by `http://`; use `https://`, or remove it",
+            );
+        }
+        let tls = match tls {
+            Some(value) => value.table(UpstreamTls::read).flatten(),
+            None => Some(UpstreamTls::default()),
+        };
         let associate = associate
             .and_then(|value| known.associates.find(&value))
             .map(|found| found.name.to_owned());
@@ -126,7 +152,35 @@ impl Endpoint {
             aws_sigv4,
             timeout,
             retries,
+            tls: tls?,
             allows_private,
+        })
+    }
+}
+
+impl UpstreamTls {
+    fn read(table: &mut Table<'_>) -> Option<Self> {
+        let authorities = table.value("ca").map(|value| value.path());
+        let certificate = table.value("certificate");
+        let key = table.value("key");
+        if certificate.is_some() && key.is_none() {
+            table.missing("key", "key = \"pki/gateway.key\"");
+        }
+        if key.is_some() && certificate.is_none() {
+            table.missing("certificate", "certificate = \"pki/gateway.pem\"");
+        }
+        let identity = certificate.zip(key);
+        let allows_1_2 = table.flag("allow-tls-1-2");
+        Some(Self {
+            authorities: match authorities {
+                Some(path) => Some(path?),
+                None => None,
+            },
+            identity: match identity {
+                Some((certificate, key)) => certificate.path().zip(key.path()).map(Some)?,
+                None => None,
+            },
+            allows_1_2,
         })
     }
 }

@@ -33,7 +33,7 @@ mod url;
 
 pub use associate::{Agreement, Associate, Role, Status};
 pub use aws::AwsSigV4;
-pub use endpoint::{Credential, Endpoint};
+pub use endpoint::{Credential, Endpoint, UpstreamTls};
 pub use fault::{Fault, Faults};
 pub use identity::{ApiKey, ClientCertificate, Holder, Mark};
 pub use listen::{Clients, Listen, Tls};

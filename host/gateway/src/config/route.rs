@@ -148,6 +148,7 @@ impl Route {
         if let (Some(value), Some(word)) = (&model, &word) {
             refuse_second(value, "model", word, models);
         }
+        let upstream_model = table.value("upstream-model").as_ref().and_then(plain_text);
         let one = table.value("endpoint");
         let several = table.value("endpoints");
         let endpoints = match (one, several) {
@@ -178,7 +179,6 @@ impl Route {
         if endpoints.is_empty() {
             table.fault("names no endpoint; name at least one");
         }
-        let upstream_model = table.value("upstream-model").as_ref().and_then(plain_text);
         Some(Self {
             model: word?,
             endpoints: names,

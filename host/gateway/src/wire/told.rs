@@ -5,6 +5,7 @@ use nephron_keys::KeyError;
 use nephron_model::EventId;
 use serde_json::{Value, json};
 
+use crate::authenticate::{TokenFault, Unauthenticated};
 use crate::receive::Malformed;
 use crate::refusal::Refusal;
 use crate::reply::Reply;
@@ -126,6 +127,8 @@ const fn class(refusal: &Refusal) -> Class {
         | Refusal::NoTenant { .. }
         | Refusal::NoReview
         | Refusal::Key(KeyError::NotFound) => Class::NotFound,
+        // The provider's fault, and not the caller's.
+        Refusal::Unauthenticated(Unauthenticated::Token(TokenFault::NoKeys)) => Class::Failed,
         Refusal::Unauthenticated(_) => Class::Unauthenticated,
         Refusal::Denied { .. }
         | Refusal::OwnReview

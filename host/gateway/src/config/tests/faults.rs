@@ -567,6 +567,68 @@ fn i10_the_register_of_associates_is_checked() {
 }
 
 #[test]
+fn routes_name_endpoints_and_endpoints_their_certificates() {
+    let route = "model = \"*\"\nendpoint = \"cloud\"";
+    for (to, expected) in [
+        ("endpoints = [\"cloud\"]", expect!["right"]),
+        (
+            "endpoints = []",
+            expect![[r#"
+            42:8: endpoint `cloud` is used by nothing; name it in a `[[route]]`, or remove it
+            48:1: `route` names no endpoint; name at least one"#]],
+        ),
+        (
+            "endpoints = [\"cloud\", \"cloud\"]",
+            expect![
+                "50:23: `route.endpoints` names endpoint `cloud` twice; `retries` of the endpoint asks it again"
+            ],
+        ),
+        (
+            "endpoint = \"cloud\"\nendpoints = [\"cloud\"]",
+            expect![[r#"
+                42:8: endpoint `cloud` is used by nothing; name it in a `[[route]]`, or remove it
+                51:13: `route.endpoints` cannot stand beside `endpoint`; remove one of the two"#]],
+        ),
+        (
+            "",
+            expect![[r#"48:1: missing key `route.endpoint`; write `endpoint = "local"`"#]],
+        ),
+    ] {
+        change(route, &format!("model = \"*\"\n{to}"), &expected);
+    }
+    let url = "url = \"https://models.ai.example\"";
+    for (to, expected) in [
+        (
+            "retries = 4",
+            expect!["45:11: `endpoint.retries` must be between 0 and 3"],
+        ),
+        (
+            "tls = { ca = \"ca.pem\", certificate = \"a.pem\", key = \"a.key\" }",
+            expect!["right"],
+        ),
+        (
+            "tls = { certificate = \"a.pem\" }",
+            expect![[r#"45:7: missing key `endpoint.tls.key`; write `key = "pki/gateway.key"`"#]],
+        ),
+        (
+            "tls = { key = \"a.key\", allow-tls-1-2 = 1 }",
+            expect![[r#"
+                45:7: missing key `endpoint.tls.certificate`; write `certificate = "pki/gateway.pem"`
+                45:40: `endpoint.tls.allow-tls-1-2` must be `true` or `false`, but is an integer"#]],
+        ),
+    ] {
+        change(url, &format!("{url}\n{to}"), &expected);
+    }
+    change(
+        url,
+        "url = \"http://127.0.0.1:1\"\ntls = {}",
+        &expect![
+            "45:7: `endpoint.tls` stands at an endpoint that is reached by `http://`; use `https://`, or remove it"
+        ],
+    );
+}
+
+#[test]
 fn exports_and_requests_are_held_to_their_ranges() {
     for name in ["../audit.jsonl", "a/b", "", ".hidden", "a b"] {
         let report = report(&parse(
@@ -589,4 +651,47 @@ fn exports_and_requests_are_held_to_their_ranges() {
         34:11: `limits.request` must be between "1B" and "16MiB"
         35:12: `limits.messages` must be between 1 and 100000"#]],
     );
+}
+
+#[test]
+fn callers_are_described_once_and_soundly() {
+    let with = |more: &str| format!("{GOOD}\n{more}");
+    let holder = "tenant = \"st-marys\"\ncaller = \"a\"\nroles = [\"b\"]\npurposes = [\"TREAT\"]\nexpires = 2030-01-01";
+    let listen = "[listen]\naddress = \"127.0.0.1:1\"";
+    check(
+        &with(&format!(
+            "{listen}\n[listen.tls]\ncertificate = \"a\"\nkey = \"b\"\nclient-crl = \"c\"\n\
+             [[client-certificate]]\nid = \"a\"\nuri = \"u\"\ndns = \"d\"\n{holder}\n\
+             [[client-certificate]]\nid = \"a\"\n{holder}\n"
+        )),
+        &expect![[""]],
+    );
+    let oidc = |more: &str| format!("[[oidc]]\nid = \"a\"\naudiences = [\"n\"]\n{more}\n");
+    check(
+        &with(&oidc(
+            "issuer = \"http://login.example\"\ntenant = \"st-marys\"\ntenant-claim = \"t\"\npurposes = [\"treat\"]",
+        )),
+        &expect![[""]],
+    );
+    check(
+        &with(&oidc(
+            "issuer = \"https://10.0.0.1\"\ntenant-claim = \"t\"\nalgorithms = [\"HS256\"]",
+        )),
+        &expect![[""]],
+    );
+    let two = ["https://a.example", "https://b.example"].map(|issuer| {
+        let table = oidc(&format!(
+            "issuer = \"{issuer}\"\ntenant = \"st-marys\"\npurposes = [\"TREAT\"]"
+        ));
+        table.replace(
+            "id = \"a\"",
+            if issuer.contains("a.") {
+                "id = \"a\""
+            } else {
+                "id = \"b\""
+            },
+        )
+    });
+    check(&with(&two.concat()), &expect![[""]]);
+    check(&with("[emergency]\npurposes = [\"btg\"]\n"), &expect![[""]]);
 }
