@@ -1,5 +1,7 @@
 //! `GET /v1/reviews` and `POST /v1/reviews/{event}/close`: accesses in an emergency that somebody has to look at.
 
+use std::time::Instant;
+
 use nephron_model::{EventId, Phi};
 
 use super::{
@@ -11,7 +13,7 @@ use crate::admit::open_case;
 use crate::case::Case;
 use crate::emergency;
 use crate::refusal::Refusal;
-use crate::reply::{Reply, close};
+use crate::reply::{ANSWERED, Reply, close};
 use crate::wire::Api;
 use crate::wire::fields::{Fields, UnknownFields, wrong};
 use crate::wire::json::Json;
@@ -62,13 +64,10 @@ impl Service {
         if !is_right {
             return wrong_method(API, allowed);
         }
-        let identity = match self.identify(head).await {
-            Ok(identity) => identity,
+        let began = Instant::now();
+        let (identity, ticket) = match self.enter(head).await {
+            Ok(entered) => entered,
             Err(reply) => return refused(API, &reply),
-        };
-        let ticket = match self.ticket(&identity.tenant) {
-            Ok(ticket) => ticket,
-            Err(refusal) => return refused(API, &Reply::unadmitted(refusal)),
         };
         let reason = match asked {
             Asked::List => Ok(Phi::default()),
@@ -84,7 +83,13 @@ impl Service {
             let _ticket = ticket;
             answer(&gateway, identity, asked, reason).await
         });
-        match answering.await {
+        let answered = answering.await;
+        if let Ok(answered) = &answered {
+            let outcome = answered.as_ref().map_or_else(|reply| reply.outcome(), |_| ANSWERED);
+            let metrics = self.gateway.metrics();
+            metrics.request("reviews", outcome, began.elapsed());
+        }
+        match answered {
             Ok(Ok((event, body))) => with_event(json(StatusCode::OK, body), Some(event)),
             Ok(Err(reply)) => refused(API, &reply),
             Err(_) => failed(API, &Told::internal()),
