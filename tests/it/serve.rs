@@ -548,17 +548,17 @@ async fn the_log_says_where_a_request_came_from_and_what_it_was_given() {
     let fact = |name: &str| opened.header.facts.get(name).map(String::as_str);
     assert_eq!(opened.header.kind, EntryKind::RequestOpened);
     assert_eq!(
-        (fact("source"), fact("user-agent"), fact("session")),
-        (Some("127.0.0.1"), Some("ward-app/2.1"), Some("s-17"))
+        (fact("source"), fact("user-agent")),
+        (Some("127.0.0.1"), Some("ward-app/2.1"))
     );
-    // In the open stand keyed digests of the records, and sealed the records.
-    let digest = rig
-        .tenant()
-        .keys()
-        .fingerprint(b"Patient/90210557")
-        .unwrap();
-    assert!(fact("context").unwrap().starts_with(&digest.to_string()));
+    // In the open stand keyed digests of the session and the records, and sealed both.
+    let tenant = rig.tenant();
+    let digest = |id: &[u8]| tenant.keys().fingerprint(id).unwrap().to_string();
+    assert_eq!(fact("session"), Some(digest(b"s-17").as_str()));
+    let context = fact("context").unwrap();
+    assert!(context.starts_with(&digest(b"Patient/90210557")));
     let origin: Origin = serde_json::from_slice(&rig.payload(opened, ORIGIN).await).unwrap();
+    assert_eq!(origin.session.as_deref(), Some("s-17"));
     assert_eq!(origin.context, ["Patient/90210557", "Observation/3"]);
     assert_eq!(origin.user_agent.as_deref(), Some(headers[0].1));
 }

@@ -277,7 +277,8 @@ fn check_signed(signed: &HttpRequest, request: &HttpRequest) -> Result<(), Plugi
     let added = added.filter(|_| is_same);
     let added = added.ok_or(PluginFailure::BadAnswer("signed-another-request"))?;
     let mut left = SIGNATURE.to_vec();
-    let signed_before = |(name, _): &(String, String)| left.contains(&&**name);
+    let signed_before =
+        |(name, _): &(String, String)| left.iter().any(|known| known.eq_ignore_ascii_case(name));
     if request.headers.iter().any(signed_before) {
         return Err(PluginFailure::BadAnswer("signed-before"));
     }

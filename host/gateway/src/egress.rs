@@ -52,6 +52,11 @@ pub enum EgressError {
     /// It names a credential that the endpoint does not have.
     #[error("the connector asks for a credential that the endpoint does not have")]
     NoCredential,
+    /// The connector does not ask for the credential that the endpoint has.
+    #[error(
+        "the connector does not ask for the endpoint's credential; name it in the settings of the plugin"
+    )]
+    CredentialUnused,
     /// The credential's secret cannot be read.
     #[error("the credential cannot be read")]
     Credential,
@@ -87,6 +92,7 @@ impl EgressError {
             Self::NoUrl => "no-url",
             Self::BadRequest(_) => "bad-request",
             Self::NoCredential => "no-credential",
+            Self::CredentialUnused => "credential-unused",
             Self::Credential => "credential-unreadable",
             Self::Authority => "authority-unreadable",
             Self::Connection(_) => "connection-failed",
@@ -108,6 +114,7 @@ impl EgressError {
             Self::NoUrl
             | Self::BadRequest(_)
             | Self::NoCredential
+            | Self::CredentialUnused
             | Self::Authority
             | Self::TooLarge => false,
         }
@@ -172,10 +179,17 @@ impl Outgoing {
                 "transfer-encoding",
                 "connection",
                 "authorization",
+                "proxy-authorization",
+                "x-api-key",
+                "api-key",
+                "x-goog-api-key",
                 "cookie",
                 SESSION_TOKEN,
             ];
-            if owned.contains(&name.as_str()) && !is_signature {
+            let credential = endpoint.credential.as_ref();
+            let is_credential =
+                credential.is_some_and(|credential| name == credential.header.as_str());
+            if (owned.contains(&name.as_str()) || is_credential) && !is_signature {
                 return Err(EgressError::BadRequest("header: it is the host's to set"));
             }
             checked.push((
@@ -194,6 +208,10 @@ impl Outgoing {
                 HeaderName::from_static(SESSION_TOKEN),
                 secret_value("", token)?,
             ));
+        }
+        // Without the operator's credential the text would go under somebody else's account, or nobody's.
+        if credential.is_none() && endpoint.credential.is_some() {
+            return Err(EgressError::CredentialUnused);
         }
         if let Some(wanted) = credential {
             let credential = endpoint

@@ -277,9 +277,13 @@ impl Service {
             }
             (Err(_), Some(refusal)) | (Err(refusal), None) => Some(refusal),
         };
-        match refusal {
-            None => Ok(identity),
-            Some(refusal) => Err(Box::new(self.gateway.refuse(&identity, refusal).await)),
+        let Some(refusal) = refusal else {
+            return Ok(identity);
+        };
+        // A client that asks too often must not fill the log by that.
+        match self.in_time(&identity) {
+            Ok(()) => Err(Box::new(self.gateway.refuse(&identity, refusal).await)),
+            Err(too_often) => Err(Box::new(Reply::unadmitted(too_often))),
         }
     }
 
@@ -300,8 +304,12 @@ impl Service {
     }
 
     async fn models(&self, api: Api, head: &Parts, id: Option<&str>) -> Reaction {
-        if let Err(reply) = self.identify(head).await {
-            return refused(api, &reply);
+        let identity = match self.identify(head).await {
+            Ok(identity) => identity,
+            Err(reply) => return refused(api, &reply),
+        };
+        if let Err(refusal) = self.in_time(&identity) {
+            return refused(api, &Reply::unadmitted(refusal));
         }
         let entries = self
             .gateway

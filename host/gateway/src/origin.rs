@@ -1,8 +1,8 @@
 //! Where a request came from, as far as its client says or the network shows it, and the records that the client says it
 //! was given as context (45 CFR 164.312(b), 164.528).
 //!
-//! In the open stand the address, the program and the session, each held to a form. All of it, with the records' ids, is
-//! sealed: an id in a medical record system is somebody's. Of those the open entry has keyed digests.
+//! In the open stand the address and the program, held to a form, and keyed digests of the session and of the records' ids: an
+//! id in a medical record system is somebody's. All of it is sealed.
 
 use std::net::SocketAddr;
 
@@ -112,10 +112,11 @@ impl Origin {
             };
             draft = draft.fact("user-agent", product);
         }
-        if let Some(session) = &whole.session {
-            draft = draft.fact("session", session.as_str());
-        }
         let keys = tenant.keys();
+        if let Some(session) = &whole.session {
+            let digest = keys.fingerprint(session.as_bytes())?;
+            draft = draft.fact("session", digest.to_string());
+        }
         if !whole.context.is_empty() {
             let count = u64::try_from(whole.context.len()).unwrap_or(u64::MAX);
             draft.counts.insert("context-records".to_owned(), count);

@@ -120,6 +120,7 @@ fn restore(role: &str, purpose: &str) -> Query {
             "kinds",
             Value::Texts(vec!["name".to_owned(), "mrn".to_owned()]),
         ),
+        ("grant", Value::Boolean(false)),
     ];
     query(role, purpose, "rehydrate", "restore", &facts)
 }

@@ -72,7 +72,7 @@ impl Providers {
             .and_then(|()| bound(claims, oidc, peer))
             .and_then(|()| {
                 if oidc.is_one_use {
-                    self.use_up(claims, issuer, now)
+                    self.use_up(claims, oidc, issuer, now)
                 } else {
                     Ok(())
                 }
@@ -84,10 +84,18 @@ impl Providers {
     }
 
     /// Takes note that a token was used.
-    fn use_up(&self, claims: &Claims, issuer: &str, now: Timestamp) -> Result<(), TokenFault> {
+    fn use_up(
+        &self,
+        claims: &Claims,
+        oidc: &Oidc,
+        issuer: &str,
+        now: Timestamp,
+    ) -> Result<(), TokenFault> {
         let name = claims.text("jti")?.ok_or(TokenFault::Replayed)?;
         let ends = claims.moment("exp")?.ok_or(TokenFault::Expired)?;
         let issued = claims.moment("iat")?.ok_or(TokenFault::TooOld)?;
+        // After this it is refused for its age, whatever it says itself.
+        let ends = ends.min(issued.saturating_add(oidc.max_age.as_secs()));
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         used.take(
             Digest::of([issuer, "\n", name].concat().as_bytes()),

@@ -224,12 +224,14 @@ impl<'a> Asked<'a> {
                 Source::Whole(exchange.in_sandbox(shown, events)?)
             }
             Plan::Call(request) => {
-                let request = exchange.signed(request).await?;
-                let outgoing = Outgoing::new(request, endpoint);
-                let outgoing = outgoing.map_err(|source| match exchange.setback(source, None) {
+                let recorded = |setback| match setback {
                     Setback::Elsewhere(refusal) => self.passed_over(endpoint, refusal),
                     setback @ (Setback::Final(_) | Setback::Later(..)) => setback,
-                })?;
+                };
+                let request = exchange.signed(request).await.map_err(recorded)?;
+                let outgoing = Outgoing::new(request, endpoint);
+                let outgoing =
+                    outgoing.map_err(|source| recorded(exchange.setback(source, None)))?;
                 Source::Arriving(Box::new(exchange.over_http(outgoing, is_last).await?))
             }
         };

@@ -263,6 +263,12 @@ pub(crate) fn kind(span: &Span) -> &'static str {
         .unwrap_or("other")
 }
 
+/// The kind of that name, if it is one of [`KINDS`] or `other`: callers' words do not stand in the log either.
+pub(crate) fn known_kind(name: &str) -> Option<Kind> {
+    let is_known = KINDS.contains(&name) || name == "other";
+    is_known.then(|| name.parse().ok()).flatten()
+}
+
 /// Unites what the detectors found, and user text that has the form of a token, into places that do not overlap. Where
 /// stretches overlap their union is replaced, under the kind of the most confident, then of the longest.
 fn merge(messages: &Messages, spans: &[Span]) -> Result<Vec<Found>, Refusal> {

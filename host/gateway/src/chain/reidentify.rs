@@ -154,7 +154,7 @@ pub(crate) async fn restore_texts(
         let put = put_back(text, &values, &mut escaping, &mut room)?;
         restored.expose_mut().push(put.into_inner());
     }
-    let is_known = |token: &&Token| matches!(values.0.get(*token), Some(Some(_)));
+    let is_known = |token: &&Token| matches!(values.known.get(*token), Some(Some(_)));
     let known = tokens.iter().filter(is_known).count();
     let counts = Counts {
         tokens: tokens.len(),
@@ -350,9 +350,11 @@ impl Passing<'_> {
             .map(|(_, token)| token)
             .collect();
         streamed.counts.tokens += tokens.len();
+        // What a model makes up is not looked for again and again: each look is two entries that are waited for.
+        let may_look = streamed.values.looks < MOST_LOOKS;
         let asked = tokens
             .iter()
-            .filter(|token| self.kinds.contains(token.kind()));
+            .filter(|token| may_look && self.kinds.contains(token.kind()));
         streamed.counts.not_asked += tokens.len() - asked.clone().count();
         streamed.values.look_up(self.case, asked).await?;
         // The room is taken when it is sent.
@@ -660,7 +662,14 @@ const fn too_large() -> Refusal {
 
 /// The values of tokens that were asked for; nothing for those that were never issued here.
 #[derive(Default)]
-struct Values(BTreeMap<Token, Option<Phi<String>>>);
+struct Values {
+    known: BTreeMap<Token, Option<Phi<String>>>,
+    /// How often the vault was asked.
+    looks: usize,
+}
+
+/// Looks into the vault for one streamed answer; the first takes all tokens of the request. Later tokens stay as they are.
+const MOST_LOOKS: usize = 64;
 
 impl Values {
     /// Asks the vault for those that are not known yet, in one use of the key.
@@ -669,19 +678,20 @@ impl Values {
         case: &Case,
         tokens: impl Iterator<Item = &Token>,
     ) -> Result<(), Refusal> {
-        let unknown = |token: &&Token| !self.0.contains_key(*token);
+        let unknown = |token: &&Token| !self.known.contains_key(*token);
         let asked: BTreeSet<Token> = tokens.filter(unknown).cloned().collect();
         if !asked.is_empty() {
             let asked: Vec<Token> = asked.into_iter().collect();
             let grant = case.grant(Operations::DETOKENIZE, Point::Rehydrate)?;
             let values = grant.detokenize(&asked).await?;
-            self.0.extend(asked.into_iter().zip(values));
+            self.known.extend(asked.into_iter().zip(values));
+            self.looks += 1;
         }
         Ok(())
     }
 
     fn unknown(&self) -> usize {
-        self.0.values().filter(|value| value.is_none()).count()
+        self.known.values().filter(|value| value.is_none()).count()
     }
 }
 
@@ -696,7 +706,7 @@ fn put_back(
     let mut restored = Phi::new(String::with_capacity(text.len()));
     let mut from = 0;
     for (range, token) in Token::scan(text) {
-        if let Some(Some(value)) = values.0.get(&token) {
+        if let Some(Some(value)) = values.known.get(&token) {
             let before = text.get(from..range.start).unwrap_or_default();
             escaping.walk(before);
             restored.expose_mut().push_str(before);
@@ -802,7 +812,10 @@ mod tests {
                 value.map(|value| Phi::new(value.to_owned())),
             )
         };
-        Values(known.iter().map(value).collect())
+        Values {
+            known: known.iter().map(value).collect(),
+            looks: 0,
+        }
     }
 
     /// The text restored piece by piece, cut at these bytes.

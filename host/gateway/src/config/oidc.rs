@@ -122,8 +122,14 @@ impl Oidc {
         if let (Some(value), Some(prefix), Some(tenant)) = (&issuer, &caller_prefix, &tenant) {
             for tenant in tenant.all() {
                 let line = value.reader().line(value.at());
-                let both = format!("{tenant} {prefix}");
-                if let Some(first) = callers.insert(both, line) {
+                // A prefix within another's would let one provider give a name of the other's.
+                let ours = format!("{tenant} {prefix}");
+                let alike = |(theirs, _): &(&String, &usize)| {
+                    theirs.starts_with(&ours) || ours.starts_with(theirs.as_str())
+                };
+                let first = callers.iter().find(alike).map(|(_, line)| *line);
+                callers.insert(ours, line);
+                if let Some(first) = first {
                     value.fault(format_args!(
                         "and the provider of line {first} name callers of `{tenant}` alike, and one name may be two people's; \
                          give each its `caller-prefix`"

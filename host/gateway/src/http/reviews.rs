@@ -85,7 +85,9 @@ impl Service {
         });
         let answered = answering.await;
         if let Ok(answered) = &answered {
-            let outcome = answered.as_ref().map_or_else(|reply| reply.outcome(), |_| ANSWERED);
+            let outcome = answered
+                .as_ref()
+                .map_or_else(|reply| reply.outcome(), |_| ANSWERED);
             let metrics = self.gateway.metrics();
             metrics.request("reviews", outcome, began.elapsed());
         }

@@ -11,6 +11,7 @@ use zeroize::Zeroize;
 use super::written;
 use crate::case::Case;
 use crate::chain::decide::{Permitted, number, permit};
+use crate::chain::deidentify::known_kind;
 use crate::receive::Malformed;
 use crate::refusal::Refusal;
 use crate::wire::fields::{Fields, UnknownFields, is_structural, wrong};
@@ -62,7 +63,7 @@ fn read<T: Zeroize>(
     const FIELDS: &str = "a list of 1 to 100 fields";
     const NAME: &str = "1 to 64 of letters, digits and `._:/-@`";
     const KIND: &str =
-        "a kind of identifier: 1 to 16 of `a-z`, `0-9` and `-`, starting with a letter";
+        "a kind of identifier of 45 CFR 164.514(b)(2)(i), such as `mrn` or `name`, or `other`";
     const RECORD: &str = "1 to 200 bytes";
     let listed = fields.list("fields")?.unwrap_or_default();
     if !(1..=MOST).contains(&listed.len()) {
@@ -72,7 +73,7 @@ fn read<T: Zeroize>(
     for (index, field) in listed.into_iter().enumerate() {
         let mut field = Fields::of(field, &format!("fields[{index}]"), UnknownFields::Refuse)?;
         let name = field.text_that("name", NAME, |name| is_structural(name, 64))?;
-        let kind = field.text("kind")?.and_then(|kind| kind.parse().ok());
+        let kind = field.text("kind")?.and_then(|kind| known_kind(&kind));
         let record =
             field.text_that("record", RECORD, |record| (1..=200).contains(&record.len()))?;
         let held = field.text(content)?.and_then(&decode);

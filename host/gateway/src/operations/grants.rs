@@ -11,6 +11,7 @@ use super::texts::conversation;
 use super::written;
 use crate::case::Case;
 use crate::chain::decide::permit;
+use crate::chain::deidentify::known_kind;
 use crate::receive::Malformed;
 use crate::refusal::Refusal;
 use crate::wire::fields::{Fields, is_structural, wrong};
@@ -74,7 +75,7 @@ fn kinds(fields: &mut Fields) -> Result<Kinds, Malformed> {
     if !(1..=32).contains(&kinds.len()) {
         return Err(wrong("kinds", RULE));
     }
-    let kind = |kind: Json| kind.into_text()?.parse::<Kind>().ok();
+    let kind = |kind: Json| known_kind(&kind.into_text()?);
     let kinds: Option<_> = kinds.into_iter().map(kind).collect();
     kinds.map(Kinds::Only).ok_or_else(|| wrong("kinds", RULE))
 }
@@ -127,6 +128,7 @@ pub(super) async fn mint(case: &Case, to_mint: ToMint) -> Result<Phi<String>, Re
     let kinds = named(&to_mint.kinds);
     let facts = [
         ("any-kind", Value::Boolean(kinds.is_none())),
+        ("conversation", Value::Boolean(case.conversation.is_some())),
         ("kinds", texts(kinds.unwrap_or_default())),
         ("lifetime", Value::Number(to_mint.lifetime.into())),
         ("operations", texts(to_mint.operations.names().collect())),

@@ -1,5 +1,7 @@
 //! Tools, and calls of them, as every API has them in its own way and OpenAI's chat in the one that connectors are handed.
 
+use std::collections::HashMap;
+
 use nephron_model::Phi;
 
 use super::fields::{Fields, wrong};
@@ -9,17 +11,14 @@ use crate::receive::Malformed;
 
 /// Ids of tool calls are whatever a client sends back: the endpoint gets others in their place, the same for the same.
 #[derive(Default)]
-pub(super) struct CallIds(Vec<String>);
+pub(super) struct CallIds(HashMap<String, usize>);
 
 impl CallIds {
     /// What goes in the place of `id`.
     pub(super) fn replace(&mut self, id: String) -> Json {
-        let known = self.0.iter().position(|known| *known == id);
-        let place = known.unwrap_or_else(|| {
-            self.0.push(id);
-            self.0.len() - 1
-        });
-        Json::Fixed(format!("call_{}", place + 1))
+        let next = self.0.len() + 1;
+        let place = self.0.entry(id).or_insert(next);
+        Json::Fixed(format!("call_{place}"))
     }
 }
 

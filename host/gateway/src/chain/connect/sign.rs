@@ -1,7 +1,7 @@
 //! A signature for what a connector encoded, where the endpoint wants one.
 
-use nephron_engine::Answer;
 use nephron_engine::contract::HttpRequest;
+use nephron_engine::{Answer, PluginFailure};
 use nephron_keys::SigningKey;
 use nephron_model::{Point, Timestamp};
 
@@ -35,6 +35,20 @@ impl Exchange<'_> {
         self.case
             .judged(Point::Egress, connector, &judgement, &verdict)?;
         let signed = verdict.answer.and_then(Answer::signed);
+        // Signed with a key of its own the text would go under somebody else's account.
+        let scope = format!("Credential={id}/");
+        let signed = signed.and_then(|signed| {
+            let is_ours = signed.headers.iter().any(|(name, value)| {
+                name == "authorization"
+                    && value.matches("Credential=").count() == 1
+                    && value.contains(&scope)
+            });
+            let is_elsewhere = signed.path.to_ascii_lowercase().contains("x-amz-");
+            match is_ours && !is_elsewhere {
+                true => Ok(signed),
+                false => Err(PluginFailure::BadAnswer("signed-with-another-key")),
+            }
+        });
         signed.map_err(|failure| {
             Setback::Final(Refusal::PluginFailed {
                 point: Point::Egress,
