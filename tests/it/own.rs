@@ -1,5 +1,7 @@
 //! Our own API, through the listener: what the gateway does for an application without a model.
 
+use std::time::Duration;
+
 use hyper::Method;
 use nephron_gateway::{REPLACEMENTS, RESTORATION, Replacement, Restoration};
 use nephron_keys::{ApiKey, FIELDS};
@@ -823,8 +825,10 @@ async fn grants_are_listed_and_revoked_by_those_whose_they_are() {
     let own = json!({ "subject": "dr.okafor", "operations": ["open"], "lifetime": 60 });
     let lent = json!({ "subject": "s.ito", "operations": ["seal", "open"], "kinds": ["mrn"], "uses": 3, "lifetime": 60 });
     let first = done(&served, "/v1/grants", &own).await["grant"].clone();
+    // Grants are listed by their ids, which begin with the time.
+    served.clock.advance(Duration::from_secs(1));
     let second = done(&served, "/v1/grants", &lent).await["grant"].clone();
-    assert_eq!(second["expires"], "2026-11-22T00:04:22.000000000Z");
+    assert_eq!(second["expires"], "2026-11-22T00:04:23.000000000Z");
     assert_eq!(
         (&second["minter"], &second["uses"], &first["kinds"]),
         (&json!("dr.okafor"), &json!(3), &Value::Null)
