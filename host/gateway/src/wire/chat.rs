@@ -11,7 +11,7 @@ use super::told::Told;
 use super::tools::{
     self, CallIds, arguments, call_id, each, of_function, schema_entries, tool_name,
 };
-use super::{Api, Events, Manner, event};
+use super::{Api, Events, Manner, OPENAIS_OWN, event};
 use crate::config::RequestLimits;
 use crate::receive::{Call, Malformed, messages, model};
 use crate::said::{Channel, Said};
@@ -30,15 +30,6 @@ const UNSUPPORTED: [&str; 12] = [
     "store",
     "top_logprobs",
     "web_search_options",
-];
-
-/// Fields that say something to OpenAI and nothing to the model: they stay here, whatever they hold.
-const STAYS_HERE: [&str; 5] = [
-    "metadata",
-    "prompt_cache_key",
-    "safety_identifier",
-    "service_tier",
-    "user",
 ];
 
 /// Reads the fields of a request.
@@ -82,7 +73,7 @@ pub(super) fn read(
         options.keep_here(&["include_obfuscation"]);
         options.finish(&[])?;
     }
-    fields.keep_here(&STAYS_HERE);
+    fields.keep_here(&OPENAIS_OWN);
     fields.finish(&UNSUPPORTED)?;
     let call = builder.call(manner.model.clone(), max_tokens, temperature, wants_json);
     Ok((call, manner))

@@ -27,6 +27,15 @@ pub(crate) mod shape;
 pub(crate) mod told;
 mod tools;
 
+/// Fields that say something to OpenAI and nothing to the model: they stay here, whatever they hold.
+const OPENAIS_OWN: [&str; 5] = [
+    "metadata",
+    "prompt_cache_key",
+    "safety_identifier",
+    "service_tier",
+    "user",
+];
+
 /// An API that clients speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Api {
