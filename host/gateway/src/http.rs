@@ -39,7 +39,7 @@ use crate::receive::Malformed;
 use crate::refusal::Refusal;
 use crate::reply::{Outlet, Piece, Reply};
 use crate::tls::Peer;
-use crate::wire::fields::{is_structural, wrong};
+use crate::wire::fields::{ID_RULE, is_structural, wrong};
 use crate::wire::told::Told;
 use crate::wire::{Api, Asked, Manner, Stream};
 
@@ -381,10 +381,8 @@ impl Service {
             None => None,
             Some(name) => {
                 let name = name.to_str().ok().filter(|name| is_structural(name, 200));
-                let name = name.ok_or_else(|| {
-                    let rule = "1 to 200 of letters, digits and `._:/-@`";
-                    Refusal::Malformed(wrong("header x-conversation", rule))
-                })?;
+                let name = name
+                    .ok_or_else(|| Refusal::Malformed(wrong("header x-conversation", ID_RULE)))?;
                 Some(name.to_owned())
             }
         };

@@ -15,7 +15,7 @@ use zeroize::Zeroize;
 use crate::receive::Malformed;
 use crate::refusal::Refusal;
 use crate::tenant::Tenant;
-use crate::wire::fields::{is_structural, wrong};
+use crate::wire::fields::{ID_RULE, is_structural, wrong};
 
 /// A session of the client's own.
 const X_SESSION_ID: HeaderName = HeaderName::from_static("x-session-id");
@@ -56,7 +56,6 @@ impl Zeroize for Origin {
 impl Origin {
     /// Reads the headers of a request over a connection from `source`.
     pub(crate) fn of(source: SocketAddr, headers: &HeaderMap) -> Result<Phi<Self>, Malformed> {
-        const SESSION: &str = "1 to 200 of letters, digits and `._:/-@`";
         const RECORDS: &str =
             "1 to 64 ids parted by commas, each 1 to 200 of letters, digits and `._:/-@`";
         let structural = |text: &&str| is_structural(text, 200);
@@ -64,7 +63,7 @@ impl Origin {
             None => None,
             Some(value) => {
                 let session = value.to_str().ok().filter(structural);
-                Some(session.ok_or_else(|| wrong("header x-session-id", SESSION))?)
+                Some(session.ok_or_else(|| wrong("header x-session-id", ID_RULE))?)
             }
         };
         let mut context = Vec::new();

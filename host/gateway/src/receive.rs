@@ -4,7 +4,7 @@ use nephron_engine::Messages;
 use nephron_model::{Caller, Clock, Phi, Purpose, Sensitivity, TenantId, Timestamp};
 
 use crate::config::RequestLimits;
-use crate::wire::fields::{Fields, UnknownFields, is_structural, wrong};
+use crate::wire::fields::{Fields, ID_RULE, UnknownFields, is_structural, wrong};
 use crate::wire::json::Json;
 use crate::wire::shape::{Builder, Shape};
 
@@ -106,11 +106,8 @@ pub fn receive(
             "a PurposeOfUse code of HL7 v3: 1 to 16 of `A-Z`, such as `TREAT`",
         )?,
     };
-    let conversation = fields.text_that(
-        "conversation",
-        "1 to 200 of letters, digits and `._:/-@`",
-        |text| is_structural(text, 200),
-    )?;
+    let conversation =
+        fields.text_that("conversation", ID_RULE, |text| is_structural(text, 200))?;
     let sensitivity = match fields.text("sensitivity")?.as_deref() {
         None | Some("phi") => Sensitivity::Phi,
         Some("public") => Sensitivity::Public,
@@ -192,12 +189,11 @@ fn parsed<T: std::str::FromStr>(
 }
 
 fn caller(fields: &mut Fields) -> Result<Caller, Malformed> {
-    const ID: &str = "1 to 200 of letters, digits and `._:/-@`";
     const NAMES: &str = "1 to 32 names of letters, digits and `._:/-@`";
     let caller = fields.object("caller")?;
     let mut caller = caller.ok_or_else(|| wrong("caller", "an object of `id` and `roles`"))?;
-    let id = caller.text_that("id", ID, |text| is_structural(text, 200))?;
-    let id = id.ok_or_else(|| wrong("caller.id", ID))?;
+    let id = caller.text_that("id", ID_RULE, |text| is_structural(text, 200))?;
+    let id = id.ok_or_else(|| wrong("caller.id", ID_RULE))?;
     let roles = caller.list("roles")?.unwrap_or_default();
     let roles: Option<Vec<String>> = roles
         .into_iter()

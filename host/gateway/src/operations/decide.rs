@@ -9,7 +9,7 @@ use crate::case::{Case, code, reason_codes};
 use crate::chain::decide::{Opinion, Question, opinion, permit};
 use crate::receive::Malformed;
 use crate::refusal::Refusal;
-use crate::wire::fields::{Fields, is_structural, wrong};
+use crate::wire::fields::{Fields, ID_RULE, is_structural, wrong};
 use crate::wire::json::Json;
 
 /// Points that are a caller's business. Operators and exporters pass the others.
@@ -27,19 +27,18 @@ const MOST: usize = 64;
 pub(super) fn read(fields: &mut Fields) -> Result<Question, Malformed> {
     const POINT: &str = "`ingress`, `egress`, `rehydrate` or `key-use`";
     const ACTION: &str = "1 to 64 of letters, digits and `._:/-@`";
-    const TARGET: &str = "1 to 200 of letters, digits and `._:/-@`";
     const PURPOSE: &str = "a PurposeOfUse code of HL7 v3: 1 to 16 of `A-Z`, such as `TREAT`";
     let point = fields.text("point")?;
     let point = POINTS
         .into_iter()
         .find(|known| point.as_deref() == Some(known.as_str()));
     let action = fields.text_that("action", ACTION, |text| is_structural(text, 64))?;
-    let target = fields.text_that("target", TARGET, |text| is_structural(text, 200))?;
+    let target = fields.text_that("target", ID_RULE, |text| is_structural(text, 200))?;
     let purpose: Option<Result<Purpose, _>> = fields.text("purpose")?.map(|text| text.parse());
     Ok(Question {
         point: point.ok_or_else(|| wrong("point", POINT))?,
         action: action.ok_or_else(|| wrong("action", ACTION))?,
-        target: target.ok_or_else(|| wrong("target", TARGET))?,
+        target: target.ok_or_else(|| wrong("target", ID_RULE))?,
         facts: match fields.take("facts") {
             None => Vec::new(),
             Some(facts) => read_facts(facts)?,

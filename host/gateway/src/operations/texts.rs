@@ -12,13 +12,11 @@ use crate::chain::deidentify::{Texts, tokenize};
 use crate::chain::reidentify::{Tokens, permit_texts, restore_texts};
 use crate::receive::Malformed;
 use crate::refusal::Refusal;
-use crate::wire::fields::{Fields, is_structural, wrong};
+use crate::wire::fields::{Fields, ID_RULE, is_structural, wrong};
 use crate::wire::json::Json;
 
 /// Texts of one request.
 const MOST: usize = 256;
-
-const CONVERSATION: &str = "1 to 200 of letters, digits and `._:/-@`";
 
 /// Reads a request to de-identify texts.
 pub(super) fn read_deidentify(fields: &mut Fields) -> Result<(Texts, Option<String>), Malformed> {
@@ -40,7 +38,7 @@ pub(super) fn read_reidentify(
     let texts = texts(fields)?;
     let conversation = conversation(fields)?;
     if conversation.is_none() && !is_lent {
-        return Err(wrong("conversation", CONVERSATION));
+        return Err(wrong("conversation", ID_RULE));
     }
     Ok((Tokens(Phi::new(texts)), conversation))
 }
@@ -60,9 +58,7 @@ fn texts(fields: &mut Fields) -> Result<Vec<String>, Malformed> {
 
 /// Reads the name of a conversation.
 pub(super) fn conversation(fields: &mut Fields) -> Result<Option<String>, Malformed> {
-    fields.text_that("conversation", CONVERSATION, |name| {
-        is_structural(name, 200)
-    })
+    fields.text_that("conversation", ID_RULE, |name| is_structural(name, 200))
 }
 
 #[derive(Serialize)]

@@ -178,6 +178,9 @@ pub(crate) fn wrong(path: &str, rule: &'static str) -> Malformed {
     }
 }
 
+/// The rule of what is structural, up to 200 bytes of it.
+pub(crate) const ID_RULE: &str = "1 to 200 of letters, digits and `._:/-@`";
+
 /// Letters and digits of ASCII and `._:/-@`: what may stand unsearched.
 pub(crate) fn is_structural(text: &str, most: usize) -> bool {
     (1..=most).contains(&text.len())
