@@ -12,7 +12,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
-/// A server that answers every request with one text, streamed in small pieces. It ends with its last handle.
+/// A server that answers every request with one text, in small pieces where it is asked to stream. It ends with its last handle.
 pub struct MockModel {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<Vec<u8>>>>,
@@ -95,9 +95,29 @@ async fn respond(
         .and_then(|last| last["content"].as_str())
         .unwrap_or_default();
     let is_asked = last.is_some_and(|last| last["role"] == "user");
-    let (deltas, why) = match call["tools"][0]["function"]["name"].as_str() {
-        Some(tool) if is_asked => (called(tool, said), "tool_calls"),
-        Some(_) | None => (spoken(&answer.replace("{user}", said)), "stop"),
+    let tool = call["tools"][0]["function"]["name"].as_str();
+    let tool = tool.filter(|_| is_asked);
+    let said = match tool {
+        Some(_) => said.to_owned(),
+        None => answer.replace("{user}", said),
+    };
+    let (kind, body) = match call["stream"] == true {
+        true => ("text/event-stream", streamed(tool, &said)),
+        false => ("application/json", whole(tool, &said)),
+    };
+    Response::builder()
+        .status(status)
+        .header("content-type", kind)
+        // For who asks again when the status says to.
+        .header("retry-after", "0")
+        .body(Full::new(Bytes::from(body)))
+        .expect("a response")
+}
+
+fn streamed(tool: Option<&str>, said: &str) -> String {
+    let (deltas, why) = match tool {
+        Some(tool) => (called(tool, said), "tool_calls"),
+        None => (spoken(said), "stop"),
     };
     let ends = [(serde_json::json!({}), Some(why))];
     let chunks = deltas.into_iter().map(|delta| (delta, None)).chain(ends);
@@ -105,13 +125,33 @@ async fn respond(
         .map(|(delta, finish)| format!("data: {}\n\n", chunk(delta, finish)))
         .collect();
     stream.push_str("data: [DONE]\n\n");
-    Response::builder()
-        .status(status)
-        .header("content-type", "text/event-stream")
-        // For who asks again when the status says to.
-        .header("retry-after", "0")
-        .body(Full::new(Bytes::from(stream)))
-        .expect("a response")
+    stream
+}
+
+fn whole(tool: Option<&str>, said: &str) -> String {
+    let (message, why) = match tool {
+        Some(tool) => {
+            let function = serde_json::json!({ "name": tool, "arguments": arguments(said) });
+            let calls =
+                [serde_json::json!({ "id": "call_x1", "type": "function", "function": function })];
+            let message =
+                serde_json::json!({ "role": "assistant", "content": null, "tool_calls": calls });
+            (message, "tool_calls")
+        }
+        None => (
+            serde_json::json!({ "role": "assistant", "content": said }),
+            "stop",
+        ),
+    };
+    let completion = serde_json::json!({
+        "id": "chatcmpl-1", "object": "chat.completion", "created": 0, "model": "mock",
+        "choices": [{ "index": 0, "message": message, "finish_reason": why }],
+    });
+    completion.to_string()
+}
+
+fn arguments(said: &str) -> String {
+    format!("{{\"who\":{}}}", serde_json::Value::from(said))
 }
 
 /// A text in small pieces.
@@ -126,7 +166,7 @@ fn called(tool: &str, said: &str) -> Vec<serde_json::Value> {
     let call = |call| serde_json::json!({ "tool_calls": [call] });
     let begun = serde_json::json!({ "index": 0, "id": "call_x1", "type": "function",
         "function": { "name": tool, "arguments": "" } });
-    let arguments = format!("{{\"who\":{}}}", serde_json::Value::from(said));
+    let arguments = arguments(said);
     let rest = pieces(&arguments)
         .map(|piece| serde_json::json!({ "index": 0, "function": { "arguments": piece } }));
     std::iter::once(begun).chain(rest).map(call).collect()

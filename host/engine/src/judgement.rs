@@ -68,6 +68,7 @@ pub enum Judgement {
         /// Headers, names in lower case.
         headers: Vec<(String, String)>,
         /// The body as it was cut.
+        #[serde(with = "encoded::all")]
         chunks: Vec<Vec<u8>>,
         /// Whether it broke off there: then the connector was not told of an end.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -82,6 +83,7 @@ pub enum Judgement {
         /// Headers, names in lower case.
         headers: Vec<(String, String)>,
         /// Body.
+        #[serde(with = "encoded")]
         body: Vec<u8>,
     },
 }
@@ -118,6 +120,52 @@ pub enum Answer {
     Exported(Result<Delivery, Error>),
     /// To [`Judgement::Judge`].
     Judged(Verdict),
+}
+
+/// What came over HTTP, in base64 (RFC 4648 §4): most of a log is that.
+mod encoded {
+    use std::borrow::Cow;
+
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, B: From<Vec<u8>>, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<B, D::Error> {
+        let text = Cow::<'de, str>::deserialize(from)?;
+        let decoded = STANDARD.decode(text.as_bytes());
+        let decoded = decoded.map_err(|_| serde::de::Error::custom("not base64"))?;
+        Ok(decoded.into())
+    }
+
+    #[derive(Serialize, Deserialize)]
+    struct Encoded<'a>(#[serde(with = "super::encoded")] Cow<'a, [u8]>);
+
+    pub(super) mod all {
+        use super::{Cow, Deserialize, Deserializer, Encoded, Serializer};
+
+        pub(in super::super) fn serialize<S: Serializer>(
+            chunks: &[Vec<u8>],
+            to: S,
+        ) -> Result<S::Ok, S::Error> {
+            to.collect_seq(chunks.iter().map(|chunk| Encoded(Cow::Borrowed(chunk))))
+        }
+
+        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+            from: D,
+        ) -> Result<Vec<Vec<u8>>, D::Error> {
+            let chunks = Vec::<Encoded<'_>>::deserialize(from)?;
+            Ok(chunks
+                .into_iter()
+                .map(|chunk| chunk.0.into_owned())
+                .collect())
+        }
+    }
 }
 
 impl Judgement {

@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nephron_engine::contract::{self, Decision, Effect, RequestInfo};
 use nephron_engine::{Answer, Engine, Judgement, Plugin, PluginFailure, Verdict};
-use nephron_keys::{Conversation, Grant, GrantRequest, KeyError, Operations, SigningKey, Subject};
+use nephron_keys::{
+    Conversation, Grant, GrantRequest, KeyError, Operations, SigningKey, Subject, Token, Underway,
+};
 use nephron_model::{
-    Caller, Commit, Draft, EntryKind, EventId, Fingerprint, NotRecorded, Phi, Point, Purpose,
+    Caller, Commit, Draft, EntryKind, EventId, Fingerprint, Kind, NotRecorded, Phi, Point, Purpose,
     Recorded, Recorder as _,
 };
 
@@ -37,8 +39,31 @@ pub struct Case {
     pub(crate) has_tokens: AtomicBool,
     pub(crate) info: RequestInfo,
     /// Entries that are queued and not known to be durable.
-    pub(crate) pending: Mutex<Vec<Commit>>,
+    pub(crate) pending: Mutex<Vec<Pending>>,
     pub(crate) metrics: Arc<Metrics>,
+}
+
+/// An entry that is queued.
+pub(crate) enum Pending {
+    Noted(Commit),
+    /// It carries tokens that stand in the request already.
+    Tokens(Underway),
+}
+
+impl Pending {
+    async fn durable(self) -> Result<Recorded, NotRecorded> {
+        match self {
+            Self::Noted(commit) => commit.await,
+            Self::Tokens(underway) => underway.durable().await,
+        }
+    }
+
+    fn resolved(&mut self) -> Option<Result<Recorded, NotRecorded>> {
+        match self {
+            Self::Noted(commit) => commit.resolved(),
+            Self::Tokens(underway) => underway.resolved(),
+        }
+    }
 }
 
 impl Case {
@@ -61,10 +86,21 @@ impl Case {
     pub(crate) fn note(&self, draft: Draft) {
         self.metrics.entry(&draft);
         let commit = self.tenant.log().note(draft);
-        self.pending().push(commit);
+        self.pending().push(Pending::Noted(commit));
     }
 
-    fn pending(&self) -> MutexGuard<'_, Vec<Commit>> {
+    /// A token for each value. The next effect waits for the entry that carries them, as for one that was noted.
+    pub(crate) async fn tokens(&self, values: &[(Kind, &str)]) -> Result<Vec<Token>, Refusal> {
+        if values.is_empty() {
+            return Ok(Vec::new());
+        }
+        let grant = self.grant(Operations::TOKENIZE, Point::Ingress)?;
+        let (tokens, underway) = grant.tokenize_ahead(values).await?;
+        self.pending().push(Pending::Tokens(underway));
+        Ok(tokens)
+    }
+
+    fn pending(&self) -> MutexGuard<'_, Vec<Pending>> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -72,8 +108,8 @@ impl Case {
     /// than waiting for the last; but one that was refused, for its size say, must stop the request too.
     pub(crate) async fn settled(&self) -> Result<(), NotRecorded> {
         let pending = std::mem::take(&mut *self.pending());
-        for commit in pending {
-            let _recorded = commit.await?;
+        for entry in pending {
+            let _recorded = entry.durable().await?;
         }
         Ok(())
     }
@@ -82,7 +118,7 @@ impl Case {
     /// records an entry and waits for that one, which is durable only after all that were noted before it.
     pub(crate) fn unrefused(&self) -> Result<(), NotRecorded> {
         let mut refused = Ok(());
-        self.pending().retain(|commit| match commit.resolved() {
+        self.pending().retain_mut(|entry| match entry.resolved() {
             None => true,
             Some(Ok(_)) => false,
             Some(Err(error)) => {
@@ -98,6 +134,18 @@ impl Case {
         self.unrefused()?;
         self.metrics.entry(&draft);
         let commit = self.tenant.log().record(draft);
+        self.recorded(commit).await
+    }
+
+    /// Queues what is about to happen. Something that is waited for follows at once; then see [`Case::recorded`].
+    pub(crate) fn record_ahead(&self, draft: Draft) -> Result<Commit, NotRecorded> {
+        self.unrefused()?;
+        self.metrics.entry(&draft);
+        Ok(self.tenant.log().note(draft))
+    }
+
+    /// Waits until that entry and everything before it is durable.
+    pub(crate) async fn recorded(&self, commit: Commit) -> Result<Recorded, NotRecorded> {
         let settled = self.settled().await;
         let recorded = commit.await?;
         settled.map(|()| recorded)

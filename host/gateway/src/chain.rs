@@ -6,7 +6,7 @@
 //! ```
 //! # use nephron_gateway::{Case, Gateway, chain::{connect::connect, deidentify::Cleared}};
 //! async fn send(gateway: &Gateway, case: &Case, cleared: Cleared) {
-//!     let _answering = connect(gateway, case, cleared).await;
+//!     let _answering = connect(gateway, case, cleared, false).await;
 //! }
 //! ```
 //!
@@ -15,7 +15,7 @@
 //! ```compile_fail,E0308
 //! # use nephron_gateway::{Case, Gateway, chain::{connect::connect, decide::Permitted}};
 //! async fn send(gateway: &Gateway, case: &Case, permitted: Permitted) {
-//!     let _answering = connect(gateway, case, permitted).await;
+//!     let _answering = connect(gateway, case, permitted, false).await;
 //! }
 //! ```
 //!
@@ -47,7 +47,7 @@ use reidentify::{Restored, Streamed};
 pub(crate) async fn run(gateway: &Gateway, case: &Case, call: Call) -> Result<Restored, Refusal> {
     let cleared = cleared(case, call).await?;
     let answered = async {
-        connect::connect(gateway, case, cleared)
+        connect::connect(gateway, case, cleared, false)
             .await?
             .whole()
             .await
@@ -67,7 +67,7 @@ pub(crate) async fn stream(
     outlet: &Outlet,
 ) -> Result<(), Refusal> {
     let cleared = cleared(case, call).await?;
-    let answering = connect::connect(gateway, case, cleared)
+    let answering = connect::connect(gateway, case, cleared, true)
         .instrument(info_span!("connect"))
         .await?;
     reidentify::stream(case, answering, streamed, outlet)

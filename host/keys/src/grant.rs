@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use nephron_model::{
-    Digest, Draft, EntryKind, EventId, Kind, Phi, PluginRef, Point, Purpose, Timestamp,
+    Commit, Digest, Draft, EntryKind, EventId, Kind, Phi, PluginRef, Point, Purpose, Timestamp,
 };
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -21,7 +21,7 @@ use crate::seal::{self, Binding, Boundary};
 use crate::signing::SigningKey;
 use crate::tenant_key::{Ring, TenantKeys, VERSION};
 use crate::token::Token;
-use crate::vault::{self, Conversation, Found};
+use crate::vault::{self, Conversation, Found, Underway};
 
 /// A lent handle. Dropping it ends it; so do its expiry, its last use and the destruction of the tenant's key.
 pub struct Grant {
@@ -397,6 +397,28 @@ impl Grant {
     /// Every [`KeyError`] but `NotFound`; `NotPermitted` also when one of the kinds is not the grant's, or it has no
     /// conversation; `AuthenticationFailed` when the store was tampered with.
     pub async fn tokenize(&self, values: &[(Kind, &str)]) -> Result<Vec<Token>, KeyError> {
+        let (tokens, underway) = self.draw_tokens(values, |used| self.record(used)).await?;
+        let _durable = underway.durable().await?;
+        self.act(Operations::TOKENIZE, |_| Ok(tokens)).await
+    }
+
+    /// As [`tokenize`](Self::tokenize), but without the wait: the entry goes to the disk with the next that somebody waits
+    /// for. INVARIANT: nothing that holds one of the tokens leaves before what comes with them is durable (I1).
+    ///
+    /// # Errors
+    /// As [`tokenize`](Self::tokenize).
+    pub async fn tokenize_ahead(
+        &self,
+        values: &[(Kind, &str)],
+    ) -> Result<(Vec<Token>, Underway), KeyError> {
+        self.draw_tokens(values, |used| self.note(used)).await
+    }
+
+    async fn draw_tokens(
+        &self,
+        values: &[(Kind, &str)],
+        queue: impl FnOnce(Draft) -> Result<Commit, KeyError>,
+    ) -> Result<(Vec<Token>, Underway), KeyError> {
         const OPERATION: Operations = Operations::TOKENIZE;
         let permitted = match self.request.conversation {
             Some(_)
@@ -423,9 +445,10 @@ impl Grant {
             .fold(self.used(OPERATION), |used, (kind, _)| used.count(kind));
         used.counts.insert(TOKENS_NEW.to_owned(), issued.fresh);
         used.records = issued.records;
-        let performed = self.perform(OPERATION, used, |_| Ok(())).await;
-        issued.reservation.settle();
-        performed.map(|()| issued.tokens)
+        match queue(used) {
+            Ok(commit) => Ok((issued.tokens, Underway::new(commit, issued.reservation))),
+            Err(why) => self.refuse(OPERATION, why, "").await,
+        }
     }
 
     /// The value of each token, in order. Nothing for a token that was not issued to this tenant and conversation, and
@@ -517,24 +540,45 @@ impl Grant {
         used: Draft,
         act: impl FnOnce(&Ring) -> Result<T, KeyError>,
     ) -> Result<T, KeyError> {
-        let inner = self.keys.inner();
-        let commit = match &self.uses {
-            Uses::Endless | Uses::Counted(_) => inner.recorder.record(used),
-            Uses::Lasting => match inner.lasting.take_use(inner, &self.id, used) {
-                Ok(commit) => commit,
-                Err(why) => return self.refuse(operation, why, "").await,
-            },
+        let commit = match self.record(used) {
+            Ok(commit) => commit,
+            Err(why) => return self.refuse(operation, why, "").await,
         };
         let _durable = commit.await?;
-        // The wait may have been long.
+        self.act(operation, act).await
+    }
+
+    /// Acts with the keys once the use is durable: the wait may have been long.
+    async fn act<T>(
+        &self,
+        operation: Operations,
+        act: impl FnOnce(&Ring) -> Result<T, KeyError>,
+    ) -> Result<T, KeyError> {
         let done = if self.has_expired() {
             Err(KeyError::Expired)
         } else {
-            inner.with_ring(act)
+            self.keys.inner().with_ring(act)
         };
         match done {
             Ok(done) => Ok(done),
             Err(why) => self.refuse(operation, why, "").await,
+        }
+    }
+
+    /// Queues the entry of a use that is waited for, and takes that use from a lasting grant.
+    fn record(&self, used: Draft) -> Result<Commit, KeyError> {
+        let inner = self.keys.inner();
+        match &self.uses {
+            Uses::Endless | Uses::Counted(_) => Ok(inner.recorder.record(used)),
+            Uses::Lasting => inner.lasting.take_use(inner, &self.id, used),
+        }
+    }
+
+    /// The same for one that something else is waited for after. A lasting grant's is always waited for.
+    fn note(&self, used: Draft) -> Result<Commit, KeyError> {
+        match &self.uses {
+            Uses::Endless | Uses::Counted(_) => Ok(self.keys.inner().recorder.note(used)),
+            Uses::Lasting => self.record(used),
         }
     }
 

@@ -41,4 +41,4 @@ pub use signing::SigningKey;
 pub use store::FileError;
 pub use tenant_key::{TenantKeyError, TenantKeys};
 pub use token::{InvalidToken, LITERAL, Token};
-pub use vault::Conversation;
+pub use vault::{Conversation, Underway};

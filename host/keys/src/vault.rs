@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use nephron_model::{Kind, Phi, Record, Records, Space};
+use nephron_model::{Commit, Kind, NotRecorded, Phi, Record, Recorded, Records, Space};
 use subtle::ConstantTimeEq;
 
 use crate::error::{KeyError, Unavailability};
@@ -58,6 +58,39 @@ pub(crate) struct Issued {
     pub(crate) fresh: u64,
     /// INVARIANT: kept until the entry is durable, so that others who ask meanwhile are given the same tokens.
     pub(crate) reservation: Reservation,
+}
+
+/// The entry of tokens that were handed out ahead of it.
+#[must_use = "nothing that holds one of the tokens may leave before it is durable"]
+pub struct Underway {
+    commit: Commit,
+    reservation: Reservation,
+}
+
+impl Underway {
+    pub(crate) const fn new(commit: Commit, reservation: Reservation) -> Self {
+        Self {
+            commit,
+            reservation,
+        }
+    }
+
+    /// Waits until the entry is durable.
+    ///
+    /// # Errors
+    /// [`NotRecorded`]: the tokens stand for nothing, and nothing that holds one may leave.
+    pub async fn durable(self) -> Result<Recorded, NotRecorded> {
+        let recorded = self.commit.await;
+        self.reservation.settle();
+        recorded
+    }
+
+    /// What became of the entry, if that is known already. Once it was told, it is not told again.
+    pub fn resolved(&mut self) -> Option<Result<Recorded, NotRecorded>> {
+        let resolved = self.commit.resolved();
+        self.reservation.is_settled |= resolved.is_some();
+        resolved
+    }
 }
 
 /// What the vault knows about a token.

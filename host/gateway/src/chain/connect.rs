@@ -84,6 +84,7 @@ pub async fn connect<'a>(
     gateway: &'a Gateway,
     case: &'a Case,
     cleared: Cleared,
+    want_stream: bool,
 ) -> Result<Answering<'a>, Refusal> {
     let (call, duties, issued) = cleared.into_parts();
     let (endpoints, model) = gateway.endpoints(&call.model).ok_or(Refusal::NoRoute)?;
@@ -94,6 +95,7 @@ pub async fn connect<'a>(
         model,
         duties,
         issued,
+        want_stream,
     };
     let mut first: Option<Refusal> = None;
     let mut endpoints = endpoints.into_iter().peekable();
@@ -135,6 +137,8 @@ struct Asked<'a> {
     model: String,
     duties: Duties,
     issued: Vec<Token>,
+    /// Whether the answer is to come in pieces, as the caller asked: whole, it is an eighth of the bytes to keep.
+    want_stream: bool,
 }
 
 /// An exchange that has begun.
@@ -221,7 +225,7 @@ impl<'a> Asked<'a> {
         let source = match self.plan(connector).await? {
             Plan::Answer(events) => {
                 let shown = self.call.messages.expose();
-                Source::Whole(exchange.in_sandbox(shown, events)?)
+                Source::Whole(exchange.in_sandbox(shown, events).await?)
             }
             Plan::Call(request) => {
                 let recorded = |setback| match setback {
@@ -294,7 +298,7 @@ impl<'a> Asked<'a> {
                 max_tokens: call.max_tokens,
                 temperature: call.temperature,
                 stop: filled.stop,
-                want_stream: true,
+                want_stream: self.want_stream,
                 options: filled.options,
             },
         }));

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use nephron_engine::contract::{Message, Part, Span};
 use nephron_engine::{Answer, Judgement, Messages};
-use nephron_keys::{KeyError, LITERAL, Operations, Token};
+use nephron_keys::{KeyError, LITERAL, Token};
 use nephron_model::{EntryKind, Kind, Phi, Point};
 use serde::{Deserialize, Serialize};
 
@@ -109,12 +109,7 @@ async fn replace(case: &Case, messages: &Messages) -> Result<Replaced, Refusal> 
         .iter()
         .filter_map(|found| Some((found.place.kind.clone(), found.place.text(messages)?)))
         .collect();
-    let tokens = if values.is_empty() {
-        Vec::new()
-    } else {
-        let grant = case.grant(Operations::TOKENIZE, Point::Ingress)?;
-        grant.tokenize(&values).await?
-    };
+    let tokens = case.tokens(&values).await?;
     drop(values);
     if tokens.len() != finds.len() {
         return Err(Refusal::Key(KeyError::NotFound));

@@ -246,14 +246,20 @@ pub(crate) async fn stream(
     if let Permission::Withheld(why) = permission {
         return withheld(case, answering, ahead, streamed, outlet, why).await;
     }
-    streamed
-        .values
-        .look_up(case, issued.iter().copied())
-        .await?;
     let kinds: BTreeSet<Kind> = issued.iter().map(|token| token.kind().clone()).collect();
     let mut intent = case.draft(EntryKind::Reidentified, "restoring");
     intent.point = Some(Point::Rehydrate);
-    let recorded = case.record(intent).await?;
+    let recorded = if issued.is_empty() {
+        case.record(intent).await?
+    } else {
+        // The use of the key is waited for, and this entry stands before it.
+        let commit = case.record_ahead(intent)?;
+        streamed
+            .values
+            .look_up(case, issued.iter().copied())
+            .await?;
+        case.recorded(commit).await?
+    };
     streamed.is_open = true;
     outlet.open(recorded, case.id).await?;
 

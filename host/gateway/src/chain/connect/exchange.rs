@@ -44,9 +44,9 @@ impl Exchange<'_> {
         draft
     }
 
-    /// The connector has answered by itself. What it was shown is recorded all the same; nothing left the process, so
-    /// nothing waits for that.
-    pub(super) fn in_sandbox(
+    /// The connector has answered by itself. What it was shown is recorded all the same, and waited for, though nothing left
+    /// the process: tokens of the request can be looked up only once they are durable.
+    pub(super) async fn in_sandbox(
         &self,
         shown: &Messages,
         events: Vec<Event>,
@@ -62,7 +62,7 @@ impl Exchange<'_> {
         let seen = Phi::new(shown.0.iter().map(text).collect::<Vec<_>>().join("\n\n"));
         let mut sending = self.draft(EntryKind::Sending, "in-sandbox");
         sending.payload = self.case.sealed(SENT, seen.expose().as_bytes())?;
-        self.case.note(sending);
+        let _recorded = self.case.record(sending).await?;
         let mut said = Phi::new(Said::default());
         for event in events.iter().cloned() {
             said.expose_mut().take(event);
