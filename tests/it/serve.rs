@@ -620,6 +620,50 @@ async fn a_caller_who_asks_too_often_is_told_when_to_come_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_caller_cannot_hold_all_places_of_its_tenant() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let colleague = nephron_keys::ApiKey::draw().unwrap();
+    let holder = format!(
+        "[[api-key]]\nid = \"colleague\"\ndigest = \"{}\"\ntenant = \"st-marys\"\ncaller = \"dr.mbeki\"\n\
+         roles = [\"physician\"]\npurposes = [\"TREAT\"]\nexpires = 2030-01-01\n\
+         [status]\naddress = \"127.0.0.1:0\"\n",
+        colleague.digest()
+    );
+    let served = Setup::default().and(&holder);
+    let served = served.serve("requests-per-tenant = 2\n").await;
+    let asked = request("hello").to_string();
+    // Its head is there and its body is not.
+    let mut slow = served.connect().await;
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\nexpect: 100-continue\r\n\
+         content-length: {}\r\nconnection: close\r\n\r\n",
+        served.physician,
+        asked.len()
+    );
+    slow.write_all(head.as_bytes()).await.unwrap();
+    // Asked for when the gateway begins to read the body: by then it holds its place.
+    let mut told = [0; 25];
+    slow.read_exact(&mut told).await.unwrap();
+    assert_eq!(&told, b"HTTP/1.1 100 Continue\r\n\r\n");
+
+    let own = served.post(Some(&served.physician), &[], &asked).await;
+    let code = own.json()["error"]["code"].clone();
+    assert_eq!((own.status, code), (429, "caller-too-busy".into()));
+    assert_eq!(own.header("retry-after"), Some("1"));
+    assert_eq!(own.header("x-should-retry"), None);
+    let other = served.post(Some(colleague.reveal()), &[], &asked).await;
+    assert_eq!(other.status, 200, "{}", other.text);
+
+    slow.write_all(asked.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let counted = served.status("/metrics").await.text;
+    let line = "nephron_requests_total{api=\"chat\",outcome=\"caller-too-busy\"} 1";
+    assert!(counted.lines().any(|there| there == line), "{counted}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tenants_have_no_tokens_of_one_another_and_limits_of_their_own() {
     let mut model = PlayedModel::start().await;
     let setup = Setup::default().upstream(model.url(), "", CLEARED);

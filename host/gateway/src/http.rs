@@ -3,9 +3,9 @@
 //! Statuses come from [`Reply::status`], bodies from [`wire`](crate::wire). What a client sent is not repeated in any
 //! header or error.
 
+mod places;
 mod reviews;
 
-use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,7 +23,7 @@ use hyper::header::{
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use nephron_model::{EventId, Phi, TenantId, Timestamp};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::info;
 use zeroize::Zeroizing;
 
@@ -42,17 +42,15 @@ use crate::tls::Peer;
 use crate::wire::fields::{ID_RULE, is_structural, wrong};
 use crate::wire::told::Told;
 use crate::wire::{Api, Asked, Manner, Stream};
+use places::{Place, Places};
 
 /// What every connection shares.
 pub(crate) struct Service {
     gateway: Arc<Gateway>,
-    /// Places for requests of each tenant.
-    places: BTreeMap<TenantId, Arc<Semaphore>>,
+    places: Places,
     /// How often each caller of each tenant may ask.
     rates: DefaultKeyedRateLimiter<(TenantId, String)>,
     body_time: Duration,
-    /// Requests that a tenant may have in flight.
-    most_requests: usize,
     started: Timestamp,
     /// Set when the time to drain is over: whatever is in flight is given up.
     giving_up: watch::Sender<bool>,
@@ -62,7 +60,7 @@ pub(crate) struct Service {
 
 /// What a request holds until it has ended, wherever its client is by then.
 pub(crate) struct Ticket {
-    _place: OwnedSemaphorePermit,
+    _place: Place,
     _alive: mpsc::Sender<()>,
 }
 
@@ -89,15 +87,13 @@ const X_CONVERSATION: HeaderName = HeaderName::from_static("x-conversation");
 
 impl Service {
     pub(crate) fn new(gateway: Arc<Gateway>, listen: &Listen, alive: mpsc::Sender<()>) -> Self {
-        let places = gateway
-            .tenants()
-            .map(|tenant| {
-                let places = Semaphore::new(listen.requests_per_tenant);
-                (tenant.id().clone(), Arc::new(places))
-            })
-            .collect();
+        let tenants = gateway.tenants().map(|tenant| tenant.id());
+        let places = Places::new(
+            tenants,
+            listen.requests_per_tenant,
+            listen.requests_per_caller,
+        );
         Self {
-            most_requests: listen.requests_per_tenant,
             started: gateway.clock().now(),
             gateway,
             places,
@@ -110,15 +106,11 @@ impl Service {
 
     /// How each tenant stands.
     pub(crate) fn tenant_states(&self) -> impl Iterator<Item = TenantState<'_>> {
-        self.gateway.tenants().map(|tenant| {
-            let places = self.places.get(tenant.id());
-            let free = places.map_or(0, |places| places.available_permits());
-            TenantState {
-                tenant: tenant.id().as_str(),
-                in_flight: self.most_requests.saturating_sub(free),
-                log_entries: tenant.log().head().entries,
-                is_log_stopped: tenant.log().is_stopped(),
-            }
+        self.gateway.tenants().map(|tenant| TenantState {
+            tenant: tenant.id().as_str(),
+            in_flight: self.places.taken(tenant.id()),
+            log_entries: tenant.log().head().entries,
+            is_log_stopped: tenant.log().is_stopped(),
         })
     }
 
@@ -366,7 +358,7 @@ impl Service {
         // Not recorded: a client that asks too often must not fill the log by that.
         let ticket = self
             .in_time(&identity)
-            .and_then(|()| self.ticket(&identity.tenant));
+            .and_then(|()| self.ticket(&identity));
         let ticket = ticket.map_err(|refusal| Box::new(Reply::unadmitted(refusal)))?;
         Ok((identity, ticket))
     }
@@ -394,13 +386,9 @@ impl Service {
         Ok(api.read(&body, conversation, limits, clock)?)
     }
 
-    fn ticket(&self, tenant: &TenantId) -> Result<Ticket, Refusal> {
-        let places = self.places.get(tenant).ok_or_else(|| Refusal::NoTenant {
-            tenant: tenant.to_string(),
-        })?;
-        let place = Arc::clone(places).try_acquire_owned();
+    fn ticket(&self, identity: &Identity) -> Result<Ticket, Refusal> {
         Ok(Ticket {
-            _place: place.map_err(|_| Refusal::TooBusy)?,
+            _place: self.places.take(&identity.tenant, &identity.caller.id)?,
             _alive: self.alive().ok_or(Refusal::Stopping)?,
         })
     }
@@ -539,7 +527,7 @@ pub(crate) fn refused(api: Api, reply: &Reply) -> Reaction {
     let mut response = failed(api, &Told::of(reply));
     let headers = response.headers_mut();
     match reply.refusal() {
-        Some(Refusal::TooBusy | Refusal::Stopping) => {
+        Some(Refusal::TooBusy | Refusal::CallerTooBusy | Refusal::Stopping) => {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         Some(Refusal::TooOften { seconds }) => {

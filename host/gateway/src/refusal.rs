@@ -26,6 +26,11 @@ pub enum Refusal {
         "this tenant has as many requests in flight as it may (`listen.requests-per-tenant`); try again"
     )]
     TooBusy,
+    /// The caller has as many requests in flight as it may.
+    #[error(
+        "this caller has as many requests in flight as it may (`listen.requests-per-caller`); try again"
+    )]
+    CallerTooBusy,
     /// The caller asks more often than it may.
     #[error(
         "this caller asks more often than it may (`listen.requests-per-second-per-caller`); try again in {seconds} s"
@@ -167,6 +172,7 @@ impl Refusal {
             Self::Unauthenticated(_) => "unauthenticated",
             Self::TooSlow => "too-slow",
             Self::TooBusy => "too-busy",
+            Self::CallerTooBusy => "caller-too-busy",
             Self::TooOften { .. } => "too-often",
             Self::Stopping => "stopping",
             Self::CallerGone => "client-disconnected",
@@ -205,6 +211,7 @@ impl Refusal {
             Self::Unauthenticated(why) => vec![why.code().to_owned()],
             Self::TooSlow
             | Self::TooBusy
+            | Self::CallerTooBusy
             | Self::TooOften { .. }
             | Self::Stopping
             | Self::CallerGone

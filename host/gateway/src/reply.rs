@@ -92,7 +92,7 @@ impl Reply {
                 ) => 403,
                 Refusal::TooSlow => 408,
                 Refusal::Key(KeyError::Destroyed) => 410,
-                Refusal::TooBusy | Refusal::TooOften { .. } => 429,
+                Refusal::TooBusy | Refusal::CallerTooBusy | Refusal::TooOften { .. } => 429,
                 // Nobody reads it: the client has gone.
                 Refusal::CallerGone => 499,
                 Refusal::PluginFailed { .. }

@@ -657,6 +657,17 @@ fn exports_and_requests_are_held_to_their_ranges() {
 }
 
 #[test]
+fn one_caller_has_no_more_places_than_its_tenant() {
+    let listen = "[listen]\naddress = \"127.0.0.1:1\"\nrequests-per-tenant = 8";
+    check(
+        &format!("{GOOD}\n{listen}\nrequests-per-caller = 9\n"),
+        &expect!["60:23: `listen.requests-per-caller` must be between 1 and 8"],
+    );
+    let read = parse(&format!("{GOOD}\n{listen}\n")).unwrap();
+    assert_eq!(read.listen.unwrap().requests_per_caller, 4);
+}
+
+#[test]
 fn callers_are_described_once_and_soundly() {
     let with = |more: &str| format!("{GOOD}\n{more}");
     let holder = "tenant = \"st-marys\"\ncaller = \"a\"\nroles = [\"b\"]\npurposes = [\"TREAT\"]\nexpires = 2030-01-01";
