@@ -87,6 +87,7 @@ impl Reply {
                 | Refusal::OwnReview
                 | Refusal::NoAgreement { .. }
                 | Refusal::UnknownObligation { .. }
+                | Refusal::TooManyValues { .. }
                 | Refusal::Key(
                     KeyError::NotPermitted | KeyError::Expired | KeyError::BudgetExhausted,
                 ) => 403,

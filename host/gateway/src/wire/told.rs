@@ -134,6 +134,7 @@ const fn class(refusal: &Refusal) -> Class {
         | Refusal::OwnReview
         | Refusal::NoAgreement { .. }
         | Refusal::UnknownObligation { .. }
+        | Refusal::TooManyValues { .. }
         | Refusal::Key(KeyError::NotPermitted | KeyError::Expired | KeyError::BudgetExhausted) => {
             Class::Forbidden
         }
