@@ -205,6 +205,40 @@ async fn an_answer_is_restored_while_it_streams() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_model_makes_up_is_not_looked_for_without_end() {
+    const DIGITS: &[u8] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    let mut model = PlayedModel::start().await;
+    let setup = Setup::default().upstream(model.url(), "", CLEARED);
+    let served = setup.serve("").await;
+    let made_up = |index: usize| {
+        let [high, low] = [index / 32, index % 32].map(|digit| char::from(DIGITS[digit]));
+        format!("[NAME_ZZZ{high}{low}] ")
+    };
+    let (response, ()) = tokio::join!(served.begin(streamed(NAME)), async {
+        let turn = model.turn().await;
+        let text = turn.text();
+        let token = text.split(' ').find(|word| word.starts_with('['));
+        let token = token.unwrap().trim_end_matches(',').to_owned();
+        for index in 0..80 {
+            turn.say(&made_up(index)).await;
+        }
+        turn.say(&token).await;
+        turn.end("stop").await;
+    });
+    let id = event(response.headers()["x-request-id"].to_str().ok());
+    let (_, text) = rest(response).await;
+    // What is known is restored to the end.
+    let expected: String = (0..80).map(made_up).collect();
+    assert_eq!(text, format!("{expected}Zebulon Quackenbush"));
+    let rig = served.reopened().await;
+    let looks = rig.entries(id);
+    let looks = looks.iter().filter(|entry| {
+        entry.header.kind == EntryKind::KeyUsed && entry.header.facts["operation"] == "detokenize"
+    });
+    assert_eq!(looks.count(), 64);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_arguments_of_a_tool_call_are_restored_and_stay_json() {
     let mut model = PlayedModel::start().await;
     let setup = Setup::default().upstream(model.url(), "", CLEARED);
@@ -561,6 +595,40 @@ async fn the_log_says_where_a_request_came_from_and_what_it_was_given() {
     assert_eq!(origin.session.as_deref(), Some("s-17"));
     assert_eq!(origin.context, ["Patient/90210557", "Observation/3"]);
     assert_eq!(origin.user_agent.as_deref(), Some(headers[0].1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_looks_for_models_stands_in_the_log() {
+    let served = Setup::default().serve("").await;
+    let anthropic = &[("anthropic-version", "2023-06-01")][..];
+    let mut asked = Vec::new();
+    for (path, headers, status, operation, outcome) in [
+        ("/v1/models", &[][..], 200, "list-models", "answered"),
+        ("/v1/models", anthropic, 200, "list-models", "answered"),
+        ("/v1/models/clinical", &[], 200, "show-model", "answered"),
+        ("/v1/models/a%20b", &[], 404, "show-model", "no-route"),
+    ] {
+        let answer = served.get_with(path, headers).await;
+        assert_eq!(answer.status, status, "{path}: {}", answer.text);
+        let id = event(answer.header("x-request-id"));
+        assert_eq!(event(answer.header("request-id")), id);
+        asked.push((id, operation, outcome.to_owned()));
+    }
+    let elsewhere = [("x-purpose-of-use", "HPAYMT")];
+    let refused = served.get_with("/v1/models", &elsewhere).await;
+    assert_eq!(refused.status, 401, "{}", refused.text);
+    let refused = event(refused.header("x-request-id"));
+
+    let rig = served.reopened().await;
+    for (id, operation, outcome) in asked {
+        let entries = rig.entries(id);
+        assert_eq!(entries[0].header.facts["operation"], operation);
+        assert_eq!(entries[0].header.facts["authentication"], "api-key");
+        let closed = (EntryKind::RequestClosed, outcome);
+        assert_eq!(rig.story(id).pop(), Some(closed));
+    }
+    let refusal = (EntryKind::RequestRefused, "unauthenticated".to_owned());
+    assert_eq!(rig.story(refused), [refusal]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,6 @@
 //! header or error.
 
 mod places;
-mod reviews;
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::pin::Pin;
@@ -22,7 +21,7 @@ use hyper::header::{
 };
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
-use nephron_model::{EventId, Phi, TenantId, Timestamp};
+use nephron_model::{EventId, Phi, Purpose, TenantId, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::info;
 use zeroize::Zeroizing;
@@ -68,8 +67,6 @@ pub(crate) type Reaction = Response<Body>;
 
 /// Comes when a request is to be given up, with the reason.
 pub(crate) type GivenUp = Pin<Box<dyn Future<Output = Refusal> + Send>>;
-
-const MODEL: &str = "/v1/models/";
 
 /// The source of what came over no connection.
 const NOWHERE: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
@@ -172,36 +169,20 @@ impl Service {
     }
 
     async fn react(&self, head: &Parts, body: &mut Option<Incoming>) -> Reaction {
-        if let Some(asked) = Operated::of(&head.method, head.uri.path()) {
-            return operations::react(self, asked, head, body).await;
-        }
-        let is_get = matches!(head.method, Method::GET | Method::HEAD);
         // Whose words to use where the path does not say it.
         let api = match head.headers.contains_key(ANTHROPIC_VERSION) {
             true => Api::Messages,
             false => Api::Chat,
         };
-        if let Some(asked) = reviews::Asked::at(head.uri.path()) {
-            return self.review(asked, head, body).await;
+        if let Some(asked) = Operated::of(&head.method, head.uri.path(), api) {
+            return operations::react(self, asked, head, body).await;
         }
+        let is_get = matches!(head.method, Method::GET | Method::HEAD);
         match (head.uri.path(), is_get) {
             ("/livez", true) => plain(StatusCode::OK, "ok\n"),
             ("/readyz", true) => self.ready(),
             ("/openapi.json", true) => openapi(),
-            ("/v1/models", true) => self.models(api, head, None).await,
-            (path, true) if path.starts_with(MODEL) => {
-                let id = path.strip_prefix(MODEL).unwrap_or_default();
-                // What clients write for the `/`, `:` and `@` of a name.
-                let id = id
-                    .replace("%2F", "/")
-                    .replace("%3A", ":")
-                    .replace("%40", "@");
-                self.models(api, head, Some(&id)).await
-            }
-            (path, false) if path.starts_with(MODEL) => wrong_method(api, "GET, HEAD"),
-            ("/livez" | "/readyz" | "/openapi.json" | "/v1/models", false) => {
-                wrong_method(api, "GET, HEAD")
-            }
+            ("/livez" | "/readyz" | "/openapi.json", false) => wrong_method(api, "GET, HEAD"),
             (path, _) => match Api::at(path) {
                 Some(api) if head.method == Method::POST => self.ask(api, head, body).await,
                 Some(api) => wrong_method(api, "POST"),
@@ -246,41 +227,49 @@ impl Service {
             purpose,
             peer: head.extensions.get::<Arc<Peer>>().map(Arc::as_ref),
         };
-        let (mut identity, refusal) = match self.gateway.identify(presented).await {
-            Ok(identity) => (identity, None),
-            Err(NotIdentified { why, holder: None }) => {
+        let source = head.extensions.get::<SocketAddr>().copied();
+        let origin = Origin::of(source.unwrap_or(NOWHERE), headers).map_err(Refusal::from);
+        match (self.gateway.identify(presented).await, origin) {
+            (Ok(mut identity), Ok(origin)) => {
+                identity.origin = origin;
+                Ok(identity)
+            }
+            (Ok(identity), Err(refusal)) => Err(self.turn_away(&identity, refusal).await),
+            (Err(NotIdentified { why, holder: None }), _) => {
                 info!(
                     reason = why.code(),
                     "a request from nobody who is known here"
                 );
-                return Err(Box::new(Reply::unadmitted(why.into())));
+                Err(Box::new(Reply::unadmitted(why.into())))
             }
-            Err(NotIdentified {
-                why,
-                holder: Some(holder),
-            }) => (*holder, Some(Refusal::from(why))),
-        };
-        let source = head.extensions.get::<SocketAddr>().copied();
-        let origin = Origin::of(source.unwrap_or(NOWHERE), headers).map_err(Refusal::from);
-        let refusal = match (origin, refusal) {
-            (Ok(origin), refusal) => {
-                identity.origin = origin;
-                refusal
+            (
+                Err(NotIdentified {
+                    why,
+                    holder: Some(mut holder),
+                }),
+                origin,
+            ) => {
+                holder.origin = origin.unwrap_or_default();
+                Err(self.turn_away(&holder, why.into()).await)
             }
-            (Err(_), Some(refusal)) | (Err(refusal), None) => Some(refusal),
-        };
-        let Some(refusal) = refusal else {
-            return Ok(identity);
-        };
-        // A client that asks too often must not fill the log by that.
-        match self.in_time(&identity) {
-            Ok(()) => Err(Box::new(self.gateway.refuse(&identity, refusal).await)),
-            Err(too_often) => Err(Box::new(Reply::unadmitted(too_often))),
         }
     }
 
+    /// Refuses whom a credential of ours is known to be of.
+    async fn turn_away<P: Clone + Into<Option<Purpose>>>(
+        &self,
+        identity: &Identity<P>,
+        refusal: Refusal,
+    ) -> Box<Reply> {
+        // A client that asks too often must not fill the log by that.
+        Box::new(match self.in_time(identity) {
+            Ok(()) => self.gateway.refuse(identity, refusal).await,
+            Err(too_often) => Reply::unadmitted(too_often),
+        })
+    }
+
     /// Whether the caller asks no more often than it may.
-    fn in_time(&self, identity: &Identity) -> Result<(), Refusal> {
+    fn in_time<P>(&self, identity: &Identity<P>) -> Result<(), Refusal> {
         let caller = (identity.tenant.clone(), identity.caller.id.clone());
         self.rates.check_key(&caller).map_err(|not_until| {
             let wait = not_until.wait_time_from(DefaultClock::default().now());
@@ -293,34 +282,6 @@ impl Service {
     /// Forgets callers who have not asked for so long that it makes no difference.
     pub(crate) fn forget_rates(&self) {
         self.rates.retain_recent();
-    }
-
-    async fn models(&self, api: Api, head: &Parts, id: Option<&str>) -> Reaction {
-        let identity = match self.identify(head).await {
-            Ok(identity) => identity,
-            Err(reply) => return refused(api, &reply),
-        };
-        if let Err(refusal) = self.in_time(&identity) {
-            return refused(api, &Reply::unadmitted(refusal));
-        }
-        let entries = self
-            .gateway
-            .models()
-            .filter(|(model, _)| id.is_none_or(|id| id == *model))
-            .map(|(model, owner)| api.model(model, owner));
-        let mut entries: Vec<_> = entries.collect();
-        let body = match id {
-            None => api.models(&entries),
-            Some(id) => match entries.pop() {
-                Some(entry) => entry,
-                // A route for `*` serves it, under whatever name.
-                None if is_structural(id, 100) && self.gateway.route(id).is_some() => {
-                    api.model(id, None)
-                }
-                None => return refused(api, &Reply::unadmitted(Refusal::NoRoute)),
-            },
-        };
-        json(StatusCode::OK, Phi::new(body.to_string()))
     }
 
     async fn ask(&self, api: Api, head: &Parts, body: &mut Option<Incoming>) -> Reaction {

@@ -230,7 +230,20 @@ async fn a_forged_token_is_refused_by_name_and_nothing_is_sent() {
     for text in [json!(twice), json!("[]"), json!("no JSON")] {
         check(both, (&right, &text, "own"), ("malformed-token", false)).await;
     }
+    // Whom no role and no provider gives a purpose of use is known all the same.
+    let visitor = with(&claims, "realm", json!({ "roles": ["visitor"] }));
+    let token = provider.forge(&right, &visitor, "own").await;
+    let aimless = ask(&served, &token).await;
+    assert_eq!(
+        (aimless.status, reason(&aimless).as_str()),
+        (401, "purpose-not-granted")
+    );
     assert_eq!(model.seen().len(), 1, "something was sent");
+    let rig = served.reopened().await;
+    let refused = opening(&rig, "st-marys", event(&aimless));
+    assert_eq!(refused.header.reasons, ["purpose-not-granted"]);
+    assert_eq!(refused.header.caller.as_deref(), Some("dr.okafor"));
+    assert_eq!(refused.header.purpose, None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
