@@ -10,6 +10,7 @@
 )]
 
 mod agreements;
+mod anthropic;
 mod aot;
 mod bedrock;
 mod canary;

@@ -631,7 +631,6 @@ async fn the_openapi_document_names_every_path_and_method_and_no_other() {
     // Whatever path the sources know is there.
     let source = [
         include_str!("../../host/gateway/src/http.rs"),
-        include_str!("../../host/gateway/src/http/reviews.rs"),
         include_str!("../../host/gateway/src/operations.rs"),
         include_str!("../../host/gateway/src/wire/mod.rs"),
     ];
@@ -798,6 +797,40 @@ async fn a_grant_lends_what_it_says_and_outlives_a_restart() {
     let ask = json!({ "text": text, "grant": restore });
     let received = post(&served, "/v1/reidentify", &scribe, &ask).await;
     assert_eq!(received.json()["texts"], json!([NAME]), "{}", received.text);
+    // One that gives one value in one use: the same token twice is one value, another kind is none, a second value too many.
+    let one = mint(json!({ "subject": "s.ito", "operations": ["open", "detokenize"], "kinds": ["name", "mrn"], "uses": 3,
+        "values": 1, "lifetime": 3600, "conversation": "ward-7" })).await;
+    let text = text.as_str().unwrap();
+    let restored = async |text: String| {
+        let ask = json!({ "text": text, "grant": one });
+        post(&served, "/v1/reidentify", &scribe, &ask).await
+    };
+    let twice = restored(format!("{text} {text} [DATE_7KQ2M]")).await;
+    let expected = format!("{NAME} {NAME} [DATE_7KQ2M]");
+    assert_eq!(twice.json()["texts"], json!([expected]), "{}", twice.text);
+    let more = restored(format!("{text} [NAME_7KQ2M]")).await;
+    let two = json!({ "fields": [field("1", "sealed", &sealed), field("2", "sealed", &sealed)], "grant": one });
+    let two = post(&served, "/v1/fields/open", &scribe, &two).await;
+    for received in [&more, &two] {
+        assert_eq!(refused(received), (403, "key-refused".to_owned()));
+        let error = &received.json()["error"];
+        assert_eq!(error["reasons"], json!(["not-permitted", "values"]));
+        assert!(
+            error["message"]
+                .as_str()
+                .unwrap()
+                .contains("covers 1 values")
+        );
+    }
+    let too_many = more.json()["error"]["event"].clone();
+    let grants = served.call(Method::GET, "/v1/grants", &scribe, "").await;
+    let grants = grants.json()["grants"].as_array().unwrap().clone();
+    let kept = grants.iter().find(|grant| grant["id"] == one.as_str());
+    // What was refused took no use.
+    assert_eq!(
+        (&kept.unwrap()["uses"], &kept.unwrap()["values"]),
+        (&json!(2), &json!(1))
+    );
 
     let served = served.restarted().await;
     let received = post(&served, "/v1/fields/open", &scribe, &fields(Some(&open))).await;
@@ -809,6 +842,11 @@ async fn a_grant_lends_what_it_says_and_outlives_a_restart() {
         json!(["budget-exhausted"])
     );
     let rig = served.reopened().await;
+    let refusal = rig.entries(too_many.as_str().map(|id| id.parse().unwrap()));
+    let refusal = refusal
+        .iter()
+        .find(|entry| entry.header.kind == EntryKind::KeyRefused);
+    assert_eq!(refusal.unwrap().header.reasons, ["not-permitted", "values"]);
     let used = rig
         .entries(id)
         .into_iter()
@@ -852,7 +890,10 @@ async fn grants_are_listed_and_revoked_by_those_whose_they_are() {
         ("operations", json!([])),
         ("kinds", json!([])),
         ("kinds", json!(["Zebulon Quackenbush"])),
+        ("kinds", json!(["quackenbush"])),
         ("uses", json!(0)),
+        ("values", json!(0)),
+        ("values", json!(10_001)),
         ("subject", json!("Zebulon Quackenbush")),
     ] {
         let mut body = lent.clone();

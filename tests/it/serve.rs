@@ -116,7 +116,7 @@ async fn held_by(script: &'static str) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_official_openai_library_works_unmodified_over_tls() {
-    assert_eq!(held_by("openai_chat.py").await, 7);
+    assert_eq!(held_by("openai_chat.py").await, 8);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -202,6 +202,40 @@ async fn an_answer_is_restored_while_it_streams() {
         "It is so: Zebulon Quackenbush or [NAME_00000] or [NAME_"
     );
     assert!(restoration.answered.contains(&token) && !restoration.answered.contains("Zebulon"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_model_makes_up_is_not_looked_for_without_end() {
+    const DIGITS: &[u8] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    let mut model = PlayedModel::start().await;
+    let setup = Setup::default().upstream(model.url(), "", CLEARED);
+    let served = setup.serve("").await;
+    let made_up = |index: usize| {
+        let [high, low] = [index / 32, index % 32].map(|digit| char::from(DIGITS[digit]));
+        format!("[NAME_ZZZ{high}{low}] ")
+    };
+    let (response, ()) = tokio::join!(served.begin(streamed(NAME)), async {
+        let turn = model.turn().await;
+        let text = turn.text();
+        let token = text.split(' ').find(|word| word.starts_with('['));
+        let token = token.unwrap().trim_end_matches(',').to_owned();
+        for index in 0..80 {
+            turn.say(&made_up(index)).await;
+        }
+        turn.say(&token).await;
+        turn.end("stop").await;
+    });
+    let id = event(response.headers()["x-request-id"].to_str().ok());
+    let (_, text) = rest(response).await;
+    // What is known is restored to the end.
+    let expected: String = (0..80).map(made_up).collect();
+    assert_eq!(text, format!("{expected}Zebulon Quackenbush"));
+    let rig = served.reopened().await;
+    let looks = rig.entries(id);
+    let looks = looks.iter().filter(|entry| {
+        entry.header.kind == EntryKind::KeyUsed && entry.header.facts["operation"] == "detokenize"
+    });
+    assert_eq!(looks.count(), 64);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -564,6 +598,40 @@ async fn the_log_says_where_a_request_came_from_and_what_it_was_given() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_looks_for_models_stands_in_the_log() {
+    let served = Setup::default().serve("").await;
+    let anthropic = &[("anthropic-version", "2023-06-01")][..];
+    let mut asked = Vec::new();
+    for (path, headers, status, operation, outcome) in [
+        ("/v1/models", &[][..], 200, "list-models", "answered"),
+        ("/v1/models", anthropic, 200, "list-models", "answered"),
+        ("/v1/models/clinical", &[], 200, "show-model", "answered"),
+        ("/v1/models/a%20b", &[], 404, "show-model", "no-route"),
+    ] {
+        let answer = served.get_with(path, headers).await;
+        assert_eq!(answer.status, status, "{path}: {}", answer.text);
+        let id = event(answer.header("x-request-id"));
+        assert_eq!(event(answer.header("request-id")), id);
+        asked.push((id, operation, outcome.to_owned()));
+    }
+    let elsewhere = [("x-purpose-of-use", "HPAYMT")];
+    let refused = served.get_with("/v1/models", &elsewhere).await;
+    assert_eq!(refused.status, 401, "{}", refused.text);
+    let refused = event(refused.header("x-request-id"));
+
+    let rig = served.reopened().await;
+    for (id, operation, outcome) in asked {
+        let entries = rig.entries(id);
+        assert_eq!(entries[0].header.facts["operation"], operation);
+        assert_eq!(entries[0].header.facts["authentication"], "api-key");
+        let closed = (EntryKind::RequestClosed, outcome);
+        assert_eq!(rig.story(id).pop(), Some(closed));
+    }
+    let refusal = (EntryKind::RequestRefused, "unauthenticated".to_owned());
+    assert_eq!(rig.story(refused), [refusal]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn operators_see_counts_and_names_and_nothing_of_any_request() {
     let model = MockModel::start(200, "About {user}").await;
     let setup = Setup::default()
@@ -617,6 +685,50 @@ async fn a_caller_who_asks_too_often_is_told_when_to_come_back() {
     let asked = asked.to_string();
     let other = served.post(Some(&served.lakeside), &[], &asked).await;
     assert_eq!(other.status, 200, "another caller has a rate of its own");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_caller_cannot_hold_all_places_of_its_tenant() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let colleague = nephron_keys::ApiKey::draw().unwrap();
+    let holder = format!(
+        "[[api-key]]\nid = \"colleague\"\ndigest = \"{}\"\ntenant = \"st-marys\"\ncaller = \"dr.mbeki\"\n\
+         roles = [\"physician\"]\npurposes = [\"TREAT\"]\nexpires = 2030-01-01\n\
+         [status]\naddress = \"127.0.0.1:0\"\n",
+        colleague.digest()
+    );
+    let served = Setup::default().and(&holder);
+    let served = served.serve("requests-per-tenant = 2\n").await;
+    let asked = request("hello").to_string();
+    // Its head is there and its body is not.
+    let mut slow = served.connect().await;
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\nexpect: 100-continue\r\n\
+         content-length: {}\r\nconnection: close\r\n\r\n",
+        served.physician,
+        asked.len()
+    );
+    slow.write_all(head.as_bytes()).await.unwrap();
+    // Asked for when the gateway begins to read the body: by then it holds its place.
+    let mut told = [0; 25];
+    slow.read_exact(&mut told).await.unwrap();
+    assert_eq!(&told, b"HTTP/1.1 100 Continue\r\n\r\n");
+
+    let own = served.post(Some(&served.physician), &[], &asked).await;
+    let code = own.json()["error"]["code"].clone();
+    assert_eq!((own.status, code), (429, "caller-too-busy".into()));
+    assert_eq!(own.header("retry-after"), Some("1"));
+    assert_eq!(own.header("x-should-retry"), None);
+    let other = served.post(Some(colleague.reveal()), &[], &asked).await;
+    assert_eq!(other.status, 200, "{}", other.text);
+
+    slow.write_all(asked.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let counted = served.status("/metrics").await.text;
+    let line = "nephron_requests_total{api=\"chat\",outcome=\"caller-too-busy\"} 1";
+    assert!(counted.lines().any(|there| there == line), "{counted}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

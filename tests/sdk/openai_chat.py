@@ -1,5 +1,6 @@
 """The official OpenAI library against a gateway over TLS. Prints one line for each thing that held."""
 
+import json
 import os
 import ssl
 import socket
@@ -51,6 +52,28 @@ again = client.chat.completions.create(
 )
 assert again.choices[0].message.content == "About " + NOTE
 held("parts, and a message handed back")
+
+parameters = {"type": "object", "properties": {"who": {"type": "string"}}}
+TOOL = {"type": "function", "function": {"name": "find", "description": "Finds a patient.", "parameters": parameters}}
+whole = ask(tools=[TOOL], tool_choice="required").choices[0]
+(call,) = whole.message.tool_calls
+assert (whole.finish_reason, call.function.name) == ("tool_calls", "find"), whole
+choices = [chunk.choices[0] for chunk in ask(tools=[TOOL], stream=True) if chunk.choices]
+deltas = [delta.function for choice in choices for delta in choice.delta.tool_calls or []]
+assert (choices[-1].finish_reason, deltas[0].name) == ("tool_calls", "find"), choices
+streamed = "".join(delta.arguments or "" for delta in deltas)
+assert json.loads(streamed) == json.loads(call.function.arguments) == {"who": NOTE}, (streamed, call)
+answer = client.chat.completions.create(
+    model="clinical",
+    tools=[TOOL],
+    messages=[
+        {"role": "user", "content": NOTE},
+        whole.message,
+        {"role": "tool", "tool_call_id": call.id, "content": "Zebulon Quackenbush is in ward 3."},
+    ],
+)
+assert answer.choices[0].message.content == "About Zebulon Quackenbush is in ward 3.", answer
+held("tools")
 
 models = [model.id for model in client.models.list()]
 assert models == ["clinical"], models

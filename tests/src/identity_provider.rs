@@ -13,6 +13,8 @@ use tokio::net::TcpStream;
 /// The `oidc-provider` of the npm registry, started by `tests/sdk/oidc_provider.mjs`, which has its clients.
 pub struct IdentityProvider {
     issuer: String,
+    /// Where it is reached without TLS.
+    address: String,
     process: Child,
 }
 
@@ -20,20 +22,49 @@ impl IdentityProvider {
     /// Starts it; it ends when this is dropped.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same, reached by TLS with this certificate for `localhost` and its key (files in PEM).
+    #[must_use]
+    pub fn start_tls(certificate: &str, key: &str) -> Self {
+        Self::start_with(&[("TLS_CERTIFICATE", certificate), ("TLS_KEY", key)])
+    }
+
+    fn start_with(environment: &[(&str, &str)]) -> Self {
         let mut process = crate::sdk::node("oidc_provider.mjs")
+            .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .expect("Node.js starts");
-        let mut issuer = String::new();
+        let mut line = String::new();
         let out = process.stdout.take().expect("its output");
         BufReader::new(out)
-            .read_line(&mut issuer)
+            .read_line(&mut line)
             .expect("a line of text");
+        let (issuer, address) = line.trim().split_once(' ').expect("name and address");
         Self {
-            issuer: issuer.trim().to_owned(),
+            issuer: issuer.to_owned(),
+            address: address.to_owned(),
             process,
         }
+    }
+
+    /// An access token for an invented person who logs in with a password, and a one-time password or none.
+    pub async fn log_in(&self, one_time_password: &str) -> String {
+        let (issuer, otp) = (self.issuer.clone(), one_time_password.to_owned());
+        let logging_in = tokio::task::spawn_blocking(move || {
+            let environment = [
+                ("ISSUER", issuer.as_str()),
+                ("ACCOUNT", "n.bellweather"),
+                ("PASSWORD", "correct horse"),
+                ("OTP", &otp),
+            ];
+            crate::sdk("oidc_login.mjs", &environment)
+        });
+        let token = logging_in.await.expect("no panic");
+        token.trim().to_owned()
     }
 
     /// Its name, which is its address.
@@ -70,7 +101,7 @@ impl IdentityProvider {
     }
 
     async fn post(&self, path: &str, body: &str, certificate: &str) -> String {
-        let address = self.issuer.trim_start_matches("http://");
+        let address = self.address.as_str();
         let stream = TcpStream::connect(address).await.expect("it accepts");
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await

@@ -10,6 +10,8 @@
 
 mod components;
 mod identity_provider;
+mod loopback;
+mod mock_anthropic;
 mod mock_model;
 mod played_model;
 mod rig;
@@ -18,6 +20,7 @@ mod served;
 
 pub use components::component;
 pub use identity_provider::IdentityProvider;
+pub use mock_anthropic::{MockAnthropic, UPSTREAM_DETAIL};
 pub use mock_model::MockModel;
 pub use played_model::{PlayedModel, Turn};
 pub use rig::{NOW, Rig, Setup};

@@ -1,16 +1,14 @@
 //! A mock of an OpenAI-compatible model server on loopback: it records what it is sent and says what it was told to.
 //! It stands in for a paid model, which cannot be had in a test.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
+
+use crate::loopback::{pieces, serve};
 
 /// A server that answers every request with one text, in small pieces where it is asked to stream. It ends with its last handle.
 pub struct MockModel {
@@ -22,23 +20,13 @@ pub struct MockModel {
 impl MockModel {
     /// Starts one that answers `answer`, with `status`. In the answer `{user}` stands for the last user message.
     pub async fn start(status: u16, answer: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
-        let address = listener.local_addr().expect("an address");
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (record, answer) = (Arc::clone(&seen), answer.to_owned());
-        let task = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let (record, answer) = (Arc::clone(&record), answer.clone());
-                let service = service_fn(move |request: Request<Incoming>| {
-                    let (record, answer) = (Arc::clone(&record), answer.clone());
-                    async move { Ok::<_, Infallible>(respond(request, &record, status, &answer).await) }
-                });
-                let http = hyper::server::conn::http1::Builder::new();
-                tokio::spawn(
-                    async move { http.serve_connection(TokioIo::new(stream), service).await },
-                );
-            }
-        });
+        let (address, task) = serve(move |request| {
+            let (record, answer) = (Arc::clone(&record), answer.clone());
+            async move { respond(request, &record, status, &answer).await }
+        })
+        .await;
         Self {
             address,
             seen,
@@ -170,15 +158,6 @@ fn called(tool: &str, said: &str) -> Vec<serde_json::Value> {
     let rest = pieces(&arguments)
         .map(|piece| serde_json::json!({ "index": 0, "function": { "arguments": piece } }));
     std::iter::once(begun).chain(rest).map(call).collect()
-}
-
-fn pieces(text: &str) -> impl Iterator<Item = String> {
-    let scalars: Vec<char> = text.chars().collect();
-    let pieces: Vec<String> = scalars
-        .chunks(3)
-        .map(|piece| piece.iter().collect())
-        .collect();
-    pieces.into_iter()
 }
 
 /// A vector for each text: its length, and two numbers.

@@ -64,10 +64,22 @@ impl Setup {
     #[must_use]
     pub fn upstream(mut self, url: &str, agreement: &str, egress: &str) -> Self {
         self.connector = Some(plugin("model", "connector", "openai-compatible", ""));
-        self.endpoint = Some(format!(
-            "[[associate]]\nname = \"lab\"\n{agreement}\n[egress]\n{egress}\n\
-             [[endpoint]]\nname = \"there\"\nconnector = \"model\"\nassociate = \"lab\"\nurl = \"{url}\"\ntimeout = \"2m\"\n"
-        ));
+        self.endpoint = Some(there(url, "2m", agreement, egress));
+        self
+    }
+
+    /// With a real HTTP exchange with the server at `url`, spoken to by this connector under this `[endpoint.credential]`.
+    #[must_use]
+    pub fn spoken(
+        mut self,
+        connector: &str,
+        settings: &str,
+        url: &str,
+        credential: &str,
+        egress: &str,
+    ) -> Self {
+        self.connector = Some(plugin("model", "connector", connector, settings));
+        self.endpoint = Some(there(url, "2m", "", egress) + credential);
         self
     }
 
@@ -77,10 +89,7 @@ impl Setup {
     pub fn signing(mut self, connector: &str, url: &str, access: &str, egress: &str) -> Self {
         let connector = plugin("model", "connector", connector, "");
         self.connector = Some(format!("{connector}[plugin.grant]\nkeys = true\n"));
-        self.endpoint = Some(format!(
-            "[[associate]]\nname = \"lab\"\n[egress]\n{egress}\n[[endpoint]]\nname = \"there\"\n\
-             connector = \"model\"\nassociate = \"lab\"\nurl = \"{url}\"\ntimeout = \"10s\"\n{access}"
-        ));
+        self.endpoint = Some(there(url, "10s", "", egress) + access);
         self
     }
 
@@ -198,6 +207,14 @@ impl Setup {
         };
         Gateway::open(&config, around).await
     }
+}
+
+/// The endpoint `there` and its associate.
+fn there(url: &str, timeout: &str, agreement: &str, egress: &str) -> String {
+    format!(
+        "[[associate]]\nname = \"lab\"\n{agreement}\n[egress]\n{egress}\n\
+         [[endpoint]]\nname = \"there\"\nconnector = \"model\"\nassociate = \"lab\"\nurl = \"{url}\"\ntimeout = \"{timeout}\"\n"
+    )
 }
 
 fn plugin(name: &str, kind: &str, component: &str, settings: &str) -> String {

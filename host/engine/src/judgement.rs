@@ -436,3 +436,42 @@ impl Zeroize for Messages {
         self.0.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signer_adds_a_signature_and_there_was_none_before() {
+        let request = |names: &[&str]| HttpRequest {
+            method: "POST".to_owned(),
+            path: "/".to_owned(),
+            headers: names
+                .iter()
+                .map(|name| ((*name).to_owned(), "a".to_owned()))
+                .collect(),
+            body: Vec::new(),
+            credential: None,
+        };
+        let check = |before: &[&str], after: &[&str], expected: Result<(), &'static str>| {
+            let checked = check_signed(&request(after), &request(before));
+            assert_eq!(checked, expected.map_err(PluginFailure::BadAnswer));
+        };
+        check(
+            &["accept"],
+            &["accept", "authorization", "x-amz-date"],
+            Ok(()),
+        );
+        let before = Err("signed-before");
+        check(&["authorization"], &["authorization"], before);
+        check(
+            &["Authorization"],
+            &["Authorization", "authorization"],
+            before,
+        );
+        check(&["X-Amz-Date"], &["X-Amz-Date", "authorization"], before);
+        check(&[], &["cookie"], Err("header-is-no-signature"));
+        let another = Err("signed-another-request");
+        check(&["accept"], &["authorization"], another);
+    }
+}

@@ -106,15 +106,34 @@ impl Proof {
     }
 }
 
-/// Who asks: one person or system, for one purpose, at one tenant.
+/// Who asks: one person or system, for one purpose, at one tenant. One who is refused may have no purpose.
 #[derive(Clone)]
-pub struct Identity {
+pub struct Identity<P = Purpose> {
     pub(crate) tenant: TenantId,
     pub(crate) caller: Caller,
-    pub(crate) purpose: Purpose,
+    pub(crate) purpose: P,
     pub(crate) proof: Proof,
     /// From where.
     pub(crate) origin: Phi<Origin>,
+}
+
+impl Identity<()> {
+    fn with<P>(self, purpose: P) -> Identity<P> {
+        let Self {
+            tenant,
+            caller,
+            purpose: (),
+            proof,
+            origin,
+        } = self;
+        Identity {
+            tenant,
+            caller,
+            purpose,
+            proof,
+            origin,
+        }
+    }
 }
 
 /// A request whose caller is known.
@@ -221,7 +240,7 @@ impl Unauthenticated {
 /// Nobody is believed; if the credential is one of ours, this is whose it is.
 pub(crate) struct NotIdentified {
     pub(crate) why: Unauthenticated,
-    pub(crate) holder: Option<Box<Identity>>,
+    pub(crate) holder: Option<Box<Identity<Option<Purpose>>>>,
 }
 
 impl From<Unauthenticated> for NotIdentified {
@@ -398,25 +417,23 @@ impl Known {
             None => usual,
             Some(asked) => purposes.iter().find(|purpose| purpose.as_str() == asked),
         };
-        let why = self
-            .refused
-            .or_else(|| granted.is_none().then_some(Unauthenticated::Purpose));
-        // A refusal is recorded under the purpose that was asked for, if it is one, and else under the usual one.
-        let asked = || purpose.and_then(|purpose| purpose.parse().ok());
-        let identity = granted.cloned().or_else(asked).or_else(|| usual.cloned());
-        let identity = identity.map(|purpose| Identity {
+        let identity = Identity {
             tenant,
             caller: Caller { id: caller, roles },
-            purpose,
+            purpose: (),
             proof: self.proof,
             origin: Phi::default(),
-        });
-        match (why, identity) {
-            (None, Some(identity)) => Ok(identity),
-            (why, identity) => Err(NotIdentified {
-                why: why.unwrap_or(Unauthenticated::Purpose),
-                holder: identity.map(Box::new),
-            }),
-        }
+        };
+        let why = match (self.refused, granted) {
+            (None, Some(granted)) => return Ok(identity.with(granted.clone())),
+            (refused, _) => refused.unwrap_or(Unauthenticated::Purpose),
+        };
+        // A refusal is recorded under the purpose that was asked for, if it is one, and else under the usual one, if there is.
+        let asked = || purpose.and_then(|purpose| purpose.parse().ok());
+        let recorded = granted.cloned().or_else(asked).or_else(|| usual.cloned());
+        Err(NotIdentified {
+            why,
+            holder: Some(Box::new(identity.with(recorded))),
+        })
     }
 }

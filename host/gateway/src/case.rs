@@ -198,12 +198,24 @@ impl Case {
         self.tenant.keys().conversation(&name)
     }
 
-    /// Whether the caller uses keys under a grant. That it covers these operations is seen before policy is told of it.
-    pub(crate) fn is_lent(&self, operations: Operations, point: Point) -> Result<bool, Refusal> {
-        if self.lent.is_some() {
-            let _covers = self.grant(operations, point)?;
+    /// Whether the caller uses keys under a grant. That it covers these operations, and as many values as there are to it, is
+    /// seen before policy is told of it.
+    pub(crate) fn is_lent(
+        &self,
+        operations: Operations,
+        point: Point,
+        values: impl FnOnce(&Grant) -> usize,
+    ) -> Result<bool, Refusal> {
+        if self.lent.is_none() {
+            return Ok(false);
         }
-        Ok(self.lent.is_some())
+        let grant = self.grant(operations, point)?;
+        let fits = grant.fits(operations, values(&grant));
+        match (fits, grant.info().values) {
+            (Ok(()), _) => Ok(true),
+            (Err(_), Some(most)) => Err(Refusal::TooManyValues { most }),
+            (Err(error), None) => Err(error.into()),
+        }
     }
 
     /// A grant to sign one request with a provider's key, lent to a connector. Its use is recorded as every other is.

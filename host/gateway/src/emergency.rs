@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use nephron_audit::Log;
 use nephron_audit::view::Term;
 use nephron_engine::contract::Value;
 use nephron_model::{Draft, EntryKind, EventId, Phi, Point, Purpose, Record, Records as _, Space};
@@ -14,7 +15,6 @@ use serde::{Deserialize, Serialize};
 use crate::case::Case;
 use crate::chain::decide::ask_deciders;
 use crate::refusal::Refusal;
-use crate::tenant::Tenant;
 
 /// What calls for people, counted since the process began.
 #[derive(Debug, Default)]
@@ -97,8 +97,8 @@ fn key(event: EventId) -> Vec<u8> {
 }
 
 /// The review of that request, if it is open.
-fn open(tenant: &Tenant, event: EventId) -> Result<Option<Review>, Refusal> {
-    let kept = tenant.log().read(Space::Review, &key(event));
+fn open(log: &Log, event: EventId) -> Result<Option<Review>, Refusal> {
+    let kept = log.read(Space::Review, &key(event));
     let kept = kept.map_err(|_| Refusal::ReviewsUnreadable)?;
     match kept.filter(|value| !value.is_empty()) {
         None => Ok(None),
@@ -108,21 +108,43 @@ fn open(tenant: &Tenant, event: EventId) -> Result<Option<Review>, Refusal> {
     }
 }
 
+/// What is known of a tenant's reviews between two looks.
+#[derive(Default)]
+pub(crate) struct Reviewing {
+    /// Of every access before this sequence the review is closed, and no review is opened again.
+    first_open: u64,
+}
+
 /// Lists the reviews that are open, oldest first, to whoever policy lets see them.
 pub(crate) async fn list(case: &Case) -> Result<Vec<Review>, Refusal> {
     let tenant = &case.tenant;
     ask_deciders(case, Point::Admin, "review-list", tenant.id().as_str(), []).await?;
+    // One at a time for each tenant, on a thread that may wait for the disk. It has the lock to its end, also if whoever
+    // asked has gone.
+    let mut reviewing = Arc::clone(tenant.reviewing()).lock_owned().await;
+    let log = tenant.log().clone();
+    let listing = tokio::task::spawn_blocking(move || list_open(&log, &mut reviewing));
+    listing.await.map_err(|_| Refusal::ReviewsUnreadable)?
+}
+
+/// Reviews in one list. What does not fit is listed once some of these are closed.
+const MOST: usize = 1_000;
+
+fn list_open(log: &Log, reviewing: &mut Reviewing) -> Result<Vec<Review>, Refusal> {
     let unreadable = |_| Refusal::ReviewsUnreadable;
     let kind = Term::Kind(EntryKind::EmergencyAccess);
+    let mut sequences = log.sequences(&kind).map_err(unreadable)?;
+    sequences.retain(|sequence| *sequence >= reviewing.first_open);
     let mut reviews = Vec::new();
-    // What does not fit is listed once some of these are closed.
-    const MOST: usize = 1_000;
-    for sequence in tenant.log().sequences(&kind).map_err(unreadable)? {
-        let entry = tenant.log().entry(sequence).map_err(unreadable)?;
+    for sequence in sequences {
+        let entry = log.entry(sequence).map_err(unreadable)?;
         let event = entry.and_then(|entry| entry.header.request);
-        if let Some(event) = event {
-            reviews.extend(open(tenant, event)?);
+        let review = event.map_or(Ok(None), |event| open(log, event))?;
+        if reviews.is_empty() {
+            let is_closed = u64::from(review.is_none());
+            reviewing.first_open = sequence.saturating_add(is_closed);
         }
+        reviews.extend(review);
         if reviews.len() >= MOST {
             break;
         }
@@ -139,7 +161,7 @@ pub(crate) async fn close(
 ) -> Result<(), Refusal> {
     // Two who close one review at once: the second finds none.
     let _one = case.tenant.reviewing().lock().await;
-    let review = open(&case.tenant, event)?.ok_or(Refusal::NoReview)?;
+    let review = open(case.tenant.log(), event)?.ok_or(Refusal::NoReview)?;
     let facts = [("reviewed", Value::Text(review.caller.clone()))];
     ask_deciders(
         case,

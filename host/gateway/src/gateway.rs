@@ -329,7 +329,11 @@ impl Gateway {
     }
 
     /// Refuses a request that never came to be admitted. Whose it is being known, their log says so first (I6).
-    pub(crate) async fn refuse(&self, identity: &Identity, refusal: Refusal) -> Reply {
+    pub(crate) async fn refuse<P: Clone + Into<Option<Purpose>>>(
+        &self,
+        identity: &Identity<P>,
+        refusal: Refusal,
+    ) -> Reply {
         let Some(tenant) = self.tenant(&identity.tenant) else {
             return Reply::unadmitted(refusal);
         };
@@ -341,7 +345,7 @@ impl Gateway {
         let mut draft = identity.proof.on(draft);
         draft.request = Some(id);
         draft.caller = Some(identity.caller.id.clone());
-        draft.purpose = Some(identity.purpose.clone());
+        draft.purpose = identity.purpose.clone().into();
         draft.generation = Some(self.roster.generation());
         draft.reasons = refusal.reasons();
         let draft = match Origin::add_to(&identity.origin, &tenant, id, draft) {

@@ -3,9 +3,8 @@
 //! Statuses come from [`Reply::status`], bodies from [`wire`](crate::wire). What a client sent is not repeated in any
 //! header or error.
 
-mod reviews;
+mod places;
 
-use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,8 +21,8 @@ use hyper::header::{
 };
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
-use nephron_model::{EventId, Phi, TenantId, Timestamp};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use nephron_model::{EventId, Phi, Purpose, TenantId, Timestamp};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::info;
 use zeroize::Zeroizing;
 
@@ -42,17 +41,15 @@ use crate::tls::Peer;
 use crate::wire::fields::{ID_RULE, is_structural, wrong};
 use crate::wire::told::Told;
 use crate::wire::{Api, Asked, Manner, Stream};
+use places::{Place, Places};
 
 /// What every connection shares.
 pub(crate) struct Service {
     gateway: Arc<Gateway>,
-    /// Places for requests of each tenant.
-    places: BTreeMap<TenantId, Arc<Semaphore>>,
+    places: Places,
     /// How often each caller of each tenant may ask.
     rates: DefaultKeyedRateLimiter<(TenantId, String)>,
     body_time: Duration,
-    /// Requests that a tenant may have in flight.
-    most_requests: usize,
     started: Timestamp,
     /// Set when the time to drain is over: whatever is in flight is given up.
     giving_up: watch::Sender<bool>,
@@ -62,7 +59,7 @@ pub(crate) struct Service {
 
 /// What a request holds until it has ended, wherever its client is by then.
 pub(crate) struct Ticket {
-    _place: OwnedSemaphorePermit,
+    _place: Place,
     _alive: mpsc::Sender<()>,
 }
 
@@ -70,8 +67,6 @@ pub(crate) type Reaction = Response<Body>;
 
 /// Comes when a request is to be given up, with the reason.
 pub(crate) type GivenUp = Pin<Box<dyn Future<Output = Refusal> + Send>>;
-
-const MODEL: &str = "/v1/models/";
 
 /// The source of what came over no connection.
 const NOWHERE: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
@@ -89,15 +84,13 @@ const X_CONVERSATION: HeaderName = HeaderName::from_static("x-conversation");
 
 impl Service {
     pub(crate) fn new(gateway: Arc<Gateway>, listen: &Listen, alive: mpsc::Sender<()>) -> Self {
-        let places = gateway
-            .tenants()
-            .map(|tenant| {
-                let places = Semaphore::new(listen.requests_per_tenant);
-                (tenant.id().clone(), Arc::new(places))
-            })
-            .collect();
+        let tenants = gateway.tenants().map(|tenant| tenant.id());
+        let places = Places::new(
+            tenants,
+            listen.requests_per_tenant,
+            listen.requests_per_caller,
+        );
         Self {
-            most_requests: listen.requests_per_tenant,
             started: gateway.clock().now(),
             gateway,
             places,
@@ -110,15 +103,11 @@ impl Service {
 
     /// How each tenant stands.
     pub(crate) fn tenant_states(&self) -> impl Iterator<Item = TenantState<'_>> {
-        self.gateway.tenants().map(|tenant| {
-            let places = self.places.get(tenant.id());
-            let free = places.map_or(0, |places| places.available_permits());
-            TenantState {
-                tenant: tenant.id().as_str(),
-                in_flight: self.most_requests.saturating_sub(free),
-                log_entries: tenant.log().head().entries,
-                is_log_stopped: tenant.log().is_stopped(),
-            }
+        self.gateway.tenants().map(|tenant| TenantState {
+            tenant: tenant.id().as_str(),
+            in_flight: self.places.taken(tenant.id()),
+            log_entries: tenant.log().head().entries,
+            is_log_stopped: tenant.log().is_stopped(),
         })
     }
 
@@ -180,36 +169,20 @@ impl Service {
     }
 
     async fn react(&self, head: &Parts, body: &mut Option<Incoming>) -> Reaction {
-        if let Some(asked) = Operated::of(&head.method, head.uri.path()) {
-            return operations::react(self, asked, head, body).await;
-        }
-        let is_get = matches!(head.method, Method::GET | Method::HEAD);
         // Whose words to use where the path does not say it.
         let api = match head.headers.contains_key(ANTHROPIC_VERSION) {
             true => Api::Messages,
             false => Api::Chat,
         };
-        if let Some(asked) = reviews::Asked::at(head.uri.path()) {
-            return self.review(asked, head, body).await;
+        if let Some(asked) = Operated::of(&head.method, head.uri.path(), api) {
+            return operations::react(self, asked, head, body).await;
         }
+        let is_get = matches!(head.method, Method::GET | Method::HEAD);
         match (head.uri.path(), is_get) {
             ("/livez", true) => plain(StatusCode::OK, "ok\n"),
             ("/readyz", true) => self.ready(),
             ("/openapi.json", true) => openapi(),
-            ("/v1/models", true) => self.models(api, head, None).await,
-            (path, true) if path.starts_with(MODEL) => {
-                let id = path.strip_prefix(MODEL).unwrap_or_default();
-                // What clients write for the `/`, `:` and `@` of a name.
-                let id = id
-                    .replace("%2F", "/")
-                    .replace("%3A", ":")
-                    .replace("%40", "@");
-                self.models(api, head, Some(&id)).await
-            }
-            (path, false) if path.starts_with(MODEL) => wrong_method(api, "GET, HEAD"),
-            ("/livez" | "/readyz" | "/openapi.json" | "/v1/models", false) => {
-                wrong_method(api, "GET, HEAD")
-            }
+            ("/livez" | "/readyz" | "/openapi.json", false) => wrong_method(api, "GET, HEAD"),
             (path, _) => match Api::at(path) {
                 Some(api) if head.method == Method::POST => self.ask(api, head, body).await,
                 Some(api) => wrong_method(api, "POST"),
@@ -254,41 +227,49 @@ impl Service {
             purpose,
             peer: head.extensions.get::<Arc<Peer>>().map(Arc::as_ref),
         };
-        let (mut identity, refusal) = match self.gateway.identify(presented).await {
-            Ok(identity) => (identity, None),
-            Err(NotIdentified { why, holder: None }) => {
+        let source = head.extensions.get::<SocketAddr>().copied();
+        let origin = Origin::of(source.unwrap_or(NOWHERE), headers).map_err(Refusal::from);
+        match (self.gateway.identify(presented).await, origin) {
+            (Ok(mut identity), Ok(origin)) => {
+                identity.origin = origin;
+                Ok(identity)
+            }
+            (Ok(identity), Err(refusal)) => Err(self.turn_away(&identity, refusal).await),
+            (Err(NotIdentified { why, holder: None }), _) => {
                 info!(
                     reason = why.code(),
                     "a request from nobody who is known here"
                 );
-                return Err(Box::new(Reply::unadmitted(why.into())));
+                Err(Box::new(Reply::unadmitted(why.into())))
             }
-            Err(NotIdentified {
-                why,
-                holder: Some(holder),
-            }) => (*holder, Some(Refusal::from(why))),
-        };
-        let source = head.extensions.get::<SocketAddr>().copied();
-        let origin = Origin::of(source.unwrap_or(NOWHERE), headers).map_err(Refusal::from);
-        let refusal = match (origin, refusal) {
-            (Ok(origin), refusal) => {
-                identity.origin = origin;
-                refusal
+            (
+                Err(NotIdentified {
+                    why,
+                    holder: Some(mut holder),
+                }),
+                origin,
+            ) => {
+                holder.origin = origin.unwrap_or_default();
+                Err(self.turn_away(&holder, why.into()).await)
             }
-            (Err(_), Some(refusal)) | (Err(refusal), None) => Some(refusal),
-        };
-        let Some(refusal) = refusal else {
-            return Ok(identity);
-        };
-        // A client that asks too often must not fill the log by that.
-        match self.in_time(&identity) {
-            Ok(()) => Err(Box::new(self.gateway.refuse(&identity, refusal).await)),
-            Err(too_often) => Err(Box::new(Reply::unadmitted(too_often))),
         }
     }
 
+    /// Refuses whom a credential of ours is known to be of.
+    async fn turn_away<P: Clone + Into<Option<Purpose>>>(
+        &self,
+        identity: &Identity<P>,
+        refusal: Refusal,
+    ) -> Box<Reply> {
+        // A client that asks too often must not fill the log by that.
+        Box::new(match self.in_time(identity) {
+            Ok(()) => self.gateway.refuse(identity, refusal).await,
+            Err(too_often) => Reply::unadmitted(too_often),
+        })
+    }
+
     /// Whether the caller asks no more often than it may.
-    fn in_time(&self, identity: &Identity) -> Result<(), Refusal> {
+    fn in_time<P>(&self, identity: &Identity<P>) -> Result<(), Refusal> {
         let caller = (identity.tenant.clone(), identity.caller.id.clone());
         self.rates.check_key(&caller).map_err(|not_until| {
             let wait = not_until.wait_time_from(DefaultClock::default().now());
@@ -301,34 +282,6 @@ impl Service {
     /// Forgets callers who have not asked for so long that it makes no difference.
     pub(crate) fn forget_rates(&self) {
         self.rates.retain_recent();
-    }
-
-    async fn models(&self, api: Api, head: &Parts, id: Option<&str>) -> Reaction {
-        let identity = match self.identify(head).await {
-            Ok(identity) => identity,
-            Err(reply) => return refused(api, &reply),
-        };
-        if let Err(refusal) = self.in_time(&identity) {
-            return refused(api, &Reply::unadmitted(refusal));
-        }
-        let entries = self
-            .gateway
-            .models()
-            .filter(|(model, _)| id.is_none_or(|id| id == *model))
-            .map(|(model, owner)| api.model(model, owner));
-        let mut entries: Vec<_> = entries.collect();
-        let body = match id {
-            None => api.models(&entries),
-            Some(id) => match entries.pop() {
-                Some(entry) => entry,
-                // A route for `*` serves it, under whatever name.
-                None if is_structural(id, 100) && self.gateway.route(id).is_some() => {
-                    api.model(id, None)
-                }
-                None => return refused(api, &Reply::unadmitted(Refusal::NoRoute)),
-            },
-        };
-        json(StatusCode::OK, Phi::new(body.to_string()))
     }
 
     async fn ask(&self, api: Api, head: &Parts, body: &mut Option<Incoming>) -> Reaction {
@@ -366,7 +319,7 @@ impl Service {
         // Not recorded: a client that asks too often must not fill the log by that.
         let ticket = self
             .in_time(&identity)
-            .and_then(|()| self.ticket(&identity.tenant));
+            .and_then(|()| self.ticket(&identity));
         let ticket = ticket.map_err(|refusal| Box::new(Reply::unadmitted(refusal)))?;
         Ok((identity, ticket))
     }
@@ -394,13 +347,9 @@ impl Service {
         Ok(api.read(&body, conversation, limits, clock)?)
     }
 
-    fn ticket(&self, tenant: &TenantId) -> Result<Ticket, Refusal> {
-        let places = self.places.get(tenant).ok_or_else(|| Refusal::NoTenant {
-            tenant: tenant.to_string(),
-        })?;
-        let place = Arc::clone(places).try_acquire_owned();
+    fn ticket(&self, identity: &Identity) -> Result<Ticket, Refusal> {
         Ok(Ticket {
-            _place: place.map_err(|_| Refusal::TooBusy)?,
+            _place: self.places.take(&identity.tenant, &identity.caller.id)?,
             _alive: self.alive().ok_or(Refusal::Stopping)?,
         })
     }
@@ -539,7 +488,7 @@ pub(crate) fn refused(api: Api, reply: &Reply) -> Reaction {
     let mut response = failed(api, &Told::of(reply));
     let headers = response.headers_mut();
     match reply.refusal() {
-        Some(Refusal::TooBusy | Refusal::Stopping) => {
+        Some(Refusal::TooBusy | Refusal::CallerTooBusy | Refusal::Stopping) => {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         Some(Refusal::TooOften { seconds }) => {

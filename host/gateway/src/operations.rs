@@ -7,6 +7,8 @@
 mod decide;
 mod fields;
 mod grants;
+mod models;
+mod reviews;
 mod texts;
 
 use std::sync::Arc;
@@ -16,7 +18,7 @@ use hyper::body::Incoming;
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 use nephron_keys::is_grant_id;
-use nephron_model::{Clock, Phi, Sensitivity};
+use nephron_model::{Clock, EventId, Phi, Sensitivity};
 use serde::Serialize;
 use tracing::{Instrument as _, info_span};
 use zeroize::Zeroizing;
@@ -40,11 +42,11 @@ use crate::wire::told::Told;
 /// In whose shape our errors are.
 const WORDS: Api = Api::Chat;
 
-/// What a path and a method of our own API ask for.
+/// What a path and a method ask for that no model answers.
 pub(crate) enum Asked {
     Operation(Name),
     /// Another method does.
-    WrongMethod(&'static str),
+    WrongMethod(Api, &'static str),
 }
 
 /// The operations, by the names that the log has for them.
@@ -58,15 +60,32 @@ pub(crate) enum Name {
     ListGrants,
     /// By its id, which is yet to be looked at.
     RevokeGrant(String),
+    ListModels(Api),
+    ShowModel(Api, String),
+    ListReviews,
+    CloseReview(EventId),
 }
 
 impl Asked {
-    /// Nothing if the path is none of ours.
-    pub(crate) fn of(method: &Method, path: &str) -> Option<Self> {
+    /// Nothing if the path is none of these. Models are listed in the words of `api`.
+    pub(crate) fn of(method: &Method, path: &str, api: Api) -> Option<Self> {
         let post = |name| match *method {
             Method::POST => Self::Operation(name),
-            _ => Self::WrongMethod("POST"),
+            _ => Self::WrongMethod(WORDS, "POST"),
         };
+        let get = |words, name| match *method {
+            Method::GET | Method::HEAD => Self::Operation(name),
+            _ => Self::WrongMethod(words, "GET, HEAD"),
+        };
+        if let Some(id) = path.strip_prefix("/v1/models/") {
+            return Some(get(api, Name::ShowModel(api, models::id(id))));
+        }
+        if let Some(id) = path.strip_prefix("/v1/grants/") {
+            return Some(match *method {
+                Method::DELETE => Self::Operation(Name::RevokeGrant(id.to_owned())),
+                _ => Self::WrongMethod(WORDS, "DELETE"),
+            });
+        }
         match path {
             "/v1/deidentify" => Some(post(Name::Deidentify)),
             "/v1/reidentify" => Some(post(Name::Reidentify)),
@@ -76,14 +95,13 @@ impl Asked {
             "/v1/grants" => Some(match *method {
                 Method::POST => Self::Operation(Name::MintGrant),
                 Method::GET | Method::HEAD => Self::Operation(Name::ListGrants),
-                _ => Self::WrongMethod("GET, HEAD, POST"),
+                _ => Self::WrongMethod(WORDS, "GET, HEAD, POST"),
             }),
+            "/v1/models" => Some(get(api, Name::ListModels(api))),
+            "/v1/reviews" => Some(get(WORDS, Name::ListReviews)),
             _ => {
-                let id = path.strip_prefix("/v1/grants/")?.to_owned();
-                Some(match *method {
-                    Method::DELETE => Self::Operation(Name::RevokeGrant(id)),
-                    _ => Self::WrongMethod("DELETE"),
-                })
+                let event = reviews::to_close(path.strip_prefix("/v1/reviews")?)?;
+                Some(post(Name::CloseReview(event)))
             }
         }
     }
@@ -100,6 +118,27 @@ impl Name {
             Self::MintGrant => "mint-grant",
             Self::ListGrants => "list-grants",
             Self::RevokeGrant(_) => "revoke-grant",
+            Self::ListModels(_) => "list-models",
+            Self::ShowModel(..) => "show-model",
+            Self::ListReviews => "review-list",
+            Self::CloseReview(_) => "review-close",
+        }
+    }
+
+    /// In whose shape its errors are.
+    const fn words(&self) -> Api {
+        match self {
+            Self::ListModels(api) | Self::ShowModel(api, _) => *api,
+            Self::Deidentify
+            | Self::Reidentify
+            | Self::Decide
+            | Self::Seal
+            | Self::Open
+            | Self::MintGrant
+            | Self::ListGrants
+            | Self::RevokeGrant(_)
+            | Self::ListReviews
+            | Self::CloseReview(_) => WORDS,
         }
     }
 
@@ -167,8 +206,16 @@ impl Name {
                     fields,
                 )
             }
+            Self::CloseReview(event) => {
+                let mut fields = fields()?;
+                let reason = reviews::read_reason(&mut fields)?;
+                (plain(Operation::CloseReview(*event, reason)), fields)
+            }
             // Nothing in a body could say more.
             Self::ListGrants => return Ok(plain(Operation::ListGrants)),
+            Self::ListModels(api) => return Ok(plain(Operation::ListModels(*api))),
+            Self::ShowModel(api, id) => return Ok(plain(Operation::ShowModel(*api, id.clone()))),
+            Self::ListReviews => return Ok(plain(Operation::ListReviews)),
             Self::RevokeGrant(id) if is_grant_id(id) => {
                 return Ok(plain(Operation::RevokeGrant(id.clone())));
             }
@@ -199,11 +246,15 @@ enum Operation {
     MintGrant(grants::ToMint),
     ListGrants,
     RevokeGrant(String),
+    ListModels(Api),
+    ShowModel(Api, String),
+    ListReviews,
+    CloseReview(EventId, Phi<String>),
 }
 
 impl Operation {
     /// Does it, and gives the body of its answer.
-    async fn perform(self, case: &Case) -> Result<Phi<String>, Refusal> {
+    async fn perform(self, gateway: &Gateway, case: &Case) -> Result<Phi<String>, Refusal> {
         match self {
             Self::Deidentify(texts) => texts::deidentify(case, texts).await,
             Self::Reidentify(tokens) => texts::reidentify(case, tokens).await,
@@ -213,11 +264,15 @@ impl Operation {
             Self::MintGrant(to_mint) => grants::mint(case, to_mint).await,
             Self::ListGrants => grants::list(case).await,
             Self::RevokeGrant(id) => grants::revoke(case, id).await,
+            Self::ListModels(api) => Ok(models::list(gateway, api)),
+            Self::ShowModel(api, id) => models::show(gateway, api, &id),
+            Self::ListReviews => reviews::list(case).await,
+            Self::CloseReview(event, reason) => reviews::close(case, event, &reason).await,
         }
     }
 }
 
-/// Answers one request of our own API.
+/// Answers one such request.
 pub(crate) async fn react(
     service: &Service,
     asked: Asked,
@@ -226,9 +281,9 @@ pub(crate) async fn react(
 ) -> Reaction {
     let name = match asked {
         Asked::Operation(name) => name,
-        Asked::WrongMethod(allowed) => return wrong_method(WORDS, allowed),
+        Asked::WrongMethod(words, allowed) => return wrong_method(words, allowed),
     };
-    let (began, label) = (Instant::now(), name.as_str());
+    let (began, label, words) = (Instant::now(), name.as_str(), name.words());
     let count = move |gateway: &Gateway, outcome| {
         gateway.metrics().request(label, outcome, began.elapsed());
     };
@@ -236,7 +291,7 @@ pub(crate) async fn react(
         Ok(admitted) => admitted,
         Err(reply) => {
             count(&service.gateway(), reply.outcome());
-            return refused(WORDS, &reply);
+            return refused(words, &reply);
         }
     };
     let work = |gateway: Arc<Gateway>, given_up| async move {
@@ -252,8 +307,8 @@ pub(crate) async fn react(
             let (event, body) = done.into_parts();
             with_event(json(StatusCode::OK, body), Some(event))
         }
-        Some(Err(reply)) => refused(WORDS, &reply),
-        None => failed(WORDS, &Told::internal()),
+        Some(Err(reply)) => refused(words, &reply),
+        None => failed(words, &Told::internal()),
     }
 }
 
@@ -314,7 +369,7 @@ async fn perform(
     async {
         let outcome = tokio::select! {
             biased;
-            outcome = operation.perform(&case) => outcome,
+            outcome = operation.perform(gateway, &case) => outcome,
             refusal = given_up => Err(refusal),
         };
         reply_done(&case, outcome).await

@@ -26,6 +26,11 @@ pub enum Refusal {
         "this tenant has as many requests in flight as it may (`listen.requests-per-tenant`); try again"
     )]
     TooBusy,
+    /// The caller has as many requests in flight as it may.
+    #[error(
+        "this caller has as many requests in flight as it may (`listen.requests-per-caller`); try again"
+    )]
+    CallerTooBusy,
     /// The caller asks more often than it may.
     #[error(
         "this caller asks more often than it may (`listen.requests-per-second-per-caller`); try again in {seconds} s"
@@ -103,6 +108,14 @@ pub enum Refusal {
     /// A key could not be used.
     #[error("a key could not be used: `{}`", .0.code())]
     Key(#[source] KeyError),
+    /// The caller's grant covers fewer values in one use.
+    #[error(
+        "the grant covers {most} values in one use (`values`); ask for fewer at once, or for a grant of more"
+    )]
+    TooManyValues {
+        /// As many as it covers.
+        most: u32,
+    },
     /// A sealed field does not open. Why is not told.
     #[error(
         "a sealed field was altered, or is not of this tenant, record, field, kind and purpose of use"
@@ -167,6 +180,7 @@ impl Refusal {
             Self::Unauthenticated(_) => "unauthenticated",
             Self::TooSlow => "too-slow",
             Self::TooBusy => "too-busy",
+            Self::CallerTooBusy => "caller-too-busy",
             Self::TooOften { .. } => "too-often",
             Self::Stopping => "stopping",
             Self::CallerGone => "client-disconnected",
@@ -178,7 +192,7 @@ impl Refusal {
             Self::AnswerTooLarge { .. } => "answer-too-large",
             Self::NoAgreement { .. } => "no-agreement",
             Self::Upstream { .. } => "upstream-failed",
-            Self::Key(_) => "key-refused",
+            Self::Key(_) | Self::TooManyValues { .. } => "key-refused",
             Self::NotAuthentic => "not-authentic",
             Self::NotRecorded(_) => "not-recorded",
             Self::NoReview => "no-review",
@@ -200,11 +214,18 @@ impl Refusal {
                 .map(str::to_owned)
                 .collect(),
             Self::Key(error) => vec![error.code().to_owned()],
+            Self::TooManyValues { .. } => {
+                vec![
+                    KeyError::NotPermitted.code().to_owned(),
+                    "values".to_owned(),
+                ]
+            }
             Self::NoAgreement { why, .. } => why.reasons(),
             Self::Upstream { source, .. } => vec![source.code().to_owned()],
             Self::Unauthenticated(why) => vec![why.code().to_owned()],
             Self::TooSlow
             | Self::TooBusy
+            | Self::CallerTooBusy
             | Self::TooOften { .. }
             | Self::Stopping
             | Self::CallerGone

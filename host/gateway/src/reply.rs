@@ -87,12 +87,13 @@ impl Reply {
                 | Refusal::OwnReview
                 | Refusal::NoAgreement { .. }
                 | Refusal::UnknownObligation { .. }
+                | Refusal::TooManyValues { .. }
                 | Refusal::Key(
                     KeyError::NotPermitted | KeyError::Expired | KeyError::BudgetExhausted,
                 ) => 403,
                 Refusal::TooSlow => 408,
                 Refusal::Key(KeyError::Destroyed) => 410,
-                Refusal::TooBusy | Refusal::TooOften { .. } => 429,
+                Refusal::TooBusy | Refusal::CallerTooBusy | Refusal::TooOften { .. } => 429,
                 // Nobody reads it: the client has gone.
                 Refusal::CallerGone => 499,
                 Refusal::PluginFailed { .. }

@@ -9,6 +9,8 @@ use nephron_audit::{CloseError, Head, Log, OpenError, Options};
 use nephron_keys::{RootProvider, TenantKeyError, TenantKeys};
 use nephron_model::{Clock, Draft, Recorder as _, TenantId};
 
+use crate::emergency::Reviewing;
+
 /// A tenant that is open. Code that serves it holds this and no other tenant's.
 pub struct Tenant {
     id: TenantId,
@@ -16,7 +18,7 @@ pub struct Tenant {
     exports: Dir,
     keys: TenantKeys,
     log: Log,
-    reviewing: tokio::sync::Mutex<()>,
+    reviewing: Arc<tokio::sync::Mutex<Reviewing>>,
 }
 
 /// A tenant cannot be opened or made. When it cannot be made, nothing of it stays behind.
@@ -155,7 +157,7 @@ impl Tenant {
             exports,
             keys,
             log,
-            reviewing: tokio::sync::Mutex::default(),
+            reviewing: Arc::default(),
         })
     }
 
@@ -197,8 +199,8 @@ impl Tenant {
         &self.log
     }
 
-    /// Held by whoever closes a review.
-    pub(crate) const fn reviewing(&self) -> &tokio::sync::Mutex<()> {
+    /// Held by whoever lists reviews or closes one.
+    pub(crate) const fn reviewing(&self) -> &Arc<tokio::sync::Mutex<Reviewing>> {
         &self.reviewing
     }
 

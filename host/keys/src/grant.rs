@@ -4,6 +4,7 @@
 //! reason. No method gives key bytes (I4). Where the result of an operation must stand in the entry itself, as tokens'
 //! sealed values do, it is made first and handed out after.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -51,8 +52,11 @@ pub struct GrantRequest {
     pub purpose: Purpose,
     /// For how long, from when it is minted.
     pub lifetime: Duration,
-    /// How often; nothing means without end. One call is one use, however many values it takes.
+    /// How often; nothing means without end. One call is one use, for as many values as [`values`](Self::values) says.
     pub uses: Option<u64>,
+    /// The most values that one use seals, opens or restores; nothing means as many as there are. A token counts once,
+    /// and only if the grant covers its kind.
+    pub values: Option<u32>,
     /// Which kinds of identifier it may replace and restore.
     pub kinds: Kinds,
     /// Which conversation's tokens it reaches; without one it reaches none.
@@ -110,6 +114,8 @@ pub struct Info {
     pub operations: Operations,
     /// Uses left; nothing means without end.
     pub remaining_uses: Option<u64>,
+    /// The most values of one use; nothing means as many as there are.
+    pub values: Option<u32>,
     /// When it ends.
     pub expires: Timestamp,
 }
@@ -157,6 +163,7 @@ impl GrantRequest {
             purpose,
             lifetime,
             uses: None,
+            values: None,
             kinds: Kinds::Any,
             conversation: None,
             is_new_conversation: false,
@@ -175,6 +182,7 @@ impl Grant {
     /// One that draws on a lasting grant, for a request of its holder's.
     pub(crate) fn lasting(keys: &TenantKeys, lasting: &Lasting, mut request: GrantRequest) -> Self {
         request.kinds = lasting.kinds.clone();
+        request.values = lasting.values;
         if let Some(conversation) = lasting.conversation {
             request.conversation = Some(conversation);
             request.is_new_conversation = false;
@@ -199,14 +207,50 @@ impl Grant {
     /// The entry that it was minted.
     pub(crate) fn minted(&self) -> Draft {
         let uses = self.request.uses;
-        self.draft(EntryKind::GrantMinted, "minted")
+        let minted = self
+            .draft(EntryKind::GrantMinted, "minted")
             .fact("operations", self.request.operations.to_string())
             .fact("kinds", self.request.kinds.to_string())
             .fact(
                 "uses",
                 uses.map_or_else(|| "unlimited".to_owned(), |uses| uses.to_string()),
             )
-            .fact("expires", self.expires.to_string())
+            .fact("expires", self.expires.to_string());
+        match self.request.values {
+            Some(values) => minted.fact("values", values.to_string()),
+            None => minted,
+        }
+    }
+
+    /// How many values of one use these tokens are.
+    #[must_use]
+    pub fn values_of<'a>(&self, tokens: impl IntoIterator<Item = &'a Token>) -> usize {
+        let tokens = tokens.into_iter();
+        let covered = tokens.filter(|token| self.request.kinds.cover(token.kind()));
+        covered.collect::<BTreeSet<_>>().len()
+    }
+
+    /// Whether one use may take so many values. Each use is held to this again; here a refusal is noted before anybody else
+    /// is asked.
+    ///
+    /// # Errors
+    /// [`KeyError::NotPermitted`].
+    pub fn fits(&self, operation: Operations, values: usize) -> Result<(), KeyError> {
+        self.holds(values).map_err(|lacking| {
+            let why = KeyError::NotPermitted;
+            let refused = self.refused(operation, why.code(), lacking);
+            drop(self.keys.inner().recorder.note(refused));
+            why
+        })
+    }
+
+    /// What the grant lacks for a use of so many values.
+    fn holds(&self, values: usize) -> Result<(), &'static str> {
+        let most = self.request.values.map(usize::try_from);
+        match most {
+            Some(Ok(most)) if values > most => Err("values"),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// What may be said about it.
@@ -225,6 +269,7 @@ impl Grant {
                 // It is lent for one.
                 Uses::Lasting => Some(1),
             },
+            values: self.request.values,
             expires: self.expires,
         }
     }
@@ -319,7 +364,7 @@ impl Grant {
     ) -> Result<Draft, KeyError> {
         let is_covered = |field: &Field<'_>| self.request.kinds.cover(field.kind);
         let permitted = match fields.iter().all(is_covered) {
-            true => Ok(()),
+            true => self.holds(fields.len()),
             false => Err("kind"),
         };
         self.admit(operation, permitted).await?;
@@ -458,7 +503,8 @@ impl Grant {
     /// Every [`KeyError`] but `NotFound`; `AuthenticationFailed` when the store was tampered with.
     pub async fn detokenize(&self, tokens: &[Token]) -> Result<Vec<Option<Phi<String>>>, KeyError> {
         const OPERATION: Operations = Operations::DETOKENIZE;
-        let permitted = self.request.conversation.ok_or("conversation");
+        let permitted = self.holds(self.values_of(tokens));
+        let permitted = permitted.and_then(|()| self.request.conversation.ok_or("conversation"));
         let conversation = self.admit(OPERATION, permitted).await?;
 
         let mut used = self.used(OPERATION);

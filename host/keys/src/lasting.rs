@@ -1,10 +1,11 @@
 //! Grants that outlive the request in which they were minted: lent to a caller who comes back with the grant's id.
 //!
 //! A lasting grant is kept as a record on the entry that minted it, and what is left of its uses on the entry of each use:
-//! so it is there after a restart exactly as the log has it. Drawn in `docs/formats/grants.md`. One process holds a tenant's
-//! log, so what is here in memory is the whole truth while it runs.
+//! so it is there after a restart exactly as the log has it. What is written with an entry does not grow with the number
+//! of grants. Drawn in `docs/formats/grants.md`. One process holds a tenant's log, so what is here in memory is the whole
+//! truth while it runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nephron_model::{Commit, Draft, EntryKind, EventId, Purpose, Record, Space, Timestamp};
@@ -36,6 +37,8 @@ pub struct Lasting {
     pub purpose: Purpose,
     /// Uses left; nothing means without end.
     pub uses: Option<u64>,
+    /// The most values of one use; nothing means as many as there are.
+    pub values: Option<u32>,
     /// When it ends.
     pub expires: Timestamp,
     pub(crate) conversation: Option<Conversation>,
@@ -71,6 +74,7 @@ impl TenantKeys {
             kinds: request.kinds.clone(),
             purpose: request.purpose.clone(),
             uses: request.uses,
+            values: request.values,
             expires: inner.clock.now().plus(request.lifetime),
             conversation: request.conversation,
         };
@@ -82,12 +86,13 @@ impl TenantKeys {
         let commit = {
             let mut kept = inner.lasting.lock();
             let grants = kept.loaded(inner)?;
-            if grants.len() >= Self::MOST_LASTING {
+            if grants.by_id.len() >= Self::MOST_LASTING {
                 return Err(KeyError::NotPermitted);
             }
-            grants.insert(lasting.id.clone(), lasting.clone());
+            let page = grants.insert(lasting.clone());
+            let page = page.ok_or(KeyError::NotPermitted)?;
             let mut minted = minted;
-            minted.records = vec![record(inner, &lasting)?, index(inner, grants)?];
+            minted.records = vec![record(inner, &lasting)?, grants.page(inner, page)?];
             inner.recorder.record(minted)
         };
         if let Err(error) = commit.await {
@@ -105,7 +110,18 @@ impl TenantKeys {
     /// [`KeyError::Unavailable`].
     pub fn lasting(&self) -> Result<Vec<Lasting>, KeyError> {
         let mut kept = self.inner().lasting.lock();
-        Ok(kept.loaded(self.inner())?.values().cloned().collect())
+        let grants = kept.loaded(self.inner())?;
+        Ok(grants.by_id.values().map(|held| held.0.clone()).collect())
+    }
+
+    /// The lasting grant `id`, if it is live.
+    ///
+    /// # Errors
+    /// As for [`lasting`](Self::lasting).
+    pub fn lasting_of(&self, id: &str) -> Result<Option<Lasting>, KeyError> {
+        let mut kept = self.inner().lasting.lock();
+        let grants = kept.loaded(self.inner())?;
+        Ok(grants.by_id.get(id).map(|held| held.0.clone()))
     }
 
     /// The lasting grant `id`, for one use that `request` describes; its subject must be the grant's, its purpose too, and
@@ -117,10 +133,7 @@ impl TenantKeys {
     /// purpose or operation; [`KeyError::BudgetExhausted`]: each noted as a refusal. [`KeyError::Destroyed`];
     /// [`KeyError::AuthenticationFailed`] when the store was tampered with; [`KeyError::Unavailable`].
     pub fn redeem(&self, id: &str, request: GrantRequest) -> Result<Grant, KeyError> {
-        let found = {
-            let mut kept = self.inner().lasting.lock();
-            kept.loaded(self.inner())?.get(id).cloned()
-        };
+        let found = self.lasting_of(id)?;
         let operations = request.operations;
         let (why, detail) = match &found {
             None => (KeyError::NotFound, ""),
@@ -148,9 +161,9 @@ impl TenantKeys {
         let commit = {
             let mut kept = inner.lasting.lock();
             let grants = kept.loaded(inner)?;
-            let revoked = grants.remove(id).ok_or(KeyError::NotFound)?;
+            let (revoked, page) = grants.remove(id).ok_or(KeyError::NotFound)?;
             let mut ended = ended.fact("grant", id).fact("subject", revoked.subject);
-            ended.records = vec![gone(id), index(inner, grants)?];
+            ended.records = vec![gone(id), grants.page(inner, page)?];
             inner.recorder.record(ended)
         };
         // In this process it has ended already.
@@ -174,7 +187,22 @@ pub(crate) struct LastingGrants(Mutex<Kept>);
 
 /// Nothing, until they are first asked for.
 #[derive(Default)]
-pub(crate) struct Kept(Option<BTreeMap<String, Lasting>>);
+pub(crate) struct Kept(Option<Grants>);
+
+/// The live ones.
+struct Grants {
+    /// Each with the page that lists it.
+    by_id: BTreeMap<String, (Lasting, usize)>,
+    /// Which ends first.
+    by_end: BTreeSet<(Timestamp, String)>,
+    /// Their ids, as the pages of the index list them.
+    pages: [BTreeSet<String>; PAGES],
+}
+
+/// Pages of the index, and the ids that one holds: an act rewrites one page.
+const PAGES: usize = 32;
+const PAGE: usize = 32;
+const _: () = assert!(PAGES * PAGE >= TenantKeys::MOST_LASTING);
 
 impl LastingGrants {
     fn lock(&self) -> MutexGuard<'_, Kept> {
@@ -184,8 +212,8 @@ impl LastingGrants {
     /// Whether `id` may be used once more.
     pub(crate) fn has_uses(&self, id: &str) -> bool {
         let kept = self.lock();
-        let grant = kept.0.as_ref().and_then(|grants| grants.get(id));
-        grant.is_some_and(|grant| grant.uses != Some(0))
+        let held = kept.0.as_ref().and_then(|grants| grants.by_id.get(id));
+        held.is_some_and(|(grant, _)| grant.uses != Some(0))
     }
 
     /// Takes one use of `id` and queues its entry, with what is left. Entries stand in the order in which uses were taken,
@@ -198,7 +226,7 @@ impl LastingGrants {
     ) -> Result<Commit, KeyError> {
         let mut kept = self.lock();
         let grants = kept.loaded(inner)?;
-        let grant = grants.get_mut(id).ok_or(KeyError::NotFound)?;
+        let (grant, _) = grants.by_id.get_mut(id).ok_or(KeyError::NotFound)?;
         if let Some(left) = &mut grant.uses {
             *left = left.checked_sub(1).ok_or(KeyError::BudgetExhausted)?;
             let left = *left;
@@ -211,25 +239,21 @@ impl LastingGrants {
 
 impl Kept {
     /// The live ones. Those that have expired end here, and the log says so.
-    fn loaded(&mut self, inner: &Inner) -> Result<&mut BTreeMap<String, Lasting>, KeyError> {
+    fn loaded(&mut self, inner: &Inner) -> Result<&mut Grants, KeyError> {
         if !inner.is_live() {
             return Err(KeyError::Destroyed);
         }
-        if self.0.is_none() {
-            self.0 = Some(load(inner)?);
-        }
-        let grants = self.0.get_or_insert_default();
+        let grants = match &mut self.0 {
+            Some(grants) => grants,
+            none => none.insert(load(inner)?),
+        };
         let now = inner.clock.now();
-        let expired: Vec<Lasting> = grants
-            .extract_if(.., |_, grant| grant.expires <= now)
-            .map(|(_, grant)| grant)
-            .collect();
-        for grant in expired {
+        while let Some((expired, page)) = grants.remove_expired(now) {
             let mut ended = Draft::new(EntryKind::GrantEnded, "expired")
-                .fact("grant", grant.id.clone())
-                .fact("subject", grant.subject);
-            ended.purpose = Some(grant.purpose);
-            ended.records = vec![gone(&grant.id), index(inner, grants)?];
+                .fact("grant", expired.id.clone())
+                .fact("subject", expired.subject);
+            ended.purpose = Some(expired.purpose);
+            ended.records = vec![gone(&expired.id), grants.page(inner, page)?];
             drop(inner.recorder.note(ended));
         }
         Ok(grants)
@@ -242,24 +266,83 @@ impl Kept {
     }
 }
 
-/// The key of the record that lists the others. No grant has this id.
-const INDEX: &str = "index";
+impl Grants {
+    fn new() -> Self {
+        Self {
+            by_id: BTreeMap::new(),
+            by_end: BTreeSet::new(),
+            pages: std::array::from_fn(|_| BTreeSet::new()),
+        }
+    }
 
-fn load(inner: &Inner) -> Result<BTreeMap<String, Lasting>, KeyError> {
-    let Some(listed) = inner.records.read(Space::Grant, INDEX.as_bytes())? else {
-        return Ok(BTreeMap::new());
-    };
-    let ids: Vec<String> = read(inner, INDEX, &listed)?;
-    let keys: Vec<_> = ids.iter().map(|id| id.as_bytes().to_vec()).collect();
-    let kept = inner.records.read_all(Space::Grant, &keys)?;
-    let mut grants = BTreeMap::new();
-    for (id, kept) in ids.into_iter().zip(kept) {
+    /// Lists it on the first page with room, and gives that; nothing if there is none.
+    fn insert(&mut self, lasting: Lasting) -> Option<usize> {
+        let page = self.pages.iter().position(|page| page.len() < PAGE)?;
+        self.insert_at(page, lasting);
+        Some(page)
+    }
+
+    fn insert_at(&mut self, page: usize, lasting: Lasting) {
+        if let Some(listed) = self.pages.get_mut(page) {
+            listed.insert(lasting.id.clone());
+        }
+        self.by_end.insert((lasting.expires, lasting.id.clone()));
+        self.by_id.insert(lasting.id.clone(), (lasting, page));
+    }
+
+    fn remove(&mut self, id: &str) -> Option<(Lasting, usize)> {
+        let (lasting, page) = self.by_id.remove(id)?;
+        if let Some(listed) = self.pages.get_mut(page) {
+            listed.remove(id);
+        }
+        self.by_end.remove(&(lasting.expires, lasting.id.clone()));
+        Some((lasting, page))
+    }
+
+    fn remove_expired(&mut self, now: Timestamp) -> Option<(Lasting, usize)> {
+        let (_, id) = self.by_end.first().filter(|(end, _)| *end <= now)?;
+        let id = id.clone();
+        self.remove(&id)
+    }
+
+    /// A page of the index, as it is now.
+    fn page(&self, inner: &Inner, page: usize) -> Result<Record, KeyError> {
+        written(inner, &page_key(page), &self.pages.get(page))
+    }
+}
+
+/// The key of a page of the index. No grant has this id.
+fn page_key(page: usize) -> String {
+    format!("index-{page:02}")
+}
+
+fn load(inner: &Inner) -> Result<Grants, KeyError> {
+    let keys: Vec<String> = (0..PAGES).map(page_key).collect();
+    let mut places: Vec<(usize, String)> = Vec::new();
+    for (page, (key, listed)) in keys.iter().zip(read_all(inner, &keys)?).enumerate() {
+        if let Some(listed) = listed {
+            let ids: Vec<String> = read(inner, key, &listed)?;
+            places.extend(ids.into_iter().map(|id| (page, id)));
+        }
+    }
+    let ids: Vec<&String> = places.iter().map(|(_, id)| id).collect();
+    let kept = read_all(inner, &ids)?;
+    let mut grants = Grants::new();
+    for ((page, id), kept) in places.into_iter().zip(kept) {
         // What the index lists was committed with it.
         let kept = kept.ok_or(KeyError::AuthenticationFailed)?;
-        let lasting = read::<Written>(inner, &id, &kept)?.lasting(id.clone());
-        grants.insert(id, lasting.ok_or(KeyError::AuthenticationFailed)?);
+        let lasting = read::<Written>(inner, &id, &kept)?.lasting(id);
+        grants.insert_at(page, lasting.ok_or(KeyError::AuthenticationFailed)?);
     }
     Ok(grants)
+}
+
+fn read_all(inner: &Inner, keys: &[impl AsRef<str>]) -> Result<Vec<Option<Vec<u8>>>, KeyError> {
+    let keys: Vec<_> = keys
+        .iter()
+        .map(|key| key.as_ref().as_bytes().to_vec())
+        .collect();
+    Ok(inner.records.read_all(Space::Grant, &keys)?)
 }
 
 /// A grant as it is kept. Its id is the record's key.
@@ -272,6 +355,7 @@ struct Written {
     kinds: Kinds,
     purpose: Purpose,
     uses: Option<u64>,
+    values: Option<u32>,
     expires: String,
     conversation: Option<String>,
 }
@@ -286,6 +370,7 @@ impl Written {
             kinds: lasting.kinds.clone(),
             purpose: lasting.purpose.clone(),
             uses: lasting.uses,
+            values: lasting.values,
             expires: lasting.expires.to_string(),
             conversation: conversation.map(|conversation| hex::encode(&conversation.to_bytes())),
         }
@@ -310,6 +395,7 @@ impl Written {
             kinds: self.kinds,
             purpose: self.purpose,
             uses: self.uses,
+            values: self.values,
             expires: self.expires.parse().ok()?,
             conversation,
         })
@@ -318,11 +404,6 @@ impl Written {
 
 fn record(inner: &Inner, lasting: &Lasting) -> Result<Record, KeyError> {
     written(inner, &lasting.id, &Written::of(lasting))
-}
-
-fn index(inner: &Inner, grants: &BTreeMap<String, Lasting>) -> Result<Record, KeyError> {
-    let ids: Vec<&String> = grants.keys().collect();
-    written(inner, INDEX, &ids)
 }
 
 fn gone(id: &str) -> Record {

@@ -87,6 +87,17 @@ async fn who_may_not_otherwise_may_in_an_emergency_and_somebody_else_reviews_it(
         (usual.status, reason(&usual).as_str()),
         (403, "no-policy-permits")
     );
+    // What shows nothing needs no review.
+    let decide = json!({ "point": "ingress", "action": "chat", "target": "clinical",
+        "facts": { "messages": 1, "bytes": 9 } });
+    for (path, body) in [
+        ("/v1/deidentify", json!({ "text": "hello" })),
+        ("/v1/decide", decide),
+    ] {
+        let body = body.to_string();
+        let answer = served.post_to(path, Some(&medic), emergency, &body).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text);
+    }
     assert_eq!(reviews(&served, &officer).await, (200, vec![]));
     let mut events = Vec::new();
     for _ in 0..2 {
@@ -171,6 +182,45 @@ async fn who_may_not_otherwise_may_in_an_emergency_and_somebody_else_reviews_it(
         rig.payload(review, REASON).await,
         why["reason"].as_str().unwrap().as_bytes()
     );
+}
+
+/// The log is read on threads that may wait; here there is one, and it is taken.
+#[test]
+fn a_list_of_reviews_holds_up_nobody_and_is_counted_when_its_client_leaves() {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().max_blocking_threads(1);
+    runtime.build().unwrap().block_on(async {
+        let (officer, table) = key("o", "st-marys", "moreau", "privacy-officer", "\"HCOMPL\"");
+        let status = "[status]\naddress = \"127.0.0.1:0\"\n";
+        let setup = Setup::default().and(&[EMERGENCY, &table, status].concat());
+        let served = setup.serve("").await;
+        let (release, wait) = std::sync::mpsc::channel::<()>();
+        let taken = tokio::task::spawn_blocking(move || wait.recv());
+        let gone = "nephron_requests_total{api=\"review-list\",outcome=\"client-disconnected\"} 1";
+        let listed = tokio::select! {
+            biased;
+            listed = reviews(&served, &officer) => Some(listed),
+            () = async {
+                for _ in 0..3 {
+                    let answer = served.post(Some(&served.physician), &[], &asking()).await;
+                    assert_eq!(answer.status, 200, "{}", answer.text);
+                }
+            } => None,
+        };
+        assert_eq!(listed, None, "the log was read on the thread that serves");
+        // Its client has left with that.
+        let counted = async {
+            while !served.status("/metrics").await.text.contains(gone) {
+                tokio::task::yield_now().await;
+            }
+        };
+        let counted = tokio::time::timeout(std::time::Duration::from_secs(30), counted).await;
+        assert!(counted.is_ok(), "it is not counted");
+        release.send(()).unwrap();
+        taken.await.unwrap().unwrap();
+        assert_eq!(reviews(&served, &officer).await, (200, vec![]));
+        let _rig = served.reopened().await;
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -230,7 +230,20 @@ async fn a_forged_token_is_refused_by_name_and_nothing_is_sent() {
     for text in [json!(twice), json!("[]"), json!("no JSON")] {
         check(both, (&right, &text, "own"), ("malformed-token", false)).await;
     }
+    // Whom no role and no provider gives a purpose of use is known all the same.
+    let visitor = with(&claims, "realm", json!({ "roles": ["visitor"] }));
+    let token = provider.forge(&right, &visitor, "own").await;
+    let aimless = ask(&served, &token).await;
+    assert_eq!(
+        (aimless.status, reason(&aimless).as_str()),
+        (401, "purpose-not-granted")
+    );
     assert_eq!(model.seen().len(), 1, "something was sent");
+    let rig = served.reopened().await;
+    let refused = opening(&rig, "st-marys", event(&aimless));
+    assert_eq!(refused.header.reasons, ["purpose-not-granted"]);
+    assert_eq!(refused.header.caller.as_deref(), Some("dr.okafor"));
+    assert_eq!(refused.header.purpose, None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -297,4 +310,68 @@ async fn keys_are_used_for_a_while_when_their_provider_is_gone() {
     );
     assert_eq!(answer.header("retry-after"), Some("10"));
     assert_eq!(answer.header("x-should-retry"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_who_logs_in_with_two_factors_is_shown_identities_and_one_who_does_not_is_not() {
+    let provider = IdentityProvider::start();
+    let setup = Setup::default().second_decider("mfa").and(super::MFA);
+    let served = serve_with(setup, &provider, ST_MARYS, "").await;
+    let asked = json!({ "text": "Patient: Zebulon Quackenbush.", "conversation": "ward-7" });
+    let mut answers = Vec::new();
+    for (otp, shown) in [("", false), ("000000", false), ("492113", true)] {
+        let token = provider.log_in(otp).await;
+        let key = Some(token.as_str());
+        let answer = ask(&served, &token).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        assert_eq!(
+            answer.text.contains("Quackenbush"),
+            shown,
+            "{}",
+            answer.text
+        );
+        answers.push((answer, shown));
+        // Where there is nothing to give but identities, it is a refusal.
+        let asked = asked.to_string();
+        let cleared = served.post_to("/v1/deidentify", key, &[], &asked).await;
+        let cleared = cleared.json()["texts"][0]["text"].clone();
+        let tokens = json!({ "text": cleared, "conversation": "ward-7" });
+        let tokens = tokens.to_string();
+        let restored = served.post_to("/v1/reidentify", key, &[], &tokens).await;
+        let expected = if shown { 200 } else { 403 };
+        assert_eq!(restored.status, expected, "{}", restored.text);
+        assert_eq!(restored.text.contains("Quackenbush"), shown);
+    }
+    let rig = served.reopened().await;
+    for (answer, shown) in &answers {
+        let opened = opening(&rig, "st-marys", event(answer));
+        assert_eq!(opened.header.caller.as_deref(), Some("n.bellweather"));
+        let mfa = if *shown { "true" } else { "-" };
+        assert_eq!(facts(&opened, &["authentication", "mfa"]), ["oidc", mfa]);
+        let outcome = if *shown {
+            "restored"
+        } else {
+            "withheld-by-decision"
+        };
+        assert_eq!(super::restoration(&rig, answer), outcome);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_is_believed_by_its_own_authority_where_the_configuration_names_that() {
+    let (pki, another) = (Pki::make(), Pki::make());
+    let provider = IdentityProvider::start_tls(&pki.path("server.pem"), &pki.path("server.key"));
+    assert!(provider.issuer().starts_with("https://"));
+    let token = provider.token("ward-es256", None).await;
+    for (ca, expected) in [
+        (Some(pki.path("ca.pem")), (200, None)),
+        (Some(another.path("ca.pem")), (503, Some("no-issuer-keys"))),
+        (None, (503, Some("no-issuer-keys"))),
+    ] {
+        let ca = ca.map_or(String::new(), |ca| format!("\nca = \"{ca}\""));
+        let served = serve(&provider, &format!("{ST_MARYS}{ca}"), "").await;
+        let answer = ask(&served, &token).await;
+        let why = answer.json()["error"]["reasons"][0].clone();
+        assert_eq!((answer.status, why.as_str()), expected, "{}", answer.text);
+    }
 }

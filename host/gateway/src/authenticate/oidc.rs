@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use nephron_model::{Digest, Purpose, TenantId, Timestamp};
 
@@ -94,8 +95,7 @@ impl Providers {
         let name = claims.text("jti")?.ok_or(TokenFault::Replayed)?;
         let ends = claims.moment("exp")?.ok_or(TokenFault::Expired)?;
         let issued = claims.moment("iat")?.ok_or(TokenFault::TooOld)?;
-        // After this it is refused for its age, whatever it says itself.
-        let ends = ends.min(issued.saturating_add(oidc.max_age.as_secs()));
+        let ends = last_use(ends, issued, oidc.max_age);
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         used.take(
             Digest::of([issuer, "\n", name].concat().as_bytes()),
@@ -104,6 +104,12 @@ impl Providers {
             now,
         )
     }
+}
+
+/// Until when a token could be used: after `max_age` it is refused, whatever it says itself of its end.
+const fn last_use(ends: u64, issued: u64, max_age: Duration) -> u64 {
+    let oldest = issued.saturating_add(max_age.as_secs());
+    if ends < oldest { ends } else { oldest }
 }
 
 /// Tokens that were used and have not run out.
@@ -246,17 +252,23 @@ fn is_caller(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_token_is_used_once_and_one_of_which_nothing_is_known_never() {
-        let at = |seconds| Timestamp {
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp {
             seconds,
             nanoseconds: 0,
-        };
+        }
+    }
+
+    fn token(number: usize) -> Digest {
+        Digest::of(&number.to_be_bytes())
+    }
+
+    #[test]
+    fn a_token_is_used_once_and_one_of_which_nothing_is_known_never() {
         let mut used = Used {
             since: at(1_000),
             tokens: BTreeMap::new(),
         };
-        let token = |number: usize| Digest::of(&number.to_be_bytes());
         let replayed = Err(TokenFault::Replayed);
         assert_eq!(used.take(token(0), 1_000, 1_300, at(1_010)), Ok(()));
         assert_eq!(used.take(token(0), 1_000, 1_300, at(1_020)), replayed);
@@ -267,5 +279,24 @@ mod tests {
         // More than are remembered: refused, until those that are remembered are over.
         assert_eq!(used.take(token(1), 1_000, 1_300, at(1_010)), replayed);
         assert_eq!(used.take(token(1), 1_900, 2_300, at(1_910)), Ok(()));
+    }
+
+    #[test]
+    fn a_used_token_is_remembered_no_longer_than_it_could_be_used() {
+        let (now, hour) = (at(1_000), Duration::from_secs(3_600));
+        let mut used = Used {
+            since: now,
+            tokens: BTreeMap::new(),
+        };
+        // Of a provider whose tokens say that they never end.
+        let ends = last_use(u64::MAX, 1_000, hour);
+        assert_eq!((ends, last_use(1_300, 1_000, hour)), (4_600, 1_300));
+        for number in 0..Used::MOST {
+            assert_eq!(used.take(token(number), 1_000, ends, now), Ok(()));
+        }
+        let later = 4_600 + 601;
+        let ends = last_use(u64::MAX, later, hour);
+        let taken = used.take(token(Used::MOST), later, ends, at(later));
+        assert_eq!((taken, used.tokens.len()), (Ok(()), 1));
     }
 }

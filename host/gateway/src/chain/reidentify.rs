@@ -124,7 +124,9 @@ pub(crate) async fn permit_texts(
 ) -> Result<Permitted<Tokens>, Refusal> {
     let tokens = texts.expose().iter().flat_map(|text| Token::scan(text));
     let tokens: Vec<Token> = tokens.map(|(_, token)| token).collect();
-    let is_lent = case.is_lent(Operations::DETOKENIZE, Point::Rehydrate)?;
+    let is_lent = case.is_lent(Operations::DETOKENIZE, Point::Rehydrate, |grant| {
+        grant.values_of(&tokens)
+    })?;
     let asked = (Point::Rehydrate, "restore", case.caller.id.as_str());
     permit(case, asked, facts(is_lent, tokens.iter()), Tokens(texts)).await
 }

@@ -18,6 +18,8 @@ pub struct Listen {
     pub connections: usize,
     /// Requests of one tenant at the same time; more are told to come back (429).
     pub requests_per_tenant: usize,
+    /// Of these, requests of one caller; more are told to come back (429).
+    pub requests_per_caller: usize,
     /// Requests of one caller in a second, and as many at once after a pause; more are told when to come back (429).
     pub requests_per_second: NonZeroU32,
     /// For the head of a request, the handshake of TLS, and a connection on which nothing is asked.
@@ -74,6 +76,7 @@ impl Listen {
         let up_to_an_hour = second..=Duration::from_secs(3600);
         let connections = table.count("connections", 1..=100_000, 1_024);
         let requests = table.count("requests-per-tenant", 1..=10_000, 64);
+        let share = table.count("requests-per-caller", 1..=requests, requests.div_ceil(2));
         let rate = table.count("requests-per-second-per-caller", 1..=1_000_000, 100);
         let head_time = table.duration("head-time", up_to_an_hour.clone(), Duration::from_secs(10));
         let body_time = table.duration("body-time", up_to_an_hour.clone(), Duration::from_secs(30));
@@ -86,6 +89,7 @@ impl Listen {
             },
             connections: usize::try_from(connections).unwrap_or(usize::MAX),
             requests_per_tenant: usize::try_from(requests).unwrap_or(usize::MAX),
+            requests_per_caller: usize::try_from(share).unwrap_or(usize::MAX),
             requests_per_second: u32::try_from(rate)
                 .ok()
                 .and_then(NonZeroU32::new)

@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
+use crate::config::Credential;
 
 /// An authority and what it issues.
 struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -142,6 +143,62 @@ fn endpoint(url: &str, tls: UpstreamTls, allows_private: bool) -> Endpoint {
         tls,
         allows_private,
     }
+}
+
+#[test]
+fn a_connector_sets_no_header_that_names_an_account_and_asks_for_the_credential() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = write(folder.path(), "secret", "s3cret", 1);
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&secret, private).unwrap();
+    let mut endpoint = endpoint("http://127.0.0.1:1", UpstreamTls::default(), true);
+    let encoded = |endpoint: &Endpoint, header: &str, credential: Option<&str>| {
+        let request = HttpRequest {
+            method: "POST".to_owned(),
+            path: "/v1/messages".to_owned(),
+            headers: vec![(header.to_owned(), "theirs".to_owned())],
+            body: b"{}".to_vec(),
+            credential: credential.map(str::to_owned),
+        };
+        Outgoing::new(request, endpoint)
+    };
+    for header in [
+        "authorization",
+        "Authorization",
+        "proxy-authorization",
+        "x-api-key",
+        "API-Key",
+        "x-goog-api-key",
+        "cookie",
+        "host",
+        "content-length",
+        "transfer-encoding",
+        "connection",
+        "x-amz-security-token",
+    ] {
+        let refused = encoded(&endpoint, header, None).err();
+        assert!(
+            matches!(refused, Some(EgressError::BadRequest(_))),
+            "{header}"
+        );
+    }
+    assert!(encoded(&endpoint, "x-team", None).is_ok());
+    endpoint.credential = Some(Credential {
+        name: "lab".to_owned(),
+        header: "x-team".to_owned(),
+        prefix: String::new(),
+        secret: SecretRef::File(secret),
+    });
+    // Now that is where the operator's own credential goes.
+    let refused = encoded(&endpoint, "X-Team", Some("lab")).err();
+    assert!(matches!(refused, Some(EgressError::BadRequest(_))));
+    let unused = encoded(&endpoint, "accept", None).err();
+    assert!(matches!(unused, Some(EgressError::CredentialUnused)));
+    let another = encoded(&endpoint, "accept", Some("another")).err();
+    assert!(matches!(another, Some(EgressError::NoCredential)));
+    let attached = encoded(&endpoint, "accept", Some("lab")).unwrap();
+    let team = attached.headers.iter().find(|(name, _)| name == "x-team");
+    assert_eq!(team.unwrap().1, "s3cret");
 }
 
 async fn ask(egress: &Egress, endpoint: &Endpoint) -> Result<(u16, String), EgressError> {

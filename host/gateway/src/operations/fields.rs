@@ -101,7 +101,7 @@ async fn permitted<T: Zeroize>(
         .collect();
     kinds.sort_unstable();
     kinds.dedup();
-    let is_lent = case.is_lent(operation, Point::KeyUse)?;
+    let is_lent = case.is_lent(operation, Point::KeyUse, |_| places.0.len())?;
     let action = operation.to_string();
     let facts = [
         ("fields", number(places.0.len())),

@@ -20,12 +20,17 @@ use crate::wire::json::Json;
 /// Seconds that a grant may live: 30 days.
 const LONGEST: u32 = 30 * 24 * 60 * 60;
 
+/// Values of one use, where a grant does not say how many: as many fields as a request may have.
+const USUAL_VALUES: u32 = 100;
+const MOST_VALUES: u32 = 10_000;
+
 /// A grant that a caller wants to mint.
 pub(super) struct ToMint {
     subject: String,
     operations: Operations,
     kinds: Kinds,
     uses: Option<u32>,
+    values: u32,
     lifetime: u32,
 }
 
@@ -38,6 +43,11 @@ pub(super) fn read_mint(fields: &mut Fields) -> Result<(ToMint, Option<String>),
     if uses == Some(0) {
         return Err(wrong("uses", "a whole number from 1 to 4294967295"));
     }
+    const VALUES: &str = "a whole number from 1 to 10000";
+    let values = fields.count("values")?.unwrap_or(USUAL_VALUES);
+    if !(1..=MOST_VALUES).contains(&values) {
+        return Err(wrong("values", VALUES));
+    }
     let lifetime = fields.count("lifetime")?;
     let lifetime = lifetime.filter(|seconds| (1..=LONGEST).contains(seconds));
     let to_mint = ToMint {
@@ -45,6 +55,7 @@ pub(super) fn read_mint(fields: &mut Fields) -> Result<(ToMint, Option<String>),
         operations: operations(fields)?,
         kinds: kinds(fields)?,
         uses,
+        values,
         lifetime: lifetime.ok_or_else(|| wrong("lifetime", LIFETIME))?,
     };
     Ok((to_mint, conversation(fields)?))
@@ -90,6 +101,7 @@ struct Shown<'a> {
     kinds: Option<Vec<&'a str>>,
     purpose: &'a str,
     uses: Option<u64>,
+    values: Option<u32>,
     expires: String,
 }
 
@@ -103,6 +115,7 @@ impl<'a> Shown<'a> {
             kinds: named(&grant.kinds),
             purpose: grant.purpose.as_str(),
             uses: grant.uses,
+            values: grant.values,
             expires: grant.expires.to_string(),
         }
     }
@@ -137,6 +150,7 @@ pub(super) async fn mint(case: &Case, to_mint: ToMint) -> Result<Phi<String>, Re
             "uses",
             Value::Number(to_mint.uses.unwrap_or_default().into()),
         ),
+        ("values", Value::Number(to_mint.values.into())),
     ];
     let subject = to_mint.subject.clone();
     let asked = (Point::Admin, "mint-grant", subject.as_str());
@@ -152,6 +166,7 @@ pub(super) async fn mint(case: &Case, to_mint: ToMint) -> Result<Phi<String>, Re
     };
     let minted = case.tenant.keys().mint_lasting(GrantRequest {
         uses: to_mint.uses.map(u64::from),
+        values: Some(to_mint.values),
         kinds: to_mint.kinds,
         conversation,
         request: Some(case.id),
@@ -207,8 +222,7 @@ struct Revoked<'a> {
 
 /// Ends a grant.
 pub(super) async fn revoke(case: &Case, id: String) -> Result<Phi<String>, Refusal> {
-    let grants = case.tenant.keys().lasting()?;
-    let grant = grants.into_iter().find(|grant| grant.id == id);
+    let grant = case.tenant.keys().lasting_of(&id)?;
     let grant = grant.ok_or(KeyError::NotFound)?;
     let facts = [("own", Value::Boolean(is_own(case, &grant)))];
     let asked = (Point::Admin, "revoke-grant", grant.subject.as_str());

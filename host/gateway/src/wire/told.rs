@@ -134,10 +134,11 @@ const fn class(refusal: &Refusal) -> Class {
         | Refusal::OwnReview
         | Refusal::NoAgreement { .. }
         | Refusal::UnknownObligation { .. }
+        | Refusal::TooManyValues { .. }
         | Refusal::Key(KeyError::NotPermitted | KeyError::Expired | KeyError::BudgetExhausted) => {
             Class::Forbidden
         }
-        Refusal::TooBusy | Refusal::TooOften { .. } => Class::TooBusy,
+        Refusal::TooBusy | Refusal::CallerTooBusy | Refusal::TooOften { .. } => Class::TooBusy,
         Refusal::PluginFailed { .. }
         | Refusal::Key(_)
         | Refusal::Incomplete { .. }

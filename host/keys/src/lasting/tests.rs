@@ -190,3 +190,99 @@ fn a_destroyed_key_lends_nothing() {
     let refused = block_on(ward.keys.mint_lasting(request()));
     assert!(matches!(refused, Err(KeyError::Destroyed)));
 }
+
+#[test]
+fn a_use_takes_no_more_values_than_the_grant_gives() {
+    let ward = Ward::new("st-marys");
+    let one_value = |kinds| GrantRequest {
+        values: Some(1),
+        kinds,
+        conversation: Some(ward.conversation("c")),
+        ..GrantRequest::new(
+            Subject::Caller("n.bellweather".to_owned()),
+            TenantKeys::LASTING_OPERATIONS,
+            "TREAT".parse().unwrap(),
+            Duration::from_secs(3600),
+        )
+    };
+    let names = Kinds::Only([kind("name"), kind("mrn")].into());
+    let lasting = block_on(ward.keys.mint_lasting(one_value(names))).unwrap();
+    assert_eq!(ward.last().facts["values"], "1");
+    let tokens = [
+        (kind("name"), "Ada"),
+        (kind("name"), "Ben"),
+        (kind("date"), "May"),
+    ];
+    let tokens = block_on(ward.grant().tokenize(&tokens)).unwrap();
+    // The grant's limit, and not the one that a use asks for; after a restart too.
+    for keys in [&ward.keys, &ward.reopen().unwrap()] {
+        let grant = || {
+            let asked = GrantRequest {
+                values: None,
+                ..one_value(Kinds::Any)
+            };
+            keys.redeem(&lasting.id, asked).unwrap()
+        };
+        let [ada, ben, may] = tokens.as_slice() else {
+            panic!()
+        };
+        assert_eq!(grant().values_of([ada, ada, may]), 1);
+        let restored = block_on(grant().detokenize(&[ada.clone(), ada.clone(), may.clone()]));
+        assert!(restored.unwrap()[2].is_none());
+        let mrn = kind("mrn");
+        let sealed = sealed(&ward, "mrn");
+        let both = [(field(&mrn), "1"), (field(&mrn), "2")];
+        let opened = [(field(&mrn), sealed.as_slice()), (field(&mrn), &sealed)];
+        for refused in [
+            block_on(grant().detokenize(&[ada.clone(), ben.clone()])).err(),
+            block_on(grant().seal_fields(&both)).err(),
+            block_on(grant().open_fields(&opened)).err(),
+            grant().fits(Operations::OPEN, 2).err(),
+        ] {
+            assert!(matches!(refused, Some(KeyError::NotPermitted)));
+        }
+        assert!(block_on(grant().open_fields(&opened[..1])).is_ok());
+    }
+    let drafts = ward.log.drafts();
+    let refusals = drafts
+        .iter()
+        .filter(|draft| draft.kind == EntryKind::KeyRefused)
+        .filter(|draft| draft.reasons == ["not-permitted", "values"]);
+    assert_eq!(refusals.count(), 8);
+}
+
+#[test]
+fn what_an_act_writes_does_not_grow_with_the_number_of_grants() {
+    let ward = Ward::new("st-marys");
+    let mint_all = |number| (0..number).map(|_| mint(&ward).id);
+    let mut grants: Vec<String> = mint_all(TenantKeys::MOST_LASTING).collect();
+    let full = block_on(ward.keys.mint_lasting(request()));
+    assert!(matches!(full, Err(KeyError::NotPermitted)));
+    // From all over the index, and others in their places.
+    let keep = |id: &&String| !id.ends_with(['0', '8', 'G', 'R']);
+    for id in grants.iter().filter(|id| !keep(id)) {
+        let ended = Draft::new(EntryKind::GrantEnded, "revoked");
+        block_on(ward.keys.revoke(id, ended)).unwrap();
+    }
+    grants.retain(|id| keep(&id));
+    grants.extend(mint_all(TenantKeys::MOST_LASTING - grants.len()));
+    grants.sort();
+    let reopened = ward.reopen().unwrap();
+    let kept = reopened.lasting().unwrap().into_iter();
+    assert_eq!(kept.map(|grant| grant.id).collect::<Vec<_>>(), grants);
+    assert_eq!(
+        reopened.lasting_of(&grants[7]).unwrap().unwrap().id,
+        grants[7]
+    );
+
+    ward.clock.advance(Duration::from_secs(3600));
+    assert_eq!(reopened.lasting().unwrap(), []);
+    let drafts = ward.log.drafts();
+    let expired = drafts.iter().filter(|draft| draft.outcome == "expired");
+    assert_eq!(expired.count(), TenantKeys::MOST_LASTING);
+    for draft in drafts {
+        let bytes: usize = draft.records.iter().map(|record| record.value.len()).sum();
+        assert!(draft.records.len() <= 2 && bytes < 2_000, "{bytes} bytes");
+    }
+    assert_eq!(ward.reopen().unwrap().lasting().unwrap(), []);
+}

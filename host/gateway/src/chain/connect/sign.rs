@@ -35,19 +35,9 @@ impl Exchange<'_> {
         self.case
             .judged(Point::Egress, connector, &judgement, &verdict)?;
         let signed = verdict.answer.and_then(Answer::signed);
-        // Signed with a key of its own the text would go under somebody else's account.
-        let scope = format!("Credential={id}/");
-        let signed = signed.and_then(|signed| {
-            let is_ours = signed.headers.iter().any(|(name, value)| {
-                name == "authorization"
-                    && value.matches("Credential=").count() == 1
-                    && value.contains(&scope)
-            });
-            let is_elsewhere = signed.path.to_ascii_lowercase().contains("x-amz-");
-            match is_ours && !is_elsewhere {
-                true => Ok(signed),
-                false => Err(PluginFailure::BadAnswer("signed-with-another-key")),
-            }
+        let signed = signed.and_then(|signed| match is_signed_by(id, &signed) {
+            true => Ok(signed),
+            false => Err(PluginFailure::BadAnswer("signed-with-another-key")),
         });
         signed.map_err(|failure| {
             Setback::Final(Refusal::PluginFailed {
@@ -56,5 +46,70 @@ impl Exchange<'_> {
                 failure,
             })
         })
+    }
+}
+
+/// Whether a request is signed under the access key `id` and under nothing else: with a key of a connector's own the text
+/// would go under somebody else's account.
+fn is_signed_by(id: &str, signed: &HttpRequest) -> bool {
+    let scope = format!("Credential={id}/");
+    let is_ours = signed.headers.iter().any(|(name, value)| {
+        name == "authorization"
+            && value.matches("Credential=").count() == 1
+            && value.contains(&scope)
+    });
+    // SigV4 can stand in the query, too.
+    is_ours && !signed.path.to_ascii_lowercase().contains("x-amz-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_signed_with_another_key_is_not_ours() {
+        let signed = |headers: &[(&str, &str)], path: &str| HttpRequest {
+            method: "POST".to_owned(),
+            path: path.to_owned(),
+            headers: headers
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            body: Vec::new(),
+            credential: None,
+        };
+        let ours =
+            "AWS4-HMAC-SHA256 Credential=AKIDOURS/20261122/eu-central-1/bedrock/aws4_request";
+        let both = format!("{ours}, Credential=AKIDTHEIRS/20261122");
+        for (name, value, path, expected) in [
+            ("authorization", ours, "/model/m/converse", true),
+            (
+                "authorization",
+                "AWS4 Credential=AKIDTHEIRS/20261122",
+                "/",
+                false,
+            ),
+            (
+                "authorization",
+                "AWS4 Credential=AKIDOURSTOO/20261122",
+                "/",
+                false,
+            ),
+            ("authorization", &both, "/", false),
+            (
+                "authorization",
+                ours,
+                "/?X-Amz-Credential=AKIDTHEIRS",
+                false,
+            ),
+            ("x-amz-date", ours, "/", false),
+        ] {
+            let request = signed(&[(name, value)], path);
+            assert_eq!(
+                is_signed_by("AKIDOURS", &request),
+                expected,
+                "{name} {value} {path}"
+            );
+        }
     }
 }

@@ -106,3 +106,14 @@ fn i9_a_kind_of_a_detectors_own_choosing_does_not_come_through() {
     );
     assert!(found.iter().all(|(.., kind)| kind == "other"), "{found:?}");
 }
+
+#[test]
+fn kinds_that_callers_name_are_known_ones() {
+    for name in KINDS.iter().copied().chain(["other"]) {
+        assert_eq!(known_kind(name).unwrap().as_str(), name);
+    }
+    // Each has the form of a kind.
+    for name in ["quackenbush", "mrn-90210557", "names", ""] {
+        assert!(known_kind(name).is_none(), "{name}");
+    }
+}

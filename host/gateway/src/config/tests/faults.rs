@@ -657,6 +657,17 @@ fn exports_and_requests_are_held_to_their_ranges() {
 }
 
 #[test]
+fn one_caller_has_no_more_places_than_its_tenant() {
+    let listen = "[listen]\naddress = \"127.0.0.1:1\"\nrequests-per-tenant = 8";
+    check(
+        &format!("{GOOD}\n{listen}\nrequests-per-caller = 9\n"),
+        &expect!["59:23: `listen.requests-per-caller` must be between 1 and 8"],
+    );
+    let read = parse(&format!("{GOOD}\n{listen}\n")).unwrap();
+    assert_eq!(read.listen.unwrap().requests_per_caller, 4);
+}
+
+#[test]
 fn callers_are_described_once_and_soundly() {
     let with = |more: &str| format!("{GOOD}\n{more}");
     let holder = "tenant = \"st-marys\"\ncaller = \"a\"\nroles = [\"b\"]\npurposes = [\"TREAT\"]\nexpires = 2030-01-01";
@@ -713,6 +724,16 @@ fn callers_are_described_once_and_soundly() {
         &expect![[r#"
         65:10: `oidc.issuer` and the provider of line 59 name callers of `st-marys` alike, and one name may be two people's; give each its `caller-prefix`"#]],
     );
+    // With the one before it the provider of the other could name a caller `staff:…` of its own.
+    let [first, second] = &two;
+    let prefixed = format!("{first}caller-prefix = \"st\"\n{second}caller-prefix = \"staff:\"\n");
+    check(
+        &with(&prefixed),
+        &expect![[r#"
+        66:10: `oidc.issuer` and the provider of line 59 name callers of `st-marys` alike, and one name may be two people's; give each its `caller-prefix`"#]],
+    );
+    let apart = prefixed.replace("\"st\"", "\"vendor:\"");
+    assert!(parse(&with(&apart)).is_ok());
     check(
         &with("[emergency]\npurposes = [\"btg\"]\n"),
         &expect![[r#"

@@ -1,0 +1,45 @@
+//! A server on loopback, for mocks.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// Answers every request with what `respond` makes of it, for as long as the task runs.
+pub(crate) async fn serve<R>(
+    respond: impl Fn(Request<Incoming>) -> R + Clone + Send + 'static,
+) -> (SocketAddr, JoinHandle<()>)
+where
+    R: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    let address = listener.local_addr().expect("an address");
+    let task = tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let respond = respond.clone();
+            let service = service_fn(move |request| {
+                let response = respond(request);
+                async move { Ok::<_, Infallible>(response.await) }
+            });
+            let http = hyper::server::conn::http1::Builder::new();
+            tokio::spawn(async move { http.serve_connection(TokioIo::new(stream), service).await });
+        }
+    });
+    (address, task)
+}
+
+/// A text in small pieces.
+pub(crate) fn pieces(text: &str) -> impl Iterator<Item = String> {
+    let scalars: Vec<char> = text.chars().collect();
+    let pieces: Vec<String> = scalars
+        .chunks(3)
+        .map(|piece| piece.iter().collect())
+        .collect();
+    pieces.into_iter()
+}
