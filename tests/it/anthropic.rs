@@ -67,11 +67,11 @@ async fn official_clients_reach_a_mock_of_anthropic_through_its_connector() {
 
 /// The last event of a stream, as data.
 fn last(answer: &Received) -> Value {
-    let data = answer
+    let mut data = answer
         .text
         .lines()
         .filter_map(|line| line.strip_prefix("data: "));
-    serde_json::from_str(data.last().unwrap()).unwrap()
+    serde_json::from_str(data.next_back().unwrap()).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -85,14 +85,19 @@ async fn respond(
             (json!({ "type": "text", "text": text }), "end_turn")
         }
     };
+    let breaks_off = said.contains("hang up");
     if call["stream"] != true {
         let usage = json!({ "input_tokens": 7, "output_tokens": 5 });
         let whole = json!({ "id": "msg_1", "type": "message", "role": "assistant", "model": "mock", "content": [block],
             "stop_reason": why, "stop_sequence": null, "usage": usage });
-        return response(200, "application/json", whole.to_string());
+        let mut whole = whole.to_string();
+        if breaks_off {
+            whole.truncate(whole.len() / 2);
+        }
+        return response(200, "application/json", whole);
     }
     let mut stream = events(&block, why);
-    if said.contains("hang up") {
+    if breaks_off {
         let begun = stream.find("event: content_block_stop");
         stream.truncate(begun.unwrap_or_default());
     }
