@@ -2,7 +2,7 @@
 //! It stands in for a paid model, which cannot be had in a test.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
@@ -13,15 +13,22 @@ use crate::loopback::{pieces, serve};
 /// A server that answers every request with one text, in small pieces where it is asked to stream. It ends with its last handle.
 pub struct MockModel {
     address: SocketAddr,
-    seen: Arc<Mutex<Vec<Vec<u8>>>>,
+    record: Arc<Mutex<Exchanged>>,
     task: tokio::task::JoinHandle<()>,
+}
+
+/// The bodies that came and those that went.
+#[derive(Default)]
+struct Exchanged {
+    seen: Vec<Vec<u8>>,
+    answered: Vec<Vec<u8>>,
 }
 
 impl MockModel {
     /// Starts one that answers `answer`, with `status`. In the answer `{user}` stands for the last user message.
     pub async fn start(status: u16, answer: &str) -> Self {
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let (record, answer) = (Arc::clone(&seen), answer.to_owned());
+        let exchanged = Arc::new(Mutex::new(Exchanged::default()));
+        let (record, answer) = (Arc::clone(&exchanged), answer.to_owned());
         let (address, task) = serve(move |request| {
             let (record, answer) = (Arc::clone(&record), answer.clone());
             async move { respond(request, &record, status, &answer).await }
@@ -29,7 +36,7 @@ impl MockModel {
         .await;
         Self {
             address,
-            seen,
+            record: exchanged,
             task,
         }
     }
@@ -43,11 +50,18 @@ impl MockModel {
     /// The bodies it was sent.
     #[must_use]
     pub fn seen(&self) -> Vec<Vec<u8>> {
-        self.seen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        locked(&self.record).seen.clone()
     }
+
+    /// The bodies with which it answered.
+    #[must_use]
+    pub fn answered(&self) -> Vec<Vec<u8>> {
+        locked(&self.record).answered.clone()
+    }
+}
+
+fn locked(record: &Mutex<Exchanged>) -> MutexGuard<'_, Exchanged> {
+    record.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for MockModel {
@@ -58,7 +72,7 @@ impl Drop for MockModel {
 
 async fn respond(
     request: Request<Incoming>,
-    record: &Mutex<Vec<Vec<u8>>>,
+    record: &Mutex<Exchanged>,
     status: u16,
     answer: &str,
 ) -> Response<Full<Bytes>> {
@@ -68,10 +82,7 @@ async fn respond(
         .await
         .map(|body| body.to_bytes())
         .unwrap_or_default();
-    record
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .push(body.to_vec());
+    locked(record).seen.push(body.to_vec());
     let call: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
     if let Some(texts) = call["input"].as_array() {
         return embedded(texts);
@@ -93,6 +104,7 @@ async fn respond(
         true => ("text/event-stream", streamed(tool, &said)),
         false => ("application/json", whole(tool, &said)),
     };
+    locked(record).answered.push(body.clone().into_bytes());
     Response::builder()
         .status(status)
         .header("content-type", kind)
