@@ -27,6 +27,9 @@ const OPTIONS: [&str; 11] = [
     "verbosity",
 ];
 
+/// An option that some servers of this family take and OpenAI refuses.
+const TOP_K: &str = "top_k";
+
 const ROLES: [&str; 5] = ["system", "developer", "user", "assistant", "tool"];
 
 /// Writes the body as JSON.
@@ -58,6 +61,8 @@ pub(crate) fn write(call: &ChatCall, settings: &Settings) -> Result<Vec<u8>, Err
         .enumerate()
         .map(|(index, message)| WireMessage::new(index, message))
         .collect();
+    let mut known = OPTIONS.to_vec();
+    known.extend(settings.top_k.then_some(TOP_K));
     let body = Body {
         model,
         messages: messages?,
@@ -67,7 +72,7 @@ pub(crate) fn write(call: &ChatCall, settings: &Settings) -> Result<Vec<u8>, Err
         temperature: call.temperature,
         stop: &call.stop,
         stream: call.want_stream,
-        options: options(&call.options, &OPTIONS)?,
+        options: options(&call.options, &known)?,
     };
     serde_json::to_vec(&body)
         .map_err(|_| Error::Internal("the body could not be written".to_owned()))
@@ -257,8 +262,8 @@ fn options<'a>(given: &'a [Attribute], known: &[&str]) -> Result<BTreeMap<&'a st
                     "option `n`: only one answer can be asked for".to_owned(),
                 ));
             }
-            // Anthropic's clients send it. OpenAI refuses it, and nothing of the answer's form hangs on it.
-            "top_k" => {}
+            // Nothing of the answer's form hangs on it: what a server does not take can be left out.
+            TOP_K if !known.contains(&TOP_K) => {}
             name if known.contains(&name) => {
                 let json = Json::of(value)
                     .ok_or_else(|| Error::InvalidInput(format!("option `{name}` is no JSON")))?;

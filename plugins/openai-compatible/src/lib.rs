@@ -31,6 +31,8 @@ pub struct Settings {
     pub credential: Option<String>,
     /// The field in which this server takes the limit of the answer's length.
     pub max_tokens_field: MaxTokensField,
+    /// Whether this server takes `top_k`, as vLLM, llama.cpp and LM Studio do. OpenAI and Azure refuse it.
+    pub top_k: bool,
 }
 
 impl Default for Settings {
@@ -41,6 +43,7 @@ impl Default for Settings {
             model: None,
             credential: None,
             max_tokens_field: MaxTokensField::MaxTokens,
+            top_k: false,
         }
     }
 }

@@ -164,6 +164,8 @@ fn the_body_has_one_order_and_leaves_tokens_alone() {
         assert_eq!(written, expected);
         serde_json::from_str::<serde_json::Value>(&written).unwrap();
     }
+    let rest_with_top_k = rest.replace(r#","top_p""#, r#","top_k":40,"top_p""#);
+    assert!(body(r#"{"top-k":true}"#, full).ends_with(&format!("{rest_with_top_k}}}")));
     assert!(body(r#"{"model":"fixed"}"#, call()).starts_with(r#"{"model":"fixed","#));
 }
 

@@ -198,6 +198,8 @@ fn read_options(fields: &mut Fields, builder: &mut Builder) -> Result<bool, Malf
         // Digits that nobody chose for a person; a random number is not searched.
         builder.option("seed", Json::Exact(seed.into()));
     }
+    // None of OpenAI's, but servers of this family take it.
+    tools::top_k(fields, builder)?;
     if let Some(several) = fields.flag("parallel_tool_calls")? {
         builder.option("parallel_tool_calls", Json::Bool(several));
     }

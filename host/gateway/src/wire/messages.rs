@@ -205,9 +205,7 @@ fn stops(fields: &mut Fields) -> Result<Vec<String>, Malformed> {
 /// What is handed to the connector as it is, but for the strings in it. Returns whether the answer's text is to be JSON.
 fn read_options(fields: &mut Fields, builder: &mut Builder) -> Result<bool, Malformed> {
     tools::numbers(fields, builder, &[("top_p", "from 0 to 1", 0.0..=1.0)])?;
-    if let Some(count) = fields.count("top_k")? {
-        builder.option("top_k", Json::Exact(count.into()));
-    }
+    tools::top_k(fields, builder)?;
     if let Some(mut thinking) = fields.object("thinking")? {
         const RULE: &str = "`disabled`, or left out: what a model thinks is not passed on";
         let kind = thinking.text_that("type", RULE, |kind| kind == "disabled")?;

@@ -111,6 +111,14 @@ pub(super) fn numbers(
     Ok(())
 }
 
+/// Takes among how many of the likeliest tokens the next is chosen.
+pub(super) fn top_k(fields: &mut Fields, builder: &mut Builder) -> Result<(), Malformed> {
+    if let Some(count) = fields.count("top_k")? {
+        builder.option("top_k", Json::Exact(count.into()));
+    }
+    Ok(())
+}
+
 /// Takes one of some words.
 pub(super) fn word(
     fields: &mut Fields,

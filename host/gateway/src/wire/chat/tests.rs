@@ -28,7 +28,7 @@ fn everything() -> Value {
         "tool_choice": { "type": "function", "function": { "name": "find" } },
         "response_format": { "type": "json_schema", "json_schema": { "name": "out", "description": "Canary 13",
             "schema": { "title": "Canary 14" } } },
-        "max_completion_tokens": 7, "temperature": 0.5, "top_p": 0.9, "seed": 123456789, "n": 1,
+        "max_completion_tokens": 7, "temperature": 0.5, "top_p": 0.9, "top_k": 40, "seed": 123456789, "n": 1,
         "frequency_penalty": 0, "presence_penalty": 0, "parallel_tool_calls": false, "store": false,
         "reasoning_effort": "low", "stream": true, "stream_options": { "include_usage": true },
         "user": "stays here", "metadata": { "chart": "stays here" },
@@ -50,6 +50,7 @@ fn what_stays_here_reaches_no_connector() {
     let asked = chat(&everything()).ok().unwrap();
     let options = options(&asked);
     assert!(!options.contains_key("user") && !options.contains_key("metadata"));
+    assert_eq!(options["top_k"], 40);
     assert!(options.contains_key("tools") && options.contains_key("response_format"));
     // The endpoint gets ids of ours for those that a client may have made up.
     let messages = handed(&asked);
