@@ -81,7 +81,7 @@ pub enum Refusal {
     },
     /// No route leads to a model of that name.
     #[error(
-        "no route serves the model that the request names; add a `[[route]]`, or one for `*`, which needs an `upstream-model` where its endpoint has a `url`"
+        "no route serves the model that the request names; add a `[[route]]`, or one for `*`, which needs an `upstream-model` for each endpoint with a `url`"
     )]
     NoRoute,
     /// No live agreement covers the endpoint and all who stand behind it, or it is in the wrong place, and policy does not

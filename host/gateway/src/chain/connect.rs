@@ -87,23 +87,22 @@ pub async fn connect<'a>(
     want_stream: bool,
 ) -> Result<Answering<'a>, Refusal> {
     let (call, duties, issued) = cleared.into_parts();
-    let (endpoints, model) = gateway.endpoints(&call.model).ok_or(Refusal::NoRoute)?;
+    let endpoints = gateway.endpoints(&call.model).ok_or(Refusal::NoRoute)?;
     let asked = Asked {
         gateway,
         case,
         call,
-        model,
         duties,
         issued,
         want_stream,
     };
     let mut first: Option<Refusal> = None;
     let mut endpoints = endpoints.into_iter().peekable();
-    while let Some(endpoint) = endpoints.next() {
+    while let Some((endpoint, model)) = endpoints.next() {
         let is_last = endpoints.peek().is_none();
         let mut retries = endpoint.retries;
         loop {
-            let setback = match asked.of(endpoint, is_last && retries == 0).await {
+            let setback = match asked.of(endpoint, &model, is_last && retries == 0).await {
                 Ok(begun) => return Ok(asked.answering(begun)),
                 Err(setback) => setback,
             };
@@ -133,8 +132,6 @@ struct Asked<'a> {
     gateway: &'a Gateway,
     case: &'a Case,
     call: Call,
-    /// What the endpoints call the model.
-    model: String,
     duties: Duties,
     issued: Vec<Token>,
     /// Whether the answer is to come in pieces, as the caller asked: whole, it is an eighth of the bytes to keep.
@@ -188,8 +185,14 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// Asks one endpoint once. From the last one an answer is taken whatever its status; the connector says what it means.
-    async fn of(&self, endpoint: &'a Endpoint, is_last: bool) -> Result<Begun<'a>, Setback> {
+    /// Asks one endpoint once, for what it calls `model`. From the last one an answer is taken whatever its status; the
+    /// connector says what it means.
+    async fn of(
+        &self,
+        endpoint: &'a Endpoint,
+        model: &str,
+        is_last: bool,
+    ) -> Result<Begun<'a>, Setback> {
         let (gateway, case) = (self.gateway, self.case);
         let connector = case.roster.connector(&endpoint.connector)?;
         let no_agreement = |why| {
@@ -222,7 +225,7 @@ impl<'a> Asked<'a> {
             connector,
             ground,
         };
-        let source = match self.plan(connector).await? {
+        let source = match self.plan(connector, model).await? {
             Plan::Answer(events) => {
                 let shown = self.call.messages.expose();
                 Source::Whole(exchange.in_sandbox(shown, events).await?)
@@ -283,7 +286,7 @@ impl<'a> Asked<'a> {
     }
 
     /// Has the connector say what to do.
-    async fn plan(&self, connector: &Plugin) -> Result<Plan, Refusal> {
+    async fn plan(&self, connector: &Plugin, model: &str) -> Result<Plan, Refusal> {
         let call = &self.call;
         let filled = call.shape.fill(call.messages.expose());
         let filled = filled.ok_or_else(|| {
@@ -293,7 +296,7 @@ impl<'a> Asked<'a> {
         let chat = Phi::new(Encode(Judgement::Encode {
             info: self.case.info_for_connectors(),
             call: ChatCall {
-                model: self.model.clone(),
+                model: model.to_owned(),
                 messages: filled.messages,
                 max_tokens: call.max_tokens,
                 temperature: call.temperature,
