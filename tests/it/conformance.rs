@@ -185,7 +185,7 @@ async fn check(engine: &Engine, plugin: &Plugin, case: Case, told: &str) {
         let answer = engine.call(plugin, &judgement, None).await.answer;
         match (answer.and_then(Answer::plan), case.request, case.refused) {
             (Ok(Plan::Call(request)), Some(expected), None) => expected.check(&request, told),
-            (Err(PluginFailure::Reported(kind)), None, Some(expected)) => {
+            (Err(PluginFailure::Reported { code: kind, .. }), None, Some(expected)) => {
                 assert_eq!(kind, expected, "{told}");
             }
             (answer, ..) => panic!("{told}: {:?}", answer.err()),
@@ -215,7 +215,7 @@ async fn check(engine: &Engine, plugin: &Plugin, case: Case, told: &str) {
             (Ok(Answer::Decoded(Ok(events))), Some(expected), None) => {
                 assert_eq!(&joined(events), expected, "{told}, cut {pieces:?}…");
             }
-            (Err(PluginFailure::Reported(kind)), None, Some(expected)) => {
+            (Err(PluginFailure::Reported { code: kind, .. }), None, Some(expected)) => {
                 assert_eq!(kind, expected, "{told}, cut {pieces:?}…");
             }
             (answer, ..) => panic!("{told}, cut {pieces:?}…: {:?}", answer.err()),

@@ -75,7 +75,7 @@ impl Reply {
             Ok(_) => 200,
             Err(refusal) => match refusal {
                 Refusal::Malformed(crate::receive::Malformed::TooLarge { .. }) => 413,
-                Refusal::Malformed(_) | Refusal::NotAuthentic => 400,
+                Refusal::Malformed(_) | Refusal::NotOffered { .. } | Refusal::NotAuthentic => 400,
                 // The provider's fault, and not the caller's.
                 Refusal::Unauthenticated(Unauthenticated::Token(TokenFault::NoKeys)) => 503,
                 Refusal::Unauthenticated(_) => 401,

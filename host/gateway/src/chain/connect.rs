@@ -225,7 +225,12 @@ impl<'a> Asked<'a> {
             connector,
             ground,
         };
-        let source = match self.plan(connector, model).await? {
+        let plan = self.plan(connector, model).await;
+        let plan = plan.map_err(|refusal| match self.not_offered(endpoint, &refusal) {
+            Some(not_offered) => self.passed_over(endpoint, not_offered),
+            None => Setback::Final(refusal),
+        })?;
+        let source = match plan {
             Plan::Answer(events) => {
                 let shown = self.call.messages.expose();
                 Source::Whole(exchange.in_sandbox(shown, events).await?)
@@ -247,6 +252,26 @@ impl<'a> Asked<'a> {
             source,
             duties,
         })
+    }
+
+    /// That the connector cannot say to the endpoint what the caller asks for, if that is why it gave no plan: the request
+    /// is at fault and not the plugin. Another endpoint may know how.
+    fn not_offered(&self, endpoint: &Endpoint, refusal: &Refusal) -> Option<Refusal> {
+        let Refusal::PluginFailed {
+            failure: PluginFailure::Reported { code, about },
+            ..
+        } = refusal
+        else {
+            return None;
+        };
+        ["invalid-input", "unsupported", "limit-exceeded"]
+            .contains(code)
+            .then(|| Refusal::NotOffered {
+                endpoint: endpoint.name.clone(),
+                code,
+                about: about.clone(),
+                place: None,
+            })
     }
 
     /// Records that an endpoint may not be used. Nothing was sent there.
