@@ -90,7 +90,7 @@ impl Plugin for OpenAiCompatible {
 impl Connector for OpenAiCompatible {
     type Decoder = Decoder;
 
-    fn encode(&self, _: RequestInfo, call: ChatCall) -> Result<Plan, Error> {
+    fn encode(&self, info: RequestInfo, call: ChatCall) -> Result<Plan, Error> {
         let is_embeddings = body::is_embeddings(&call);
         let accept = if call.want_stream && !is_embeddings {
             "text/event-stream"
@@ -110,7 +110,7 @@ impl Connector for OpenAiCompatible {
             ],
             body: match is_embeddings {
                 true => body::write_embeddings(&call, &self.settings)?,
-                false => body::write(&call, &self.settings)?,
+                false => body::write(&info, &call, &self.settings)?,
             },
             credential: self.settings.credential.clone(),
         }))

@@ -177,14 +177,14 @@ fn what_cannot_be_said_is_refused_and_not_repeated() {
     };
     let options = |options: Vec<Attribute>| ChatCall { options, ..call() };
     let blob = BlobRef {
-        media_type: "image/png".to_owned(),
+        media_type: "image/tiff".to_owned(),
         length: 3,
         sha256: "ab".repeat(32),
     };
     for (call, expected) in [
         (
             with(&[text("x"), Part::Blob(blob)]),
-            "message 0, part 1: only text is sent",
+            "`image/tiff` is not passed on there",
         ),
         (
             with(&[Part::Json(r#"{"tool_calls":[]}"#.to_owned())]),
