@@ -20,7 +20,7 @@ use nephron_model::{
 use tracing::{Instrument as _, info_span};
 
 use crate::admit::{Admission, Admitted, admit};
-use crate::associates::{Alert, Associates, Ground, NoGround};
+use crate::associates::{Alert, Associates, Ground, NoGround, Shown};
 use crate::authenticate::{Called, Callers, Identity, NotIdentified, Presented};
 use crate::case::Case;
 use crate::chain::reidentify::Streamed;
@@ -467,9 +467,8 @@ impl Gateway {
         &self.egress
     }
 
-    pub(crate) fn ground(&self, endpoint: &Endpoint) -> Result<Ground, NoGround> {
-        self.associates
-            .ground(endpoint, self.roster.method(), self.clock.now())
+    pub(crate) fn ground(&self, endpoint: &Endpoint, shown: Shown<'_>) -> Result<Ground, NoGround> {
+        self.associates.ground(endpoint, shown, self.clock.now())
     }
 
     /// The route for `model`: one by that name, else the one for `*`. What a caller calls a model goes no further than

@@ -111,6 +111,18 @@ pub enum Refusal {
         /// What is lacking.
         why: NoGround,
     },
+    /// The request holds what cannot be searched, and the endpoint may not see it (I10).
+    #[error(
+        "`{place}` cannot be searched for identifiers, so that nothing goes to endpoint `{endpoint}`: {why}"
+    )]
+    Unsearched {
+        /// Where the first of it stands in the request.
+        place: String,
+        /// The endpoint.
+        endpoint: String,
+        /// What is lacking.
+        why: NoGround,
+    },
     /// The endpoint could not be reached, or broke off.
     #[error("endpoint `{endpoint}` did not answer")]
     Upstream {
@@ -213,6 +225,11 @@ impl Refusal {
             Self::NoRoute => "no-route",
             Self::AnswerTooLarge { .. } => "answer-too-large",
             Self::NoAgreement { .. } => "no-agreement",
+            Self::Unsearched {
+                why: NoGround::NotForPhi,
+                ..
+            } => "unsearched",
+            Self::Unsearched { .. } => "no-agreement",
             Self::Upstream { .. } => "upstream-failed",
             Self::Key(_) | Self::TooManyValues { .. } => "key-refused",
             Self::NotAuthentic => "not-authentic",
@@ -229,6 +246,7 @@ impl Refusal {
         match self {
             Self::Malformed(Malformed::Field { field, .. }) => Some(field),
             Self::NoRoute => Some("model"),
+            Self::Unsearched { place, .. } => Some(place),
             Self::NotOffered { place, about, .. } => place.as_deref().or(about.as_deref()),
             Self::Malformed(_)
             | Self::Unauthenticated(_)
@@ -278,7 +296,7 @@ impl Refusal {
                     "values".to_owned(),
                 ]
             }
-            Self::NoAgreement { why, .. } => why.reasons(),
+            Self::NoAgreement { why, .. } | Self::Unsearched { why, .. } => why.reasons(),
             Self::Upstream { source, .. } => vec![source.code().to_owned()],
             Self::Unauthenticated(why) => vec![why.code().to_owned()],
             Self::TooSlow

@@ -6,14 +6,14 @@ mod sign;
 
 use std::time::Duration;
 
-use nephron_engine::contract::{ChatCall, Event, Plan, RequestInfo, Value};
+use nephron_engine::contract::{ChatCall, Event, HttpRequest, Plan, RequestInfo, Value};
 use nephron_engine::{Answer, Decoding, Judgement, Messages, Plugin, PluginFailure};
 use nephron_keys::{KeyError, Token};
 use nephron_model::{EntryKind, NotRecorded, Phi, Point};
 
-use crate::associates::Ground;
+use crate::associates::{Ground, Shown};
 use crate::case::Case;
-use crate::chain::decide::{Duties, ask_deciders};
+use crate::chain::decide::{Duties, ask_deciders, number};
 use crate::chain::deidentify::Cleared;
 use crate::config::Endpoint;
 use crate::egress::{Arriving, EgressError, Outgoing};
@@ -21,7 +21,7 @@ use crate::gateway::Gateway;
 use crate::receive::Call;
 use crate::refusal::Refusal;
 use crate::said::Said;
-use crate::wire::fields::wrong;
+use crate::wire::blob;
 use exchange::{Exchange, pause};
 
 /// What the model answered, still with its tokens.
@@ -196,16 +196,22 @@ impl<'a> Asked<'a> {
         let (gateway, case) = (self.gateway, self.case);
         let connector = case.roster.connector(&endpoint.connector)?;
         let no_agreement = |why| {
-            let name = endpoint.name.clone();
-            self.passed_over(
-                endpoint,
-                Refusal::NoAgreement {
-                    endpoint: name,
+            let endpoint_name = endpoint.name.clone();
+            let refusal = match self.call.blobs.first() {
+                Some(blob) => Refusal::Unsearched {
+                    place: blob.place.clone(),
+                    endpoint: endpoint_name,
                     why,
                 },
-            )
+                None => Refusal::NoAgreement {
+                    endpoint: endpoint_name,
+                    why,
+                },
+            };
+            self.passed_over(endpoint, refusal)
         };
-        let ground = gateway.ground(endpoint).map_err(no_agreement)?;
+        let ground = gateway.ground(endpoint, self.shown());
+        let ground = ground.map_err(no_agreement)?;
         let at_egress = self.permitted(endpoint, &ground).await;
         let at_egress = at_egress.map_err(|refusal| {
             if matches!(refusal, Refusal::Denied { .. }) {
@@ -236,6 +242,7 @@ impl<'a> Asked<'a> {
                 Source::Whole(exchange.in_sandbox(shown, events).await?)
             }
             Plan::Call(request) => {
+                let request = self.with_blobs(connector, request)?;
                 let recorded = |setback| match setback {
                     Setback::Elsewhere(refusal) => self.passed_over(endpoint, refusal),
                     setback @ (Setback::Final(_) | Setback::Later(..)) => setback,
@@ -244,7 +251,11 @@ impl<'a> Asked<'a> {
                 let outgoing = Outgoing::new(request, endpoint);
                 let outgoing =
                     outgoing.map_err(|source| recorded(exchange.setback(source, None)))?;
-                Source::Arriving(Box::new(exchange.over_http(outgoing, is_last).await?))
+                Source::Arriving(Box::new(
+                    exchange
+                        .over_http(outgoing, &self.call.blobs, is_last)
+                        .await?,
+                ))
             }
         };
         Ok(Begun {
@@ -269,9 +280,35 @@ impl<'a> Asked<'a> {
             .then(|| Refusal::NotOffered {
                 endpoint: endpoint.name.clone(),
                 code,
+                place: self.place_of(about.as_deref()),
                 about: about.clone(),
-                place: None,
             })
+    }
+
+    /// Where the first blob of a media type of this name stands.
+    fn place_of(&self, media_type: Option<&str>) -> Option<String> {
+        let mut blobs = self.call.blobs.iter();
+        let blob = blobs.find(|blob| Some(blob.media_type()) == media_type)?;
+        Some(blob.place.clone())
+    }
+
+    /// What is to go to an endpoint.
+    fn shown(&self) -> Shown<'_> {
+        match self.call.blobs.is_empty() {
+            true => Shown::Text(self.case.roster.method()),
+            false => Shown::Unsearched,
+        }
+    }
+
+    /// What the connector encoded, with the bytes that it has not seen.
+    fn with_blobs(&self, connector: &Plugin, request: HttpRequest) -> Result<HttpRequest, Refusal> {
+        let body = blob::put(request.body, &self.call.blobs, &self.case.info);
+        let body = body.map_err(|failure| Refusal::PluginFailed {
+            point: Point::Egress,
+            plugin: connector.reference().name.clone(),
+            failure,
+        })?;
+        Ok(HttpRequest { body, ..request })
     }
 
     /// Records that an endpoint may not be used. Nothing was sent there.
@@ -286,7 +323,7 @@ impl<'a> Asked<'a> {
 
     /// Asks the deciders whether this may go there.
     async fn permitted(&self, endpoint: &Endpoint, ground: &Ground) -> Result<Duties, Refusal> {
-        let method = self.case.roster.method();
+        let method = self.shown().method();
         let facts = [
             (
                 "associate",
@@ -296,11 +333,9 @@ impl<'a> Asked<'a> {
                 "baa",
                 Value::Boolean(matches!(ground, Ground::Agreement { .. })),
             ),
+            ("blobs", number(self.call.blobs.len())),
             ("cleared", Value::Boolean(method.is_some())),
-            (
-                "identifiers",
-                Value::Number(i64::try_from(self.issued.len()).unwrap_or(i64::MAX)),
-            ),
+            ("identifiers", number(self.issued.len())),
             (
                 "in-sandbox",
                 Value::Boolean(matches!(ground, Ground::InSandbox)),
@@ -313,11 +348,7 @@ impl<'a> Asked<'a> {
     /// Has the connector say what to do.
     async fn plan(&self, connector: &Plugin, model: &str) -> Result<Plan, Refusal> {
         let call = &self.call;
-        let filled = call.shape.fill(call.messages.expose());
-        let filled = filled.ok_or_else(|| {
-            let rule = "such that no identifier reaches across a key and its value";
-            Refusal::Malformed(wrong("arguments or schema of a tool", rule))
-        })?;
+        let filled = call.shape.fill(call.messages.expose())?;
         let chat = Phi::new(Encode(Judgement::Encode {
             info: self.case.info_for_connectors(),
             call: ChatCall {

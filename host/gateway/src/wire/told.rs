@@ -5,6 +5,7 @@ use nephron_keys::KeyError;
 use nephron_model::EventId;
 use serde_json::{Value, json};
 
+use crate::associates::NoGround;
 use crate::authenticate::{TokenFault, Unauthenticated};
 use crate::refusal::Refusal;
 use crate::reply::Reply;
@@ -117,6 +118,10 @@ const fn class(refusal: &Refusal) -> Class {
     match refusal {
         Refusal::Malformed(_)
         | Refusal::NotOffered { .. }
+        | Refusal::Unsearched {
+            why: NoGround::NotForPhi,
+            ..
+        }
         | Refusal::NotAuthentic
         | Refusal::TooSlow
         | Refusal::CallerGone => Class::Invalid,
@@ -130,6 +135,7 @@ const fn class(refusal: &Refusal) -> Class {
         Refusal::Denied { .. }
         | Refusal::OwnReview
         | Refusal::NoAgreement { .. }
+        | Refusal::Unsearched { .. }
         | Refusal::UnknownObligation { .. }
         | Refusal::TooManyValues { .. }
         | Refusal::Key(KeyError::NotPermitted | KeyError::Expired | KeyError::BudgetExhausted) => {
