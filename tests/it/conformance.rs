@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use nephron_engine::compile::Compiler;
 use nephron_engine::contract::{
-    Attribute, Caller, ChatCall, Event, HttpRequest, Instant, Message, Part, Plan, RequestInfo,
-    Sensitivity, Value,
+    Attribute, BlobRef, Caller, ChatCall, Event, HttpRequest, Instant, Message, Part, Plan,
+    RequestInfo, Sensitivity, Value,
 };
 use nephron_engine::vet::{Grants, vet};
 use nephron_engine::{Answer, Engine, Judgement, Limits, Plugin, PluginFailure};
@@ -29,6 +29,8 @@ struct Case {
     /// Without one, the call is refused with this kind of error.
     request: Option<CaseRequest>,
     refused: Option<String>,
+    /// What of the call the refusal names.
+    about: Option<String>,
     response: Option<CaseResponse>,
     /// Without them, the response is refused with this kind of error.
     events: Option<Vec<CaseEvent>>,
@@ -62,6 +64,15 @@ struct CaseMessage {
 enum CasePart {
     Text(String),
     Json(serde_json::Value),
+    Blob(CaseBlob),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct CaseBlob {
+    media_type: String,
+    length: u64,
+    sha256: String,
 }
 
 #[derive(Deserialize)]
@@ -185,8 +196,8 @@ async fn check(engine: &Engine, plugin: &Plugin, case: Case, told: &str) {
         let answer = engine.call(plugin, &judgement, None).await.answer;
         match (answer.and_then(Answer::plan), case.request, case.refused) {
             (Ok(Plan::Call(request)), Some(expected), None) => expected.check(&request, told),
-            (Err(PluginFailure::Reported(kind)), None, Some(expected)) => {
-                assert_eq!(kind, expected, "{told}");
+            (Err(PluginFailure::Reported { code, about }), None, Some(expected)) => {
+                assert_eq!((code, about), (expected.as_str(), case.about), "{told}");
             }
             (answer, ..) => panic!("{told}: {:?}", answer.err()),
         }
@@ -215,7 +226,7 @@ async fn check(engine: &Engine, plugin: &Plugin, case: Case, told: &str) {
             (Ok(Answer::Decoded(Ok(events))), Some(expected), None) => {
                 assert_eq!(&joined(events), expected, "{told}, cut {pieces:?}…");
             }
-            (Err(PluginFailure::Reported(kind)), None, Some(expected)) => {
+            (Err(PluginFailure::Reported { code: kind, .. }), None, Some(expected)) => {
                 assert_eq!(kind, expected, "{told}, cut {pieces:?}…");
             }
             (answer, ..) => panic!("{told}, cut {pieces:?}…: {:?}", answer.err()),
@@ -306,6 +317,11 @@ impl From<CaseCall> for ChatCall {
         let part = |part| match part {
             CasePart::Text(text) => Part::Text(text),
             CasePart::Json(json) => Part::Json(json.to_string()),
+            CasePart::Blob(blob) => Part::Blob(BlobRef {
+                media_type: blob.media_type,
+                length: blob.length,
+                sha256: blob.sha256,
+            }),
         };
         let message = |message: CaseMessage| Message {
             role: message.role,

@@ -25,7 +25,8 @@ async fn open(first: &str, setup: &str, second: &str, until: &str) -> Rig {
         endpoint("second", "second-lab", second),
         endpoint("first", "first-lab", first),
         format!(
-            "{setup}\n[[route]]\nmodel = \"any\"\nendpoints = [\"first\", \"second\"]\nupstream-model = \"mock\"\n"
+            "{setup}\n[[route]]\nmodel = \"any\"\nupstream-model = \"mock\"\n\
+             endpoints = [\"first\", {{ name = \"second\", upstream-model = \"mock-two\" }}]\n"
         ),
     ];
     // The endpoint that the setup brings along is nobody's here.
@@ -83,6 +84,21 @@ async fn where_one_endpoint_cannot_serve_the_next_does_and_the_log_has_both() {
         );
     }
     assert_eq!(other.seen().len(), 3);
+}
+
+#[tokio::test]
+async fn each_endpoint_of_a_route_is_asked_for_its_own_model() {
+    let busy = MockModel::start(503, "").await;
+    let other = MockModel::start(200, "from the other").await;
+    let rig = open(&busy.url(), "", &other.url(), LIVE).await;
+    let reply = rig.ask("Chest pain.").await;
+    assert_eq!(reply.text().unwrap().expose(), "from the other");
+    let model = |seen: Vec<Vec<u8>>| {
+        let body: serde_json::Value = serde_json::from_slice(&seen[0]).unwrap();
+        body["model"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(model(busy.seen()), "mock");
+    assert_eq!(model(other.seen()), "mock-two");
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ mod agreements;
 mod anthropic;
 mod aot;
 mod bedrock;
+mod blobs;
 mod canary;
 mod chain;
 mod conformance;

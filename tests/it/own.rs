@@ -301,7 +301,7 @@ async fn an_application_may_ask_what_policy_says() {
     let served = Setup::default().and(&toml).and(&more).serve("").await;
     let see = json!({ "point": "rehydrate", "action": "restore", "target": "dr.okafor",
         "facts": { "kinds": ["mrn", "name"], "tokens": 2, "grant": false } });
-    let chat = json!({ "point": "ingress", "action": "chat", "target": "clinical", "facts": { "messages": 1, "bytes": 9 } });
+    let chat = json!({ "point": "ingress", "action": "chat", "target": "clinical", "facts": { "messages": 1, "bytes": 9, "blobs": 0 } });
     let mut market = chat.clone();
     market["purpose"] = "HMARKT".into();
     let mut events = Vec::new();
@@ -524,7 +524,7 @@ async fn every_answer_is_as_the_openapi_document_says() {
         ("/v1/reidentify", restore),
         (
             "/v1/decide",
-            json!({ "point": "ingress", "action": "chat", "target": "clinical", "facts": { "messages": 1, "bytes": 9 } }),
+            json!({ "point": "ingress", "action": "chat", "target": "clinical", "facts": { "messages": 1, "bytes": 9, "blobs": 0 } }),
         ),
     ];
     let seal = json!({ "fields": [field("1", "value", &json!("90210557"))] });

@@ -30,8 +30,13 @@ pub enum PluginFailure {
     #[error("kept a borrowed key")]
     KeptKey,
     /// It answered that it could not judge.
-    #[error("reported an error of its own: {0}")]
-    Reported(&'static str),
+    #[error("reported an error of its own: {code}")]
+    Reported {
+        /// Which case of the contract's `error`.
+        code: &'static str,
+        /// What of the call it is about, where a connector that encodes named it: a word that stood in the question.
+        about: Option<String>,
+    },
     /// The host itself could not run it.
     #[error("could not be run: {0}")]
     NotRun(&'static str),
@@ -50,7 +55,7 @@ impl PluginFailure {
             Self::TooLarge => "too-large",
             Self::BadAnswer(_) => "bad-answer",
             Self::KeptKey => "kept-key",
-            Self::Reported(_) => "reported-error",
+            Self::Reported { .. } => "reported-error",
             Self::NotRun(_) => "not-run",
         }
     }
@@ -61,7 +66,7 @@ impl PluginFailure {
         match self {
             Self::Trapped(detail)
             | Self::BadAnswer(detail)
-            | Self::Reported(detail)
+            | Self::Reported { code: detail, .. }
             | Self::NotRun(detail) => Some(detail),
             Self::OutOfFuel
             | Self::OutOfMemory

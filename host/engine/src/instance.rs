@@ -539,7 +539,7 @@ impl Decoding {
                 }
                 None => self.failed = Some(PluginFailure::TooLarge),
             },
-            Some(Ok(Err(error))) => self.failed = Some(PluginFailure::Reported(error.code())),
+            Some(Ok(Err(error))) => self.failed = Some(error.reported()),
             Some(Err(error)) => self.fail(&error),
             None => {}
         }

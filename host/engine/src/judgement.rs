@@ -230,13 +230,21 @@ impl Answer {
     /// The answer, if it keeps what the contract says beyond its types; a plugin's own error is a failure too.
     pub(crate) fn checked_against(self, judgement: &Judgement) -> Result<Self, PluginFailure> {
         match &self {
+            Self::Planned(Err(error)) => {
+                let Judgement::Encode { call, .. } = judgement else {
+                    return Err(PluginFailure::BadAnswer("to-another-question"));
+                };
+                Err(PluginFailure::Reported {
+                    code: error.code(),
+                    about: error.about(call),
+                })
+            }
             Self::Decided(Err(error))
             | Self::Detected(Err(error))
             | Self::Transformed(Err(error))
-            | Self::Planned(Err(error))
             | Self::Signed(Err(error))
             | Self::Decoded(Err(error))
-            | Self::Exported(Err(error)) => Err(PluginFailure::Reported(error.code())),
+            | Self::Exported(Err(error)) => Err(error.reported()),
             Self::Detected(Ok(spans)) => {
                 let Judgement::Detect { messages, .. } = judgement else {
                     return Err(PluginFailure::BadAnswer("to-another-question"));
@@ -275,7 +283,7 @@ macro_rules! answer_to {
             pub fn $name(self) -> Result<$inner, PluginFailure> {
                 match self {
                     Self::$variant(Ok(answer)) => Ok(answer),
-                    Self::$variant(Err(error)) => Err(PluginFailure::Reported(error.code())),
+                    Self::$variant(Err(error)) => Err(error.reported()),
                     _ => Err(PluginFailure::BadAnswer("to-another-question")),
                 }
             }
@@ -391,6 +399,38 @@ impl Error {
             Self::Internal(_) => "internal",
             Self::Other(_) => "other",
         }
+    }
+
+    /// The same as a failure.
+    pub(crate) const fn reported(&self) -> PluginFailure {
+        PluginFailure::Reported {
+            code: self.code(),
+            about: None,
+        }
+    }
+
+    /// What of `call` its text names between backticks: an option, a field of the call, or the media type of a blob. Only
+    /// words that the host put into the call itself are looked for, so that no text of the plugin's comes out.
+    fn about(&self, call: &ChatCall) -> Option<String> {
+        let text = match self {
+            Self::InvalidInput(text)
+            | Self::Unsupported(text)
+            | Self::LimitExceeded(text)
+            | Self::Unavailable(text)
+            | Self::Internal(text) => text,
+            Self::Other(error) => error.detail.as_deref()?,
+        };
+        let options = call.options.iter().map(|option| option.name.as_str());
+        let parts = call.messages.iter().flat_map(|message| &message.parts);
+        let media = parts.filter_map(|part| match part {
+            Part::Blob(blob) => Some(blob.media_type.as_str()),
+            Part::Text(_) | Part::Json(_) => None,
+        });
+        let fields = ["max_tokens", "name", "stop", "temperature"].into_iter();
+        let mut words = options.chain(media).chain(fields);
+        words
+            .find(|word| text.contains(&format!("`{word}`")))
+            .map(str::to_owned)
     }
 }
 

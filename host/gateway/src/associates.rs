@@ -15,6 +15,25 @@ pub(crate) struct Associates {
     policy: Egress,
 }
 
+/// What is to go to an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shown<'m> {
+    /// Text that was cleared by this method of de-identification; by none it counts as identifiable.
+    Text(Option<&'m str>),
+    /// With bytes that nothing here can search: it counts as identifiable, whatever became of the text beside them.
+    Unsearched,
+}
+
+impl<'m> Shown<'m> {
+    /// The method by which all of it was cleared, if it was.
+    pub(crate) const fn method(self) -> Option<&'m str> {
+        match self {
+            Self::Text(method) => method,
+            Self::Unsearched => None,
+        }
+    }
+}
+
 /// On what ground text may go to an endpoint. It stands in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Ground {
@@ -67,6 +86,9 @@ pub enum NoGround {
     /// Policy asks for a promise not to train on what is sent, and it has none.
     #[error("the agreement does not exclude training")]
     TrainingNotExcluded,
+    /// An agreement covers the endpoint, and the operator does not let it see what cannot be searched.
+    #[error("the endpoint has no `may-see-phi = true`")]
+    NotForPhi,
     /// The endpoint, or its associate, is in a region that policy does not name, or in none that is known.
     #[error("it is in no region of `egress.regions`")]
     WrongRegion,
@@ -92,6 +114,7 @@ impl NoGround {
             Self::Terminated => "agreement-terminated",
             Self::ServiceNotCovered => "service-not-covered",
             Self::TrainingNotExcluded => "training-not-excluded",
+            Self::NotForPhi => "endpoint-not-for-phi",
             Self::WrongRegion => "wrong-region",
             Self::SubprocessorUncovered { .. } => "subprocessor-uncovered",
         }
@@ -109,6 +132,7 @@ impl NoGround {
             | Self::Terminated
             | Self::ServiceNotCovered
             | Self::TrainingNotExcluded
+            | Self::NotForPhi
             | Self::WrongRegion => None,
         };
         let codes = [Some(self.code()), behind];
@@ -134,15 +158,14 @@ impl Associates {
         Self { associates, policy }
     }
 
-    /// Whether text may go to `endpoint` at this time, and on what ground. `method` is that of de-identification by which
-    /// it was cleared; without one it counts as identifiable.
+    /// Whether what is `shown` may go to `endpoint` at this time, and on what ground.
     ///
     /// This function alone decides it. Everybody counts who sees what is sent: the endpoint's associate and, since an
     /// agreement binds a subcontractor too (45 CFR 164.504(e)(2)(ii)(D), (e)(5)), all who stand behind it.
     pub(crate) fn ground(
         &self,
         endpoint: &Endpoint,
-        method: Option<&str>,
+        shown: Shown<'_>,
         now: Timestamp,
     ) -> Result<Ground, NoGround> {
         if endpoint.url.is_none() {
@@ -156,6 +179,9 @@ impl Associates {
         let misplaced = self.misplaced(endpoint, runs, &behind);
         let uncovered = self.covered(endpoint, runs, &behind, now);
         let lacks = match (&misplaced, uncovered) {
+            (None, Ok(_)) if shown == Shown::Unsearched && !endpoint.may_see_phi => {
+                return Err(NoGround::NotForPhi);
+            }
             (None, Ok(agreement)) => {
                 return Ok(Ground::Agreement {
                     id: agreement.id.clone(),
@@ -164,6 +190,7 @@ impl Associates {
             (None, Err(why)) => why,
             (Some(why), _) => why.clone(),
         };
+        let method = shown.method();
         let may_leave = method.is_some() && self.policy.cleared_without_baa.as_deref() == method;
         if may_leave && (misplaced.is_none() || self.policy.cleared_to_any_region) {
             Ok(Ground::Cleared { lacks })

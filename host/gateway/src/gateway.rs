@@ -20,7 +20,7 @@ use nephron_model::{
 use tracing::{Instrument as _, info_span};
 
 use crate::admit::{Admission, Admitted, admit};
-use crate::associates::{Alert, Associates, Ground, NoGround};
+use crate::associates::{Alert, Associates, Ground, NoGround, Shown};
 use crate::authenticate::{Called, Callers, Identity, NotIdentified, Presented};
 use crate::case::Case;
 use crate::chain::reidentify::Streamed;
@@ -378,7 +378,7 @@ impl Gateway {
             .filter(|route| route.model != "*")
             .map(|route| {
                 let first = self.endpoints_of(route).next();
-                let associate = first.and_then(|endpoint| endpoint.associate.as_deref());
+                let associate = first.and_then(|(endpoint, _)| endpoint.associate.as_deref());
                 (route.model.as_str(), associate)
             })
     }
@@ -467,31 +467,38 @@ impl Gateway {
         &self.egress
     }
 
-    pub(crate) fn ground(&self, endpoint: &Endpoint) -> Result<Ground, NoGround> {
-        self.associates
-            .ground(endpoint, self.roster.method(), self.clock.now())
+    pub(crate) fn ground(&self, endpoint: &Endpoint, shown: Shown<'_>) -> Result<Ground, NoGround> {
+        self.associates.ground(endpoint, shown, self.clock.now())
     }
 
     /// The route for `model`: one by that name, else the one for `*`. What a caller calls a model goes no further than
-    /// this: a route for `*` to an endpoint with a URL must say what the model is called there.
+    /// this: a route for `*` to endpoints with a URL must say what the model is called at each of them.
     pub(crate) fn route(&self, model: &str) -> Option<&Route> {
         let by_name = self.routes.iter().find(|route| route.model == model);
         let route = by_name.or_else(|| self.routes.iter().find(|route| route.model == "*"))?;
-        let leaves = self.endpoints_of(route).any(|one| one.url.is_some());
-        (route.model != "*" || route.upstream_model.is_some() || !leaves).then_some(route)
+        let mut endpoints = self.endpoints_of(route);
+        let is_named =
+            |(one, there): (&Endpoint, Option<&str>)| one.url.is_none() || there.is_some();
+        (route.model != "*" || endpoints.all(is_named)).then_some(route)
     }
 
-    /// The endpoints that serve `model`, in the order in which they are asked, and the name that it has there.
-    pub(crate) fn endpoints(&self, model: &str) -> Option<(Vec<&Endpoint>, String)> {
-        let route = self.route(model)?;
-        let there = route.upstream_model.as_deref().unwrap_or(model);
-        Some((self.endpoints_of(route).collect(), there.to_owned()))
+    /// The endpoints that serve `model`, in the order in which they are asked, each with the name that it has there.
+    pub(crate) fn endpoints(&self, model: &str) -> Option<Vec<(&Endpoint, String)>> {
+        let served = self.endpoints_of(self.route(model)?);
+        let named =
+            |(endpoint, there): (_, Option<&str>)| (endpoint, there.unwrap_or(model).to_owned());
+        Some(served.map(named).collect())
     }
 
-    fn endpoints_of<'a>(&'a self, route: &'a Route) -> impl Iterator<Item = &'a Endpoint> {
-        route.endpoints.iter().filter_map(|name| {
+    /// The endpoints of a route, each with the name that it is configured to know the model by.
+    fn endpoints_of<'a>(
+        &'a self,
+        route: &'a Route,
+    ) -> impl Iterator<Item = (&'a Endpoint, Option<&'a str>)> {
+        route.endpoints.iter().filter_map(|served| {
             let mut all = self.endpoints.iter();
-            all.find(|endpoint| endpoint.name == *name)
+            let endpoint = all.find(|endpoint| endpoint.name == served.name)?;
+            Some((endpoint, served.upstream_model.as_deref()))
         })
     }
 }

@@ -4,6 +4,7 @@ use nephron_engine::Messages;
 use nephron_model::{Caller, Clock, Phi, Purpose, Sensitivity, TenantId, Timestamp};
 
 use crate::config::RequestLimits;
+use crate::wire::blob::Blob;
 use crate::wire::fields::{Fields, ID_RULE, UnknownFields, is_structural, wrong};
 use crate::wire::json::Json;
 use crate::wire::shape::{Builder, Shape};
@@ -24,6 +25,8 @@ pub struct Call {
     pub(crate) messages: Phi<Messages>,
     /// Where those strings belong.
     pub(crate) shape: Shape,
+    /// What came with them and cannot be searched, in the order of the parts that stand for it.
+    pub(crate) blobs: Vec<Blob>,
     pub(crate) max_tokens: Option<u32>,
     pub(crate) temperature: Option<f64>,
     /// Whether the answer's text is to be JSON.
@@ -132,7 +135,7 @@ pub fn receive(
         let content = message.text("content")?;
         let content = content.ok_or_else(|| wrong(&message.at("content"), "a string"))?;
         message.finish(&[])?;
-        builder.message(&role, vec![content], None, None);
+        builder.text(&role, content);
     }
     fields.finish(&[])?;
     let call = builder.call(model, max_tokens, temperature, false);

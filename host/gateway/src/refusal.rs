@@ -79,9 +79,24 @@ pub enum Refusal {
         /// How.
         failure: PluginFailure,
     },
+    /// The connector cannot say to its endpoint what the request asks for.
+    #[error(
+        "endpoint `{endpoint}` cannot be asked for this: `{}`{}; leave it out, or ask for another model",
+        .code, concerning(.about.as_deref(), .place.as_deref())
+    )]
+    NotOffered {
+        /// The endpoint.
+        endpoint: String,
+        /// Which case of the contract's `error`.
+        code: &'static str,
+        /// What cannot be said, in the host's own word for it.
+        about: Option<String>,
+        /// Where in the request it stands, if that is known.
+        place: Option<String>,
+    },
     /// No route leads to a model of that name.
     #[error(
-        "no route serves the model that the request names; add a `[[route]]`, or one for `*`, which needs an `upstream-model` where its endpoint has a `url`"
+        "no route serves the model that the request names; add a `[[route]]`, or one for `*`, which needs an `upstream-model` for each endpoint with a `url`"
     )]
     NoRoute,
     /// No live agreement covers the endpoint and all who stand behind it, or it is in the wrong place, and policy does not
@@ -91,6 +106,18 @@ pub enum Refusal {
          de-identification method that was used"
     )]
     NoAgreement {
+        /// The endpoint.
+        endpoint: String,
+        /// What is lacking.
+        why: NoGround,
+    },
+    /// The request holds what cannot be searched, and the endpoint may not see it (I10).
+    #[error(
+        "`{place}` cannot be searched for identifiers, so that nothing goes to endpoint `{endpoint}`: {why}"
+    )]
+    Unsearched {
+        /// Where the first of it stands in the request.
+        place: String,
         /// The endpoint.
         endpoint: String,
         /// What is lacking.
@@ -147,6 +174,12 @@ pub enum Refusal {
     },
 }
 
+fn concerning(about: Option<&str>, place: Option<&str>) -> String {
+    let about = about.map_or_else(String::new, |word| format!(", about `{word}`"));
+    let place = place.map_or_else(String::new, |place| format!(" at `{place}`"));
+    about + &place
+}
+
 impl From<KeyError> for Refusal {
     /// A key that does not open because its use cannot be recorded is the log's refusal.
     fn from(error: KeyError) -> Self {
@@ -188,9 +221,15 @@ impl Refusal {
             Self::Denied { .. } => "denied",
             Self::UnknownObligation { .. } => "unknown-obligation",
             Self::PluginFailed { .. } => "plugin-failed",
+            Self::NotOffered { .. } => "not-offered",
             Self::NoRoute => "no-route",
             Self::AnswerTooLarge { .. } => "answer-too-large",
             Self::NoAgreement { .. } => "no-agreement",
+            Self::Unsearched {
+                why: NoGround::NotForPhi,
+                ..
+            } => "unsearched",
+            Self::Unsearched { .. } => "no-agreement",
             Self::Upstream { .. } => "upstream-failed",
             Self::Key(_) | Self::TooManyValues { .. } => "key-refused",
             Self::NotAuthentic => "not-authentic",
@@ -199,6 +238,39 @@ impl Refusal {
             Self::OwnReview => "own-review",
             Self::ReviewsUnreadable => "reviews-unreadable",
             Self::Incomplete { .. } => "incomplete-roster",
+        }
+    }
+
+    /// The field of the request that is at fault, by its path, or by the word that connectors are handed for it.
+    pub(crate) fn place(&self) -> Option<&str> {
+        match self {
+            Self::Malformed(Malformed::Field { field, .. }) => Some(field),
+            Self::NoRoute => Some("model"),
+            Self::Unsearched { place, .. } => Some(place),
+            Self::NotOffered { place, about, .. } => place.as_deref().or(about.as_deref()),
+            Self::Malformed(_)
+            | Self::Unauthenticated(_)
+            | Self::TooSlow
+            | Self::TooBusy
+            | Self::CallerTooBusy
+            | Self::TooOften { .. }
+            | Self::Stopping
+            | Self::CallerGone
+            | Self::NoTenant { .. }
+            | Self::Denied { .. }
+            | Self::UnknownObligation { .. }
+            | Self::PluginFailed { .. }
+            | Self::NoAgreement { .. }
+            | Self::Upstream { .. }
+            | Self::Key(_)
+            | Self::TooManyValues { .. }
+            | Self::NotAuthentic
+            | Self::NotRecorded(_)
+            | Self::AnswerTooLarge { .. }
+            | Self::NoReview
+            | Self::OwnReview
+            | Self::ReviewsUnreadable
+            | Self::Incomplete { .. } => None,
         }
     }
 
@@ -213,6 +285,10 @@ impl Refusal {
                 .flatten()
                 .map(str::to_owned)
                 .collect(),
+            Self::NotOffered { code, about, .. } => {
+                let code = (*code).to_owned();
+                std::iter::once(code).chain(about.clone()).collect()
+            }
             Self::Key(error) => vec![error.code().to_owned()],
             Self::TooManyValues { .. } => {
                 vec![
@@ -220,7 +296,7 @@ impl Refusal {
                     "values".to_owned(),
                 ]
             }
-            Self::NoAgreement { why, .. } => why.reasons(),
+            Self::NoAgreement { why, .. } | Self::Unsearched { why, .. } => why.reasons(),
             Self::Upstream { source, .. } => vec![source.code().to_owned()],
             Self::Unauthenticated(why) => vec![why.code().to_owned()],
             Self::TooSlow

@@ -8,6 +8,7 @@ use nephron_model::{EntryKind, EventId, Phi, Recorded};
 use serde_json::json;
 use tokio::sync::mpsc;
 
+use crate::associates::NoGround;
 use crate::authenticate::{TokenFault, Unauthenticated};
 use crate::case::Case;
 use crate::chain::reidentify::{Restored, Streamed};
@@ -75,7 +76,13 @@ impl Reply {
             Ok(_) => 200,
             Err(refusal) => match refusal {
                 Refusal::Malformed(crate::receive::Malformed::TooLarge { .. }) => 413,
-                Refusal::Malformed(_) | Refusal::NotAuthentic => 400,
+                Refusal::Malformed(_)
+                | Refusal::NotOffered { .. }
+                | Refusal::Unsearched {
+                    why: NoGround::NotForPhi,
+                    ..
+                }
+                | Refusal::NotAuthentic => 400,
                 // The provider's fault, and not the caller's.
                 Refusal::Unauthenticated(Unauthenticated::Token(TokenFault::NoKeys)) => 503,
                 Refusal::Unauthenticated(_) => 401,
@@ -86,6 +93,7 @@ impl Reply {
                 Refusal::Denied { .. }
                 | Refusal::OwnReview
                 | Refusal::NoAgreement { .. }
+                | Refusal::Unsearched { .. }
                 | Refusal::UnknownObligation { .. }
                 | Refusal::TooManyValues { .. }
                 | Refusal::Key(

@@ -1,8 +1,11 @@
 //! The body of the request: keys in one order always, so that the same call is the same bytes.
 
-use nephron_sdk::Error;
-use nephron_sdk::connector::ChatCall;
-use nephron_sdk::conversation::{Block, Conversation, Json, Speaker, Tool, ToolChoice, Turn};
+use nephron_sdk::connector::{ChatCall, RequestInfo};
+use nephron_sdk::conversation::{
+    Block, Content as Given, Conversation, Json, Speaker, Tool, ToolChoice, Turn,
+};
+use nephron_sdk::types::BlobRef;
+use nephron_sdk::{Error, blob};
 use serde::Serialize;
 
 use crate::{Sampling, Settings};
@@ -12,7 +15,11 @@ use crate::{Sampling, Settings};
 /// # Errors
 /// [`Error::Unsupported`] when the call asks for what this API cannot say, [`Error::InvalidInput`] when it contradicts
 /// itself. Neither holds text of the request.
-pub(crate) fn write(call: &ChatCall, settings: &Settings) -> Result<Vec<u8>, Error> {
+pub(crate) fn write(
+    info: &RequestInfo,
+    call: &ChatCall,
+    settings: &Settings,
+) -> Result<Vec<u8>, Error> {
     let model = settings.model.as_deref().unwrap_or(&call.model);
     if model.is_empty() {
         return Err(Error::InvalidInput(
@@ -20,12 +27,14 @@ pub(crate) fn write(call: &ChatCall, settings: &Settings) -> Result<Vec<u8>, Err
         ));
     }
     let conversation = Conversation::read(call, settings.unsupported_options)?;
+    let turns = conversation.turns.iter();
+    let messages: Result<_, Error> = turns.map(|turn| WireTurn::of(info, turn)).collect();
     let sampling = settings.sampling == Sampling::Send;
     let body = Body {
         model,
         max_tokens: call.max_tokens.unwrap_or(settings.max_tokens),
         system: Texts::of(&conversation.instructions),
-        messages: conversation.turns.iter().map(WireTurn::of).collect(),
+        messages: messages?,
         temperature: conversation.temperature.filter(|_| sampling),
         top_p: conversation.top_p.as_ref().filter(|_| sampling),
         top_k: conversation.top_k.as_ref().filter(|_| sampling),
@@ -95,6 +104,12 @@ enum WireBlock<'a> {
     Text {
         text: &'a str,
     },
+    Image {
+        source: Source<'a>,
+    },
+    Document {
+        source: Source<'a>,
+    },
     ToolUse {
         id: &'a str,
         name: &'a str,
@@ -107,6 +122,14 @@ enum WireBlock<'a> {
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         is_error: bool,
     },
+}
+
+#[derive(Serialize)]
+struct Source<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    media_type: &'a str,
+    data: String,
 }
 
 #[derive(Serialize)]
@@ -141,17 +164,21 @@ enum OutputFormat<'a> {
 }
 
 impl<'a> WireTurn<'a> {
-    fn of(turn: &'a Turn<'a>) -> Self {
-        Self {
+    fn of(info: &RequestInfo, turn: &'a Turn<'a>) -> Result<Self, Error> {
+        let content = match turn.blocks.as_slice() {
+            [Block::Text(text)] => Content::Text(text),
+            blocks => {
+                let blocks = blocks.iter().map(|block| WireBlock::of(info, block));
+                Content::Blocks(blocks.collect::<Result<_, _>>()?)
+            }
+        };
+        Ok(Self {
             role: match turn.speaker {
                 Speaker::User => "user",
                 Speaker::Assistant => "assistant",
             },
-            content: match turn.blocks.as_slice() {
-                [Block::Text(text)] => Content::Text(text),
-                blocks => Content::Blocks(blocks.iter().map(WireBlock::of).collect()),
-            },
-        }
+            content,
+        })
     }
 }
 
@@ -168,23 +195,55 @@ impl<'a> Texts<'a> {
             }
         }
     }
+
+    /// What a tool gave.
+    fn given(info: &RequestInfo, contents: &[Given<'a>]) -> Result<Option<Self>, Error> {
+        let block = |content: &Given<'a>| match *content {
+            Given::Text(text) if text.trim().is_empty() => None,
+            Given::Text(text) => Some(Ok(WireBlock::Text { text })),
+            Given::Blob(blob) => Some(WireBlock::of_blob(info, blob)),
+        };
+        Ok(match contents {
+            [] => None,
+            [Given::Text(text)] => Some(Self::One(text)),
+            contents => {
+                let blocks = contents.iter().filter_map(block);
+                Some(Self::Several(blocks.collect::<Result<_, _>>()?))
+            }
+        })
+    }
 }
 
 impl<'a> WireBlock<'a> {
-    fn of(block: &'a Block<'a>) -> Self {
-        match block {
+    fn of(info: &RequestInfo, block: &'a Block<'a>) -> Result<Self, Error> {
+        Ok(match block {
             Block::Text(text) => Self::Text { text },
+            Block::Blob(blob) => Self::of_blob(info, blob)?,
             Block::Call { id, name, input } => Self::ToolUse { id, name, input },
             Block::Result {
                 id,
-                texts,
+                contents,
                 is_error,
             } => Self::ToolResult {
                 tool_use_id: id,
-                content: Texts::of(texts),
+                content: Texts::given(info, contents)?,
                 is_error: *is_error,
             },
-        }
+        })
+    }
+
+    /// The images and documents that this API takes.
+    fn of_blob(info: &RequestInfo, blob: &'a BlobRef) -> Result<Self, Error> {
+        let source = Source {
+            kind: "base64",
+            media_type: &blob.media_type,
+            data: blob::mark(info, blob),
+        };
+        Ok(match blob.media_type.as_str() {
+            "image/png" | "image/jpeg" | "image/gif" | "image/webp" => Self::Image { source },
+            "application/pdf" => Self::Document { source },
+            _ => return Err(blob::not_taken(blob)),
+        })
     }
 }
 

@@ -88,7 +88,7 @@ impl Plugin for Anthropic {
 impl Connector for Anthropic {
     type Decoder = Decoder;
 
-    fn encode(&self, _: RequestInfo, call: ChatCall) -> Result<Plan, Error> {
+    fn encode(&self, info: RequestInfo, call: ChatCall) -> Result<Plan, Error> {
         let accept = if call.want_stream {
             "text/event-stream"
         } else {
@@ -103,7 +103,7 @@ impl Connector for Anthropic {
                 header("accept", accept),
                 header("anthropic-version", "2023-06-01"),
             ],
-            body: body::write(&call, &self.settings)?,
+            body: body::write(&info, &call, &self.settings)?,
             credential: self.settings.credential.clone(),
         }))
     }

@@ -1,10 +1,11 @@
 //! The body of the request: keys in one order always, so that the same call is the same bytes.
 
-use nephron_sdk::Error;
-use nephron_sdk::connector::ChatCall;
+use nephron_sdk::connector::{ChatCall, RequestInfo};
 use nephron_sdk::conversation::{
-    Block, Conversation, Format, Json, Speaker, Tool, ToolChoice, Turn, Unsupported,
+    Block, Content, Conversation, Format, Json, Speaker, Tool, ToolChoice, Turn, Unsupported,
 };
+use nephron_sdk::types::BlobRef;
+use nephron_sdk::{Error, blob};
 use serde::Serialize;
 
 /// Writes the body as JSON.
@@ -12,11 +13,18 @@ use serde::Serialize;
 /// # Errors
 /// [`Error::Unsupported`] when the call asks for what this API cannot say, [`Error::InvalidInput`] when it contradicts
 /// itself. Neither holds text of the request.
-pub(crate) fn write(call: &ChatCall, unsupported: Unsupported) -> Result<Vec<u8>, Error> {
+pub(crate) fn write(
+    info: &RequestInfo,
+    call: &ChatCall,
+    unsupported: Unsupported,
+) -> Result<Vec<u8>, Error> {
     let conversation = Conversation::read(call, unsupported)?;
     if conversation.top_k.is_some() {
         unsupported.meet("top_k")?;
     }
+    let mut blobs = Blobs { info, documents: 0 };
+    let turns = conversation.turns.iter();
+    let messages: Result<_, Error> = turns.map(|turn| Message::of(&mut blobs, turn)).collect();
     let inference = Inference {
         max_tokens: call.max_tokens,
         temperature: conversation.temperature,
@@ -28,7 +36,7 @@ pub(crate) fn write(call: &ChatCall, unsupported: Unsupported) -> Result<Vec<u8>
         || conversation.top_p.is_some()
         || !call.stop.is_empty();
     let body = Body {
-        messages: conversation.turns.iter().map(Message::of).collect(),
+        messages: messages?,
         system: conversation
             .instructions
             .iter()
@@ -71,6 +79,15 @@ struct Text<'a> {
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 enum WireBlock<'a> {
     Text(&'a str),
+    Image {
+        format: &'static str,
+        source: Source,
+    },
+    Document {
+        format: &'static str,
+        name: String,
+        source: Source,
+    },
     ToolUse {
         tool_use_id: &'a str,
         name: &'a str,
@@ -78,10 +95,15 @@ enum WireBlock<'a> {
     },
     ToolResult {
         tool_use_id: &'a str,
-        content: Vec<Text<'a>>,
+        content: Vec<Self>,
         #[serde(skip_serializing_if = "Option::is_none")]
         status: Option<&'static str>,
     },
+}
+
+#[derive(Serialize)]
+struct Source {
+    bytes: String,
 }
 
 #[derive(Serialize)]
@@ -161,32 +183,83 @@ enum Structure<'a> {
     },
 }
 
-impl<'a> Message<'a> {
-    fn of(turn: &'a Turn<'a>) -> Self {
-        let block = |block: &'a Block<'a>| match block {
-            Block::Text(text) => WireBlock::Text(text),
-            Block::Call { id, name, input } => WireBlock::ToolUse {
-                tool_use_id: id,
-                name,
-                input,
-            },
-            Block::Result {
-                id,
-                texts,
-                is_error,
-            } => WireBlock::ToolResult {
-                tool_use_id: id,
-                content: texts.iter().map(|text| Text { text }).collect(),
-                status: is_error.then_some("error"),
-            },
+/// Images and documents of one call.
+struct Blobs<'i> {
+    info: &'i RequestInfo,
+    /// Documents so far: each needs a name of its own, and the caller's stays in the host.
+    documents: usize,
+}
+
+impl Blobs<'_> {
+    fn block<'a>(&mut self, blob: &BlobRef) -> Result<WireBlock<'a>, Error> {
+        let source = Source {
+            bytes: blob::mark(self.info, blob),
         };
-        Self {
+        let image = match blob.media_type.as_str() {
+            "image/png" => Some("png"),
+            "image/jpeg" => Some("jpeg"),
+            "image/gif" => Some("gif"),
+            "image/webp" => Some("webp"),
+            _ => None,
+        };
+        if let Some(format) = image {
+            return Ok(WireBlock::Image { format, source });
+        }
+        let format = match blob.media_type.as_str() {
+            "application/pdf" => "pdf",
+            "application/msword" => "doc",
+            "application/vnd.openxmlformats-officedocument.wordprocessingml.document" => "docx",
+            "application/vnd.ms-excel" => "xls",
+            "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet" => "xlsx",
+            _ => return Err(blob::not_taken(blob)),
+        };
+        self.documents += 1;
+        Ok(WireBlock::Document {
+            format,
+            name: format!("document-{}", self.documents),
+            source,
+        })
+    }
+
+    fn given<'a>(&mut self, contents: &[Content<'a>]) -> Result<Vec<WireBlock<'a>>, Error> {
+        let block = |content: &Content<'a>| match *content {
+            Content::Text(text) => Ok(WireBlock::Text(text)),
+            Content::Blob(blob) => self.block(blob),
+        };
+        contents.iter().map(block).collect()
+    }
+}
+
+impl<'a> Message<'a> {
+    fn of(blobs: &mut Blobs<'_>, turn: &'a Turn<'a>) -> Result<Self, Error> {
+        let block = |block: &'a Block<'a>| {
+            Ok(match block {
+                Block::Text(text) => WireBlock::Text(text),
+                Block::Blob(blob) => blobs.block(blob)?,
+                Block::Call { id, name, input } => WireBlock::ToolUse {
+                    tool_use_id: id,
+                    name,
+                    input,
+                },
+                Block::Result {
+                    id,
+                    contents,
+                    is_error,
+                } => WireBlock::ToolResult {
+                    tool_use_id: id,
+                    content: blobs.given(contents)?,
+                    status: is_error.then_some("error"),
+                },
+            })
+        };
+        let content: Result<_, Error> = turn.blocks.iter().map(block).collect();
+        Ok(Self {
             role: match turn.speaker {
                 Speaker::User => "user",
                 Speaker::Assistant => "assistant",
             },
-            content: turn.blocks.iter().map(block).collect(),
-        }
+            content: content?,
+        })
     }
 }
 
@@ -201,7 +274,8 @@ impl<'a> ToolConfig<'a> {
         if conversation.parallel_calls == Some(false) {
             unsupported.meet("parallel_tool_calls")?;
         }
-        let is_call = |block: &Block<'_>| !matches!(block, Block::Text(_));
+        let is_call =
+            |block: &Block<'_>| matches!(block, Block::Call { .. } | Block::Result { .. });
         let has_calls = conversation
             .turns
             .iter()

@@ -58,7 +58,7 @@ impl Plugin for Bedrock {
 impl Connector for Bedrock {
     type Decoder = Decoder;
 
-    fn encode(&self, _: RequestInfo, call: ChatCall) -> Result<Plan, Error> {
+    fn encode(&self, info: RequestInfo, call: ChatCall) -> Result<Plan, Error> {
         let model = self.settings.model.as_deref().unwrap_or(&call.model);
         // The service's own limit.
         if !(1..=2048).contains(&model.len()) {
@@ -79,7 +79,7 @@ impl Connector for Bedrock {
                 header("content-type", "application/json"),
                 header("accept", accept),
             ],
-            body: body::write(&call, self.settings.unsupported_options)?,
+            body: body::write(&info, &call, self.settings.unsupported_options)?,
             credential: self.settings.credential.clone(),
         }))
     }

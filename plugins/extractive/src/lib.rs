@@ -68,6 +68,13 @@ impl Connector for Extractive {
     type Decoder = NoDecoder;
 
     fn encode(&self, _: RequestInfo, call: ChatCall) -> Result<Plan, Error> {
+        let mut all = call.messages.iter().flat_map(|message| &message.parts);
+        if let Some(Part::Blob(blob)) = all.find(|part| matches!(part, Part::Blob(_))) {
+            return Err(Error::Unsupported(format!(
+                "`{}` cannot be read; send text",
+                blob.media_type
+            )));
+        }
         let texts: Vec<Cow<'_, str>> = call
             .messages
             .iter()

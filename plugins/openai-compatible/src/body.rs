@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use nephron_sdk::Error;
-use nephron_sdk::connector::{Attribute, ChatCall, Message, Part, Value};
+use nephron_sdk::connector::{Attribute, ChatCall, Message, Part, RequestInfo, Value};
 use nephron_sdk::conversation::{Json, shown};
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use nephron_sdk::types::BlobRef;
+use nephron_sdk::{Error, blob};
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
 use crate::{MaxTokensField, Settings};
@@ -27,6 +29,9 @@ const OPTIONS: [&str; 11] = [
     "verbosity",
 ];
 
+/// An option that some servers of this family take and OpenAI refuses.
+const TOP_K: &str = "top_k";
+
 const ROLES: [&str; 5] = ["system", "developer", "user", "assistant", "tool"];
 
 /// Writes the body as JSON.
@@ -34,7 +39,11 @@ const ROLES: [&str; 5] = ["system", "developer", "user", "assistant", "tool"];
 /// # Errors
 /// [`Error::Unsupported`] when the call asks for what this interface cannot say, [`Error::InvalidInput`] when it
 /// contradicts itself. Neither holds text of the request.
-pub(crate) fn write(call: &ChatCall, settings: &Settings) -> Result<Vec<u8>, Error> {
+pub(crate) fn write(
+    info: &RequestInfo,
+    call: &ChatCall,
+    settings: &Settings,
+) -> Result<Vec<u8>, Error> {
     let model = settings.model.as_deref().unwrap_or(&call.model);
     if model.is_empty() {
         return Err(Error::InvalidInput(
@@ -56,8 +65,10 @@ pub(crate) fn write(call: &ChatCall, settings: &Settings) -> Result<Vec<u8>, Err
         .messages
         .iter()
         .enumerate()
-        .map(|(index, message)| WireMessage::new(index, message))
+        .map(|(index, message)| WireMessage::new(info, index, message))
         .collect();
+    let mut known = OPTIONS.to_vec();
+    known.extend(settings.top_k.then_some(TOP_K));
     let body = Body {
         model,
         messages: messages?,
@@ -67,7 +78,7 @@ pub(crate) fn write(call: &ChatCall, settings: &Settings) -> Result<Vec<u8>, Err
         temperature: call.temperature,
         stop: &call.stop,
         stream: call.want_stream,
-        options: options(&call.options, &OPTIONS)?,
+        options: options(&call.options, &known)?,
     };
     serde_json::to_vec(&body)
         .map_err(|_| Error::Internal("the body could not be written".to_owned()))
@@ -153,16 +164,96 @@ impl Serialize for Body<'_> {
     }
 }
 
+/// One part of a message's content. Its keys are in the order of their names.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Content<'a> {
+    Text {
+        text: &'a str,
+        #[serde(rename = "type")]
+        kind: &'static str,
+    },
+    Image {
+        image_url: Url,
+        #[serde(rename = "type")]
+        kind: &'static str,
+    },
+    Audio {
+        input_audio: Audio,
+        #[serde(rename = "type")]
+        kind: &'static str,
+    },
+    File {
+        file: File,
+        #[serde(rename = "type")]
+        kind: &'static str,
+    },
+}
+
+#[derive(Serialize)]
+struct Url {
+    url: String,
+}
+
+#[derive(Serialize)]
+struct Audio {
+    data: String,
+    format: &'static str,
+}
+
+#[derive(Serialize)]
+struct File {
+    file_data: String,
+    filename: &'static str,
+}
+
+impl<'a> Content<'a> {
+    const fn of_text(text: &'a str) -> Self {
+        let kind = "text";
+        Self::Text { text, kind }
+    }
+
+    /// Images, audio and PDF, as OpenAI's chat takes them from a user.
+    fn of_blob(info: &RequestInfo, role: &str, blob: &BlobRef) -> Result<Self, Error> {
+        let audio = |format| Self::Audio {
+            input_audio: Audio {
+                data: blob::mark(info, blob),
+                format,
+            },
+            kind: "input_audio",
+        };
+        Ok(match (role, blob.media_type.as_str()) {
+            ("user", "audio/wav") => audio("wav"),
+            ("user", "audio/mpeg") => audio("mp3"),
+            ("user", "application/pdf") => Self::File {
+                file: File {
+                    file_data: blob::data_url(info, blob),
+                    // One is wanted, and the caller's stays in the host.
+                    filename: "file.pdf",
+                },
+                kind: "file",
+            },
+            ("user", "image/png" | "image/jpeg" | "image/gif" | "image/webp") => Self::Image {
+                image_url: Url {
+                    url: blob::data_url(info, blob),
+                },
+                kind: "image_url",
+            },
+            _ => return Err(blob::not_taken(blob)),
+        })
+    }
+}
+
 struct WireMessage<'a> {
     role: &'a str,
     name: Option<&'a str>,
-    texts: Vec<&'a str>,
+    contents: Vec<Content<'a>>,
     /// `tool_calls` of an assistant, `tool_call_id` of a tool.
     fields: BTreeMap<&'a str, &'a RawValue>,
 }
 
 impl<'a> WireMessage<'a> {
-    fn new(index: usize, message: &'a Message) -> Result<Self, Error> {
+    fn new(info: &RequestInfo, index: usize, message: &'a Message) -> Result<Self, Error> {
         if !ROLES.contains(&message.role.as_str()) {
             let known = ROLES.join(", ");
             return Err(Error::Unsupported(format!(
@@ -172,20 +263,18 @@ impl<'a> WireMessage<'a> {
         let mut wire = Self {
             role: &message.role,
             name: message.name.as_deref(),
-            texts: Vec::new(),
+            contents: Vec::new(),
             fields: BTreeMap::new(),
         };
         for (part_index, part) in message.parts.iter().enumerate() {
             match part {
-                Part::Text(text) => wire.texts.push(text),
+                Part::Text(text) => wire.contents.push(Content::of_text(text)),
                 Part::Json(json) => wire.take_fields(json).map_err(|fault| {
                     Error::Unsupported(format!("message {index}, part {part_index}: {fault}"))
                 })?,
-                Part::Blob(_) => {
-                    let fault = "only text is sent; images, audio and files stay in the host";
-                    return Err(Error::Unsupported(format!(
-                        "message {index}, part {part_index}: {fault}"
-                    )));
+                Part::Blob(blob) => {
+                    let content = Content::of_blob(info, &message.role, blob)?;
+                    wire.contents.push(content);
                 }
             }
         }
@@ -217,18 +306,12 @@ impl Serialize for WireMessage<'_> {
         if let Some(name) = self.name {
             map.serialize_entry("name", name)?;
         }
-        match self.texts.as_slice() {
+        match self.contents.as_slice() {
             // An assistant that only calls tools has said nothing.
             [] if self.fields.contains_key("tool_calls") => map.serialize_entry("content", &())?,
             [] => map.serialize_entry("content", "")?,
-            [text] => map.serialize_entry("content", text)?,
-            texts => {
-                let parts: Vec<_> = texts
-                    .iter()
-                    .map(|text| BTreeMap::from([("type", "text"), ("text", *text)]))
-                    .collect();
-                map.serialize_entry("content", &parts)?;
-            }
+            [Content::Text { text, .. }] => map.serialize_entry("content", text)?,
+            contents => map.serialize_entry("content", contents)?,
         }
         for (name, value) in &self.fields {
             map.serialize_entry(name, value)?;
@@ -257,8 +340,8 @@ fn options<'a>(given: &'a [Attribute], known: &[&str]) -> Result<BTreeMap<&'a st
                     "option `n`: only one answer can be asked for".to_owned(),
                 ));
             }
-            // Anthropic's clients send it. OpenAI refuses it, and nothing of the answer's form hangs on it.
-            "top_k" => {}
+            // Nothing of the answer's form hangs on it: what a server does not take can be left out.
+            TOP_K if !known.contains(&TOP_K) => {}
             name if known.contains(&name) => {
                 let json = Json::of(value)
                     .ok_or_else(|| Error::InvalidInput(format!("option `{name}` is no JSON")))?;

@@ -31,6 +31,8 @@ pub struct Settings {
     pub credential: Option<String>,
     /// The field in which this server takes the limit of the answer's length.
     pub max_tokens_field: MaxTokensField,
+    /// Whether this server takes `top_k`, as vLLM, llama.cpp and LM Studio do. OpenAI and Azure refuse it.
+    pub top_k: bool,
 }
 
 impl Default for Settings {
@@ -41,6 +43,7 @@ impl Default for Settings {
             model: None,
             credential: None,
             max_tokens_field: MaxTokensField::MaxTokens,
+            top_k: false,
         }
     }
 }
@@ -87,7 +90,7 @@ impl Plugin for OpenAiCompatible {
 impl Connector for OpenAiCompatible {
     type Decoder = Decoder;
 
-    fn encode(&self, _: RequestInfo, call: ChatCall) -> Result<Plan, Error> {
+    fn encode(&self, info: RequestInfo, call: ChatCall) -> Result<Plan, Error> {
         let is_embeddings = body::is_embeddings(&call);
         let accept = if call.want_stream && !is_embeddings {
             "text/event-stream"
@@ -107,7 +110,7 @@ impl Connector for OpenAiCompatible {
             ],
             body: match is_embeddings {
                 true => body::write_embeddings(&call, &self.settings)?,
-                false => body::write(&call, &self.settings)?,
+                false => body::write(&info, &call, &self.settings)?,
             },
             credential: self.settings.credential.clone(),
         }))

@@ -164,6 +164,8 @@ fn the_body_has_one_order_and_leaves_tokens_alone() {
         assert_eq!(written, expected);
         serde_json::from_str::<serde_json::Value>(&written).unwrap();
     }
+    let rest_with_top_k = rest.replace(r#","top_p""#, r#","top_k":40,"top_p""#);
+    assert!(body(r#"{"top-k":true}"#, full).ends_with(&format!("{rest_with_top_k}}}")));
     assert!(body(r#"{"model":"fixed"}"#, call()).starts_with(r#"{"model":"fixed","#));
 }
 
@@ -175,14 +177,14 @@ fn what_cannot_be_said_is_refused_and_not_repeated() {
     };
     let options = |options: Vec<Attribute>| ChatCall { options, ..call() };
     let blob = BlobRef {
-        media_type: "image/png".to_owned(),
+        media_type: "image/tiff".to_owned(),
         length: 3,
         sha256: "ab".repeat(32),
     };
     for (call, expected) in [
         (
             with(&[text("x"), Part::Blob(blob)]),
-            "message 0, part 1: only text is sent",
+            "`image/tiff` is not passed on there",
         ),
         (
             with(&[Part::Json(r#"{"tool_calls":[]}"#.to_owned())]),

@@ -6,6 +6,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use crate::Error;
 use crate::connector::{Attribute, ChatCall, Message, Part, Value};
+use crate::types::BlobRef;
 
 /// What is said and may be done. Empty texts are left out: these APIs refuse them, and they say nothing.
 #[derive(Debug)]
@@ -53,6 +54,8 @@ pub enum Speaker {
 pub enum Block<'a> {
     /// Text.
     Text(&'a str),
+    /// An image, audio or a document, in the user's turn.
+    Blob(&'a BlobRef),
     /// The model called a tool.
     Call {
         /// The call's id.
@@ -67,10 +70,19 @@ pub enum Block<'a> {
         /// The call's id.
         id: String,
         /// What the tool gave.
-        texts: Vec<&'a str>,
+        contents: Vec<Content<'a>>,
         /// Whether it failed.
         is_error: bool,
     },
+}
+
+/// A part of what a tool gave.
+#[derive(Clone, Copy, Debug)]
+pub enum Content<'a> {
+    /// Text.
+    Text(&'a str),
+    /// An image, audio or a document.
+    Blob(&'a BlobRef),
 }
 
 /// A tool.
@@ -235,22 +247,31 @@ impl<'a> Conversation<'a> {
         message: &'a Message,
         unsupported: Unsupported,
     ) -> Result<(), Fault> {
-        let mut texts = Vec::new();
+        let mut contents = Vec::new();
         let mut fields = Fields::default();
         for part in &message.parts {
             match part {
-                Part::Text(text) => texts.push(text.as_str()),
+                Part::Text(text) => contents.push(Content::Text(text)),
                 Part::Json(json) => {
                     fields = serde_json::from_str(json).map_err(|_| Fault::NoFields)?;
                 }
-                Part::Blob(_) => return Err(Fault::Blob),
+                Part::Blob(blob) if ["user", "tool"].contains(&message.role.as_str()) => {
+                    contents.push(Content::Blob(blob));
+                }
+                Part::Blob(blob) => return Err(Fault::Blob(blob.media_type.clone())),
             }
         }
         // A tool's name stands with its call.
         if message.name.is_some() && message.role != "tool" {
             unsupported.meet("name").map_err(Fault::Error)?;
         }
-        let said = |texts: Vec<&'a str>| texts.into_iter().filter(|text| !text.trim().is_empty());
+        let said = |contents: Vec<Content<'a>>| {
+            contents.into_iter().filter_map(|content| match content {
+                Content::Text(text) if text.trim().is_empty() => None,
+                Content::Text(text) => Some(Block::Text(text)),
+                Content::Blob(blob) => Some(Block::Blob(blob)),
+            })
+        };
         match (message.role.as_str(), fields) {
             (
                 "tool",
@@ -265,7 +286,7 @@ impl<'a> Conversation<'a> {
                     Speaker::User,
                     [Block::Result {
                         id,
-                        texts,
+                        contents,
                         is_error,
                     }],
                 );
@@ -283,10 +304,7 @@ impl<'a> Conversation<'a> {
                     .into_iter()
                     .map(Block::of_call);
                 let calls: Vec<_> = calls.collect::<Result<_, _>>()?;
-                self.say(
-                    Speaker::Assistant,
-                    said(texts).map(Block::Text).chain(calls),
-                );
+                self.say(Speaker::Assistant, said(contents).chain(calls));
             }
             (
                 role,
@@ -297,10 +315,14 @@ impl<'a> Conversation<'a> {
                 },
             ) => match role {
                 "system" | "developer" if self.turns.is_empty() => {
-                    self.instructions.extend(said(texts));
+                    let texts = said(contents).filter_map(|block| match block {
+                        Block::Text(text) => Some(text),
+                        Block::Blob(_) | Block::Call { .. } | Block::Result { .. } => None,
+                    });
+                    self.instructions.extend(texts);
                 }
                 "system" | "developer" | "user" => {
-                    self.say(Speaker::User, said(texts).map(Block::Text));
+                    self.say(Speaker::User, said(contents));
                 }
                 "tool" | "assistant" => return Err(Fault::NoFields),
                 _ => return Err(Fault::Role),
@@ -448,7 +470,8 @@ impl ToolChoice {
 enum Fault {
     Role,
     NoFields,
-    Blob,
+    /// Of this media type.
+    Blob(String),
     Arguments,
     Error(Error),
 }
@@ -463,9 +486,9 @@ impl Fault {
             Self::NoFields => unsupported(
                 "a JSON part is an object of `tool_calls` (role assistant) or `tool_call_id` (role tool, which needs it)",
             ),
-            Self::Blob => {
-                unsupported("only text is sent; images, audio and files stay in the host")
-            }
+            Self::Blob(media_type) => Error::Unsupported(format!(
+                "message {index}: `{media_type}` is passed on for users and tools alone"
+            )),
             Self::Arguments => invalid(format!(
                 "message {index}: the arguments of a tool call are no JSON object"
             )),
@@ -603,12 +626,20 @@ mod tests {
     fn turns(call: &ChatCall) -> Vec<String> {
         let block = |block: &Block<'_>| match block {
             Block::Text(text) => (*text).to_owned(),
+            Block::Blob(blob) => blob.media_type.clone(),
             Block::Call { id, name, input } => format!("{id}={name}({})", input.text()),
             Block::Result {
                 id,
-                texts,
+                contents,
                 is_error,
-            } => format!("{id}->{texts:?}/{is_error}"),
+            } => {
+                let text = |content: &Content<'_>| match content {
+                    Content::Text(text) => (*text).to_owned(),
+                    Content::Blob(blob) => blob.media_type.clone(),
+                };
+                let texts: Vec<_> = contents.iter().map(text).collect();
+                format!("{id}->{texts:?}/{is_error}")
+            }
         };
         let conversation = Conversation::read(call, Unsupported::Refuse).unwrap();
         conversation

@@ -39,6 +39,8 @@
 #[cfg(feature = "http-connector")]
 pub mod answer;
 #[cfg(feature = "http-connector")]
+pub mod blob;
+#[cfg(feature = "http-connector")]
 pub mod conversation;
 #[cfg(feature = "http-connector")]
 pub mod endpoint;

@@ -109,6 +109,7 @@ impl Associates {
                 | NoGround::NoAgreement
                 | NoGround::ServiceNotCovered
                 | NoGround::TrainingNotExcluded
+                | NoGround::NotForPhi
                 | NoGround::WrongRegion
                 | NoGround::SubprocessorUncovered { .. },
             ) => Standing::Lapsed(agreement.until),

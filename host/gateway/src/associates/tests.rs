@@ -69,6 +69,7 @@ fn endpoint(region: Option<&str>) -> Endpoint {
         connector: "connector".to_owned(),
         url: Some("https://models.ai.example".parse().unwrap()),
         associate: Some("cloud".to_owned()),
+        may_see_phi: false,
         region: region.map(str::to_owned),
         credential: None,
         aws_sigv4: None,
@@ -121,7 +122,8 @@ fn i10_text_goes_only_where_every_agreement_region_and_clause_allows_it_or_polic
                                     ..policy(&["US"])
                                 };
                                 let associates = Associates::new(vec![cloud, chips], policy);
-                                let result = associates.ground(&endpoint(region), method, NOW);
+                                let result =
+                                    associates.ground(&endpoint(region), Shown::Text(method), NOW);
 
                                 let is_placed = matches!(region, Some("US" | "US-VA"));
                                 let training = trains.then_some("training-not-excluded");
@@ -168,7 +170,7 @@ fn i10_whoever_stands_at_the_far_end_of_the_chain_counts_too() {
         chips.subprocessors = vec!["cloud".to_owned(), "racks".to_owned()];
         let racks = associate("racks", agreement(far, false), residency);
         let associates = Associates::new(vec![cloud, racks, chips], policy(regions));
-        let result = associates.ground(&endpoint(Some("US")), None, NOW);
+        let result = associates.ground(&endpoint(Some("US")), Shown::Text(None), NOW);
         result
             .map(|ground| ground.as_str().to_owned())
             .map_err(|why| why.to_string())
@@ -207,14 +209,42 @@ fn i10_no_agreement_makes_an_associate_of_who_is_none() {
     let mut chips = associate("chips", agreement("in force", true), &[]);
     chips.subprocessors.push("cloud".to_owned());
     let associates = Associates::new(vec![cloud, chips], Egress::default());
-    let result = associates.ground(&endpoint(None), None, NOW);
+    let result = associates.ground(&endpoint(None), Shown::Text(None), NOW);
     assert_eq!(found(result), "no-agreement");
     // As a subprocessor it sees nothing, and so needs none.
     let other = Endpoint {
         associate: Some("chips".to_owned()),
         ..endpoint(None)
     };
-    assert_eq!(found(associates.ground(&other, None, NOW)), "agreement");
+    assert_eq!(
+        found(associates.ground(&other, Shown::Text(None), NOW)),
+        "agreement"
+    );
+}
+
+#[test]
+fn i10_what_cannot_be_searched_goes_only_under_an_agreement_and_only_where_it_may_be_seen() {
+    for (standing, expected, marked) in [
+        ("in force", "endpoint-not-for-phi", "agreement"),
+        ("lapsed", "agreement-lapsed", "agreement-lapsed"),
+        ("none", "no-agreement", "no-agreement"),
+    ] {
+        // That cleared text may go without an agreement says nothing about it.
+        let policy = Egress {
+            cleared_without_baa: Some("safe-harbor".to_owned()),
+            ..Egress::default()
+        };
+        let cloud = associate("cloud", agreement(standing, true), &[]);
+        let associates = Associates::new(vec![cloud], policy);
+        for (may_see_phi, expected) in [(false, expected), (true, marked)] {
+            let endpoint = Endpoint {
+                may_see_phi,
+                ..endpoint(None)
+            };
+            let result = associates.ground(&endpoint, Shown::Unsearched, NOW);
+            assert_eq!(found(result), expected);
+        }
+    }
 }
 
 #[test]
@@ -225,7 +255,10 @@ fn where_nothing_leaves_nothing_is_asked() {
         associate: None,
         ..endpoint(None)
     };
-    assert_eq!(found(associates.ground(&inside, None, NOW)), "in-sandbox");
+    assert_eq!(
+        found(associates.ground(&inside, Shown::Text(None), NOW)),
+        "in-sandbox"
+    );
 }
 
 #[test]

@@ -6,14 +6,14 @@ mod sign;
 
 use std::time::Duration;
 
-use nephron_engine::contract::{ChatCall, Event, Plan, RequestInfo, Value};
+use nephron_engine::contract::{ChatCall, Event, HttpRequest, Plan, RequestInfo, Value};
 use nephron_engine::{Answer, Decoding, Judgement, Messages, Plugin, PluginFailure};
 use nephron_keys::{KeyError, Token};
 use nephron_model::{EntryKind, NotRecorded, Phi, Point};
 
-use crate::associates::Ground;
+use crate::associates::{Ground, Shown};
 use crate::case::Case;
-use crate::chain::decide::{Duties, ask_deciders};
+use crate::chain::decide::{Duties, ask_deciders, number};
 use crate::chain::deidentify::Cleared;
 use crate::config::Endpoint;
 use crate::egress::{Arriving, EgressError, Outgoing};
@@ -21,7 +21,7 @@ use crate::gateway::Gateway;
 use crate::receive::Call;
 use crate::refusal::Refusal;
 use crate::said::Said;
-use crate::wire::fields::wrong;
+use crate::wire::blob;
 use exchange::{Exchange, pause};
 
 /// What the model answered, still with its tokens.
@@ -87,23 +87,22 @@ pub async fn connect<'a>(
     want_stream: bool,
 ) -> Result<Answering<'a>, Refusal> {
     let (call, duties, issued) = cleared.into_parts();
-    let (endpoints, model) = gateway.endpoints(&call.model).ok_or(Refusal::NoRoute)?;
+    let endpoints = gateway.endpoints(&call.model).ok_or(Refusal::NoRoute)?;
     let asked = Asked {
         gateway,
         case,
         call,
-        model,
         duties,
         issued,
         want_stream,
     };
     let mut first: Option<Refusal> = None;
     let mut endpoints = endpoints.into_iter().peekable();
-    while let Some(endpoint) = endpoints.next() {
+    while let Some((endpoint, model)) = endpoints.next() {
         let is_last = endpoints.peek().is_none();
         let mut retries = endpoint.retries;
         loop {
-            let setback = match asked.of(endpoint, is_last && retries == 0).await {
+            let setback = match asked.of(endpoint, &model, is_last && retries == 0).await {
                 Ok(begun) => return Ok(asked.answering(begun)),
                 Err(setback) => setback,
             };
@@ -133,8 +132,6 @@ struct Asked<'a> {
     gateway: &'a Gateway,
     case: &'a Case,
     call: Call,
-    /// What the endpoints call the model.
-    model: String,
     duties: Duties,
     issued: Vec<Token>,
     /// Whether the answer is to come in pieces, as the caller asked: whole, it is an eighth of the bytes to keep.
@@ -188,21 +185,33 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// Asks one endpoint once. From the last one an answer is taken whatever its status; the connector says what it means.
-    async fn of(&self, endpoint: &'a Endpoint, is_last: bool) -> Result<Begun<'a>, Setback> {
+    /// Asks one endpoint once, for what it calls `model`. From the last one an answer is taken whatever its status; the
+    /// connector says what it means.
+    async fn of(
+        &self,
+        endpoint: &'a Endpoint,
+        model: &str,
+        is_last: bool,
+    ) -> Result<Begun<'a>, Setback> {
         let (gateway, case) = (self.gateway, self.case);
         let connector = case.roster.connector(&endpoint.connector)?;
         let no_agreement = |why| {
-            let name = endpoint.name.clone();
-            self.passed_over(
-                endpoint,
-                Refusal::NoAgreement {
-                    endpoint: name,
+            let endpoint_name = endpoint.name.clone();
+            let refusal = match self.call.blobs.first() {
+                Some(blob) => Refusal::Unsearched {
+                    place: blob.place.clone(),
+                    endpoint: endpoint_name,
                     why,
                 },
-            )
+                None => Refusal::NoAgreement {
+                    endpoint: endpoint_name,
+                    why,
+                },
+            };
+            self.passed_over(endpoint, refusal)
         };
-        let ground = gateway.ground(endpoint).map_err(no_agreement)?;
+        let ground = gateway.ground(endpoint, self.shown());
+        let ground = ground.map_err(no_agreement)?;
         let at_egress = self.permitted(endpoint, &ground).await;
         let at_egress = at_egress.map_err(|refusal| {
             if matches!(refusal, Refusal::Denied { .. }) {
@@ -222,12 +231,18 @@ impl<'a> Asked<'a> {
             connector,
             ground,
         };
-        let source = match self.plan(connector).await? {
+        let plan = self.plan(connector, model).await;
+        let plan = plan.map_err(|refusal| match self.not_offered(endpoint, &refusal) {
+            Some(not_offered) => self.passed_over(endpoint, not_offered),
+            None => Setback::Final(refusal),
+        })?;
+        let source = match plan {
             Plan::Answer(events) => {
                 let shown = self.call.messages.expose();
                 Source::Whole(exchange.in_sandbox(shown, events).await?)
             }
             Plan::Call(request) => {
+                let request = self.with_blobs(connector, request)?;
                 let recorded = |setback| match setback {
                     Setback::Elsewhere(refusal) => self.passed_over(endpoint, refusal),
                     setback @ (Setback::Final(_) | Setback::Later(..)) => setback,
@@ -236,7 +251,11 @@ impl<'a> Asked<'a> {
                 let outgoing = Outgoing::new(request, endpoint);
                 let outgoing =
                     outgoing.map_err(|source| recorded(exchange.setback(source, None)))?;
-                Source::Arriving(Box::new(exchange.over_http(outgoing, is_last).await?))
+                Source::Arriving(Box::new(
+                    exchange
+                        .over_http(outgoing, &self.call.blobs, is_last)
+                        .await?,
+                ))
             }
         };
         Ok(Begun {
@@ -244,6 +263,52 @@ impl<'a> Asked<'a> {
             source,
             duties,
         })
+    }
+
+    /// That the connector cannot say to the endpoint what the caller asks for, if that is why it gave no plan: the request
+    /// is at fault and not the plugin. Another endpoint may know how.
+    fn not_offered(&self, endpoint: &Endpoint, refusal: &Refusal) -> Option<Refusal> {
+        let Refusal::PluginFailed {
+            failure: PluginFailure::Reported { code, about },
+            ..
+        } = refusal
+        else {
+            return None;
+        };
+        ["invalid-input", "unsupported", "limit-exceeded"]
+            .contains(code)
+            .then(|| Refusal::NotOffered {
+                endpoint: endpoint.name.clone(),
+                code,
+                place: self.place_of(about.as_deref()),
+                about: about.clone(),
+            })
+    }
+
+    /// Where the first blob of a media type of this name stands.
+    fn place_of(&self, media_type: Option<&str>) -> Option<String> {
+        let mut blobs = self.call.blobs.iter();
+        let blob = blobs.find(|blob| Some(blob.media_type()) == media_type)?;
+        Some(blob.place.clone())
+    }
+
+    /// What is to go to an endpoint.
+    fn shown(&self) -> Shown<'_> {
+        match self.call.blobs.is_empty() {
+            true => Shown::Text(self.case.roster.method()),
+            false => Shown::Unsearched,
+        }
+    }
+
+    /// What the connector encoded, with the bytes that it has not seen.
+    fn with_blobs(&self, connector: &Plugin, request: HttpRequest) -> Result<HttpRequest, Refusal> {
+        let body = blob::put(request.body, &self.call.blobs, &self.case.info);
+        let body = body.map_err(|failure| Refusal::PluginFailed {
+            point: Point::Egress,
+            plugin: connector.reference().name.clone(),
+            failure,
+        })?;
+        Ok(HttpRequest { body, ..request })
     }
 
     /// Records that an endpoint may not be used. Nothing was sent there.
@@ -258,7 +323,7 @@ impl<'a> Asked<'a> {
 
     /// Asks the deciders whether this may go there.
     async fn permitted(&self, endpoint: &Endpoint, ground: &Ground) -> Result<Duties, Refusal> {
-        let method = self.case.roster.method();
+        let method = self.shown().method();
         let facts = [
             (
                 "associate",
@@ -268,11 +333,9 @@ impl<'a> Asked<'a> {
                 "baa",
                 Value::Boolean(matches!(ground, Ground::Agreement { .. })),
             ),
+            ("blobs", number(self.call.blobs.len())),
             ("cleared", Value::Boolean(method.is_some())),
-            (
-                "identifiers",
-                Value::Number(i64::try_from(self.issued.len()).unwrap_or(i64::MAX)),
-            ),
+            ("identifiers", number(self.issued.len())),
             (
                 "in-sandbox",
                 Value::Boolean(matches!(ground, Ground::InSandbox)),
@@ -283,17 +346,13 @@ impl<'a> Asked<'a> {
     }
 
     /// Has the connector say what to do.
-    async fn plan(&self, connector: &Plugin) -> Result<Plan, Refusal> {
+    async fn plan(&self, connector: &Plugin, model: &str) -> Result<Plan, Refusal> {
         let call = &self.call;
-        let filled = call.shape.fill(call.messages.expose());
-        let filled = filled.ok_or_else(|| {
-            let rule = "such that no identifier reaches across a key and its value";
-            Refusal::Malformed(wrong("arguments or schema of a tool", rule))
-        })?;
+        let filled = call.shape.fill(call.messages.expose())?;
         let chat = Phi::new(Encode(Judgement::Encode {
             info: self.case.info_for_connectors(),
             call: ChatCall {
-                model: self.model.clone(),
+                model: model.to_owned(),
                 messages: filled.messages,
                 max_tokens: call.max_tokens,
                 temperature: call.temperature,

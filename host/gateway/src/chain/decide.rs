@@ -64,6 +64,7 @@ pub(crate) fn number(number: usize) -> Value {
 pub(crate) async fn decide(case: &Case, call: Call) -> Result<Permitted, Refusal> {
     let messages = call.messages.expose();
     let facts = [
+        ("blobs", number(call.blobs.len())),
         ("bytes", number(messages.bytes())),
         ("messages", number(messages.0.len())),
     ];

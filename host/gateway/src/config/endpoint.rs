@@ -23,6 +23,8 @@ pub struct Endpoint {
     pub url: Option<BaseUrl>,
     /// Name of the associate who runs it; there is one exactly if there is a URL.
     pub associate: Option<String>,
+    /// Whether it may get what nothing here can search, such as images: under an agreement, and never without.
+    pub may_see_phi: bool,
     /// Where it works: an ISO 3166 code, or the operator's own word.
     pub region: Option<String>,
     /// What the host attaches to each request, if anything.
@@ -77,6 +79,10 @@ impl Endpoint {
         let credential = table.value("credential");
         let aws_sigv4 = table.value("aws-sigv4");
         let tls = table.value("tls");
+        let may_see_phi = table.flag("may-see-phi");
+        if url.is_none() && may_see_phi {
+            table.fault("has `may-see-phi` and no `url`: its connector answers inside the sandbox, where no bytes of images, audio or files get to; add `url`, or remove it");
+        }
         if url.is_some() {
             if associate.is_none() {
                 table.missing("associate", "associate = \"name of who runs it\"");
@@ -147,6 +153,7 @@ impl Endpoint {
             connector: connector?,
             url: base,
             associate,
+            may_see_phi,
             region: place.as_ref().and_then(region),
             credential,
             aws_sigv4,

@@ -39,7 +39,7 @@ pub use identity::{ApiKey, ClientCertificate, Holder, Mark};
 pub use listen::{Clients, Listen, Tls};
 pub use oidc::{Oidc, TenantOf};
 pub use plugin::{Component, Plugin, PluginKind};
-pub use route::{Chain, Egress, Export, METHODS, RequestLimits, Route};
+pub use route::{Chain, Egress, Export, METHODS, RequestLimits, Route, RouteEndpoint};
 pub use secret::{SecretError, SecretRef};
 pub use status::StatusListener;
 pub use url::{BaseUrl, InvalidUrl};

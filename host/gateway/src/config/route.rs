@@ -25,9 +25,16 @@ pub struct Chain {
 pub struct Route {
     /// The model as callers name it, or `*` for any that no other route names.
     pub model: String,
-    /// Names of the endpoints, at least one: the first serves it, and where that cannot be had the next.
-    pub endpoints: Vec<String>,
-    /// The model to ask the endpoint for; the caller's own word without it.
+    /// At least one: the first serves it, and where that cannot be had the next.
+    pub endpoints: Vec<RouteEndpoint>,
+}
+
+/// An endpoint of a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteEndpoint {
+    /// Its name.
+    pub name: String,
+    /// The model to ask it for: its own, or that of the route; the caller's own word without either.
     pub upstream_model: Option<String>,
 }
 
@@ -153,7 +160,9 @@ impl Route {
         let several = table.value("endpoints");
         let endpoints = match (one, several) {
             (Some(one), None) => vec![one],
-            (None, Some(several)) => several.array("a list of names of endpoints")?,
+            (None, Some(several)) => several.array(
+                "a list of names of endpoints, or of tables of `name` and `upstream-model`",
+            )?,
             (Some(_), Some(several)) => {
                 several.fault("cannot stand beside `endpoint`; remove one of the two");
                 return None;
@@ -163,27 +172,49 @@ impl Route {
                 return None;
             }
         };
-        let mut names: Vec<String> = Vec::new();
+        let mut served: Vec<RouteEndpoint> = Vec::new();
         for value in &endpoints {
-            let Some(found) = known.find(value) else {
+            let of_route = upstream_model.clone();
+            let Some(endpoint) = RouteEndpoint::read(value, known, of_route) else {
                 continue;
             };
-            if names.iter().any(|name| name == found.name) {
+            if served.iter().any(|other| other.name == endpoint.name) {
                 value.fault(format_args!(
                     "names endpoint `{}` twice; `retries` of the endpoint asks it again",
-                    found.name
+                    endpoint.name
                 ));
             }
-            names.push(found.name.to_owned());
+            served.push(endpoint);
         }
         if endpoints.is_empty() {
             table.fault("names no endpoint; name at least one");
         }
         Some(Self {
             model: word?,
-            endpoints: names,
-            upstream_model,
+            endpoints: served,
         })
+    }
+}
+
+impl RouteEndpoint {
+    /// A name, or a table of `name` and `upstream-model`.
+    fn read<'a>(value: &Value<'a>, known: &Names<'a>, of_route: Option<String>) -> Option<Self> {
+        let named = |value: &Value<'a>, upstream_model| {
+            let name = known.find(value)?.name.to_owned();
+            Some(Self {
+                name,
+                upstream_model,
+            })
+        };
+        if value.is_text() {
+            return named(value, of_route);
+        }
+        let read = |table: &mut Table<'a>| {
+            let name = table.required("name", "name = \"local\"");
+            let own = table.value("upstream-model").as_ref().and_then(plain_text);
+            named(&name?, own.or(of_route))
+        };
+        value.table(read).flatten()
     }
 }
 

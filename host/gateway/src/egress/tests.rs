@@ -135,6 +135,7 @@ fn endpoint(url: &str, tls: UpstreamTls, allows_private: bool) -> Endpoint {
         connector: "connector".to_owned(),
         url: Some(url.parse().unwrap()),
         associate: Some("lab".to_owned()),
+        may_see_phi: false,
         region: None,
         credential: None,
         aws_sigv4: None,

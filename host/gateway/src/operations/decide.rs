@@ -81,7 +81,8 @@ fn fact_value(value: Json) -> Option<Value> {
         | Json::Object(_)
         | Json::Fixed(_)
         | Json::Exact(_)
-        | Json::Embedded(_) => None,
+        | Json::Embedded(_)
+        | Json::Name { .. } => None,
     }
 }
 

@@ -4,6 +4,7 @@ use nephron_model::{EventId, Phi, Timestamp};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::blob::{self, Blob, Content};
 use super::fields::{Fields, wrong};
 use super::json::Json;
 use super::shape::Builder;
@@ -76,6 +77,7 @@ pub(super) fn read(
     fields.keep_here(&OPENAIS_OWN);
     fields.finish(&UNSUPPORTED)?;
     let call = builder.call(manner.model.clone(), max_tokens, temperature, wants_json);
+    blob::check_count(&call.blobs, "messages")?;
     Ok((call, manner))
 }
 
@@ -88,12 +90,15 @@ fn read_message(
     const RULE: &str = "`system`, `developer`, `user`, `assistant` or `tool`";
     let role = message.text_that("role", RULE, |role| ROLES.contains(&role))?;
     let role = role.ok_or_else(|| wrong(&message.at("role"), RULE))?;
-    let name = message.text("name")?;
-    let mut texts = read_content(&mut message)?;
+    let name = match role.as_str() {
+        "tool" => tools::named_tool(&mut message)?,
+        _ => message.text("name")?.map(Json::Text),
+    };
+    let mut contents = read_content(&mut message)?;
     let mut own = None;
     match role.as_str() {
         "assistant" => {
-            texts.extend(message.text("refusal")?);
+            contents.extend(message.text("refusal")?.map(Content::Text));
             if let Some(calls) = message
                 .list("tool_calls")?
                 .filter(|calls| !calls.is_empty())
@@ -114,41 +119,58 @@ fn read_message(
         }
         _ => {}
     }
-    if texts.is_empty() && own.is_none() {
+    if contents.is_empty() && own.is_none() {
         return Err(wrong(&message.at("content"), "a string or a list of parts"));
     }
     message.finish(&["audio", "function_call"])?;
-    builder.message(&role, texts, name, own);
+    builder.message(&role, contents, name, own);
     Ok(())
 }
 
-/// A string, or a list of parts of text.
-fn read_content(message: &mut Fields) -> Result<Vec<String>, Malformed> {
+/// A string, or a list of parts.
+fn read_content(message: &mut Fields) -> Result<Vec<Content>, Malformed> {
     let path = message.at("content");
     match message.take("content") {
         None => Ok(Vec::new()),
-        Some(Json::Text(text)) => Ok(vec![text]),
+        Some(Json::Text(text)) => Ok(vec![Content::Text(text)]),
         Some(Json::List(parts)) => each(parts, &path, |part, path| {
-            let mut part = Fields::of(part, path, message.unknown())?;
-            let of = match part.text("type")?.as_deref() {
-                Some("text") => "text",
-                Some("refusal") => "refusal",
-                Some("image_url" | "input_audio" | "file") => {
-                    return Err(wrong(
-                        &part.at("type"),
-                        "`text`: images, audio and files cannot be searched for identifiers, and are refused",
-                    ));
-                }
-                Some(_) | None => return Err(wrong(&part.at("type"), "`text`")),
-            };
-            let text = part.text(of)?;
-            let text = text.ok_or_else(|| wrong(&part.at(of), "a string"))?;
-            part.keep_here(&["annotations", "prompt_cache_breakpoint"]);
-            part.finish(&[])?;
-            Ok(text)
+            read_part(Fields::of(part, path, message.unknown())?)
         }),
         Some(_) => Err(wrong(&path, "a string or a list of parts")),
     }
+}
+
+fn read_part(mut part: Fields) -> Result<Content, Malformed> {
+    const RULE: &str = "`text`, `refusal`, `image_url`, `input_audio` or `file`";
+    let kind = part.text("type")?.unwrap_or_default();
+    let content = match kind.as_str() {
+        "text" | "refusal" => {
+            let text = part.text(&kind)?;
+            Content::Text(text.ok_or_else(|| wrong(&part.at(&kind), "a string"))?)
+        }
+        "image_url" => {
+            let image = part.object("image_url")?;
+            let mut image = image.ok_or_else(|| wrong(&part.at("image_url"), "an object"))?;
+            let blob = Blob::of_data_url(&mut image, "url")?;
+            image.keep_here(&["detail"]);
+            image.finish(&[])?;
+            Content::Blob(blob)
+        }
+        "input_audio" => Content::Blob(Blob::of_audio(&mut part)?),
+        "file" => {
+            let file = part.object("file")?;
+            let mut file = file.ok_or_else(|| wrong(&part.at("file"), "an object"))?;
+            blob::refuse_elsewhere(&mut file, &["file_id"])?;
+            let blob = Blob::of_data_url(&mut file, "file_data")?;
+            file.keep_here(&["filename"]);
+            file.finish(&[])?;
+            Content::Blob(blob)
+        }
+        _ => return Err(wrong(&part.at("type"), RULE)),
+    };
+    part.keep_here(&["annotations", "prompt_cache_breakpoint"]);
+    part.finish(&[])?;
+    Ok(content)
 }
 
 fn function_of(value: &mut Fields) -> Result<Fields, Malformed> {
@@ -198,6 +220,8 @@ fn read_options(fields: &mut Fields, builder: &mut Builder) -> Result<bool, Malf
         // Digits that nobody chose for a person; a random number is not searched.
         builder.option("seed", Json::Exact(seed.into()));
     }
+    // None of OpenAI's, but servers of this family take it.
+    tools::top_k(fields, builder)?;
     if let Some(several) = fields.flag("parallel_tool_calls")? {
         builder.option("parallel_tool_calls", Json::Bool(several));
     }

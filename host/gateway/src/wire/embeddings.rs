@@ -32,7 +32,7 @@ pub(super) fn read(
     let count = texts.len();
     let mut builder = Builder::default();
     for text in texts {
-        builder.message("user", vec![text], None, None);
+        builder.text("user", text);
     }
     builder.option("operation", Json::fixed("embeddings"));
     if let Some(dimensions) = fields.count("dimensions")? {

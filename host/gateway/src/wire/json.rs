@@ -20,6 +20,13 @@ pub(crate) enum Json {
     Exact(serde_json::Number),
     /// JSON inside a string, such as the arguments of a tool call.
     Embedded(Box<Self>),
+    /// The name of a tool. It is searched, and nothing may be found in it: in its place no token could stand, for the client
+    /// calls the tool by it.
+    Name {
+        name: String,
+        /// Where it stands in the request, by the path of the field.
+        place: String,
+    },
 }
 
 impl Json {
@@ -67,7 +74,9 @@ impl Serialize for Json {
             Self::Null => serializer.serialize_unit(),
             Self::Bool(value) => serializer.serialize_bool(*value),
             Self::Number(number) | Self::Exact(number) => number.serialize(serializer),
-            Self::Text(text) | Self::Fixed(text) => serializer.serialize_str(text),
+            Self::Text(text) | Self::Fixed(text) | Self::Name { name: text, .. } => {
+                serializer.serialize_str(text)
+            }
             Self::List(values) => {
                 let mut list = serializer.serialize_seq(Some(values.len()))?;
                 for value in values {

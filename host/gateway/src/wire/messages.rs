@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use nephron_model::{EventId, Phi};
 use serde_json::{Value, json};
 
+use super::blob::{self, Blob, Content};
 use super::fields::{Fields, UnknownFields, wrong};
 use super::json::Json;
 use super::shape::Builder;
@@ -37,8 +38,14 @@ pub(super) fn read(
     let mut manner = Manner::of(Api::Messages, model(&mut fields)?);
     let mut builder = Builder::default();
     if let Some(system) = fields.take("system") {
-        let texts = read_texts(system, "system", limits.unknown_fields)?;
-        builder.message("system", texts, None, None);
+        let contents = read_contents(system, "system", limits.unknown_fields)?;
+        if contents
+            .iter()
+            .any(|content| matches!(content, Content::Blob(_)))
+        {
+            return Err(wrong("system", "a string or a list of blocks of text"));
+        }
+        builder.message("system", contents, None, None);
     }
     let mut ids = CallIds::default();
     for (index, message) in messages(&mut fields, limits)?.into_iter().enumerate() {
@@ -56,16 +63,17 @@ pub(super) fn read(
     fields.finish(&UNSUPPORTED)?;
     let model = manner.model.clone();
     let call = builder.call(model, Some(max_tokens), temperature, wants_json);
+    blob::check_count(&call.blobs, "messages")?;
     Ok((call, manner))
 }
 
 /// One block of a message.
 enum Block {
-    Text(String),
+    Content(Content),
     Call(Json),
     Result {
         id: Json,
-        texts: Vec<String>,
+        contents: Vec<Content>,
         is_error: bool,
     },
 }
@@ -82,7 +90,7 @@ fn read_message(
     let path = message.at("content");
     let is_assistant = role == "assistant";
     let blocks = match message.take("content") {
-        Some(Json::Text(text)) => vec![Block::Text(text)],
+        Some(Json::Text(text)) => vec![Block::Content(Content::Text(text))],
         Some(Json::List(blocks)) if !blocks.is_empty() => each(blocks, &path, |block, path| {
             let block = Fields::of(block, path, message.unknown())?;
             read_block(block, is_assistant, ids)
@@ -90,18 +98,18 @@ fn read_message(
         _ => return Err(wrong(&path, "a string or a list of blocks")),
     };
     message.finish(&[])?;
-    let (mut texts, mut calls) = (Vec::new(), Vec::new());
+    let (mut contents, mut calls) = (Vec::new(), Vec::new());
     for block in blocks {
         match block {
-            Block::Text(text) => texts.push(text),
+            Block::Content(content) => contents.push(content),
             Block::Call(call) => calls.push(call),
             Block::Result {
                 id,
-                texts: result,
+                contents: result,
                 is_error,
             } => {
-                if !texts.is_empty() {
-                    builder.message(&role, std::mem::take(&mut texts), None, None);
+                if !contents.is_empty() {
+                    builder.message(&role, std::mem::take(&mut contents), None, None);
                 }
                 let mut own = vec![("tool_call_id".to_owned(), id)];
                 if is_error {
@@ -112,8 +120,8 @@ fn read_message(
         }
     }
     let own = (!calls.is_empty()).then(|| tools::calls(calls));
-    if !texts.is_empty() || own.is_some() {
-        builder.message(&role, texts, None, own);
+    if !contents.is_empty() || own.is_some() {
+        builder.message(&role, contents, None, own);
     }
     Ok(())
 }
@@ -123,14 +131,11 @@ fn read_block(
     is_assistant: bool,
     ids: &mut CallIds,
 ) -> Result<Block, Malformed> {
-    const UNSEARCHABLE: &str = "`text`, `tool_use` or `tool_result`: images and documents cannot be searched for \
-                                identifiers, and are refused";
+    const RULE: &str = "`text`, `image`, `document`, `tool_use` or `tool_result`";
     let kind = block.text("type")?.unwrap_or_default();
     let read = match (kind.as_str(), is_assistant) {
-        ("text", _) => {
-            let text = block.text("text")?;
-            block.keep_here(&["citations"]);
-            Block::Text(text.ok_or_else(|| wrong(&block.at("text"), "a string"))?)
+        ("text", _) | ("image" | "document", false) => {
+            Block::Content(read_content(&kind, &mut block)?)
         }
         ("tool_use", true) => {
             let id = call_id(&mut block, "id")?;
@@ -146,47 +151,76 @@ fn read_block(
         ("tool_result", false) => {
             let id = call_id(&mut block, "tool_use_id")?;
             let path = block.at("content");
-            let texts = match block.take("content") {
+            let contents = match block.take("content") {
                 None => Vec::new(),
-                Some(content) => read_texts(content, &path, block.unknown())?,
+                Some(content) => read_contents(content, &path, block.unknown())?,
             };
             Block::Result {
                 id: ids.replace(id),
-                texts,
+                contents,
                 is_error: block.flag("is_error")?.unwrap_or_default(),
             }
         }
         ("tool_use", false) => {
             return Err(wrong(&block.at("type"), "in a message of the assistant"));
         }
-        ("tool_result", true) => return Err(wrong(&block.at("type"), "in a message of the user")),
-        _ => return Err(wrong(&block.at("type"), UNSEARCHABLE)),
+        ("tool_result" | "image" | "document", true) => {
+            return Err(wrong(&block.at("type"), "in a message of the user"));
+        }
+        _ => return Err(wrong(&block.at("type"), RULE)),
     };
     block.keep_here(&["cache_control"]);
     block.finish(&["toolset_name"])?;
     Ok(read)
 }
 
-/// A string, or a list of blocks of text.
-fn read_texts(content: Json, path: &str, unknown: UnknownFields) -> Result<Vec<String>, Malformed> {
+/// A string, or a list of blocks that say something.
+fn read_contents(
+    content: Json,
+    path: &str,
+    unknown: UnknownFields,
+) -> Result<Vec<Content>, Malformed> {
     if let Json::Text(text) = content {
-        return Ok(vec![text]);
+        return Ok(vec![Content::Text(text)]);
     }
     let Json::List(blocks) = content else {
-        return Err(wrong(path, "a string or a list of blocks of text"));
+        return Err(wrong(path, "a string or a list of blocks"));
     };
     each(blocks, path, |block, path| {
+        const RULE: &str = "`text`, `image` or `document`";
         let mut block = Fields::of(block, path, unknown)?;
-        const RULE: &str =
-            "`text`: anything else cannot be searched for identifiers, and is refused";
-        let kind = block.text_that("type", RULE, |kind| kind == "text")?;
-        kind.ok_or_else(|| wrong(&block.at("type"), RULE))?;
-        let text = block.text("text")?;
-        block.keep_here(&["cache_control", "citations"]);
-        let text = text.ok_or_else(|| wrong(&block.at("text"), "a string"))?;
+        let kind = block.text_that("type", RULE, |kind| {
+            ["text", "image", "document"].contains(&kind)
+        })?;
+        let kind = kind.ok_or_else(|| wrong(&block.at("type"), RULE))?;
+        let content = read_content(&kind, &mut block)?;
+        block.keep_here(&["cache_control"]);
         block.finish(&[])?;
-        Ok(text)
+        Ok(content)
     })
+}
+
+/// What a block of text, an image or a document holds.
+fn read_content(kind: &str, block: &mut Fields) -> Result<Content, Malformed> {
+    if kind == "text" {
+        let text = block.text("text")?;
+        block.keep_here(&["citations"]);
+        let text = text.ok_or_else(|| wrong(&block.at("text"), "a string"))?;
+        return Ok(Content::Text(text));
+    }
+    // A document's own words beside its data: a block of text says the same, and is searched.
+    blob::refuse_words(block, &["citations", "context", "title"])?;
+    let source = block.object("source")?;
+    let mut source = source.ok_or_else(|| wrong(&block.at("source"), "an object"))?;
+    const KIND: &str = "`base64`: what is fetched from elsewhere is not in the record of what was sent, so send it as data; \
+                        and what is text as a block of text";
+    let kind = source.text_that("type", KIND, |kind| kind == "base64")?;
+    kind.ok_or_else(|| wrong(&source.at("type"), KIND))?;
+    let media_type = source.text("media_type")?.unwrap_or_default();
+    let place = source.at("data");
+    let data = source.text("data")?.unwrap_or_default();
+    source.finish(&[])?;
+    Ok(Content::Blob(Blob::read(&media_type, data, place)?))
 }
 
 fn stops(fields: &mut Fields) -> Result<Vec<String>, Malformed> {
@@ -205,9 +239,7 @@ fn stops(fields: &mut Fields) -> Result<Vec<String>, Malformed> {
 /// What is handed to the connector as it is, but for the strings in it. Returns whether the answer's text is to be JSON.
 fn read_options(fields: &mut Fields, builder: &mut Builder) -> Result<bool, Malformed> {
     tools::numbers(fields, builder, &[("top_p", "from 0 to 1", 0.0..=1.0)])?;
-    if let Some(count) = fields.count("top_k")? {
-        builder.option("top_k", Json::Exact(count.into()));
-    }
+    tools::top_k(fields, builder)?;
     if let Some(mut thinking) = fields.object("thinking")? {
         const RULE: &str = "`disabled`, or left out: what a model thinks is not passed on";
         let kind = thinking.text_that("type", RULE, |kind| kind == "disabled")?;

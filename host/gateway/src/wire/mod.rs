@@ -2,7 +2,9 @@
 //! [`Call`](crate::receive::Call) and replies to bytes.
 //!
 //! Every string of a request is one of three things, and the type says which: *scanned* (it becomes a part of the
-//! messages that detectors see), *structural* ([`json::Json::Fixed`]: known, short, held to a form), or refused.
+//! messages that detectors see), *structural* ([`json::Json::Fixed`]: known, short, held to a form), or refused. A
+//! fourth, the data of an image, of audio or of a document, cannot be searched ([`blob`]): with it the whole call counts as
+//! identifiable.
 //! [`shape`] takes the scanned strings out of a request and puts the cleared ones back in their places.
 //!
 //! Whatever a client speaks, a connector is handed one shape of call: OpenAI's chat. So any API reaches any endpoint.
@@ -17,6 +19,7 @@ use crate::reply::Piece;
 use crate::said::{Channel, Said};
 use told::Told;
 
+pub(crate) mod blob;
 mod chat;
 mod embeddings;
 pub(crate) mod fields;

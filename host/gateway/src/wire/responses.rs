@@ -3,6 +3,7 @@
 use nephron_model::{EventId, Phi, Timestamp};
 use serde_json::{Value, json};
 
+use super::blob::{self, Blob, Content};
 use super::fields::{Fields, UnknownFields, wrong};
 use super::json::Json;
 use super::shape::Builder;
@@ -43,10 +44,10 @@ pub(super) fn read(
     let mut manner = Manner::of(Api::Responses, model(&mut fields)?);
     let mut builder = Builder::default();
     if let Some(instructions) = fields.text("instructions")? {
-        builder.message("system", vec![instructions], None, None);
+        builder.text("system", instructions);
     }
     match fields.take("input") {
-        Some(Json::Text(text)) => builder.message("user", vec![text], None, None),
+        Some(Json::Text(text)) => builder.text("user", text),
         Some(Json::List(items)) if (1..=limits.messages).contains(&items.len()) => {
             let mut history = History::new(&mut builder);
             each(items, "input", |item, path| {
@@ -85,6 +86,7 @@ pub(super) fn read(
     fields.keep_here(&OPENAIS_OWN);
     fields.finish(&UNSUPPORTED)?;
     let call = builder.call(manner.model.clone(), max_tokens, temperature, wants_json);
+    blob::check_count(&call.blobs, "input")?;
     Ok((call, manner))
 }
 
@@ -116,10 +118,10 @@ impl<'b> History<'b> {
                 const RULE: &str = "`system`, `developer`, `user` or `assistant`";
                 let role = item.text_that("role", RULE, |role| ROLES.contains(&role))?;
                 let role = role.ok_or_else(|| wrong(&item.at("role"), RULE))?;
-                let texts = read_content(&mut item, "content")?;
+                let contents = read_content(&mut item, "content")?;
                 item.finish(&[])?;
                 self.end_calls();
-                self.builder.message(&role, texts, None, None);
+                self.builder.message(&role, contents, None, None);
             }
             Some("function_call") => {
                 let id = self.ids.replace(call_id(&mut item, "call_id")?);
@@ -130,11 +132,11 @@ impl<'b> History<'b> {
             }
             Some("function_call_output") => {
                 let id = self.ids.replace(call_id(&mut item, "call_id")?);
-                let texts = read_content(&mut item, "output")?;
+                let contents = read_content(&mut item, "output")?;
                 item.finish(&["caller"])?;
                 self.end_calls();
                 let own = Json::Object(vec![("tool_call_id".to_owned(), id)]);
-                self.builder.message("tool", texts, None, Some(own));
+                self.builder.message("tool", contents, None, Some(own));
             }
             Some(_) => return Err(wrong(&item.at("type"), KIND)),
         }
@@ -150,11 +152,11 @@ impl<'b> History<'b> {
     }
 }
 
-/// A string, or a list of parts of text.
-fn read_content(item: &mut Fields, name: &str) -> Result<Vec<String>, Malformed> {
+/// A string, or a list of parts.
+fn read_content(item: &mut Fields, name: &str) -> Result<Vec<Content>, Malformed> {
     let path = item.at(name);
     match item.take(name) {
-        Some(Json::Text(text)) => Ok(vec![text]),
+        Some(Json::Text(text)) => Ok(vec![Content::Text(text)]),
         Some(Json::List(parts)) => each(parts, &path, |part, path| {
             read_part(part, path, item.unknown())
         }),
@@ -162,21 +164,36 @@ fn read_content(item: &mut Fields, name: &str) -> Result<Vec<String>, Malformed>
     }
 }
 
-fn read_part(part: Json, path: &str, unknown: UnknownFields) -> Result<String, Malformed> {
-    const RULE: &str = "`input_text`, `output_text` or `refusal`: images, audio and files cannot be searched for \
-                        identifiers, and are refused";
+fn read_part(part: Json, path: &str, unknown: UnknownFields) -> Result<Content, Malformed> {
+    const RULE: &str =
+        "`input_text`, `output_text`, `refusal`, `input_image`, `input_audio` or `input_file`";
     let mut part = Fields::of(part, path, unknown)?;
-    let of = match part.text("type")?.as_deref() {
-        Some("input_text" | "output_text" | "text") => "text",
-        Some("refusal") => "refusal",
-        Some(_) | None => return Err(wrong(&part.at("type"), RULE)),
+    let kind = part.text("type")?.unwrap_or_default();
+    let content = match kind.as_str() {
+        "input_text" | "output_text" | "text" | "refusal" => {
+            let of = if kind == "refusal" { "refusal" } else { "text" };
+            let text = part.text(of)?;
+            Content::Text(text.ok_or_else(|| wrong(&part.at(of), "a string"))?)
+        }
+        "input_image" => {
+            blob::refuse_elsewhere(&mut part, &["file_id"])?;
+            let blob = Blob::of_data_url(&mut part, "image_url")?;
+            part.keep_here(&["detail"]);
+            Content::Blob(blob)
+        }
+        "input_audio" => Content::Blob(Blob::of_audio(&mut part)?),
+        "input_file" => {
+            blob::refuse_elsewhere(&mut part, &["file_id", "file_url"])?;
+            let blob = Blob::of_data_url(&mut part, "file_data")?;
+            part.keep_here(&["detail", "filename"]);
+            Content::Blob(blob)
+        }
+        _ => return Err(wrong(&part.at("type"), RULE)),
     };
-    let text = part.text(of)?;
-    let text = text.ok_or_else(|| wrong(&part.at(of), "a string"))?;
     // What the SDKs write into a part that they hand back.
     part.keep_here(&["annotations", "logprobs", "prompt_cache_breakpoint"]);
     part.finish(&[])?;
-    Ok(text)
+    Ok(content)
 }
 
 /// What is handed to the connector as it is, but for the strings in it. Returns whether the answer's text is to be JSON.

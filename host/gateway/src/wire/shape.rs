@@ -2,16 +2,18 @@
 //!
 //! Detectors see messages of parts. Beside the texts that a client wrote, a call has other strings: names, stop
 //! sequences, the descriptions and schemas of tools, the arguments of tool calls. Each of them becomes a part of its own,
-//! so that whatever a detector finds in it is replaced like anything else and JSON stays JSON. A [`Shape`] remembers which
-//! part was what.
+//! so that whatever a detector finds in it is replaced like anything else and JSON stays JSON. In the name of a tool nothing
+//! may be found. What cannot be searched stands among the parts by its digest. A [`Shape`] remembers which part was what.
 
 use nephron_engine::Messages;
 use nephron_engine::contract::{Attribute, Message, Part, Value};
 use nephron_model::Phi;
 
+use super::blob::{Blob, Content};
+use super::fields::wrong;
 use super::json::Json;
 use crate::chain::deidentify::text_of;
-use crate::receive::Call;
+use crate::receive::{Call, Malformed};
 
 /// Where the strings of a call belong. Holds no text of the call.
 #[derive(Default)]
@@ -22,8 +24,8 @@ pub(crate) struct Shape {
 }
 
 struct MessageShape {
-    texts: usize,
-    is_named: bool,
+    contents: usize,
+    name: Option<Json>,
     fields: Option<Json>,
 }
 
@@ -34,30 +36,43 @@ pub(crate) struct Builder {
     messages: Vec<Message>,
     /// The strings that belong to no message, in order.
     rest: Vec<Part>,
+    blobs: Vec<Blob>,
 }
 
 impl Builder {
-    /// Adds a message: its texts, the name of who speaks, and the fields that travel as JSON.
+    /// Adds a message of one text.
+    pub(crate) fn text(&mut self, role: &str, text: String) {
+        self.message(role, vec![Content::Text(text)], None, None);
+    }
+
+    /// Adds a message: what it holds, the name of who speaks, and the fields that travel as JSON.
     pub(crate) fn message(
         &mut self,
         role: &str,
-        texts: Vec<String>,
-        name: Option<String>,
+        contents: Vec<Content>,
+        mut name: Option<Json>,
         mut fields: Option<Json>,
     ) {
+        let count = contents.len();
+        let mut parts = Vec::with_capacity(count);
+        for content in contents {
+            parts.push(match content {
+                Content::Text(text) => Part::Text(text),
+                Content::Blob(blob) => {
+                    let reference = blob.reference();
+                    self.blobs.push(blob);
+                    Part::Blob(reference)
+                }
+            });
+        }
+        for value in [&mut name, &mut fields].into_iter().flatten() {
+            take_leaves(value, Place::default(), &mut parts);
+        }
         self.shape.messages.push(MessageShape {
-            texts: texts.len(),
-            is_named: name.is_some(),
-            fields: None,
+            contents: count,
+            name,
+            fields,
         });
-        let mut parts: Vec<Part> = texts.into_iter().map(Part::Text).collect();
-        parts.extend(name.map(Part::Text));
-        if let Some(fields) = &mut fields {
-            take_leaves(fields, Place::default(), &mut parts);
-        }
-        if let Some(shape) = self.shape.messages.last_mut() {
-            shape.fields = fields;
-        }
         self.messages.push(Message {
             role: role.to_owned(),
             name: None,
@@ -85,11 +100,12 @@ impl Builder {
         temperature: Option<f64>,
         wants_json: bool,
     ) -> Call {
-        let (messages, shape) = self.finish();
+        let (messages, shape, blobs) = self.finish();
         Call {
             model,
             messages: Phi::new(messages),
             shape,
+            blobs,
             max_tokens,
             temperature,
             wants_json,
@@ -97,8 +113,8 @@ impl Builder {
         }
     }
 
-    /// What detectors see, and how to put it together again.
-    pub(crate) fn finish(mut self) -> (Messages, Shape) {
+    /// What detectors see, how to put it together again, and what they do not see.
+    pub(crate) fn finish(mut self) -> (Messages, Shape, Vec<Blob>) {
         if !self.rest.is_empty() {
             self.messages.push(Message {
                 role: "system".to_owned(),
@@ -106,7 +122,7 @@ impl Builder {
                 parts: self.rest,
             });
         }
-        (Messages(self.messages), self.shape)
+        (Messages(self.messages), self.shape, self.blobs)
     }
 }
 
@@ -118,41 +134,39 @@ pub(crate) struct Filled {
 }
 
 impl Shape {
-    /// Puts cleared strings into their places. `None` if they are not as many as were taken out.
-    pub(crate) fn fill(&self, cleared: &Messages) -> Option<Filled> {
+    /// Puts cleared strings into their places.
+    ///
+    /// # Errors
+    /// [`Malformed::Field`]: something was found in the name of a tool, or across a key and its value.
+    pub(crate) fn fill(&self, cleared: &Messages) -> Result<Filled, Malformed> {
         let mut messages = Vec::with_capacity(self.messages.len());
         let mut all = cleared.0.iter();
         for shape in &self.messages {
-            let message = all.next()?;
+            let message = all.next().ok_or_else(misplaced)?;
             let mut parts = message.parts.iter();
-            let mut filled: Vec<Part> = parts.by_ref().take(shape.texts).cloned().collect();
-            let name = match shape.is_named {
-                true => Some(text_of(parts.next()?)?.to_owned()),
-                false => None,
-            };
-            if let Some(fields) = &shape.fields {
-                let fields = put_leaves(fields, Place::default(), &mut parts)?;
-                filled.push(Part::Json(fields.to_text()));
+            let mut filled: Vec<Part> = parts.by_ref().take(shape.contents).cloned().collect();
+            if filled.len() != shape.contents {
+                return Err(misplaced());
             }
-            if filled.len() != shape.texts + usize::from(shape.fields.is_some())
-                || parts.next().is_some()
-            {
-                return None;
+            let mut put = |value: &Json| put_leaves(value, Place::default(), &mut parts);
+            let name = shape.name.as_ref().map(&mut put).transpose()?;
+            let fields = shape.fields.as_ref().map(put).transpose()?;
+            filled.extend(fields.map(|fields| Part::Json(fields.to_text())));
+            if parts.next().is_some() {
+                return Err(misplaced());
             }
             messages.push(Message {
                 role: message.role.clone(),
-                name,
+                name: name.and_then(Json::into_text),
                 parts: filled,
             });
         }
         let rest = all.next().map_or(&[][..], |message| &message.parts);
         let mut rest = rest.iter();
-        let stop: Option<Vec<String>> = rest
-            .by_ref()
-            .take(self.stops)
-            .map(|part| text_of(part).map(str::to_owned))
-            .collect();
-        let stop = stop.filter(|stop| stop.len() == self.stops)?;
+        let mut stop = Vec::with_capacity(self.stops);
+        for _ in 0..self.stops {
+            stop.push(next(&mut rest)?.to_owned());
+        }
         let mut options = Vec::with_capacity(self.options.len());
         for (name, value) in &self.options {
             let value = put_leaves(value, Place::default(), &mut rest)?;
@@ -161,12 +175,36 @@ impl Shape {
                 value: Value::Json(value.to_text()),
             });
         }
-        (rest.next().is_none() && all.next().is_none()).then_some(Filled {
+        if rest.next().is_some() || all.next().is_some() {
+            return Err(misplaced());
+        }
+        Ok(Filled {
             messages,
             stop,
             options,
         })
     }
+}
+
+/// The next cleared string.
+fn next<'p>(parts: &mut impl Iterator<Item = &'p Part>) -> Result<&'p str, Malformed> {
+    parts.next().and_then(text_of).ok_or_else(misplaced)
+}
+
+fn misplaced() -> Malformed {
+    wrong(
+        "arguments or schema of a tool",
+        "such that no identifier reaches across a key and its value",
+    )
+}
+
+/// The rule of the name of a tool.
+const IN_A_NAME: &str = "a name in which nothing is found that could identify somebody: the tool is called by it, so that no \
+                         token can stand in its place; call no tool after a patient";
+
+/// The name of a tool as it is searched: `_` and `-` stand between words.
+fn as_words(name: &str) -> String {
+    name.replace(['_', '-'], " ")
 }
 
 /// Digits from which on a number that stands by itself could be somebody's.
@@ -202,11 +240,13 @@ impl<'k> Place<'k> {
 
     /// The value again, if its key before it is as cleared as the key by itself. It is not where something was found
     /// across both.
-    fn uncued(self, text: &str) -> Option<&str> {
-        match self.cue {
-            Some(cue) => text.strip_prefix(cue)?.strip_prefix(CUE),
-            None => Some(text),
-        }
+    fn uncued(self, text: &str) -> Result<&str, Malformed> {
+        let Some(cue) = self.cue else {
+            return Ok(text);
+        };
+        let value = text.strip_prefix(cue);
+        let value = value.and_then(|value| value.strip_prefix(CUE));
+        value.ok_or_else(misplaced)
     }
 
     /// Whether a number is searched: in data each may be an age or a record's.
@@ -247,6 +287,7 @@ fn take_leaves(value: &mut Json, place: Place<'_>, parts: &mut Vec<Part>) {
             };
             take_leaves(value, place, parts);
         }
+        Json::Name { name, .. } => parts.push(Part::Text(as_words(name))),
         Json::Null | Json::Bool(_) | Json::Number(_) | Json::Fixed(_) | Json::Exact(_) => {}
     }
 }
@@ -256,11 +297,11 @@ fn put_leaves<'p>(
     value: &Json,
     place: Place<'_>,
     parts: &mut impl Iterator<Item = &'p Part>,
-) -> Option<Json> {
-    Some(match value {
-        Json::Text(_) => Json::Text(place.uncued(text_of(parts.next()?)?)?.to_owned()),
+) -> Result<Json, Malformed> {
+    Ok(match value {
+        Json::Text(_) => Json::Text(place.uncued(next(parts)?)?.to_owned()),
         Json::Number(number) if place.is_searched(number) => {
-            let text = place.uncued(text_of(parts.next()?)?)?;
+            let text = place.uncued(next(parts)?)?;
             if *text == number.to_string() {
                 Json::Number(number.clone())
             } else {
@@ -268,7 +309,7 @@ fn put_leaves<'p>(
             }
         }
         Json::List(values) => {
-            let values: Option<_> = values
+            let values: Result<_, Malformed> = values
                 .iter()
                 .map(|value| put_leaves(value, place, parts))
                 .collect();
@@ -281,7 +322,7 @@ fn put_leaves<'p>(
                 let key = if is_known(key) {
                     key.clone()
                 } else {
-                    text_of(parts.next()?)?.to_owned()
+                    next(parts)?.to_owned()
                 };
                 let value = put_leaves(value, place.under(&key), parts)?;
                 filled.push((key, value));
@@ -294,6 +335,12 @@ fn put_leaves<'p>(
                 is_data: true,
             };
             Json::Embedded(Box::new(put_leaves(value, place, parts)?))
+        }
+        Json::Name { name, place } => {
+            if next(parts)? != as_words(name) {
+                return Err(wrong(place, IN_A_NAME));
+            }
+            Json::Text(name.clone())
         }
         Json::Null => Json::Null,
         Json::Bool(value) => Json::Bool(*value),
@@ -375,12 +422,9 @@ mod tests {
     #[test]
     fn every_string_is_seen_and_goes_back_to_its_place() {
         let mut builder = Builder::default();
-        builder.message(
-            "user",
-            vec!["Ann".to_owned(), "Lee".to_owned()],
-            Some("ann_lee".to_owned()),
-            None,
-        );
+        let texts = ["Ann", "Lee"].map(|text| Content::Text(text.to_owned()));
+        let name = Json::Text("ann_lee".to_owned());
+        builder.message("user", texts.into(), Some(name), None);
         let arguments = json(r#"{"who":"Bo \"B\" Ek","name":"Gil","n":3,"deep":[{"x y":null}]}"#);
         let fields = Json::Object(vec![
             ("id".to_owned(), Json::fixed("call_1")),
@@ -389,7 +433,7 @@ mod tests {
         builder.message("assistant", Vec::new(), None, Some(fields));
         builder.option("tools", json(r#"[{"ward":{"default":12345,"minimum":7}}]"#));
         builder.stops(vec!["Ed".to_owned()]);
-        let (mut messages, shape) = builder.finish();
+        let (mut messages, shape, _) = builder.finish();
         let seen = marked(&mut messages);
         let expected = [
             "Ann",
@@ -407,7 +451,7 @@ mod tests {
             "ward: 12345",
         ];
         assert_eq!(seen, expected);
-        let filled = shape.fill(&messages).unwrap();
+        let filled = shape.fill(&messages).ok().unwrap();
         assert_eq!(filled.messages[0].name.as_deref(), Some("<ann_lee>"));
         assert_eq!(filled.stop, ["<Ed>"]);
         let Part::Json(fields) = &filled.messages[1].parts[0] else {
@@ -433,30 +477,65 @@ mod tests {
     fn what_was_found_across_a_key_and_its_value_fills_nothing() {
         let mut builder = Builder::default();
         builder.option("tools", json(r#"{"Bo":"Ek"}"#));
-        let (mut messages, shape) = builder.finish();
+        let (mut messages, shape, _) = builder.finish();
         messages.0[0].parts[1] = Part::Text("[NAME_7KQ2M]".to_owned());
-        assert!(shape.fill(&messages).is_none());
+        assert!(shape.fill(&messages).is_err());
+    }
+
+    #[test]
+    fn the_name_of_a_tool_is_searched_as_words_and_goes_back_as_it_was_or_not_at_all() {
+        let mut builder = Builder::default();
+        let name = |name: &str| Json::Name {
+            name: name.to_owned(),
+            place: "tools[0].function.name".to_owned(),
+        };
+        builder.message("tool", Vec::new(), Some(name("ann_lee")), None);
+        builder.option("tools", Json::List(vec![name("look-up_ward_7")]));
+        let (mut messages, shape, _) = builder.finish();
+        let parts: Vec<_> = messages
+            .0
+            .iter()
+            .flat_map(|message| &message.parts)
+            .collect();
+        let texts: Vec<_> = parts.iter().filter_map(|part| text_of(part)).collect();
+        assert_eq!(texts, ["ann lee", "look up ward 7"]);
+        let filled = shape.fill(&messages).ok().unwrap();
+        assert_eq!(filled.messages[0].name.as_deref(), Some("ann_lee"));
+        assert!(
+            matches!(&filled.options[0].value, Value::Json(text) if text == "[\"look-up_ward_7\"]")
+        );
+        messages.0[1].parts[0] = Part::Text("look up [NAME_7KQ2M] 7".to_owned());
+        let refused = shape.fill(&messages).err().unwrap().to_string();
+        assert!(
+            refused.starts_with("`tools[0].function.name` must be"),
+            "{refused}"
+        );
     }
 
     #[test]
     fn a_number_that_nobody_changed_stays_a_number() {
         let mut builder = Builder::default();
         builder.option("tools", json("[1234567]"));
-        let (messages, shape) = builder.finish();
-        let filled = shape.fill(&messages).unwrap();
+        let (messages, shape, _) = builder.finish();
+        let filled = shape.fill(&messages).ok().unwrap();
         assert!(matches!(&filled.options[0].value, Value::Json(text) if text == "[1234567]"));
     }
 
     #[test]
     fn strings_too_few_or_too_many_fill_nothing() {
         let mut builder = Builder::default();
-        builder.message("user", vec!["a".to_owned()], Some("b".to_owned()), None);
-        let (messages, shape) = builder.finish();
+        builder.message(
+            "user",
+            vec![Content::Text("a".to_owned())],
+            Some(json("\"b\"")),
+            None,
+        );
+        let (messages, shape, _) = builder.finish();
         let mut fewer = messages.clone();
         fewer.0[0].parts.pop();
         let mut more = messages.clone();
         more.0[0].parts.push(Part::Text("c".to_owned()));
-        assert!(shape.fill(&messages).is_some());
-        assert!(shape.fill(&fewer).is_none() && shape.fill(&more).is_none());
+        assert!(shape.fill(&messages).is_ok());
+        assert!(shape.fill(&fewer).is_err() && shape.fill(&more).is_err());
     }
 }

@@ -71,7 +71,7 @@ pub(super) fn check_refused(api: Api, body: &Value, place: &str) {
 /// What a connector is handed: role, texts and own fields of each message.
 pub(super) fn handed(asked: &Asked) -> Vec<(String, Vec<String>, Value)> {
     let call = &asked.received.call;
-    let filled = call.shape.fill(call.messages.expose()).unwrap();
+    let filled = call.shape.fill(call.messages.expose()).ok().unwrap();
     let message = |message: nephron_engine::contract::Message| {
         let (mut texts, mut own) = (Vec::new(), Value::Null);
         for part in message.parts {
@@ -89,7 +89,7 @@ pub(super) fn handed(asked: &Asked) -> Vec<(String, Vec<String>, Value)> {
 /// The options that a connector is handed.
 pub(super) fn options(asked: &Asked) -> std::collections::BTreeMap<String, Value> {
     let call = &asked.received.call;
-    let filled = call.shape.fill(call.messages.expose()).unwrap();
+    let filled = call.shape.fill(call.messages.expose()).ok().unwrap();
     let option = |option: nephron_engine::contract::Attribute| {
         let nephron_engine::contract::Value::Json(json) = option.value else {
             panic!("an option that is no JSON");

@@ -5,8 +5,8 @@ use nephron_keys::KeyError;
 use nephron_model::EventId;
 use serde_json::{Value, json};
 
+use crate::associates::NoGround;
 use crate::authenticate::{TokenFault, Unauthenticated};
-use crate::receive::Malformed;
 use crate::refusal::Refusal;
 use crate::reply::Reply;
 
@@ -40,11 +40,7 @@ impl Told {
         let Some(refusal) = reply.refusal() else {
             return Self::internal();
         };
-        let param = if let Refusal::Malformed(Malformed::Field { field, .. }) = refusal {
-            Some(field.clone())
-        } else {
-            matches!(refusal, Refusal::NoRoute).then(|| "model".to_owned())
-        };
+        let param = refusal.place().map(str::to_owned);
         Self {
             status: reply.status(),
             class: class(refusal),
@@ -120,9 +116,15 @@ impl Told {
 
 const fn class(refusal: &Refusal) -> Class {
     match refusal {
-        Refusal::Malformed(_) | Refusal::NotAuthentic | Refusal::TooSlow | Refusal::CallerGone => {
-            Class::Invalid
+        Refusal::Malformed(_)
+        | Refusal::NotOffered { .. }
+        | Refusal::Unsearched {
+            why: NoGround::NotForPhi,
+            ..
         }
+        | Refusal::NotAuthentic
+        | Refusal::TooSlow
+        | Refusal::CallerGone => Class::Invalid,
         Refusal::NoRoute
         | Refusal::NoTenant { .. }
         | Refusal::NoReview
@@ -133,6 +135,7 @@ const fn class(refusal: &Refusal) -> Class {
         Refusal::Denied { .. }
         | Refusal::OwnReview
         | Refusal::NoAgreement { .. }
+        | Refusal::Unsearched { .. }
         | Refusal::UnknownObligation { .. }
         | Refusal::TooManyValues { .. }
         | Refusal::Key(KeyError::NotPermitted | KeyError::Expired | KeyError::BudgetExhausted) => {

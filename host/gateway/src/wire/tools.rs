@@ -41,9 +41,16 @@ fn is_tool_name(name: &str) -> bool {
 
 /// A function's name.
 pub(super) fn tool_name(function: &mut Fields) -> Result<(String, Json), Malformed> {
-    let name = function.text_that("name", TOOL_NAME, is_tool_name)?;
+    let name = named_tool(function)?;
     let name = name.ok_or_else(|| wrong(&function.at("name"), TOOL_NAME))?;
-    Ok(("name".to_owned(), Json::Fixed(name)))
+    Ok(("name".to_owned(), name))
+}
+
+/// The name of a tool, where there is one.
+pub(super) fn named_tool(fields: &mut Fields) -> Result<Option<Json>, Malformed> {
+    let place = fields.at("name");
+    let name = fields.text_that("name", TOOL_NAME, is_tool_name)?;
+    Ok(name.map(|name| Json::Name { name, place }))
 }
 
 /// A function as OpenAI's chat writes it, in a tool, a call or a choice.
@@ -107,6 +114,14 @@ pub(super) fn numbers(
         if let Some(number) = number.and_then(serde_json::Number::from_f64) {
             builder.option(name, Json::Exact(number));
         }
+    }
+    Ok(())
+}
+
+/// Takes among how many of the likeliest tokens the next is chosen.
+pub(super) fn top_k(fields: &mut Fields, builder: &mut Builder) -> Result<(), Malformed> {
+    if let Some(count) = fields.count("top_k")? {
+        builder.option("top_k", Json::Exact(count.into()));
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ use crate::egress::{EgressError, Outgoing};
 use crate::gateway::Gateway;
 use crate::refusal::Refusal;
 use crate::said::Said;
+use crate::wire::blob::{self, Blob};
 
 /// One exchange with one endpoint.
 pub(super) struct Exchange<'a> {
@@ -78,12 +79,17 @@ impl Exchange<'_> {
     pub(super) async fn over_http(
         &self,
         outgoing: Outgoing,
+        blobs: &[Blob],
         is_last: bool,
     ) -> Result<Exchanged, Setback> {
         let mut sending = self
             .draft(EntryKind::Sending, "intent")
             .fact("method", outgoing.method())
             .fact("operation", operation(outgoing.path()));
+        if !blobs.is_empty() {
+            sending.counts = blob::families(blobs);
+            sending = sending.fact("blobs", self.fingerprints(blobs)?);
+        }
         sending.payload = self.case.sealed(SENT, outgoing.body())?;
         let recorded = self.case.record(sending).await?;
 
@@ -127,6 +133,18 @@ impl Exchange<'_> {
             events: Vec::new(),
             is_decoding: false,
         })
+    }
+
+    /// A keyed fingerprint of each blob's digest, in order, with a space between: who knows the bytes and the tenant's key
+    /// finds where they went.
+    fn fingerprints(&self, blobs: &[Blob]) -> Result<String, Refusal> {
+        let keys = self.case.tenant.keys();
+        let mut texts = Vec::with_capacity(blobs.len());
+        for blob in blobs {
+            let digest = blob.digest().to_string();
+            texts.push(keys.fingerprint(digest.as_bytes())?.to_string());
+        }
+        Ok(texts.join(" "))
     }
 
     pub(super) fn received(

@@ -6,7 +6,7 @@ use super::super::style::{BAD, GOOD, Look};
 use super::super::table::{Align, Cell, Table};
 use super::super::text::plural;
 use super::{Failure, Opened, Register, style_of};
-use crate::associates::{Alert, Ground, NoGround};
+use crate::associates::{Alert, Ground, NoGround, Shown};
 use crate::config::{Endpoint, METHODS, Role};
 
 #[derive(clap::Args)]
@@ -74,7 +74,9 @@ impl<'a> Row<'a> {
         let associate = associate.and_then(|name| opened.associates.associate(name));
         // Whoever is no business associate is meant to get no identifiable text.
         let is_meant = associate.is_none_or(|associate| associate.role != Role::None);
-        let result = opened.associates.ground(endpoint, method, opened.now);
+        let result = opened
+            .associates
+            .ground(endpoint, Shown::Text(method), opened.now);
         Self {
             endpoint,
             method,

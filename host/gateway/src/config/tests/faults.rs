@@ -587,6 +587,16 @@ fn routes_name_endpoints_and_endpoints_their_certificates() {
             ],
         ),
         (
+            "endpoints = [{ name = \"cloud\", upstream-model = \"llama3\" }]",
+            expect!["right"],
+        ),
+        (
+            "endpoints = [{ name = \"cloud\", model = \"llama3\" }, 7]",
+            expect![[r#"
+                50:32: unknown key `route.endpoints.model`; remove it, or use one of `name`, `upstream-model`
+                50:52: `route.endpoints` must be a table, but is an integer"#]],
+        ),
+        (
             "endpoint = \"cloud\"\nendpoints = [\"cloud\"]",
             expect![[r#"
                 42:8: endpoint `cloud` is used by nothing; name it in a `[[route]]`, or remove it

@@ -16,19 +16,19 @@ fn everything() -> Value {
             { "role": "user", "name": "Canary 2", "content": [{ "type": "text", "text": "Canary 3" }] },
             { "role": "assistant", "content": null, "refusal": null, "annotations": [], "tool_calls": [
                 { "id": "mrn:90210557", "type": "function",
-                  "function": { "name": "find", "arguments": "{\"who\":\"Canary 4\",\"Canary 5\":[12345678]}" } },
+                  "function": { "name": "Canary_15", "arguments": "{\"who\":\"Canary 4\",\"Canary 5\":[12345678]}" } },
                 { "id": "call_2", "type": "function", "function": { "name": "find", "arguments": "Canary 6 {" } }
             ] },
-            { "role": "tool", "tool_call_id": "mrn:90210557", "content": "Canary 7" },
+            { "role": "tool", "tool_call_id": "mrn:90210557", "name": "Canary-16", "content": "Canary 7" },
             { "role": "assistant", "content": [{ "type": "refusal", "refusal": "Canary 8" }] },
         ],
         "stop": ["Canary 9"],
-        "tools": [{ "type": "function", "function": { "name": "find", "description": "Canary 10", "strict": true,
+        "tools": [{ "type": "function", "function": { "name": "Canary_17", "description": "Canary 10", "strict": true,
             "parameters": { "type": "object", "properties": { "Canary 11": { "enum": ["Canary 12"] } } } } }],
-        "tool_choice": { "type": "function", "function": { "name": "find" } },
-        "response_format": { "type": "json_schema", "json_schema": { "name": "out", "description": "Canary 13",
+        "tool_choice": { "type": "function", "function": { "name": "Canary_18" } },
+        "response_format": { "type": "json_schema", "json_schema": { "name": "Canary_19", "description": "Canary 13",
             "schema": { "title": "Canary 14" } } },
-        "max_completion_tokens": 7, "temperature": 0.5, "top_p": 0.9, "seed": 123456789, "n": 1,
+        "max_completion_tokens": 7, "temperature": 0.5, "top_p": 0.9, "top_k": 40, "seed": 123456789, "n": 1,
         "frequency_penalty": 0, "presence_penalty": 0, "parallel_tool_calls": false, "store": false,
         "reasoning_effort": "low", "stream": true, "stream_options": { "include_usage": true },
         "user": "stays here", "metadata": { "chart": "stays here" },
@@ -38,7 +38,7 @@ fn everything() -> Value {
 #[test]
 fn every_string_of_a_client_is_searched() {
     let asked = chat(&everything()).ok().unwrap();
-    check_canaries(&asked, 14);
+    check_canaries(&asked, 19);
     let searched = searched(&asked);
     assert!(searched.contains(&"Canary 5: 12345678"), "{searched:?}");
     assert!(asked.manner.is_streamed && asked.manner.wants_usage);
@@ -50,6 +50,7 @@ fn what_stays_here_reaches_no_connector() {
     let asked = chat(&everything()).ok().unwrap();
     let options = options(&asked);
     assert!(!options.contains_key("user") && !options.contains_key("metadata"));
+    assert_eq!(options["top_k"], 40);
     assert!(options.contains_key("tools") && options.contains_key("response_format"));
     // The endpoint gets ids of ours for those that a client may have made up.
     let messages = handed(&asked);
@@ -80,7 +81,7 @@ fn what_cannot_be_searched_is_refused_and_named_by_its_place() {
         (message(json!(7)), "`messages[0].content`"),
         (
             message(json!([{ "type": "image_url", "image_url": { "url": "x" } }])),
-            "`messages[0].content[0].type`",
+            "`messages[0].content[0].image_url.url`",
         ),
         (
             message(json!([{ "type": "text", "text": "x", "extra": 1 }])),

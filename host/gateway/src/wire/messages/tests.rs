@@ -12,7 +12,7 @@ fn everything() -> Value {
             { "role": "user", "content": "Canary 2" },
             { "role": "assistant", "content": [
                 { "type": "text", "text": "Canary 3", "citations": null },
-                { "type": "tool_use", "id": "mrn:90210557", "name": "find", "input": { "who": "Canary 4", "Canary 5": 7 } },
+                { "type": "tool_use", "id": "mrn:90210557", "name": "Canary_14", "input": { "who": "Canary 4", "Canary 5": 7 } },
                 { "type": "tool_use", "id": "b", "name": "find", "input": {} },
             ] },
             { "role": "user", "content": [
@@ -23,9 +23,9 @@ fn everything() -> Value {
             ] },
         ],
         "stop_sequences": ["Canary 9"],
-        "tools": [{ "name": "find", "description": "Canary 10",
+        "tools": [{ "name": "Canary_15", "description": "Canary 10",
             "input_schema": { "type": "object", "properties": { "Canary 11": { "enum": ["Canary 12"] } } } }],
-        "tool_choice": { "type": "tool", "name": "find", "disable_parallel_tool_use": true },
+        "tool_choice": { "type": "tool", "name": "Canary_16", "disable_parallel_tool_use": true },
         "output_config": { "effort": "low",
             "format": { "type": "json_schema", "schema": { "title": "Canary 13" } } },
         "temperature": 0.5, "top_p": 0.9, "top_k": 40, "stream": true, "thinking": { "type": "disabled" },
@@ -36,7 +36,7 @@ fn everything() -> Value {
 #[test]
 fn every_string_of_a_client_is_searched() {
     let asked = asked(Api::Messages, &everything()).ok().unwrap();
-    check_canaries(&asked, 13);
+    check_canaries(&asked, 16);
     assert!(asked.manner.is_streamed);
     assert_eq!(asked.received.call.max_tokens, Some(7));
     assert!(asked.received.call.wants_json);
@@ -53,7 +53,7 @@ fn a_connector_is_handed_the_same_as_from_a_client_of_openai() {
     );
     let call = &messages[2].2["tool_calls"][0];
     assert_eq!(call["id"], "call_1");
-    assert_eq!(call["function"]["name"], "find");
+    assert_eq!(call["function"]["name"], "Canary_14");
     let arguments = call["function"]["arguments"].as_str().unwrap();
     let arguments: Value = serde_json::from_str(arguments).unwrap();
     assert_eq!(arguments, json!({ "who": "Canary 4", "Canary 5": 7 }));
@@ -67,7 +67,7 @@ fn a_connector_is_handed_the_same_as_from_a_client_of_openai() {
         options["tools"][0]["function"]["parameters"]["type"],
         "object"
     );
-    assert_eq!(options["tool_choice"]["function"]["name"], "find");
+    assert_eq!(options["tool_choice"]["function"]["name"], "Canary_16");
     assert_eq!(options["parallel_tool_calls"], false);
     assert_eq!(options["top_k"], 40);
     assert_eq!(options["reasoning_effort"], "low");
@@ -88,11 +88,11 @@ fn what_cannot_be_searched_is_refused_and_named_by_its_place() {
         (with("max_tokens", Value::Null), "`max_tokens`"),
         (
             block(json!({ "type": "image", "source": {} })),
-            "`messages[0].content[0].type`",
+            "`messages[0].content[0].source.type`",
         ),
         (
-            block(json!({ "type": "document", "source": {} })),
-            "`messages[0].content[0].type`",
+            block(json!({ "type": "document" })),
+            "`messages[0].content[0].source`",
         ),
         (
             block(json!({ "type": "thinking", "thinking": "Quackenbush" })),
@@ -108,7 +108,7 @@ fn what_cannot_be_searched_is_refused_and_named_by_its_place() {
         ),
         (
             block(
-                json!({ "type": "tool_result", "tool_use_id": "a", "content": [{ "type": "image" }] }),
+                json!({ "type": "tool_result", "tool_use_id": "a", "content": [{ "type": "search_result" }] }),
             ),
             "`messages[0].content[0].content[0].type`",
         ),

@@ -12,16 +12,16 @@ fn everything() -> Value {
             { "type": "message", "role": "user", "content": [{ "type": "input_text", "text": "Canary 3" }] },
             { "type": "message", "id": "stays here", "status": "completed", "role": "assistant",
               "content": [{ "type": "output_text", "text": "Canary 4", "annotations": [], "logprobs": [] }] },
-            { "type": "function_call", "id": "stays here", "call_id": "mrn:90210557", "name": "find",
+            { "type": "function_call", "id": "stays here", "call_id": "mrn:90210557", "name": "Canary_12",
               "arguments": "{\"who\":\"Canary 5\"}", "status": "completed" },
             { "type": "function_call", "call_id": "b", "name": "find", "arguments": "{}" },
             { "type": "function_call_output", "call_id": "mrn:90210557", "output": "Canary 6" },
             { "type": "function_call_output", "call_id": "b", "output": [{ "type": "input_text", "text": "Canary 7" }] },
         ],
-        "tools": [{ "type": "function", "name": "find", "description": "Canary 8", "strict": true,
+        "tools": [{ "type": "function", "name": "Canary_13", "description": "Canary 8", "strict": true,
             "parameters": { "type": "object", "properties": { "Canary 9": { "enum": ["Canary 10"] } } } }],
-        "tool_choice": { "type": "function", "name": "find" }, "parallel_tool_calls": false,
-        "text": { "verbosity": "low", "format": { "type": "json_schema", "name": "out", "schema": { "title": "Canary 11" } } },
+        "tool_choice": { "type": "function", "name": "Canary_14" }, "parallel_tool_calls": false,
+        "text": { "verbosity": "low", "format": { "type": "json_schema", "name": "Canary_15", "schema": { "title": "Canary 11" } } },
         "reasoning": { "effort": "high" }, "temperature": 0.5, "top_p": 0.9, "store": false, "include": [],
         "truncation": "disabled", "stream": true, "user": "stays here", "metadata": { "chart": "stays here" },
     })
@@ -30,7 +30,7 @@ fn everything() -> Value {
 #[test]
 fn every_string_of_a_client_is_searched() {
     let asked = asked(Api::Responses, &everything()).ok().unwrap();
-    check_canaries(&asked, 11);
+    check_canaries(&asked, 15);
     assert!(asked.manner.is_streamed && asked.received.call.wants_json);
     assert_eq!(asked.received.call.max_tokens, Some(7));
 }
@@ -60,8 +60,11 @@ fn a_connector_is_handed_the_same_as_from_a_client_of_chat() {
     assert_eq!(messages[6].2, json!({ "tool_call_id": "call_2" }));
     let options = options(&asked);
     assert_eq!(options["tools"][0]["function"]["strict"], true);
-    assert_eq!(options["tool_choice"]["function"]["name"], "find");
-    assert_eq!(options["response_format"]["json_schema"]["name"], "out");
+    assert_eq!(options["tool_choice"]["function"]["name"], "Canary_14");
+    assert_eq!(
+        options["response_format"]["json_schema"]["name"],
+        "Canary_15"
+    );
     assert_eq!(options["reasoning_effort"], "high");
     assert_eq!(options["verbosity"], "low");
     assert!(!options.contains_key("metadata") && !options.contains_key("user"));
@@ -89,7 +92,7 @@ fn what_cannot_be_searched_or_is_not_kept_is_refused_and_named_by_its_place() {
             item(
                 json!({ "role": "user", "content": [{ "type": "input_image", "image_url": "x" }] }),
             ),
-            "`input[0].content[0].type`",
+            "`input[0].content[0].image_url`",
         ),
         (
             item(json!({ "role": "Quackenbush", "content": "x" })),
