@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use nephron_model::{Clock as _, FixedClock, PluginRef};
+use nephron_model::{Clock as _, FixedClock, NotRecorded, PluginRef};
 use pollster::block_on;
 
 use super::*;
@@ -266,6 +266,43 @@ fn i1_nothing_opens_before_its_entry_is_durable() {
         (last.kind, last.outcome.as_str()),
         (EntryKind::KeyUsed, "permit")
     );
+}
+
+#[test]
+fn i1_tokens_drawn_ahead_stand_for_nothing_until_their_entry_is_durable() {
+    let ward = Ward::new("st-marys");
+    let (one, other) = (ward.grant(), ward.grant());
+    let values = [(kind("name"), "Jane")];
+    let before = ward.log.records();
+    ward.log.hold();
+    let (tokens, mut underway) = block_on(one.tokenize_ahead(&values)).unwrap();
+    assert!(underway.resolved().is_none());
+    // Who asks meanwhile is given the same, and waits for an entry of its own.
+    let (again, waiting) = block_on(other.tokenize_ahead(&values)).unwrap();
+    assert_eq!((&again, ward.log.waiting()), (&tokens, 2));
+    assert_eq!(ward.log.records(), before);
+    ward.log.release();
+    assert!(matches!(underway.resolved(), Some(Ok(_))));
+    drop(underway);
+    block_on(waiting.durable()).unwrap();
+    let values = block_on(one.detokenize(&tokens)).unwrap();
+    assert_eq!(values[0].as_ref().unwrap().expose(), "Jane");
+}
+
+#[test]
+fn i1_tokens_drawn_ahead_of_an_entry_that_fails_were_never_issued() {
+    let ward = Ward::new("st-marys");
+    let grant = ward.grant();
+    let values = [(kind("name"), "Jane")];
+    ward.log.refuse_from(0);
+    let (_, underway) = block_on(grant.tokenize_ahead(&values)).unwrap();
+    assert!(matches!(
+        block_on(underway.durable()),
+        Err(NotRecorded::Storage(_))
+    ));
+    ward.log.accept();
+    block_on(grant.tokenize(&values)).unwrap();
+    assert_eq!(ward.last().counts["tokens/new"], 1);
 }
 
 #[test]
