@@ -79,20 +79,25 @@ async fn i10_what_cannot_be_searched_goes_only_to_who_may_see_phi_and_the_log_sh
             json!(["not-offered", at, ["unsupported", "application/msword"]])
         )
     );
-    let named =
-        json!([{ "type": "function", "function": { "name": "lookup_john_smith_84729163" } }]);
-    let mut tool = asked("marked", &image());
-    tool["tools"] = named;
-    let named = served.chat(&tool).await;
-    assert_eq!(
-        refusal(&named),
-        (400, json!(["malformed", "tools[0].function.name", []]))
-    );
+    let with_tool = |name: &str| {
+        let mut call = asked("marked", &image());
+        call["tools"] = json!([{ "type": "function", "function": { "name": name } }]);
+        call
+    };
+    for name in ["lookup_84729163", "visit-1956-03-12", "ssn_123_45_6789"] {
+        let named = served.chat(&with_tool(name)).await;
+        assert_eq!(
+            refusal(&named),
+            (400, json!(["malformed", "tools[0].function.name", []])),
+            "{name}"
+        );
+    }
     for nobody in [&cleared, &unmarked, &marked] {
         assert!(nobody.seen().is_empty());
     }
 
-    let seen = served.chat(&asked("marked", &image())).await;
+    // As Pydantic's classes are called, which official clients pass on.
+    let seen = served.chat(&with_tool("CalendarEvent")).await;
     assert_eq!(seen.status, 200, "{}", seen.text);
     let passed = served.chat(&asked("several", &image())).await;
     assert_eq!(passed.json()["choices"][0]["message"]["content"], "marked");

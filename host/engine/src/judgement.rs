@@ -52,6 +52,7 @@ pub enum Judgement {
         /// About the request.
         info: RequestInfo,
         /// What it encoded.
+        #[serde(with = "encoded::Request")]
         request: HttpRequest,
         /// The endpoint's host, as the header `host` names it.
         host: String,
@@ -112,7 +113,8 @@ pub enum Answer {
     Transformed(Result<Outcome, Error>),
     /// To [`Judgement::Encode`].
     Planned(Result<Plan, Error>),
-    /// To [`Judgement::Sign`].
+    /// To [`Judgement::Sign`]. Recorded without the body, which is the question's.
+    #[serde(with = "encoded::signed")]
     Signed(Result<HttpRequest, Error>),
     /// To [`Judgement::Decode`]: the events of each push and of the end, run together.
     Decoded(Result<Vec<Event>, Error>),
@@ -122,9 +124,11 @@ pub enum Answer {
     Judged(Verdict),
 }
 
-/// What came over HTTP, in base64 (RFC 4648 §4): most of a log is that.
+/// What goes and comes over HTTP, in base64 (RFC 4648 §4): most of a log is that.
 mod encoded {
     use std::borrow::Cow;
+
+    use crate::contract::HttpRequest;
 
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
@@ -141,6 +145,54 @@ mod encoded {
         let decoded = STANDARD.decode(text.as_bytes());
         let decoded = decoded.map_err(|_| serde::de::Error::custom("not base64"))?;
         Ok(decoded.into())
+    }
+
+    /// A request to be signed.
+    #[derive(Serialize, Deserialize)]
+    #[serde(remote = "HttpRequest")]
+    pub(super) struct Request {
+        method: String,
+        path: String,
+        headers: Vec<(String, String)>,
+        #[serde(with = "super::encoded")]
+        body: Vec<u8>,
+        credential: Option<String>,
+    }
+
+    pub(super) mod signed {
+        use super::{Deserialize, Deserializer, HttpRequest, Serialize, Serializer};
+        use crate::contract::Error;
+
+        #[derive(Serialize, Deserialize)]
+        #[serde(remote = "HttpRequest")]
+        struct Signed {
+            method: String,
+            path: String,
+            headers: Vec<(String, String)>,
+            #[serde(skip)]
+            body: Vec<u8>,
+            credential: Option<String>,
+        }
+
+        #[derive(Serialize)]
+        struct Lent<'a>(#[serde(with = "Signed")] &'a HttpRequest);
+
+        #[derive(Deserialize)]
+        struct Owned(#[serde(with = "Signed")] HttpRequest);
+
+        pub(in super::super) fn serialize<S: Serializer>(
+            signed: &Result<HttpRequest, Error>,
+            to: S,
+        ) -> Result<S::Ok, S::Error> {
+            signed.as_ref().map(Lent).serialize(to)
+        }
+
+        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+            from: D,
+        ) -> Result<Result<HttpRequest, Error>, D::Error> {
+            let signed = Result::<Owned, Error>::deserialize(from)?;
+            Ok(signed.map(|signed| signed.0))
+        }
     }
 
     #[derive(Serialize, Deserialize)]
@@ -459,6 +511,25 @@ impl Messages {
             .flat_map(|message| &message.parts)
             .map(text)
             .sum()
+    }
+}
+
+impl Zeroize for Judgement {
+    /// Overwrites what could hold text of the request.
+    fn zeroize(&mut self) {
+        match self {
+            Self::Detect { messages, .. }
+            | Self::Deidentify { messages, .. }
+            | Self::Reidentify { messages, .. }
+            | Self::Encode {
+                call: ChatCall { messages, .. },
+                ..
+            } => Messages(std::mem::take(messages)).zeroize(),
+            Self::Sign { request, .. } => request.body.zeroize(),
+            Self::Decode { chunks, .. } => chunks.zeroize(),
+            Self::Judge { body, .. } => body.zeroize(),
+            Self::Decide(_) | Self::Export(_) => {}
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use nephron_engine::contract::HttpRequest;
 use nephron_model::{Phi, Recorded};
+use zeroize::Zeroize;
 
 use crate::address::{NotPublic, Resolver, is_public};
 use crate::config::{Endpoint, SecretRef, UpstreamTls};
@@ -230,7 +231,7 @@ impl Outgoing {
             method,
             uri,
             headers: checked,
-            body: Bytes::from(body),
+            body: Bytes::from_owner(Leaving(Phi::new(body))),
             timeout: endpoint.timeout,
             endpoint: endpoint.name.clone(),
         })
@@ -249,6 +250,15 @@ impl Outgoing {
     /// Exactly the bytes of the body.
     pub(crate) fn body(&self) -> &[u8] {
         &self.body
+    }
+}
+
+/// Bytes on their way out, overwritten once they were written.
+pub(crate) struct Leaving<T: Zeroize>(pub(crate) Phi<T>);
+
+impl<T: AsRef<[u8]> + Zeroize> AsRef<[u8]> for Leaving<T> {
+    fn as_ref(&self) -> &[u8] {
+        self.0.expose().as_ref()
     }
 }
 

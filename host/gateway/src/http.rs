@@ -31,6 +31,7 @@ use crate::authenticate::{
     Called, Identity, NotIdentified, Presented, TokenFault, Unauthenticated,
 };
 use crate::config::Listen;
+use crate::egress::Leaving;
 use crate::metrics::TenantState;
 use crate::operations::{self, Asked as Operated};
 use crate::origin::Origin;
@@ -647,14 +648,5 @@ impl hyper::body::Body for Body {
             }
             Self::Streamed(_) => hyper::body::SizeHint::default(),
         }
-    }
-}
-
-/// Text on its way out, overwritten once it was written.
-struct Leaving(Phi<String>);
-
-impl AsRef<[u8]> for Leaving {
-    fn as_ref(&self) -> &[u8] {
-        self.0.expose().as_bytes()
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Every use is recorded, and the entry durable, before the key opens (I1); a refusal is recorded too, and names its
 //! reason. No method gives key bytes (I4). Where the result of an operation must stand in the entry itself, as tokens'
-//! sealed values do, it is made first and handed out after.
+//! sealed values do, it is made first and handed out after; ahead of it only to who holds back all that they stand in
+//! ([`Grant::tokenize_ahead`]).
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -7,7 +7,7 @@ mod sign;
 use std::time::Duration;
 
 use nephron_engine::contract::{ChatCall, Event, HttpRequest, Plan, RequestInfo, Value};
-use nephron_engine::{Answer, Decoding, Judgement, Messages, Plugin, PluginFailure};
+use nephron_engine::{Answer, Decoding, Judgement, Plugin, PluginFailure};
 use nephron_keys::{KeyError, Token};
 use nephron_model::{EntryKind, NotRecorded, Phi, Point};
 
@@ -275,21 +275,27 @@ impl<'a> Asked<'a> {
         else {
             return None;
         };
-        ["invalid-input", "unsupported", "limit-exceeded"]
-            .contains(code)
-            .then(|| Refusal::NotOffered {
-                endpoint: endpoint.name.clone(),
-                code,
-                place: self.place_of(about.as_deref()),
-                about: about.clone(),
-            })
+        // Input that is invalid without anything named may be the settings' fault.
+        let is_the_callers = match *code {
+            "unsupported" | "limit-exceeded" => true,
+            code => code == "invalid-input" && about.is_some(),
+        };
+        is_the_callers.then(|| Refusal::NotOffered {
+            endpoint: endpoint.name.clone(),
+            code,
+            place: self.place_of(about.as_deref()),
+            about: about.clone(),
+        })
     }
 
-    /// Where the first blob of a media type of this name stands.
+    /// Where the blob of a media type of this name stands, if there is one only.
     fn place_of(&self, media_type: Option<&str>) -> Option<String> {
         let mut blobs = self.call.blobs.iter();
-        let blob = blobs.find(|blob| Some(blob.media_type()) == media_type)?;
-        Some(blob.place.clone())
+        let mut next = || blobs.find(|blob| Some(blob.media_type()) == media_type);
+        match (next(), next()) {
+            (Some(blob), None) => Some(blob.place.clone()),
+            (Some(_) | None, _) => None,
+        }
     }
 
     /// What is to go to an endpoint.
@@ -349,7 +355,7 @@ impl<'a> Asked<'a> {
     async fn plan(&self, connector: &Plugin, model: &str) -> Result<Plan, Refusal> {
         let call = &self.call;
         let filled = call.shape.fill(call.messages.expose())?;
-        let chat = Phi::new(Encode(Judgement::Encode {
+        let chat = Phi::new(Judgement::Encode {
             info: self.case.info_for_connectors(),
             call: ChatCall {
                 model: model.to_owned(),
@@ -360,9 +366,9 @@ impl<'a> Asked<'a> {
                 want_stream: self.want_stream,
                 options: filled.options,
             },
-        }));
+        });
         self.case
-            .ask(Point::Egress, connector, &chat.expose().0, Answer::plan)
+            .ask(Point::Egress, connector, chat.expose(), Answer::plan)
             .await
     }
 }
@@ -553,17 +559,6 @@ impl Exchanged {
                 }
                 Err(failure) => return Step::NotDecoded(failure),
             }
-        }
-    }
-}
-
-/// A question to a connector, overwritten when it was asked.
-struct Encode(Judgement);
-
-impl zeroize::Zeroize for Encode {
-    fn zeroize(&mut self) {
-        if let Judgement::Encode { call, .. } = &mut self.0 {
-            Messages(std::mem::take(&mut call.messages)).zeroize();
         }
     }
 }

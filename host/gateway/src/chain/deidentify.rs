@@ -146,28 +146,17 @@ pub(crate) async fn detect(
     messages: &Messages,
 ) -> Result<Vec<Span>, Refusal> {
     let mut found = Vec::new();
-    let judgement = Phi::new(Question(Judgement::Detect {
+    let judgement = Phi::new(Judgement::Detect {
         info: case.info.clone(),
         messages: messages.0.clone(),
-    }));
+    });
     for plugin in case.roster.detectors() {
         found.extend(
-            case.ask(point, plugin, &judgement.expose().0, Answer::spans)
+            case.ask(point, plugin, judgement.expose(), Answer::spans)
                 .await?,
         );
     }
     Ok(found)
-}
-
-/// A question to a detector, overwritten when it was asked.
-struct Question(Judgement);
-
-impl zeroize::Zeroize for Question {
-    fn zeroize(&mut self) {
-        if let Judgement::Detect { messages, .. } = &mut self.0 {
-            Messages(std::mem::take(messages)).zeroize();
-        }
-    }
 }
 
 /// A stretch of text to be replaced. Places of one text are in order and do not overlap.

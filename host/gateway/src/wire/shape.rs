@@ -5,6 +5,7 @@
 //! so that whatever a detector finds in it is replaced like anything else and JSON stays JSON. In the name of a tool nothing
 //! may be found. What cannot be searched stands among the parts by its digest. A [`Shape`] remembers which part was what.
 
+use heck::ToSnakeCase as _;
 use nephron_engine::Messages;
 use nephron_engine::contract::{Attribute, Message, Part, Value};
 use nephron_model::Phi;
@@ -202,9 +203,25 @@ fn misplaced() -> Malformed {
 const IN_A_NAME: &str = "a name in which nothing is found that could identify somebody: the tool is called by it, so that no \
                          token can stand in its place; call no tool after a patient";
 
-/// The name of a tool as it is searched: `_` and `-` stand between words.
+/// The name of a tool as it is searched: its words in lower case, for programs call things in capitals that are no names of
+/// persons; and with a hyphen between two that hold digits, as dates and numbers of accounts are written.
 fn as_words(name: &str) -> String {
-    name.replace(['_', '-'], " ")
+    let has_digit = |word: &str| word.bytes().any(|byte| byte.is_ascii_digit());
+    let mut joined = String::with_capacity(name.len());
+    let mut last = "";
+    let words = name.to_snake_case();
+    for word in words.split('_') {
+        if !last.is_empty() {
+            joined.push(if has_digit(last) && has_digit(word) {
+                '-'
+            } else {
+                ' '
+            });
+        }
+        joined.push_str(word);
+        last = word;
+    }
+    joined
 }
 
 /// Digits from which on a number that stands by itself could be somebody's.
@@ -480,6 +497,22 @@ mod tests {
         let (mut messages, shape, _) = builder.finish();
         messages.0[0].parts[1] = Part::Text("[NAME_7KQ2M]".to_owned());
         assert!(shape.fill(&messages).is_err());
+    }
+
+    #[test]
+    fn the_words_of_a_name_are_in_the_forms_in_which_identifiers_are_written() {
+        for (name, words) in [
+            ("get_weather", "get weather"),
+            ("CalendarEvent", "calendar event"),
+            ("parseHTTPResponse2", "parse http response2"),
+            ("visit-1956-03-12", "visit 1956-03-12"),
+            ("visit_03_12_1956", "visit 03-12-1956"),
+            ("ssn_123_45_6789", "ssn 123-45-6789"),
+            ("dev-00-1a-2b-3c-4d-5e", "dev 00-1a-2b-3c-4d-5e"),
+            ("_", ""),
+        ] {
+            assert_eq!(as_words(name), words, "{name}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use nephron_engine::contract::HttpRequest;
 use nephron_engine::{Answer, PluginFailure};
 use nephron_keys::SigningKey;
-use nephron_model::{Point, Timestamp};
+use nephron_model::{Phi, Point, Timestamp};
 
 use super::Setback;
 use super::exchange::Exchange;
@@ -32,8 +32,9 @@ impl Exchange<'_> {
         let grant = self.case.lend(key, connector)?;
         let host = url.authority();
         let (judgement, verdict) = engine.sign(connector, info, request, host, grant).await;
+        let judgement = Phi::new(judgement);
         self.case
-            .judged(Point::Egress, connector, &judgement, &verdict)?;
+            .judged(Point::Egress, connector, judgement.expose(), &verdict)?;
         let signed = verdict.answer.and_then(Answer::signed);
         let signed = signed.and_then(|signed| match is_signed_by(id, &signed) {
             true => Ok(signed),
