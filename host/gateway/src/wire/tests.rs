@@ -49,7 +49,11 @@ pub(super) fn check_canaries(asked: &Asked, last: usize) {
     let searched = searched(asked);
     for number in 1..=last {
         let canary = format!("Canary {number}");
-        let is_it = |word: &str| word.trim_end_matches(" {") == canary;
+        // In the name of a tool it stands in lower case.
+        let is_it = |word: &str| {
+            let word = word.trim_end_matches(" {");
+            word.eq_ignore_ascii_case(&canary)
+        };
         assert!(
             searched.iter().any(|text| text.split(": ").any(is_it)),
             "{canary} is not in {searched:?}"
