@@ -284,7 +284,7 @@ fn i1_tokens_drawn_ahead_stand_for_nothing_until_their_entry_is_durable() {
     ward.log.release();
     assert!(matches!(underway.resolved(), Some(Ok(_))));
     drop(underway);
-    block_on(waiting.durable()).unwrap();
+    let _recorded = block_on(waiting.durable()).unwrap();
     let values = block_on(one.detokenize(&tokens)).unwrap();
     assert_eq!(values[0].as_ref().unwrap().expose(), "Jane");
 }
