@@ -81,8 +81,9 @@ async fn i1_no_effect_exists_without_its_entry_wherever_the_writer_dies() {
             }
         }
     }
+    // A request waits three times: to send, to open values, to answer. Each is a write and a sync.
     assert!(
-        refused >= 8 && sent > 0 && answered == 1,
+        refused >= 6 && sent > 0 && answered == 1,
         "{refused} refused, {sent} sent, {answered} answered"
     );
 }
