@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use nephron_model::{EntryKind, EventId};
-use nephron_tests::{CANARIES, MockAnthropic, Received, Setup, UPSTREAM_DETAIL, sdk};
+use nephron_tests::{CANARIES, MockAnthropic, Received, Setup, UPSTREAM_DETAIL};
 use serde_json::{Value, json};
 
 const SECRET: &str = "sk-ant-EXAMPLE";
@@ -32,17 +32,8 @@ async fn official_clients_reach_a_mock_of_anthropic_through_its_connector() {
     let (setup, _secret) = setup(&mock);
     let (pki, listen) = super::serve::pki();
     let served = setup.serve(&listen).await;
-    let authority = pki.path().join("ca.pem").display().to_string();
-    let (url, key) = (served.url.clone(), served.physician.clone());
-    let printed = tokio::task::spawn_blocking(move || {
-        let environment = [
-            ("BASE_URL", url.as_str()),
-            ("API_KEY", &key),
-            ("SSL_CERT_FILE", &authority),
-        ];
-        ["anthropic_messages.py", "openai_chat.py"].map(|script| sdk(script, &environment))
-    });
-    let printed = printed.await.unwrap();
+    let scripts = ["anthropic_messages.py", "openai_chat.py"];
+    let printed = super::serve::printed_by(scripts, &pki, &served).await;
     let held = printed.map(|printed| printed.matches("held:").count());
     assert_eq!(held, [5, 8]);
 

@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use nephron_gateway::replay::Replayer;
 use nephron_gateway::{ORIGIN, Origin, RESTORATION, Restoration};
 use nephron_model::{EntryKind, EventId};
-use nephron_tests::{CANARIES, CANARY_NOTE, MockModel, PlayedModel, Received, Setup, sdk};
+use nephron_tests::{CANARIES, CANARY_NOTE, MockModel, PlayedModel, Received, Served, Setup, sdk};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -86,12 +86,12 @@ pub(super) fn pki() -> (tempfile::TempDir, String) {
     (pki, listen)
 }
 
-/// Runs a script of `tests/sdk` against a gateway with TLS, in front of a mock that says "About" and what it was asked.
-async fn held_by(script: &'static str) -> usize {
-    let (pki, listen) = pki();
-    let model = MockModel::start(200, "About {user}").await;
-    let setup = Setup::default().upstream(&model.url(), "", CLEARED);
-    let served = setup.serve(&listen).await;
+/// What scripts of `tests/sdk` print that are run, one after the other, against a gateway with the TLS of [`pki`].
+pub(super) async fn printed_by<const N: usize>(
+    scripts: [&'static str; N],
+    pki: &tempfile::TempDir,
+    served: &Served,
+) -> [String; N] {
     let authority = pki.path().join("ca.pem").display().to_string();
     let (url, key) = (served.url.clone(), served.physician.clone());
     let printed = tokio::task::spawn_blocking(move || {
@@ -101,9 +101,18 @@ async fn held_by(script: &'static str) -> usize {
             ("SSL_CERT_FILE", &authority),
             ("NODE_EXTRA_CA_CERTS", &authority),
         ];
-        sdk(script, &environment)
+        scripts.map(|script| sdk(script, &environment))
     });
-    let printed = printed.await.unwrap();
+    printed.await.unwrap()
+}
+
+/// Runs a script of `tests/sdk` against a gateway with TLS, in front of a mock that says "About" and what it was asked.
+async fn held_by(script: &'static str) -> usize {
+    let (pki, listen) = pki();
+    let model = MockModel::start(200, "About {user}").await;
+    let setup = Setup::default().upstream(&model.url(), "", CLEARED);
+    let served = setup.serve(&listen).await;
+    let [printed] = printed_by([script], &pki, &served).await;
     for body in model.seen() {
         let body = String::from_utf8(body).unwrap();
         for canary in CANARIES {
