@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::{Arc, Mutex};
 
+use base64::Engine as _;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
@@ -20,8 +21,22 @@ const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 const TOKEN: &str = "FwoGZXIvYXdzEXAMPLETOKEN";
 const CLEARED: &str = "cleared-without-baa = \"safe-harbor\"";
 
-/// A server that keeps what it is sent and answers as a whole.
-async fn server() -> (String, Arc<Mutex<Vec<Value>>>) {
+/// The bytes of a recorded stream.
+fn recorded() -> Bytes {
+    let case = include_str!("../conformance/llm-connector/bedrock/text-stream.json");
+    let case: Value = serde_json::from_str(case).unwrap();
+    let chunks = case["response"]["chunks"].as_array().unwrap();
+    let bytes = chunks.iter().flat_map(|chunk| {
+        let chunk = chunk["base64"].as_str().unwrap();
+        base64::engine::general_purpose::STANDARD
+            .decode(chunk)
+            .unwrap()
+    });
+    bytes.collect()
+}
+
+/// A server that keeps what it is sent and answers as a whole, or with the recorded stream where one is asked for.
+pub(super) async fn server() -> (String, Arc<Mutex<Vec<Value>>>) {
     let message = json!({ "role": "assistant", "content": [{ "text": "Rest – and drink. 🫖" }] });
     let usage = json!({ "inputTokens": 7, "outputTokens": 5, "totalTokens": 12 });
     let answer =
@@ -50,8 +65,12 @@ async fn server() -> (String, Arc<Mutex<Vec<Value>>>) {
                         "headers": head.headers.iter().map(header).collect::<Vec<_>>(),
                         "body": std::str::from_utf8(&body).unwrap(),
                     }));
+                    let (form, answer) = match head.uri.path().ends_with("/converse-stream") {
+                        true => ("application/vnd.amazon.eventstream", recorded()),
+                        false => ("application/json", answer),
+                    };
                     let response = Response::builder()
-                        .header("content-type", "application/json")
+                        .header("content-type", form)
                         .body(Full::new(answer));
                     Ok::<_, Infallible>(response.unwrap())
                 }
@@ -97,19 +116,7 @@ async fn a_request_is_signed_with_a_lent_key_and_amazons_own_library_agrees() {
     assert!(CANARIES.iter().all(|canary| !body.contains(canary)));
     let token = json!(["x-amz-security-token", TOKEN]);
     assert!(sent["headers"].as_array().unwrap().contains(&token));
-    let sent = sent.to_string();
-    let verified = tokio::task::spawn_blocking(move || {
-        let environment = [
-            ("SENT", sent.as_str()),
-            ("ACCESS_KEY_ID", ACCESS_KEY),
-            ("SECRET", SECRET),
-        ];
-        sdk("sigv4.py", &environment)
-    });
-    assert_eq!(
-        verified.await.unwrap().trim(),
-        "held: signed for eu-central-1 bedrock"
-    );
+    assert_signed(&sent).await;
 
     // The use of the key stands in the log before what was signed with it left.
     let entries = rig.entries(reply.event());
@@ -142,6 +149,70 @@ async fn a_request_is_signed_with_a_lent_key_and_amazons_own_library_agrees() {
         let judgement = String::from_utf8(judgement).unwrap();
         assert!(!judgement.contains(SECRET) && !judgement.contains(TOKEN));
     }
+}
+
+/// Amazon's own library finds the signature right.
+async fn assert_signed(sent: &Value) {
+    let sent = sent.to_string();
+    let verified = tokio::task::spawn_blocking(move || {
+        let environment = [
+            ("SENT", sent.as_str()),
+            ("ACCESS_KEY_ID", ACCESS_KEY),
+            ("SECRET", SECRET),
+        ];
+        sdk("sigv4.py", &environment)
+    });
+    assert_eq!(
+        verified.await.unwrap().trim(),
+        "held: signed for eu-central-1 bedrock"
+    );
+}
+
+#[tokio::test]
+async fn a_stream_is_asked_for_signed_and_an_image_is_signed_as_it_is_sent() {
+    let (url, seen) = server().await;
+    let (_folder, access) = access();
+    let marked = format!(
+        "[[associate]]\nname = \"clinic-ai\"\n[associate.agreement]\nid = \"BAA-7\"\nservices = [\"marked\"]\n\
+         from = 2026-01-01\nuntil = 2027-01-01\n\
+         [[endpoint]]\nname = \"marked\"\nconnector = \"model\"\nassociate = \"clinic-ai\"\nurl = \"{url}\"\nmay-see-phi = true\n{access}\n\
+         [[route]]\nmodel = \"marked\"\nendpoint = \"marked\"\n"
+    );
+    let setup = Setup::default().signing("bedrock", &url, &access, CLEARED);
+    let served = setup.and(&marked).serve("").await;
+    let message = json!({ "role": "user", "content": CANARY_NOTE });
+    let asked = json!({ "model": "clinical", "stream": true, "messages": [message] });
+    let streamed = served.chat(&asked).await;
+    assert_eq!(streamed.status, 200, "{}", streamed.text);
+    let pieces = streamed.text.lines().filter_map(|line| {
+        let event: Value = serde_json::from_str(line.strip_prefix("data: ")?).ok()?;
+        let piece = event["choices"][0]["delta"]["content"].as_str()?;
+        Some(piece.to_owned())
+    });
+    let said: String = pieces.collect();
+    assert!(said.contains("rest"), "{said} of {}", streamed.text);
+    assert!(streamed.text.trim_end().ends_with("data: [DONE]"));
+    let sent = seen.lock().unwrap().pop().unwrap();
+    assert_eq!(sent["path"], "/model/mock/converse-stream");
+    assert!(
+        CANARIES
+            .iter()
+            .all(|canary| !sent["body"].to_string().contains(canary))
+    );
+    assert_signed(&sent).await;
+
+    let answered = served
+        .chat(&super::blobs::asked("marked", &super::blobs::image()))
+        .await;
+    assert_eq!(answered.status, 200, "{}", answered.text);
+    let sent = seen.lock().unwrap().pop().unwrap();
+    let body: Value = serde_json::from_str(sent["body"].as_str().unwrap()).unwrap();
+    let content = body["messages"][0]["content"].as_array().unwrap();
+    let image = content
+        .iter()
+        .find_map(|block| block["image"]["source"]["bytes"].as_str());
+    assert_eq!(image, Some(super::blobs::DATA));
+    assert_signed(&sent).await;
 }
 
 #[tokio::test]

@@ -6,15 +6,15 @@ use nephron_tests::{MockModel, Received, Setup};
 use serde_json::{Value, json};
 
 /// "Zebulon", as if it were a picture of his.
-const DATA: &str = "WmVidWxvbg==";
+pub(super) const DATA: &str = "WmVidWxvbg==";
 
-fn asked(model: &str, part: &Value) -> Value {
+pub(super) fn asked(model: &str, part: &Value) -> Value {
     let text =
         json!({ "type": "text", "text": "Zebulon Quackenbush, MRN 90210557. What is this?" });
     json!({ "model": model, "messages": [{ "role": "user", "content": [text, part] }] })
 }
 
-fn image() -> Value {
+pub(super) fn image() -> Value {
     json!({ "type": "image_url", "image_url": { "url": format!("data:image/png;base64,{DATA}") } })
 }
 

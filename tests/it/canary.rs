@@ -38,7 +38,8 @@ pub(super) fn assert_files_clean(folder: &Path) {
         assert_clean("a file name", path.to_string_lossy().as_bytes());
         if path.is_dir() {
             assert_files_clean(&path);
-        } else {
+        } else if path.is_file() {
+            // The control socket of a gateway that serves is none.
             assert_clean(&path.display().to_string(), &std::fs::read(&path).unwrap());
         }
     }

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::nephron;
 
-fn run(arguments: &[&str]) -> Output {
+pub(super) fn run(arguments: &[&str]) -> Output {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     Command::new(nephron())
         .args(arguments)
@@ -34,7 +34,7 @@ static DEMO: LazyLock<(TempDir, Value)> = LazyLock::new(|| {
 });
 
 /// A copy of the first demo's data folder.
-fn data() -> TempDir {
+pub(super) fn data() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let from = DEMO.0.path().join(".");
     let copied = Command::new("cp")
@@ -53,7 +53,7 @@ fn json(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-fn words(output: &Output) -> (i32, String) {
+pub(super) fn words(output: &Output) -> (i32, String) {
     (
         output.status.code().unwrap(),
         String::from_utf8(output.stderr.clone()).unwrap(),
@@ -333,7 +333,9 @@ fn a_missing_data_folder_is_named_and_nothing_is_left_behind() {
     // The demo's root key and compiled plugins, under the demo's passphrase, and no tenant yet.
     let made = data();
     std::fs::create_dir(folder.path().join("nowhere")).unwrap();
-    std::fs::rename(made.path().join("host"), folder.path().join("nowhere/host")).unwrap();
+    let host = folder.path().join("nowhere/host");
+    std::fs::rename(made.path().join("host"), &host).unwrap();
+    std::fs::remove_dir_all(host.join("record")).unwrap();
     let passphrase = std::fs::read_to_string(made.path().join("passphrase-of-the-demo")).unwrap();
     let output = Command::new(nephron())
         .args([

@@ -10,22 +10,33 @@
 )]
 
 mod agreements;
+mod anchors;
 mod anthropic;
 mod aot;
+mod audit;
 mod bedrock;
 mod blobs;
 mod canary;
 mod chain;
 mod conformance;
+mod custody;
+mod deidentify;
 mod demo;
+mod exporters;
 mod fallback;
+mod host_log;
 mod hostile;
 mod identity;
+mod key_services;
+mod known;
+mod memory;
 mod own;
+mod pkcs11;
 mod record_then_act;
 mod replay;
 mod serve;
 mod small_model;
+mod swap;
 mod tidy;
 mod tokens;
 

@@ -495,7 +495,7 @@ async fn fields_are_sealed_and_open_only_in_their_place() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_destroyed_key_says_so() {
     let served = Setup::default().serve("").await;
-    served.keys.destroy().await.unwrap();
+    served.keys.destroy("test").await.unwrap();
     let ask = json!({ "fields": [field("1", "value", &json!("90210557"))] });
     let received = post(&served, "/v1/fields/seal", &served.physician, &ask).await;
     assert_eq!(refused(&received), (410, "key-refused".to_owned()));

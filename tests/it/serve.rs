@@ -5,6 +5,7 @@ use std::time::Duration;
 use http_body_util::BodyExt as _;
 use hyper::Response;
 use hyper::body::Incoming;
+use nephron_audit::{Entry, Header};
 use nephron_gateway::replay::Replayer;
 use nephron_gateway::{ORIGIN, Origin, RESTORATION, Restoration};
 use nephron_model::{EntryKind, EventId};
@@ -467,7 +468,7 @@ async fn refusals_have_openais_shape_and_nothing_is_sent() {
     let large = request(&"x".repeat(3000)).to_string();
     let purpose = [("x-purpose-of-use", "HMARKT")];
     let conversation = [("x-conversation", "Zebulon Quackenbush")];
-    let mut events = Vec::new();
+    let (mut events, mut strangers) = (Vec::new(), Vec::new());
     for (key, headers, body, status, code) in [
         (None, &[][..], good.as_str(), 401, "unauthenticated"),
         (Some("sk-other"), &[], &good, 401, "unauthenticated"),
@@ -505,11 +506,13 @@ async fn refusals_have_openais_shape_and_nothing_is_sent() {
         for canary in CANARIES {
             assert!(!received.text.contains(canary), "{}", received.text);
         }
-        // Whose request it is being known, their log speaks of it.
-        let is_known = key == physician || key == Some(&served.expired);
-        assert_eq!(received.header("x-request-id").is_some(), is_known);
         assert_eq!(received.header("x-request-id"), error["event"].as_str());
-        events.extend(event(received.header("x-request-id")));
+        let id = event(received.header("x-request-id")).unwrap();
+        // Whose request it is being known, their log speaks of it, and else the host's.
+        match key == physician || key == Some(&served.expired) {
+            true => events.push(id),
+            false => strangers.push(id),
+        }
     }
     let unknown = served.get("/v1/nothing").await;
     assert_eq!(
@@ -521,6 +524,15 @@ async fn refusals_have_openais_shape_and_nothing_is_sent() {
     assert_eq!(method.json()["error"]["code"], "not-found");
     assert!(model.seen().is_empty());
     let rig = served.reopened().await;
+    let host = rig.host_entries();
+    for stranger in strangers {
+        let entry = |entry: &&Entry| entry.header.request == Some(stranger);
+        let Header { kind, outcome, .. } = &host.iter().find(entry).unwrap().header;
+        assert_eq!(
+            (*kind, outcome.as_str()),
+            (EntryKind::RequestRefused, "unauthenticated")
+        );
+    }
     let last = |event: &EventId| rig.story(Some(*event)).pop().unwrap();
     let endings: Vec<_> = events.iter().map(last).collect();
     let refused = |outcome: &str| (EntryKind::RequestRefused, outcome.to_owned());
@@ -663,8 +675,10 @@ async fn operators_see_counts_and_names_and_nothing_of_any_request() {
     }
     let status = served.status("/status").await;
     let state = status.json();
-    assert_eq!(state["tenants"].as_array().unwrap().len(), 2);
+    assert_eq!(state["tenants"].as_array().unwrap().len(), 3);
     assert_eq!(state["tenants"][1]["log"]["stopped"], false);
+    assert_eq!(state["tenants"][2]["id"], "host");
+    assert_eq!(state["tenants"][1]["keys"]["version"], 1);
     assert_eq!(state["plugins"]["detectors"][0]["name"], "finder");
     for canary in CANARIES {
         assert!(!metrics.text.contains(canary) && !status.text.contains(canary));

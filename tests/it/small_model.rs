@@ -3,14 +3,14 @@
 use nephron_gateway::{RESTORATION, Restoration, SENT};
 use nephron_keys::Token;
 use nephron_model::EntryKind;
-use nephron_tests::{CANARIES, Setup, SmallModel};
+use nephron_tests::{Background, CANARIES, Setup};
 use serde_json::json;
 
 const NAME: &str = "Zebulon Quackenbush";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_real_model_sees_tokens_and_its_caller_sees_names() {
-    let model = tokio::task::spawn_blocking(SmallModel::start)
+    let model = tokio::task::spawn_blocking(Background::small_model)
         .await
         .unwrap();
     let cleared = "cleared-without-baa = \"safe-harbor\"";

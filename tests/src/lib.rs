@@ -9,23 +9,31 @@
 )]
 
 mod components;
+mod debian;
 mod identity_provider;
 mod loopback;
 mod mock_anthropic;
 mod mock_model;
 mod played_model;
 mod rig;
+mod rsyslog;
 mod sdk;
 mod served;
+mod softhsm;
+mod timestamp_authority;
 
 pub use components::component;
 pub use identity_provider::IdentityProvider;
+pub use loopback::Answering;
 pub use mock_anthropic::{MockAnthropic, UPSTREAM_DETAIL};
 pub use mock_model::MockModel;
 pub use played_model::{PlayedModel, Turn};
-pub use rig::{NOW, Rig, Setup};
-pub use sdk::{SmallModel, sdk};
+pub use rig::{NOW, PASSPHRASE, Rig, Setup, compiled_into};
+pub use rsyslog::Rsyslog;
+pub use sdk::{Background, sdk};
 pub use served::{Received, Served, Stopping};
+pub use softhsm::SoftHsm;
+pub use timestamp_authority::TimestampAuthority;
 
 /// A note with unmistakable identifiers, all invented: wherever one of [`CANARIES`] turns up, PHI leaked.
 pub const CANARY_NOTE: &str = "\

@@ -2,8 +2,9 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -32,6 +33,48 @@ where
         }
     });
     (address, task)
+}
+
+/// A server that answers each body with a status and a body, for what a test plays itself.
+pub struct Answering {
+    url: String,
+    task: JoinHandle<()>,
+}
+
+impl Answering {
+    /// Starts it; it ends when this is dropped.
+    pub async fn start<F>(answer: F) -> Self
+    where
+        F: Fn(&str, &[u8]) -> (u16, Vec<u8>) + Send + Sync + 'static,
+    {
+        let answer = Arc::new(answer);
+        let (address, task) = serve(move |request: Request<Incoming>| {
+            let answer = Arc::clone(&answer);
+            async move {
+                let (head, body) = request.into_parts();
+                let body = body.collect().await.expect("a body").to_bytes();
+                let (status, text) = answer(head.uri.path(), &body);
+                let mut response = Response::new(Full::new(Bytes::from(text)));
+                *response.status_mut() = status.try_into().expect("a status");
+                response
+            }
+        })
+        .await;
+        let url = format!("http://{address}");
+        Self { url, task }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 /// A text in small pieces.

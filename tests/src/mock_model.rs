@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response};
+use tokio::sync::{Notify, RwLock};
 
 use crate::loopback::{pieces, serve};
 
@@ -14,7 +15,15 @@ use crate::loopback::{pieces, serve};
 pub struct MockModel {
     address: SocketAddr,
     record: Arc<Mutex<Exchanged>>,
+    gate: Arc<Gate>,
     task: tokio::task::JoinHandle<()>,
+}
+
+/// Where answers wait while somebody holds them.
+#[derive(Default)]
+struct Gate {
+    shut: Arc<RwLock<()>>,
+    arrivals: Notify,
 }
 
 /// The bodies that came and those that went.
@@ -29,14 +38,18 @@ impl MockModel {
     pub async fn start(status: u16, answer: &str) -> Self {
         let exchanged = Arc::new(Mutex::new(Exchanged::default()));
         let (record, answer) = (Arc::clone(&exchanged), answer.to_owned());
+        let gate = Arc::new(Gate::default());
+        let held = Arc::clone(&gate);
         let (address, task) = serve(move |request| {
             let (record, answer) = (Arc::clone(&record), answer.clone());
-            async move { respond(request, &record, status, &answer).await }
+            let gate = Arc::clone(&held);
+            async move { respond(request, &record, &gate, status, &answer).await }
         })
         .await;
         Self {
             address,
             record: exchanged,
+            gate,
             task,
         }
     }
@@ -51,6 +64,23 @@ impl MockModel {
     #[must_use]
     pub fn seen(&self) -> Vec<Vec<u8>> {
         locked(&self.record).seen.clone()
+    }
+
+    /// Answers nobody for as long as what this gives is there.
+    pub async fn hold(&self) -> impl Sized + use<> {
+        Arc::clone(&self.gate.shut).write_owned().await
+    }
+
+    /// Waits until it was sent so many bodies.
+    pub async fn is_sent(&self, bodies: usize) {
+        loop {
+            let mut arrival = std::pin::pin!(self.gate.arrivals.notified());
+            arrival.as_mut().enable();
+            if locked(&self.record).seen.len() >= bodies {
+                return;
+            }
+            arrival.await;
+        }
     }
 
     /// The bodies with which it answered.
@@ -73,6 +103,7 @@ impl Drop for MockModel {
 async fn respond(
     request: Request<Incoming>,
     record: &Mutex<Exchanged>,
+    gate: &Gate,
     status: u16,
     answer: &str,
 ) -> Response<Full<Bytes>> {
@@ -83,6 +114,8 @@ async fn respond(
         .map(|body| body.to_bytes())
         .unwrap_or_default();
     locked(record).seen.push(body.to_vec());
+    gate.arrivals.notify_waiters();
+    let _open = gate.shut.read().await;
     let call: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
     if let Some(texts) = call["input"].as_array() {
         return embedded(texts);

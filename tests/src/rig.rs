@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
-use nephron_audit::Entry;
+use nephron_audit::{Entry, Reader};
 use nephron_engine::compile::Compiler;
 use nephron_gateway::config::Config;
 use nephron_gateway::reply::Reply;
-use nephron_gateway::{Gateway, OpenError, Surroundings, Tenant};
+use nephron_gateway::{Gateway, LOG, OpenError, RECORD, RootAccess, Surroundings, Tenant};
 use nephron_keys::{Cost, Grant, GrantRequest, Operations, Passphrase, Subject};
 use nephron_model::{EntryKind, EventId, FixedClock, TenantId};
 use tempfile::TempDir;
@@ -121,7 +121,9 @@ impl Setup {
         self
     }
 
-    fn toml(&self) -> String {
+    /// The configuration's text, but for `data`.
+    #[must_use]
+    pub fn toml(&self) -> String {
         let cedar = "[[plugin]]\nname = \"access\"\nkind = \"decider\"\ncomponent = \"cedar-policy\"\n\
             [plugin.settings-files]\npolicies = \"access.cedar\"\nschema = \"access.cedarschema\"\nentities = \"purposes.json\"\n";
         let route = format!(
@@ -199,8 +201,7 @@ impl Setup {
         config.data = data.to_owned();
         let around = Surroundings {
             clock,
-            passphrase: Passphrase::new("correct horse battery staple".to_owned()),
-            cost: Cost::MINIMUM,
+            root: RootAccess::Passphrase(Passphrase::new(PASSPHRASE.to_owned()), Cost::MINIMUM),
             first_party: crate::components::folder().to_owned(),
             compiler: Compiler::InProcess,
             log: self.log.clone(),
@@ -248,16 +249,28 @@ fn copy_compiled(host: &Path) {
     if host.exists() {
         return;
     }
-    copy(&COMPILED.path().join("host"), host);
+    let compiled = COMPILED.path();
+    copy(&compiled.join("host"), host, &compiled.join(RECORD));
 }
 
-fn copy(from: &Path, to: &Path) {
+/// Puts a root key and the compiled plugins of the default [`Setup`] into a data folder, for a process that opens it with
+/// [`PASSPHRASE`].
+pub fn compiled_into(data: &Path) {
+    copy_compiled(&data.join("host"));
+}
+
+/// What seals the root key of every gateway here.
+pub const PASSPHRASE: &str = "correct horse battery staple";
+
+fn copy(from: &Path, to: &Path, but: &Path) {
     std::fs::create_dir_all(to).expect("a folder");
     for item in std::fs::read_dir(from).expect("a folder") {
         let item = item.expect("an item");
         let target = to.join(item.file_name());
-        if item.path().is_dir() {
-            copy(&item.path(), &target);
+        if item.path() == but {
+            // Another host's log knows other tenants.
+        } else if item.path().is_dir() {
+            copy(&item.path(), &target, but);
         } else {
             std::fs::copy(item.path(), target).expect("a copy");
         }
@@ -316,6 +329,15 @@ impl Rig {
     #[must_use]
     pub fn log_folder(&self) -> PathBuf {
         self.folder.path().join("tenants/st-marys/log")
+    }
+
+    /// What the host's log says.
+    #[must_use]
+    pub fn host_entries(&self) -> Vec<Entry> {
+        let folder = self.folder.path().join(RECORD).join(LOG);
+        let reader = Reader::open(&folder).expect("the host's log");
+        let entries = reader.entries(0..reader.head().entries);
+        entries.map(|entry| entry.expect("readable")).collect()
     }
 
     /// What the log says about a request.

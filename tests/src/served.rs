@@ -1,6 +1,7 @@
 //! A gateway that listens, and a client that says exactly what it is told to.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use http_body_util::{BodyExt as _, Full};
@@ -128,12 +129,30 @@ impl Served {
         }
     }
 
+    /// The configuration that it was started with, as a file of its own beside the data.
+    #[must_use]
+    pub const fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    /// Its data folder.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Stops it, and serves the same data again.
     pub async fn restarted(self) -> Self {
+        self.restarted_after(|_| ()).await
+    }
+
+    /// The same, after `change` was done to the data folder.
+    pub async fn restarted_after(self, change: impl FnOnce(&Path)) -> Self {
         let api_keys = [&self.physician, &self.expired, &self.lakeside].map(Clone::clone);
         let stopping = self.stop();
         let stopped = stopping.running.await.expect("no panic");
         stopped.expect("it stops cleanly");
+        change(stopping.folder.path());
         Self::start(stopping.setup, stopping.folder, api_keys).await
     }
 

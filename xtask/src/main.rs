@@ -3,6 +3,7 @@
 mod check;
 mod components;
 mod dist;
+mod train;
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ usage: cargo xtask <chore>
   check    format, lints and tests: what .ci/run runs
   guests   build every plugin and every test guest; list name, world, size and digest
   dist     build what an operator runs into dist/ of the target folder, with SHA256SUMS
+  train    make the model of safe-harbor anew from labelled notes: train NOTES.jsonl[.xz]
 
 Exit codes: 0 done, 1 failed, 2 usage.
 ";
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
         ["check"] => check::run(),
         ["guests"] => components::run(),
         ["dist"] => dist::run(),
+        ["train", notes] => train::run(notes),
         ["help" | "-h" | "--help"] => io::stdout()
             .write_all(USAGE.as_bytes())
             .context("standard output"),

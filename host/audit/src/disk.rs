@@ -152,6 +152,17 @@ impl Folder {
         self.disk.sync_folder(&self.root, folder)
     }
 
+    /// Moves a folder to `damaged/<n>/`. Says where, unless there was nothing to move.
+    pub(crate) fn set_aside(&self, name: &str) -> io::Result<Option<String>> {
+        if !self.root.try_exists(name)? {
+            return Ok(None);
+        }
+        let aside = self.make_quarantine()?.join(name);
+        self.disk.rename(&self.root, Path::new(name), &aside)?;
+        self.disk.sync_folder(&self.root, Path::new(""))?;
+        Ok(Some(aside.display().to_string()))
+    }
+
     /// Makes the next free folder `damaged/<n>/`.
     pub(crate) fn make_quarantine(&self) -> io::Result<PathBuf> {
         self.root.create_dir_all("damaged")?;

@@ -72,6 +72,22 @@ pub enum FaultKind {
     ViewAhead,
     /// The log does not hold the head that was expected of it.
     HeadDiffers,
+    /// A tile of the tree holds something else than the journal.
+    TileDiffers,
+    /// The tree knows more entries than the journal: the journal lost them.
+    TileAhead,
+    /// A file is no checkpoint in the form of C2SP, or not of the size in its name.
+    CheckpointMalformed,
+    /// A checkpoint was not signed by the given key, or was altered since.
+    CheckpointUnsigned,
+    /// A checkpoint is of another log.
+    CheckpointOrigin,
+    /// A checkpoint covers more entries than the log has: the log was cut, or an older copy put in its place.
+    CheckpointAhead,
+    /// A checkpoint has another root than the log had at its size: an entry below was altered, or the log forked.
+    CheckpointDiffers,
+    /// A key was given, and there is no checkpoint that it signed.
+    CheckpointMissing,
 }
 
 impl std::fmt::Display for FaultKind {
@@ -103,6 +119,18 @@ impl std::fmt::Display for FaultKind {
             Self::ViewDiffers => "view differs from the journal",
             Self::ViewAhead => "view knows a later entry than the journal",
             Self::HeadDiffers => "log does not hold the expected head",
+            Self::TileDiffers => "tile of the tree differs from the journal",
+            Self::TileAhead => "tree knows more entries than the journal",
+            Self::CheckpointMalformed => "checkpoint is malformed",
+            Self::CheckpointUnsigned => "checkpoint is not signed by the given key",
+            Self::CheckpointOrigin => "checkpoint is of another log",
+            Self::CheckpointAhead => {
+                "log is shorter than its checkpoint: it was cut, or an older copy stands in its place"
+            }
+            Self::CheckpointDiffers => {
+                "log differs from its checkpoint: it was altered below, or forked"
+            }
+            Self::CheckpointMissing => "no checkpoint of the given key",
         })
     }
 }

@@ -1,6 +1,5 @@
 //! A disk that fails on purpose. For tests, of this crate and of those that record through it.
 
-use std::collections::HashMap;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -24,6 +23,19 @@ struct State {
     /// Half of the bytes of the first write that fails reach the file.
     tears: bool,
     unsynced: Vec<Unsynced>,
+}
+
+impl State {
+    /// What was written to a file is found under its new name.
+    fn rename(&mut self, from: &Path, to: &Path) {
+        for unsynced in &mut self.unsynced {
+            if let Unsynced::Write { path, .. } = unsynced
+                && path == from
+            {
+                *path = to.to_owned();
+            }
+        }
+    }
 }
 
 /// What a power cut may take back.
@@ -66,6 +78,11 @@ impl FaultyDisk {
         state.fails_from = Some(state.calls);
     }
 
+    /// Works again from the next call on.
+    pub fn heal(&self) {
+        self.state().fails_from = None;
+    }
+
     /// Half of the bytes of the first write that fails reach the file.
     pub fn tear_writes(&self) {
         self.state().tears = true;
@@ -106,8 +123,15 @@ impl FaultyDisk {
                     }
                 }
                 Unsynced::Created(path) => root.remove_file(path)?,
-                Unsynced::Renamed(from, to) => root.rename(to, &root, from)?,
-                Unsynced::Removed(path, bytes) => root.write(path, bytes)?,
+                Unsynced::Renamed(from, to) => {
+                    root.rename(&to, &root, &from)?;
+                    state.rename(&to, &from);
+                }
+                Unsynced::Removed(path, bytes) => {
+                    // Its folder may have gone after it, and comes back with it.
+                    root.create_dir_all(path.parent().unwrap_or_else(|| Path::new(".")))?;
+                    root.write(path, bytes)?;
+                }
             }
         }
         Ok(())
@@ -190,17 +214,23 @@ impl Disk for FaultyDisk {
     fn rename(&self, root: &Dir, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.enter()?;
         RealDisk.rename(root, from, to)?;
-        let moved: HashMap<&Path, &Path> = HashMap::from([(from, to)]);
-        for unsynced in &mut state.unsynced {
-            if let Unsynced::Write { path, .. } = unsynced
-                && let Some(to) = moved.get(path.as_path())
-            {
-                *path = (*to).to_owned();
+        state.rename(from, to);
+        // A file whose first name was not durable either goes altogether.
+        let mut unsynced = state.unsynced.iter_mut().rev();
+        let created = unsynced.find_map(|unsynced| match unsynced {
+            Unsynced::Created(path) if path == from => Some(path),
+            Unsynced::Created(_)
+            | Unsynced::Write { .. }
+            | Unsynced::Renamed(..)
+            | Unsynced::Removed(..) => None,
+        });
+        match created {
+            Some(path) => *path = to.to_owned(),
+            None => {
+                let renamed = Unsynced::Renamed(from.to_owned(), to.to_owned());
+                state.unsynced.push(renamed);
             }
         }
-        state
-            .unsynced
-            .push(Unsynced::Renamed(from.to_owned(), to.to_owned()));
         Ok(())
     }
 

@@ -72,6 +72,11 @@ impl Journal {
         Arc::new(Self { root, segments })
     }
 
+    /// The log's folder.
+    pub(crate) fn root(&self) -> &Dir {
+        &self.root
+    }
+
     /// Makes a new last segment known. It may be written to from now on.
     pub(crate) fn add(&self, segment: Segment) {
         let mut segments = self

@@ -5,25 +5,35 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use cap_std::fs::OpenOptions;
 use nephron_model::{
-    Clock, Commit, Draft, EntryKind, EventId, Recorder, Records, RecordsError, Space, TenantId,
+    Clock, Commit, Draft, EntryKind, EventId, Recorder, Records, RecordsError, Signer, Space,
+    TenantId,
 };
 
+use crate::checkpoint::{self, origin};
 use crate::disk::Folder;
 use crate::intake::Intake;
 use crate::options::check;
 use crate::overlay::{Newest, Overlay};
+use crate::proof::{prove_entry, prove_growth};
 use crate::recover::{Recovered, recover};
 use crate::seal::seal;
 use crate::view::follow::{Follower, Slot};
 use crate::view::tide::Tide;
 use crate::view::{Damage, RecordName, Shelf, Term, View, ViewError, guard};
 use crate::writer::{Shared, Writer};
-use crate::{CloseError, Entries, Entry, Head, Location, OpenError, Options, ReadError};
+use crate::{
+    CheckpointError, CloseError, Entries, Entry, EntryProof, GrowthProof, Head, Location,
+    OpenError, Options, ProveError, ReadError, SignedCheckpoint, VerifierKey,
+};
+
+/// How long the view may take to be brought up to date and to rest.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The log of one tenant, open for appending. Cloning is cheap; the last clone that is dropped closes it.
 #[derive(Clone)]
@@ -35,6 +45,7 @@ struct Inner {
     shared: Arc<Shared>,
     tenant: TenantId,
     slot: Slot,
+    signer: OnceLock<Arc<dyn Signer>>,
     running: Mutex<Option<Running>>,
 }
 
@@ -88,6 +99,7 @@ impl Log {
             tail,
             head,
             time,
+            tiling,
             view,
             repairs,
         } = recover(&folder, tenant, options)?;
@@ -100,6 +112,7 @@ impl Log {
             intake: Intake::new(tenant.clone(), clock, options, head, time),
             overlay: Overlay::starting_at(head.entries),
             tide: Tide::new(head, viewed.entries),
+            tiling: Mutex::new(tiling),
         });
         let slot: Slot = Arc::new(RwLock::new(view));
         let writer = Writer::new(Arc::clone(&shared), tail, head, options.segment_size);
@@ -131,6 +144,7 @@ impl Log {
                 shared,
                 tenant: tenant.clone(),
                 slot,
+                signer: OnceLock::new(),
                 running,
             }),
         };
@@ -226,6 +240,51 @@ impl Log {
             return Ok(sequences);
         }
         sequences_in(self.entries(0..durable), term)
+    }
+
+    /// Has checkpoints signed from now on; the first signer stays. Closing the log then makes one.
+    pub fn sign_with(&self, signer: Arc<dyn Signer>) {
+        // A second signer would be a second name for the same log.
+        drop(self.inner.signer.set(signer));
+    }
+
+    /// The key by which this log's checkpoints are verified; nothing if nothing signs them.
+    ///
+    /// # Errors
+    /// [`ReadError`] when the first entry, which gives the log its name, cannot be read.
+    pub fn verifier_key(&self) -> Result<Option<VerifierKey>, ReadError> {
+        let Some(signer) = self.inner.signer.get() else {
+            return Ok(None);
+        };
+        let origin = self.inner.origin()?;
+        Ok(VerifierKey::new(&origin, signer.public_key()))
+    }
+
+    /// Signs and stores a checkpoint of everything that is durable. If nothing was added since the last, gives that.
+    ///
+    /// # Errors
+    /// [`CheckpointError`]. The log goes on.
+    pub fn checkpoint(&self) -> Result<SignedCheckpoint, CheckpointError> {
+        self.inner.checkpoint()
+    }
+
+    /// Proves that the entry `sequence` stands in this log, against the newest stored checkpoint.
+    ///
+    /// # Errors
+    /// [`ProveError`].
+    pub fn prove(&self, sequence: u64) -> Result<EntryProof, ProveError> {
+        let shared = &self.inner.shared;
+        let read = || self.entry(sequence);
+        prove_entry(&shared.folder.root, &shared.journal, sequence, read)
+    }
+
+    /// Proves that the newest stored checkpoint begins with the first `old` entries.
+    ///
+    /// # Errors
+    /// [`ProveError`].
+    pub fn prove_growth(&self, old: u64) -> Result<GrowthProof, ProveError> {
+        let shared = &self.inner.shared;
+        prove_growth(&shared.folder.root, &shared.journal, old)
     }
 
     /// Stops taking entries, makes those that wait durable, brings the view up to date and seals the folder. Every clone
@@ -430,6 +489,10 @@ impl Inner {
         shared.intake.close();
         let writer_ended = writer.join();
         shared.tide.close();
+        // A store that never comes back must not keep the process from stopping: the next open builds the view anew.
+        if !shared.tide.ends_within(PATIENCE) {
+            return Err(CloseError::View);
+        }
         let view_is_whole = follower.join().unwrap_or(false);
         if let Some(reason) = shared.intake.poisoned() {
             return Err(CloseError::Poisoned(reason));
@@ -438,9 +501,31 @@ impl Inner {
             return Err(CloseError::View);
         }
         let head = shared.tide.durable();
+        let made = match self.signer.get() {
+            Some(_) => self.checkpoint().map(drop),
+            None => Ok(()),
+        };
+        shared.tiling().settle().map_err(CloseError::Seal)?;
         seal(&shared.folder, &self.tenant, head).map_err(CloseError::Seal)?;
         drop(lock);
+        made.map_err(CloseError::Checkpoint)?;
         Ok(head)
+    }
+
+    fn origin(&self) -> Result<String, ReadError> {
+        let first = self.shared.journal.find(0)?;
+        let first = self.shared.journal.read(0, first)?;
+        Ok(origin(&self.tenant, &first.hash))
+    }
+
+    fn checkpoint(&self) -> Result<SignedCheckpoint, CheckpointError> {
+        let signer = self.signer.get().ok_or(CheckpointError::NoSigner)?;
+        let origin = self.origin()?;
+        let shared = &self.shared;
+        let mut tiling = shared.tiling();
+        // What the view has not followed yet, the tree reads itself: a checkpoint does not wait for the view.
+        tiling.advance(&shared.journal, shared.tide.durable().entries)?;
+        checkpoint::make(&shared.folder, &mut tiling, &origin, signer.as_ref())
     }
 }
 
@@ -522,14 +607,34 @@ fn lock(folder: &Folder) -> Result<File, OpenError> {
         source,
     })?;
     let file = file.into_std();
+    let failed = |source| OpenError::Folder {
+        path: folder.path.clone(),
+        source,
+    };
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::InUse {
-            path: folder.path.clone(),
-        }),
-        Err(std::fs::TryLockError::Error(source)) => Err(OpenError::Folder {
-            path: folder.path.clone(),
-            source,
-        }),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            let locked = lock_within(file, MOMENT).map_err(failed)?;
+            locked.ok_or_else(|| OpenError::InUse {
+                path: folder.path.clone(),
+            })
+        }
+        Err(std::fs::TryLockError::Error(source)) => Err(failed(source)),
     }
+}
+
+/// A process that this one has just begun holds a copy of what is open here, until it runs its own program.
+const MOMENT: Duration = Duration::from_secs(1);
+
+/// Locks `file` as soon as its holder lets go, if that is soon.
+fn lock_within(file: File, patience: Duration) -> io::Result<Option<File>> {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let waiting = move || {
+        let locked = file.lock().map(|()| file);
+        // If nobody waits any more, the lock goes with the file.
+        drop(sender.send(locked));
+    };
+    let thread = std::thread::Builder::new().name("log-lock".to_owned());
+    drop(thread.spawn(waiting)?);
+    receiver.recv_timeout(patience).ok().transpose()
 }

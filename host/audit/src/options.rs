@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::frame::{FRAME_HEADER, MAX_SEGMENT, SEGMENT_HEADER};
-use crate::view::{SledViews, Views};
+use crate::view::{PartedViews, Views};
 use crate::{Disk, OpenError, RealDisk};
 
 /// How a log is kept. [`Options::default`] is what production uses.
@@ -31,7 +31,7 @@ impl Default for Options {
             queue_bytes: 64 << 20,
             frame_limit: 32 << 20,
             disk: Arc::new(RealDisk),
-            view: Arc::new(SledViews::default()),
+            view: Arc::new(PartedViews::default()),
         }
     }
 }

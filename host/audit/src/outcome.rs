@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use nephron_model::{NotRecorded, TenantId};
 
-use crate::Fault;
+use crate::{CheckpointError, Fault};
 
 /// A log cannot be opened. Nothing was changed, unless a variant says otherwise.
 #[derive(Debug, thiserror::Error)]
@@ -115,6 +115,9 @@ pub enum CloseError {
         "the log's view could not be closed; the log is not sealed, and the next open repairs it"
     )]
     View,
+    /// It is closed and sealed, but without a checkpoint of its end.
+    #[error("the log was closed without a checkpoint")]
+    Checkpoint(#[source] CheckpointError),
     /// The seal could not be written.
     #[error("the log's seal `closed.json` could not be written")]
     Seal(#[source] io::Error),

@@ -6,14 +6,20 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cap_std::fs::Dir;
-use nephron_model::{EventId, Records, RecordsError, Space, TenantId};
+use nephron_model::{Digest, EntryKind, EventId, Records, RecordsError, Space, TenantId, unhex};
 
+use crate::checkpoint::{newest, origin};
 use crate::journal::Journal;
 use crate::log::{newest_in, sequences_in, value_in};
+use crate::proof::{prove_entry, prove_growth};
+use crate::tree::Edge;
 use crate::verify::is_in_use;
 use crate::view::Term;
 use crate::walk::walk;
-use crate::{Entries, Entry, Fault, Head, OpenError, ReadError};
+use crate::{
+    Checkpoint, Entries, Entry, EntryProof, Fault, GrowthProof, Head, Header, OpenError,
+    ProveError, ReadError, SignedCheckpoint, VerifierKey, leaf_hash,
+};
 
 /// A log as it stood when this reader was opened.
 ///
@@ -25,6 +31,17 @@ pub struct Reader {
     damage: Vec<Fault>,
 }
 
+/// An entry as [`Reader::survey`] meets it.
+#[derive(Clone, Copy)]
+pub struct Surveyed<'a> {
+    /// What it says in public.
+    pub header: &'a Header,
+    /// The exact bytes of that.
+    pub header_bytes: &'a [u8],
+    /// The entry's hash.
+    pub hash: Digest,
+}
+
 impl Reader {
     /// Reads the whole journal in `folder`. Damage does not keep it from opening: [`Reader::damage`] tells of it, and the
     /// entries before it can be read.
@@ -32,6 +49,16 @@ impl Reader {
     /// # Errors
     /// [`OpenError::Folder`] when the folder or its journal cannot be read.
     pub fn open(folder: &Path) -> Result<Self, OpenError> {
+        Self::survey(folder, |_| ())
+    }
+
+    /// The same, and hands every entry to `each` on the way, in order: one walk where opening and reading take two. Entries are
+    /// handed over up to the first that is missing or broken, and perhaps some behind a fault that shows later; so what is made
+    /// of them counts only if [`Reader::damage`] is empty.
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
+    pub fn survey(folder: &Path, mut each: impl FnMut(&Surveyed<'_>)) -> Result<Self, OpenError> {
         let failed = |source: io::Error| OpenError::Folder {
             path: folder.to_owned(),
             source,
@@ -47,6 +74,11 @@ impl Reader {
         let mut sound = Head::START;
         let mut each = |met: &crate::walk::Met<'_>| {
             if met.header.sequence == sound.entries {
+                each(&Surveyed {
+                    header: met.header,
+                    header_bytes: met.frame.header,
+                    hash: met.hash,
+                });
                 sound = Head {
                     entries: sound.entries + 1,
                     hash: met.hash,
@@ -109,6 +141,75 @@ impl Reader {
     pub fn entries(&self, range: Range<u64>) -> Entries {
         self.journal
             .entries(range.start..range.end.min(self.head.entries))
+    }
+
+    pub(crate) fn root(&self) -> &Dir {
+        self.journal.root()
+    }
+
+    pub(crate) const fn journal(&self) -> &Arc<Journal> {
+        &self.journal
+    }
+
+    /// Proves that the entry `sequence` stands in this log, against the newest stored checkpoint.
+    ///
+    /// # Errors
+    /// [`ProveError`].
+    pub fn prove(&self, sequence: u64) -> Result<EntryProof, ProveError> {
+        let read = || self.entry(sequence);
+        prove_entry(self.journal.root(), &self.journal, sequence, read)
+    }
+
+    /// Proves that the newest stored checkpoint begins with the first `old` entries.
+    ///
+    /// # Errors
+    /// [`ProveError`].
+    pub fn prove_growth(&self, old: u64) -> Result<GrowthProof, ProveError> {
+        prove_growth(self.journal.root(), &self.journal, old)
+    }
+
+    /// The key by which this log's checkpoints are verified, as the log itself says it; nothing if it says none. Hold it
+    /// against one that was noted elsewhere.
+    ///
+    /// # Errors
+    /// [`ReadError`] when an entry cannot be read.
+    pub fn verifier_key(&self) -> Result<Option<VerifierKey>, ReadError> {
+        let mut name = None;
+        for entry in self.entries(0..self.head.entries) {
+            let Entry { header, hash, .. } = entry?;
+            let name = name.get_or_insert_with(|| origin(&header.tenant, &hash));
+            let public = header.facts.get("public-key");
+            if let Some(public) = public.filter(|_| header.kind == EntryKind::KeyChanged) {
+                return Ok(unhex(public).and_then(|public| VerifierKey::new(name, public)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The state of this log when it had `size` entries, from the journal alone; nothing if it is not that long.
+    ///
+    /// # Errors
+    /// [`ReadError`] when an entry cannot be read.
+    pub fn state_at(&self, size: u64) -> Result<Option<Checkpoint>, ReadError> {
+        if size == 0 || size > self.head.entries {
+            return Ok(None);
+        }
+        let (mut edge, mut name) = (Edge::default(), None);
+        for entry in self.entries(0..size) {
+            let entry = entry?;
+            name.get_or_insert_with(|| origin(&entry.header.tenant, &entry.hash));
+            edge.push(leaf_hash(&entry.header_bytes), &mut |_| ());
+        }
+        let root = edge.root();
+        Ok(name.map(|origin| Checkpoint { origin, size, root }))
+    }
+
+    /// The newest stored checkpoint, as it stands: whether anybody signed it is not looked at.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn newest_checkpoint(&self) -> io::Result<Option<SignedCheckpoint>> {
+        newest(self.journal.root())
     }
 
     /// The sequences of the entries of one request, by reading the whole log.

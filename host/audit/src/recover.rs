@@ -3,6 +3,8 @@
 //! Everything is looked at before anything is changed. A crash is repaired, and the repair is an entry; damage is never
 //! repaired, because the damaged bytes are evidence: the log refuses to open and says where.
 
+use std::collections::BTreeSet;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,8 +15,10 @@ use crate::entry::entry_hash;
 use crate::frame::{MAX_SEGMENT, SegmentHeader};
 use crate::journal::{Journal, Segment, segment_path};
 use crate::seal::{SEAL, Seal, unseal};
+use crate::tiles::Tiling;
 use crate::view::follow::{repair_entry, set_aside};
 use crate::view::{Damage, View, ViewError, guard, open};
+use crate::vouch::{Beside, TreeCheck, Vouched};
 use crate::walk::{Torn, Walked, walk};
 use crate::writer::{Tail, make_segment};
 use crate::{Fault, FaultKind, Head, Header, OpenError, Options};
@@ -29,6 +33,8 @@ pub(crate) struct Recovered {
     pub(crate) head: Head,
     /// Time of the last entry.
     pub(crate) time: Timestamp,
+    /// The tree of all entries.
+    pub(crate) tiling: Tiling,
     /// The view and how far it has followed; none if its store cannot be opened at all.
     pub(crate) view: Option<FollowedView>,
     /// Entries that say what was repaired.
@@ -45,9 +51,19 @@ pub(crate) fn recover(
         let path = folder.path.clone();
         move |source| OpenError::Storage { path, what, source }
     };
-    let walked = walk(&folder.root, false, &mut |_| {}, &mut |_, _| {});
+    let beside = Beside::read(&folder.root).map_err(storage("reading its tree"))?;
+    let sizes = beside.checkpoints.sizes();
+    let mut check = TreeCheck::new(&folder.root, &beside, &sizes, beside.claims());
+    let walked = walk(
+        &folder.root,
+        false,
+        &mut |met| check.meet(met),
+        &mut |_, _| {},
+    );
     check_journal(folder, tenant, &walked)?;
     check_seal(folder, tenant, &walked)?;
+    let vouched = check.finish(walked.head.entries, true);
+    check_vouched(folder, &beside, &vouched)?;
     unseal(folder).map_err(storage("removing the seal"))?;
 
     folder
@@ -61,7 +77,9 @@ pub(crate) fn recover(
     let journal = Journal::new(Arc::clone(&folder.root), walked.segments.clone());
     let mut repairs = Vec::new();
     let view = open_view(folder, options, &journal, walked.head, &mut repairs)?;
-    remove_spares(folder).map_err(storage("removing an unfinished segment"))?;
+    let tiling = open_tree(folder, &journal, vouched, &sizes, &mut repairs);
+    let tiling = tiling.map_err(storage("setting a damaged tree aside"))?;
+    remove_unnamed(folder).map_err(storage("removing an unfinished file"))?;
     if let Some(torn) = &walked.torn {
         repairs.push(set_tail_aside(folder, torn).map_err(storage("setting a torn tail aside"))?);
     }
@@ -75,9 +93,49 @@ pub(crate) fn recover(
         tail,
         head: walked.head,
         time: walked.time,
+        tiling,
         view,
         repairs,
     })
+}
+
+/// Refuses a journal that what vouches for it contradicts.
+fn check_vouched(folder: &Folder, beside: &Beside, vouched: &Vouched) -> Result<(), OpenError> {
+    let harmful = |fault: &&Fault| fault.what != FaultKind::UnknownFile;
+    let mut faults = beside.checkpoints.faults.iter().chain(&vouched.faults);
+    match faults.find(harmful) {
+        Some(fault) => Err(OpenError::Damaged {
+            path: folder.path.clone(),
+            fault: fault.clone(),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// The tree as the journal says it is. A tree on disk that says otherwise is set aside and written anew.
+fn open_tree(
+    folder: &Folder,
+    journal: &Arc<Journal>,
+    vouched: Vouched,
+    sizes: &BTreeSet<u64>,
+    repairs: &mut Vec<Draft>,
+) -> io::Result<Tiling> {
+    let Vouched {
+        edge,
+        mut missing,
+        differing,
+        ..
+    } = vouched;
+    if !differing.is_empty() {
+        let aside = folder.set_aside(crate::tiles::FOLDER)?;
+        repairs.push(repair_entry("tree", Damage::Differs, aside.as_deref()));
+        let all = crate::tiles::from_journal(journal, edge.size(), sizes);
+        missing = all.map_err(io::Error::other)?;
+    }
+    let mut tiling = Tiling::new(folder.clone(), edge, missing);
+    // What the disk refuses now is tried again with the next entries, and before any checkpoint.
+    drop(tiling.save());
+    Ok(tiling)
 }
 
 fn check_journal(folder: &Folder, tenant: &TenantId, walked: &Walked) -> Result<(), OpenError> {
@@ -155,7 +213,7 @@ fn open_view(
         },
     };
     if damage == Damage::Missing {
-        repairs.push(repair_entry(damage, None));
+        repairs.push(repair_entry("view", damage, None));
         return Ok(view.map(|view| (view, Head::START)));
     }
     let aside = set_aside(folder, options.view.as_ref(), view);
@@ -164,7 +222,7 @@ fn open_view(
         what: "setting a damaged view aside",
         source,
     })?;
-    repairs.push(repair_entry(damage, aside.as_deref()));
+    repairs.push(repair_entry("view", damage, aside.as_deref()));
     let fresh = open(options.view.as_ref(), &path);
     Ok(fresh.ok().map(|view| (view, Head::START)))
 }
@@ -211,19 +269,24 @@ fn compare(view: &dyn View, journal: &Journal, head: Head) -> Result<Standing, V
     })
 }
 
-/// Removes segments that never got their name: no entry was ever written to one.
-fn remove_spares(folder: &Folder) -> std::io::Result<()> {
-    for file in folder.root.read_dir("journal")? {
-        let path = Path::new("journal").join(file?.file_name());
-        if path.extension().is_some_and(|extension| extension == "tmp") {
-            folder.remove_durably(&path)?;
+/// Removes segments, tiles and checkpoints that never got their name: nothing was ever said of one.
+fn remove_unnamed(folder: &Folder) -> io::Result<()> {
+    for name in ["journal", crate::tiles::FOLDER, crate::checkpoint::FOLDER] {
+        if !folder.root.try_exists(name)? {
+            continue;
+        }
+        for file in folder.root.read_dir(name)? {
+            let path = Path::new(name).join(file?.file_name());
+            if path.extension().is_some_and(|extension| extension == "tmp") {
+                folder.remove_durably(&path)?;
+            }
         }
     }
     Ok(())
 }
 
 /// Copies an unfinished write to `damaged/<n>/` and then overwrites it with zeros.
-fn set_tail_aside(folder: &Folder, torn: &Torn) -> std::io::Result<Draft> {
+fn set_tail_aside(folder: &Folder, torn: &Torn) -> io::Result<Draft> {
     use std::os::unix::fs::FileExt as _;
     let file = folder.open_for_writing(&segment_path(torn.segment))?;
     let length = usize::try_from(torn.bytes.end - torn.bytes.start).unwrap_or_default();
@@ -248,7 +311,7 @@ fn set_tail_aside(folder: &Folder, torn: &Torn) -> std::io::Result<Draft> {
         .fact("set-aside", aside.join(name).display().to_string()))
 }
 
-fn reopen(folder: &Folder, segment: &Segment, end: u64) -> std::io::Result<Tail> {
+fn reopen(folder: &Folder, segment: &Segment, end: u64) -> io::Result<Tail> {
     Ok(Tail {
         file: folder.open_for_writing(&segment_path(segment.number))?,
         number: segment.number,
@@ -257,7 +320,7 @@ fn reopen(folder: &Folder, segment: &Segment, end: u64) -> std::io::Result<Tail>
     })
 }
 
-fn begin(folder: &Folder, journal: &Journal, size: u64) -> std::io::Result<Tail> {
+fn begin(folder: &Folder, journal: &Journal, size: u64) -> io::Result<Tail> {
     let header = SegmentHeader {
         number: 0,
         first: 0,

@@ -143,7 +143,12 @@ fn collect(folder: &Dir, prefix: &str, depth: usize, paths: &mut Vec<String>) ->
         let path = format!("{prefix}{}", item.file_name().to_string_lossy());
         // A symbolic link counts as a file here and is never followed.
         if item.file_type()?.is_dir() && depth < DEEPEST {
-            collect(&item.open_dir()?, &format!("{path}/"), depth + 1, paths)?;
+            match item.open_dir() {
+                Ok(folder) => collect(&folder, &format!("{path}/"), depth + 1, paths)?,
+                // Beside a writer, a folder of partial tiles may have gone since it was listed.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
         } else {
             paths.push(path);
         }

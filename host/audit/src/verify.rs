@@ -7,14 +7,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cap_std::fs::Dir;
-use nephron_model::Digest;
+use nephron_model::{Digest, TenantId};
 use serde::{Deserialize, Serialize};
 
 use crate::frame::decode_records;
 use crate::seal::{SEAL, Seal, files_below};
-use crate::view::{RecordName, SledViews, Term, TermKey, View, ViewError, Views, guard, open};
+use crate::view::{PartedViews, RecordName, Term, TermKey, View, ViewError, Views, guard, open};
+use crate::vouch::{Beside, By, Claim, TreeCheck};
 use crate::walk::{Met, walk};
-use crate::{Fault, FaultKind, Head, Location};
+use crate::{
+    Committed, Fault, FaultKind, Head, Location, SignedCheckpoint, VerifierKey, checkpoint, tiles,
+};
 
 /// What to hold the log against, besides itself.
 #[derive(Default)]
@@ -23,12 +26,29 @@ pub struct VerifyOptions<'a> {
     pub expected_head: Option<Head>,
     /// A log that was not closed cleanly is a fault.
     pub require_seal: bool,
+    /// The log's own key: every checkpoint must be signed by it, and there must be one.
+    pub key: Option<VerifierKey>,
+    /// Checkpoints that were kept elsewhere: the log must begin with what each says. Without `key` nobody vouches for
+    /// them.
+    pub checkpoints: Vec<KeptCheckpoint>,
+    /// What the host's log committed to: all of it that is about this log's tenant must hold. Nothing if no host's log is at
+    /// hand.
+    pub committed: Option<Vec<Committed>>,
     /// Leaves the view out. On a closed log its bytes are covered by the seal either way.
     pub skip_view: bool,
     /// The store of the view, if it is not the usual one.
     pub views: Option<Arc<dyn Views>>,
     /// Hears about progress, once for each segment.
     pub progress: Option<&'a mut dyn FnMut(Progress)>,
+}
+
+/// A checkpoint that was kept outside the log's folder.
+#[derive(Clone, Debug)]
+pub struct KeptCheckpoint {
+    /// Its file, as faults name it.
+    pub file: String,
+    /// The file's text.
+    pub note: String,
 }
 
 /// How far a verification has come.
@@ -49,6 +69,16 @@ pub struct Verdict {
     pub entries: u64,
     /// Hash of the last of them; zeros if there is none.
     pub head: Digest,
+    /// Root of the tree over all of them (RFC 6962 §2.1); nothing if one cannot be read.
+    pub root: Option<Digest>,
+    /// Checkpoints, stored and kept elsewhere, that hold.
+    pub checkpoints: u64,
+    /// How many entries, from the first, the largest checkpoint covers that holds and is signed by the given key. Nothing
+    /// if no key was given, 0 if there is no such checkpoint.
+    pub vouched: Option<u64>,
+    /// How many entries, from the first, the largest commitment of the host's log covers that holds. Nothing if no host's log
+    /// was given, 0 if it never committed to this log.
+    pub committed: Option<u64>,
     /// Nothing is wrong. If `sealed` is false, entries at the very end could be missing without a trace in the folder:
     /// then hold the log against a head that was noted elsewhere.
     pub verified: bool,
@@ -61,6 +91,26 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// The verdict on a log that is not there: `committed` is what the host's log said of it last, if it did.
+    #[must_use]
+    pub fn on_missing(committed: Option<&Committed>) -> Self {
+        let ahead = committed.map(|it| file_fault(&it.place(), FaultKind::CheckpointAhead));
+        Self {
+            entries: 0,
+            head: Head::START.hash,
+            root: None,
+            checkpoints: 0,
+            vouched: None,
+            committed: committed.map(|_| 0),
+            verified: false,
+            faults: std::iter::once(file_fault("journal", FaultKind::FileMissing))
+                .chain(ahead)
+                .collect(),
+            view: ViewCheck::Absent,
+            sealed: false,
+        }
+    }
+
     /// The first entry that is broken, if an entry is.
     #[must_use]
     pub fn first_broken(&self) -> Option<u64> {
@@ -116,8 +166,13 @@ pub fn verify(folder: &Path, mut options: VerifyOptions<'_>) -> Result<Verdict, 
         return Err(failed(io::Error::from(io::ErrorKind::NotFound)));
     }
     let is_in_use = is_in_use(&root);
+    let beside = Beside::read(&root).map_err(failed)?;
     let seal = Seal::read(&root);
     let mut checks = Checks::new(&root, folder, &options, &seal, is_in_use);
+    let mut claimed = Vec::new();
+    let claims = claims(&beside, &options, &mut claimed);
+    let sizes = beside.checkpoints.sizes();
+    let mut tree = TreeCheck::new(&root, &beside, &sizes, claims);
 
     let of_bytes = journal_bytes(&root);
     let mut bytes = 0;
@@ -125,7 +180,10 @@ pub fn verify(folder: &Path, mut options: VerifyOptions<'_>) -> Result<Verdict, 
     let walked = walk(
         &root,
         is_in_use,
-        &mut |met| checks.meet(met),
+        &mut |met| {
+            checks.meet(met);
+            tree.meet(met);
+        },
         &mut |read, entries| {
             bytes += read;
             if let Some(progress) = &mut progress {
@@ -138,8 +196,15 @@ pub fn verify(folder: &Path, mut options: VerifyOptions<'_>) -> Result<Verdict, 
         },
     );
     let mut faults = walked.faults;
+    let vouched = tree.finish(walked.head.entries, faults.is_empty());
     faults.extend(walked.torn.map(|torn| torn.fault));
     let view = checks.finish(walked.head, &mut faults);
+    let differing = vouched.differing.iter();
+    faults.extend(differing.map(|file| file_fault(file, FaultKind::TileDiffers)));
+    let strange = beside.tiles.strange.iter();
+    faults.extend(strange.map(|file| file_fault(file, FaultKind::UnknownFile)));
+    faults.extend(claimed);
+    faults.extend(vouched.faults);
     if !root.try_exists("journal").unwrap_or(false) {
         faults.push(file_fault("journal", FaultKind::FileMissing));
     }
@@ -167,14 +232,58 @@ pub fn verify(folder: &Path, mut options: VerifyOptions<'_>) -> Result<Verdict, 
             false
         }
     };
+    let is_hosts = walked.tenant == Some(TenantId::host());
+    let is_committed_to = options.committed.is_some() && !is_hosts;
     Ok(Verdict {
         entries: walked.head.entries,
         head: walked.head.hash,
+        root: (vouched.edge.size() == walked.head.entries).then(|| vouched.edge.root()),
+        checkpoints: vouched.held,
+        vouched: options.key.is_some().then_some(vouched.vouched),
+        committed: is_committed_to.then_some(vouched.committed),
         verified: faults.is_empty(),
         faults,
         view,
         sealed,
     })
+}
+
+/// The checkpoints that the log is held against, and what is wrong with them before it is.
+fn claims(beside: &Beside, options: &VerifyOptions<'_>, faults: &mut Vec<Fault>) -> Vec<Claim> {
+    faults.extend_from_slice(&beside.checkpoints.faults);
+    let mut claims = beside.claims();
+    let stored = beside.checkpoints.by_size.values();
+    let mut notes: Vec<&str> = stored.map(|signed| signed.note.as_str()).collect();
+    for kept in &options.checkpoints {
+        match SignedCheckpoint::read(&kept.note) {
+            Ok(signed) => {
+                claims.push(Claim {
+                    file: kept.file.clone(),
+                    checkpoint: signed.checkpoint,
+                    by: By::Nobody,
+                });
+                notes.push(&kept.note);
+            }
+            Err(_) => faults.push(file_fault(&kept.file, FaultKind::CheckpointMalformed)),
+        }
+    }
+    if let Some(key) = &options.key {
+        for (claim, note) in claims.iter_mut().zip(notes) {
+            match SignedCheckpoint::open(note, key) {
+                Ok(_) => claim.by = By::Key,
+                Err(_) => faults.push(file_fault(&claim.file, FaultKind::CheckpointUnsigned)),
+            }
+        }
+        if !claims.iter().any(|claim| claim.by == By::Key) {
+            faults.push(file_fault("checkpoints", FaultKind::CheckpointMissing));
+        }
+    }
+    claims.extend(options.committed.iter().flatten().map(|committed| Claim {
+        file: committed.place(),
+        checkpoint: committed.commitment.checkpoint.clone(),
+        by: By::Host(committed.commitment.tenant.clone()),
+    }));
+    claims
 }
 
 /// Whether somebody has the log open for writing. Takes the lock shared, and lets it go at once; writes nothing.
@@ -374,7 +483,7 @@ fn add_term(terms: &mut (u64, u64), term: TermKey, sequence: u64) {
 fn open_copy(view: &Path, views: Option<&dyn Views>) -> io::Result<OpenView> {
     let copy = tempfile::Builder::new().prefix("audit-verify-").tempdir()?;
     copy_folder(view, copy.path())?;
-    let usual = SledViews::default();
+    let usual = PartedViews::default();
     Ok(match open(views.unwrap_or(&usual), copy.path()) {
         Ok(view) => OpenView::Open(view, copy),
         Err(_) => OpenView::Not(ViewCheck::Unreadable),
@@ -407,8 +516,8 @@ fn check_names(root: &Dir, faults: &mut Vec<Fault>) {
             None => (path.as_str(), false),
         };
         let is_known = match top {
-            // The journal's own names were looked at when it was walked.
-            "journal" | "view" | "damaged" => is_inside,
+            // The own names of journal, tree and checkpoints were looked at when they were read.
+            "journal" | "view" | "damaged" | tiles::FOLDER | checkpoint::FOLDER => is_inside,
             "lock" | "closed.tmp" => !is_inside,
             _ => false,
         };

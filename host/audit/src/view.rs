@@ -6,6 +6,7 @@
 //! it. It holds no payload and no record, only where in the journal they stand, so every value in it is small.
 
 pub(crate) mod follow;
+mod parted;
 mod sled;
 pub(crate) mod tide;
 
@@ -15,6 +16,7 @@ use std::path::Path;
 use nephron_model::{Digest, EntryKind, EventId, Space};
 use sha2::{Digest as _, Sha256};
 
+pub use self::parted::PartedViews;
 pub use self::sled::SledViews;
 use crate::{Head, Header, Location};
 
@@ -175,6 +177,12 @@ pub trait View: Send + Sync {
     /// [`ViewError`] as for [`View::head`].
     fn each_record(&self, each: &mut dyn FnMut(RecordName, u64, Location))
     -> Result<(), ViewError>;
+
+    /// Hands the name of every term and of every shelf to `each`, in any order; the same one may come more than once.
+    ///
+    /// # Errors
+    /// [`ViewError`] as for [`View::head`].
+    fn each_name(&self, each: &mut dyn FnMut([u8; 16])) -> Result<(), ViewError>;
 
     /// Returns when everything added so far is on stable storage and reads back.
     ///

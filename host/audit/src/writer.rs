@@ -2,8 +2,8 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use nephron_model::{NotRecorded, Recorded};
@@ -13,6 +13,7 @@ use crate::frame::{SEGMENT_HEADER, SegmentHeader};
 use crate::intake::{Group, Intake, Pending, refuse};
 use crate::journal::{Journal, Segment, segment_path};
 use crate::overlay::Overlay;
+use crate::tiles::Tiling;
 use crate::view::tide::Tide;
 use crate::{Head, Location};
 
@@ -29,6 +30,14 @@ pub(crate) struct Shared {
     pub(crate) intake: Intake,
     pub(crate) overlay: Overlay,
     pub(crate) tide: Tide,
+    pub(crate) tiling: Mutex<Tiling>,
+}
+
+impl Shared {
+    /// The tree. Nobody holds it while waiting for an entry.
+    pub(crate) fn tiling(&self) -> MutexGuard<'_, Tiling> {
+        self.tiling.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The last segment, open for writing.

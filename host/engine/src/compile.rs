@@ -44,7 +44,22 @@ pub struct Prepared {
     pub(crate) descriptor: Descriptor,
     /// Digest of the frozen component, before compilation.
     pub(crate) frozen: Digest,
+    frozen_bytes: u64,
     pub(crate) native: Vec<u8>,
+}
+
+impl Prepared {
+    /// Bytes of the component with its configured memory in it, before compilation.
+    #[must_use]
+    pub const fn frozen_bytes(&self) -> u64 {
+        self.frozen_bytes
+    }
+
+    /// Bytes of native code.
+    #[must_use]
+    pub const fn native_bytes(&self) -> usize {
+        self.native.len()
+    }
 }
 
 /// Why a vetted component cannot be prepared.
@@ -152,6 +167,7 @@ enum Report {
     Prepared {
         descriptor: Descriptor,
         frozen: Digest,
+        frozen_bytes: u64,
     },
     Settings(Vec<Problem>),
     Failed {
@@ -244,9 +260,14 @@ fn in_child(
     let report = serde_json::from_slice(&answer)
         .map_err(|error| PrepareError::Compile(error.to_string()))?;
     match report {
-        Report::Prepared { descriptor, frozen } => Ok(Prepared {
+        Report::Prepared {
             descriptor,
             frozen,
+            frozen_bytes,
+        } => Ok(Prepared {
+            descriptor,
+            frozen,
+            frozen_bytes,
             native,
         }),
         Report::Settings(problems) => Err(PrepareError::Settings(problems)),
@@ -285,6 +306,7 @@ pub fn serve(mut input: impl Read, mut output: impl Write) -> std::io::Result<()
             Report::Prepared {
                 descriptor: prepared.descriptor,
                 frozen: prepared.frozen,
+                frozen_bytes: prepared.frozen_bytes,
             },
             prepared.native,
         ),
@@ -340,6 +362,7 @@ async fn prepare(
     Ok(Prepared {
         descriptor: frozen.descriptor,
         frozen: Digest::of(&frozen.component),
+        frozen_bytes: u64::try_from(frozen.component.len()).unwrap_or(u64::MAX),
         native,
     })
 }

@@ -10,6 +10,7 @@ use wasmtime::{Store, UpdateDeadline};
 
 use crate::bindings::v0_1 as wit;
 use crate::capability::Guest;
+use crate::capability::diagnostics::Said;
 use crate::capability::key::Lent;
 use crate::capability::null_wasi::NullWasi;
 use crate::contract::{Event, HttpRequest, RequestInfo, Value};
@@ -70,7 +71,7 @@ struct Failed {
 
 impl Engine {
     /// Calls that can run at the same time.
-    pub const CONCURRENT: u32 = 128;
+    pub const CONCURRENT: u32 = 256;
 
     /// Sets up the sandbox and starts the thread that interrupts guests.
     ///
@@ -94,10 +95,10 @@ impl Engine {
             World::KeyedDeidentifier => {
                 wit::keys::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
             }
-            World::LlmConnector | World::AuditExporter => {
+            World::LlmConnector | World::AuditExporter | World::ConfirmingAuditExporter => {
                 wit::exchange::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
             }
-            World::SigningLlmConnector => {
+            World::SigningLlmConnector | World::SigningAuditExporter => {
                 wit::exchange::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
                 wit::keys::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
             }
@@ -105,7 +106,7 @@ impl Engine {
         Ok(linker)
     }
 
-    /// Has a connector sign what it encoded, with a lent key. Gives the judgement with what the key said and gave in it.
+    /// Has a connector or an exporter sign what it encoded, with a lent key. Gives the judgement with what the key said and gave in it.
     pub async fn sign(
         &self,
         plugin: &Plugin,
@@ -155,6 +156,34 @@ impl Engine {
         self.asked(plugin, judgement, key).await.0
     }
 
+    /// The same, with what the plugin says of itself, whole: for its author, on invented data. What a plugin says while it
+    /// serves is only counted, because it has seen PHI (I9).
+    pub async fn rehearse(
+        &self,
+        plugin: &Plugin,
+        judgement: &Judgement,
+        key: Option<Grant>,
+    ) -> (Verdict, Vec<Said>) {
+        let mut store = self.store(plugin, judgement.info());
+        store.data_mut().said = Some(Vec::new());
+        if let Judgement::Decode {
+            status,
+            headers,
+            chunks,
+            is_cut_off,
+            ..
+        } = judgement
+        {
+            let mut decoding = start(store, plugin, *status, headers).await;
+            let events = decoding.whole(chunks, *is_cut_off).await;
+            let said = decoding.store.data_mut().said.take();
+            return (decoding.verdict(events), said.unwrap_or_default());
+        }
+        let verdict = self.asked_in(&mut store, plugin, judgement, key).await;
+        let said = store.data_mut().said.take();
+        (verdict, said.unwrap_or_default())
+    }
+
     /// The verdict, and what a lent key authenticated.
     async fn asked(
         &self,
@@ -162,9 +191,20 @@ impl Engine {
         judgement: &Judgement,
         key: Option<Grant>,
     ) -> (Verdict, Vec<(Vec<u8>, Vec<u8>)>) {
-        let started = Instant::now();
         let mut store = self.store(plugin, judgement.info());
-        let asked = ask(&mut store, &plugin.pre, judgement, key).await;
+        let verdict = self.asked_in(&mut store, plugin, judgement, key).await;
+        (verdict, std::mem::take(&mut store.data_mut().macs))
+    }
+
+    async fn asked_in(
+        &self,
+        store: &mut Store<Guest>,
+        plugin: &Plugin,
+        judgement: &Judgement,
+        key: Option<Grant>,
+    ) -> Verdict {
+        let started = Instant::now();
+        let asked = ask(store, &plugin.pre, judgement, key).await;
         let answer = match asked {
             Ok(answer) => answer.checked_against(judgement),
             Err(error) => Err(PluginFailure::from_wasmtime(
@@ -172,13 +212,11 @@ impl Engine {
                 store.data().limiter.refused_memory,
             )),
         };
-        let fuel = burnt(plugin, &store);
-        let verdict = Verdict {
+        Verdict {
             answer,
-            fuel,
+            fuel: burnt(plugin, store),
             elapsed: started.elapsed(),
-        };
-        (verdict, std::mem::take(&mut store.data_mut().macs))
+        }
     }
 
     /// Starts decoding a response as it arrives.
@@ -189,23 +227,8 @@ impl Engine {
         status: u16,
         headers: &[(String, String)],
     ) -> Decoding {
-        let started = Instant::now();
-        let mut store = self.store(plugin, Some(info));
-        let decoder = start_decoding(&mut store, &plugin.pre, status, headers).await;
-        let mut decoding = Decoding {
-            decoder: None,
-            failed: None,
-            limit: plugin.limits.fuel,
-            deadline: plugin.limits.deadline,
-            elapsed: started.elapsed(),
-            room: MOST_DECODED,
-            store,
-        };
-        match decoder {
-            Ok(decoder) => decoding.decoder = Some(decoder),
-            Err(error) => decoding.fail(&error),
-        }
-        decoding
+        let store = self.store(plugin, Some(info));
+        start(store, plugin, status, headers).await
     }
 
     fn store(&self, plugin: &Plugin, info: Option<&RequestInfo>) -> Store<Guest> {
@@ -215,6 +238,30 @@ impl Engine {
             info.map(NullWasi::for_request).unwrap_or_default(),
         )
     }
+}
+
+async fn start(
+    mut store: Store<Guest>,
+    plugin: &Plugin,
+    status: u16,
+    headers: &[(String, String)],
+) -> Decoding {
+    let started = Instant::now();
+    let decoder = start_decoding(&mut store, &plugin.pre, status, headers).await;
+    let mut decoding = Decoding {
+        decoder: None,
+        failed: None,
+        limit: plugin.limits.fuel,
+        deadline: plugin.limits.deadline,
+        elapsed: started.elapsed(),
+        room: MOST_DECODED,
+        store,
+    };
+    match decoder {
+        Ok(decoder) => decoding.decoder = Some(decoder),
+        Err(error) => decoding.fail(&error),
+    }
+    decoding
 }
 
 fn burnt(plugin: &Plugin, store: &Store<Guest>) -> u64 {
@@ -327,7 +374,7 @@ async fn ask(
             )
         }
         (
-            Pre::SigningLlmConnector(_, pre),
+            Pre::SigningLlmConnector(_, pre) | Pre::SigningAuditExporter(_, pre),
             Judgement::Sign {
                 info,
                 request,
@@ -344,7 +391,12 @@ async fn ask(
             let signer = guest.nephron_plugin_signer();
             Answer::Signed(signer.call_sign(store, info, request, host, key).await?)
         }
-        (Pre::AuditExporter(pre), Judgement::Export(batch)) => {
+        (
+            Pre::AuditExporter(pre)
+            | Pre::SigningAuditExporter(pre, _)
+            | Pre::ConfirmingAuditExporter(pre, _),
+            Judgement::Export(batch),
+        ) => {
             let guest = pre.instantiate_async(&mut *store).await?;
             Answer::Exported(
                 guest
@@ -354,7 +406,25 @@ async fn ask(
             )
         }
         (
-            Pre::AuditExporter(pre),
+            Pre::ConfirmingAuditExporter(_, pre),
+            Judgement::Confirm {
+                status,
+                headers,
+                body,
+            },
+        ) => {
+            let guest = pre.instantiate_async(&mut *store).await?;
+            let confirmer = guest.nephron_plugin_confirmer();
+            Answer::Confirming(
+                confirmer
+                    .call_confirm(store, *status, headers, body)
+                    .await?,
+            )
+        }
+        (
+            Pre::AuditExporter(pre)
+            | Pre::SigningAuditExporter(pre, _)
+            | Pre::ConfirmingAuditExporter(pre, _),
             Judgement::Judge {
                 status,
                 headers,
@@ -375,7 +445,9 @@ async fn ask(
             | Pre::KeyedDeidentifier(_)
             | Pre::LlmConnector(_)
             | Pre::SigningLlmConnector(..)
-            | Pre::AuditExporter(_),
+            | Pre::AuditExporter(_)
+            | Pre::SigningAuditExporter(..)
+            | Pre::ConfirmingAuditExporter(..),
             _,
         ) => return Err(wrong_world()),
     })

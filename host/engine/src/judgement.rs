@@ -47,7 +47,7 @@ pub enum Judgement {
         /// The call.
         call: ChatCall,
     },
-    /// To a connector that signs, with a lent key: the same request, signed.
+    /// To a connector or an exporter that signs, with a lent key: the same request, signed.
     Sign {
         /// About the request.
         info: RequestInfo,
@@ -79,6 +79,16 @@ pub enum Judgement {
     Export(Batch),
     /// To an exporter: whether an HTTP delivery arrived.
     Judge {
+        /// HTTP status.
+        status: u16,
+        /// Headers, names in lower case.
+        headers: Vec<(String, String)>,
+        /// Body.
+        #[serde(with = "encoded")]
+        body: Vec<u8>,
+    },
+    /// To an exporter that confirms: what to ask after this answer, which it called a delivery.
+    Confirm {
         /// HTTP status.
         status: u16,
         /// Headers, names in lower case.
@@ -119,9 +129,12 @@ pub enum Answer {
     /// To [`Judgement::Decode`]: the events of each push and of the end, run together.
     Decoded(Result<Vec<Event>, Error>),
     /// To [`Judgement::Export`].
+    #[serde(with = "encoded::exported")]
     Exported(Result<Delivery, Error>),
     /// To [`Judgement::Judge`].
     Judged(Verdict),
+    /// To [`Judgement::Confirm`].
+    Confirming(#[serde(with = "encoded::asked")] Option<HttpRequest>),
 }
 
 /// What goes and comes over HTTP, in base64 (RFC 4648 §4): most of a log is that.
@@ -192,6 +205,77 @@ mod encoded {
         ) -> Result<Result<HttpRequest, Error>, D::Error> {
             let signed = Result::<Owned, Error>::deserialize(from)?;
             Ok(signed.map(|signed| signed.0))
+        }
+    }
+
+    #[derive(Serialize)]
+    struct Lent<'a>(#[serde(with = "Request")] &'a HttpRequest);
+
+    #[derive(Deserialize)]
+    struct Owned(#[serde(with = "Request")] HttpRequest);
+
+    /// What an exporter delivers.
+    pub(super) mod exported {
+        use super::{Deserialize, Deserializer, Lent, Owned, Serialize, Serializer};
+        use crate::contract::{Delivery, Error};
+
+        #[derive(Serialize)]
+        #[serde(rename_all = "kebab-case")]
+        enum LentDelivery<'a> {
+            Http(Lent<'a>),
+            Bytes(#[serde(with = "super::super::encoded")] &'a [u8]),
+        }
+
+        impl<'a> LentDelivery<'a> {
+            fn of(delivery: &'a Delivery) -> Self {
+                match delivery {
+                    Delivery::Http(request) => Self::Http(Lent(request)),
+                    Delivery::Bytes(bytes) => Self::Bytes(bytes),
+                }
+            }
+        }
+
+        #[derive(Deserialize)]
+        #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+        enum OwnedDelivery {
+            Http(Owned),
+            Bytes(#[serde(deserialize_with = "super::super::encoded::deserialize")] Vec<u8>),
+        }
+
+        pub(in super::super) fn serialize<S: Serializer>(
+            exported: &Result<Delivery, Error>,
+            to: S,
+        ) -> Result<S::Ok, S::Error> {
+            exported.as_ref().map(LentDelivery::of).serialize(to)
+        }
+
+        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+            from: D,
+        ) -> Result<Result<Delivery, Error>, D::Error> {
+            let exported = Result::<OwnedDelivery, Error>::deserialize(from)?;
+            Ok(exported.map(|delivery| match delivery {
+                OwnedDelivery::Http(request) => Delivery::Http(request.0),
+                OwnedDelivery::Bytes(bytes) => Delivery::Bytes(bytes),
+            }))
+        }
+    }
+
+    /// What an exporter asks after a delivery, if anything.
+    pub(super) mod asked {
+        use super::{Deserialize, Deserializer, HttpRequest, Lent, Owned, Serialize, Serializer};
+
+        pub(in super::super) fn serialize<S: Serializer>(
+            asked: &Option<HttpRequest>,
+            to: S,
+        ) -> Result<S::Ok, S::Error> {
+            asked.as_ref().map(Lent).serialize(to)
+        }
+
+        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+            from: D,
+        ) -> Result<Option<HttpRequest>, D::Error> {
+            let asked = Option::<Owned>::deserialize(from)?;
+            Ok(asked.map(|asked| asked.0))
         }
     }
 
@@ -270,7 +354,7 @@ impl Judgement {
             | Self::Encode { info, .. }
             | Self::Sign { info, .. }
             | Self::Decode { info, .. } => Some(info),
-            Self::Export(_) | Self::Judge { .. } => None,
+            Self::Export(_) | Self::Judge { .. } | Self::Confirm { .. } => None,
         }
     }
 }
@@ -319,7 +403,8 @@ impl Answer {
             | Self::Planned(Ok(_))
             | Self::Decoded(Ok(_))
             | Self::Exported(Ok(_))
-            | Self::Judged(_) => Ok(self),
+            | Self::Judged(_)
+            | Self::Confirming(_) => Ok(self),
         }
     }
 }
@@ -352,6 +437,10 @@ answer_to!(
     spans: Detected(Vec<Span>)
 );
 answer_to!(
+    /// What a transformer wrote.
+    outcome: Transformed(Outcome)
+);
+answer_to!(
     /// The plan of a connector.
     plan: Planned(Plan)
 );
@@ -363,6 +452,30 @@ answer_to!(
     /// The delivery of an exporter.
     delivery: Exported(Delivery)
 );
+
+impl Answer {
+    /// What an exporter makes of the answer to a delivery.
+    ///
+    /// # Errors
+    /// [`PluginFailure`] when it is an answer to another question.
+    pub fn verdict(self) -> Result<Verdict, PluginFailure> {
+        let Self::Judged(verdict) = self else {
+            return Err(PluginFailure::BadAnswer("to-another-question"));
+        };
+        Ok(verdict)
+    }
+
+    /// What an exporter asks after a delivery, if anything.
+    ///
+    /// # Errors
+    /// [`PluginFailure`] when it is an answer to another question.
+    pub fn confirming(self) -> Result<Option<HttpRequest>, PluginFailure> {
+        let Self::Confirming(asked) = self else {
+            return Err(PluginFailure::BadAnswer("to-another-question"));
+        };
+        Ok(asked)
+    }
+}
 
 /// Headers that a signer adds. Only it may: in what it encodes, `authorization` is the host's.
 pub const SIGNATURE: [&str; 3] = ["authorization", "x-amz-content-sha256", "x-amz-date"];
@@ -527,7 +640,7 @@ impl Zeroize for Judgement {
             } => Messages(std::mem::take(messages)).zeroize(),
             Self::Sign { request, .. } => request.body.zeroize(),
             Self::Decode { chunks, .. } => chunks.zeroize(),
-            Self::Judge { body, .. } => body.zeroize(),
+            Self::Judge { body, .. } | Self::Confirm { body, .. } => body.zeroize(),
             Self::Decide(_) | Self::Export(_) => {}
         }
     }
@@ -551,6 +664,38 @@ impl Zeroize for Messages {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_exporter_says_is_recorded_in_base64_and_read_back() {
+        use crate::contract::Delivery;
+
+        let request = || HttpRequest {
+            method: "POST".to_owned(),
+            path: "/v1/logs".to_owned(),
+            headers: vec![("content-type".to_owned(), "text/plain".to_owned())],
+            body: b"hello".to_vec(),
+            credential: None,
+        };
+        for (answer, expected) in [
+            (
+                Answer::Exported(Ok(Delivery::Bytes(b"hello".to_vec()))),
+                r#"{"exported":{"Ok":{"bytes":"aGVsbG8="}}}"#,
+            ),
+            (
+                Answer::Exported(Ok(Delivery::Http(request()))),
+                r#"{"exported":{"Ok":{"http":{"method":"POST","path":"/v1/logs","headers":[["content-type","text/plain"]],"body":"aGVsbG8=","credential":null}}}}"#,
+            ),
+            (Answer::Confirming(None), r#"{"confirming":null}"#),
+            (
+                Answer::Confirming(Some(request())),
+                r#"{"confirming":{"method":"POST","path":"/v1/logs","headers":[["content-type","text/plain"]],"body":"aGVsbG8=","credential":null}}"#,
+            ),
+        ] {
+            let bytes = answer.to_bytes();
+            assert_eq!(std::str::from_utf8(bytes.expose()).unwrap(), expected);
+            assert!(Answer::from_bytes(bytes.expose()).is_ok_and(|read| read == answer));
+        }
+    }
 
     #[test]
     fn a_signer_adds_a_signature_and_there_was_none_before() {

@@ -20,6 +20,7 @@ mod ticker;
 pub mod vet;
 pub mod warm;
 
+pub use capability::diagnostics::Said;
 pub use failure::PluginFailure;
 pub use instance::{Decoding, Engine, EngineError, Verdict};
 pub use judgement::{Answer, Judgement, KeyPlayed, Messages, NotRecordedForm, SIGNATURE};

@@ -31,6 +31,14 @@ pub(crate) enum Pre {
         wit::signing::SigningPre<Guest>,
     ),
     AuditExporter(wit::audit_exporter::AuditExporterPre<Guest>),
+    SigningAuditExporter(
+        wit::audit_exporter::AuditExporterPre<Guest>,
+        wit::signing::SigningPre<Guest>,
+    ),
+    ConfirmingAuditExporter(
+        wit::audit_exporter::AuditExporterPre<Guest>,
+        wit::confirming::ConfirmingPre<Guest>,
+    ),
 }
 
 impl Plugin {
@@ -201,6 +209,14 @@ impl Engine {
             World::AuditExporter => {
                 Pre::AuditExporter(wit::audit_exporter::AuditExporterPre::new(pre)?)
             }
+            World::SigningAuditExporter => Pre::SigningAuditExporter(
+                wit::audit_exporter::AuditExporterPre::new(pre.clone())?,
+                wit::signing::SigningPre::new(pre)?,
+            ),
+            World::ConfirmingAuditExporter => Pre::ConfirmingAuditExporter(
+                wit::audit_exporter::AuditExporterPre::new(pre.clone())?,
+                wit::confirming::ConfirmingPre::new(pre)?,
+            ),
         })
     }
 }

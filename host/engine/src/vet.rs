@@ -23,17 +23,23 @@ pub enum World {
     SigningLlmConnector,
     /// `audit-exporter`.
     AuditExporter,
+    /// `signing-audit-exporter`: an exporter that signs its requests with a lent key.
+    SigningAuditExporter,
+    /// `confirming-audit-exporter`: an exporter that asks whether what was accepted is kept.
+    ConfirmingAuditExporter,
 }
 
 impl World {
     /// Every world that this host runs.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::AccessPolicy,
         Self::Deidentifier,
         Self::KeyedDeidentifier,
         Self::LlmConnector,
         Self::SigningLlmConnector,
         Self::AuditExporter,
+        Self::SigningAuditExporter,
+        Self::ConfirmingAuditExporter,
     ];
 
     /// The name in `wit/`.
@@ -46,12 +52,23 @@ impl World {
             Self::LlmConnector => "llm-connector",
             Self::SigningLlmConnector => "signing-llm-connector",
             Self::AuditExporter => "audit-exporter",
+            Self::SigningAuditExporter => "signing-audit-exporter",
+            Self::ConfirmingAuditExporter => "confirming-audit-exporter",
         }
     }
 
     /// Whether a component of this world does what `expected` asks for, and perhaps more.
     fn serves_as(self, expected: Self) -> bool {
-        self == expected || (self == Self::SigningLlmConnector && expected == Self::LlmConnector)
+        let plain = match self {
+            Self::SigningLlmConnector => Self::LlmConnector,
+            Self::SigningAuditExporter | Self::ConfirmingAuditExporter => Self::AuditExporter,
+            Self::AccessPolicy
+            | Self::Deidentifier
+            | Self::KeyedDeidentifier
+            | Self::LlmConnector
+            | Self::AuditExporter => self,
+        };
+        self == expected || plain == expected
     }
 
     /// The interfaces it exports beside `plugin`, which together name it.
@@ -63,6 +80,8 @@ impl World {
             Self::LlmConnector => &["connector"],
             Self::SigningLlmConnector => &["connector", "signer"],
             Self::AuditExporter => &["exporter"],
+            Self::SigningAuditExporter => &["exporter", "signer"],
+            Self::ConfirmingAuditExporter => &["confirmer", "exporter"],
         }
     }
 
@@ -71,8 +90,12 @@ impl World {
         match self {
             Self::AccessPolicy | Self::Deidentifier => &["types", "diagnostics"],
             Self::KeyedDeidentifier => &["types", "diagnostics", "keys"],
-            Self::LlmConnector | Self::AuditExporter => &["types", "diagnostics", "exchange"],
-            Self::SigningLlmConnector => &["types", "diagnostics", "exchange", "keys"],
+            Self::LlmConnector | Self::AuditExporter | Self::ConfirmingAuditExporter => {
+                &["types", "diagnostics", "exchange"]
+            }
+            Self::SigningLlmConnector | Self::SigningAuditExporter => {
+                &["types", "diagnostics", "exchange", "keys"]
+            }
         }
     }
 }

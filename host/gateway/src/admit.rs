@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use nephron_engine::contract;
+use nephron_keys::KeyError;
 use nephron_model::{Draft, EntryKind, Sensitivity, Timestamp};
 
 use crate::authenticate::{Called, Identity};
@@ -11,6 +12,7 @@ use crate::gateway::Gateway;
 use crate::origin::Origin;
 use crate::receive::Call;
 use crate::refusal::Refusal;
+use crate::wire::known::Known;
 
 /// A request that has a tenant, a roster and an event id, and whose opening is queued for the log.
 pub(crate) struct Admitted<C = Call> {
@@ -34,7 +36,7 @@ pub(crate) enum Admission {
 pub(crate) fn admit(gateway: &Gateway, called: Called) -> Result<Admission, Refusal> {
     let Called { received, identity } = called;
     let route = gateway.route(&received.call.model);
-    let (mut case, mut opened) = open_case(gateway, identity, received.at)?;
+    let (mut case, mut opened) = open_case(gateway, identity, received.at, received.known)?;
     case.conversation = received.conversation;
     case.info.sensitivity = match received.sensitivity {
         Sensitivity::Public => contract::Sensitivity::Public,
@@ -43,8 +45,12 @@ pub(crate) fn admit(gateway: &Gateway, called: Called) -> Result<Admission, Refu
         Sensitivity::Phi => contract::Sensitivity::Phi,
     };
     opened = opened.fact("route", route.map_or("none", |route| route.model.as_str()));
-    count_bytes(&mut opened, received.bytes);
+    count(&mut opened, received.bytes, &case.known);
     case.note(opened);
+    // Before anybody is shown anything of it.
+    if !case.tenant.keys().is_live() {
+        return Ok(Admission::Refused(case, Refusal::Key(KeyError::Destroyed)));
+    }
     Ok(match route {
         Some(_) => Admission::Granted(Admitted {
             case,
@@ -64,11 +70,11 @@ pub(crate) fn admit_operation<C>(
     operation: &'static str,
 ) -> Result<Admitted<C>, Refusal> {
     let Called { received, identity } = called;
-    let (mut case, opened) = open_case(gateway, identity, received.at)?;
+    let (mut case, opened) = open_case(gateway, identity, received.at, received.known)?;
     case.conversation = received.conversation;
     case.operation = Some(operation);
     let mut opened = opened.fact("operation", operation);
-    count_bytes(&mut opened, received.bytes);
+    count(&mut opened, received.bytes, &case.known);
     case.note(opened);
     Ok(Admitted {
         case,
@@ -76,9 +82,12 @@ pub(crate) fn admit_operation<C>(
     })
 }
 
-fn count_bytes(opened: &mut Draft, bytes: usize) {
+fn count(opened: &mut Draft, bytes: usize, known: &Known) {
     let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
     opened.counts.insert("bytes".to_owned(), bytes);
+    for (kind, number) in known.counts() {
+        opened.counts.insert(format!("known-{kind}"), *number);
+    }
 }
 
 /// The case of a request that came `at` some time, and the entry of its opening, which is to be noted.
@@ -89,19 +98,18 @@ pub(crate) fn open_case(
     gateway: &Gateway,
     identity: Identity,
     at: Timestamp,
+    known: Known,
 ) -> Result<(Case, Draft), Refusal> {
     let Identity {
         tenant: tenant_id,
         caller,
         purpose,
         proof,
-        origin,
+        mut origin,
     } = identity;
     let tenant = gateway
         .tenant(&tenant_id)
-        .ok_or_else(|| Refusal::NoTenant {
-            tenant: tenant_id.to_string(),
-        })?;
+        .ok_or_else(|| gateway.why_not(&tenant_id))?;
     let emergency = gateway.emergency(&purpose);
     let id = gateway.event_id()?;
     let info = contract::RequestInfo {
@@ -123,9 +131,11 @@ pub(crate) fn open_case(
             value: contract::Value::Boolean(emergency.is_some()),
         }],
     };
+    let (roster, canary) = gateway.swap().roster_for(&tenant_id, &caller.id);
     let case = Case {
         tenant,
-        roster: gateway.roster(),
+        roster,
+        canary,
         engine: gateway.engine(),
         id,
         caller,
@@ -134,14 +144,18 @@ pub(crate) fn open_case(
         operation: None,
         lent: None,
         conversation: None,
+        known,
         has_tokens: std::sync::atomic::AtomicBool::new(false),
         info,
         pending: std::sync::Mutex::default(),
         metrics: Arc::clone(gateway.metrics()),
+        shipping: Arc::clone(gateway.shipping()),
     };
     let opened = case
         .draft(EntryKind::RequestOpened, "admitted")
         .fact("roles", case.caller.roles.join(" "));
-    let opened = Origin::add_to(&origin, &case.tenant, case.id, proof.on(opened))?;
+    let opened = proof.on(opened);
+    origin.expose_mut().patients = case.known.record_numbers().to_vec();
+    let opened = Origin::add_to(&origin, &case.tenant, case.id, opened)?;
     Ok((case, opened))
 }

@@ -168,7 +168,7 @@ impl Associates {
         shown: Shown<'_>,
         now: Timestamp,
     ) -> Result<Ground, NoGround> {
-        if endpoint.url.is_none() {
+        if endpoint.upstream.is_none() {
             return Ok(Ground::InSandbox);
         }
         let runs = endpoint.associate.as_deref();

@@ -9,20 +9,25 @@ use nephron_keys::{
     Conversation, Grant, GrantRequest, KeyError, Operations, SigningKey, Subject, Token, Underway,
 };
 use nephron_model::{
-    Caller, Commit, Draft, EntryKind, EventId, Fingerprint, Kind, NotRecorded, Phi, Point, Purpose,
-    Recorded, Recorder as _,
+    Caller, Commit, Draft, EntryKind, EventId, FieldCommitment, Fingerprint, Kind, NotRecorded,
+    Phi, Point, Purpose, Recorded, Recorder as _,
 };
 
+use crate::chain::export::Shipping;
 use crate::emergency::Emergency;
 use crate::metrics::Metrics;
 use crate::refusal::Refusal;
 use crate::roster::Roster;
+use crate::swap::CanarySide;
 use crate::tenant::Tenant;
+use crate::wire::known::Known;
 
 /// One admitted request. It holds the handles of one tenant and of no other (I5), and one roster to its end (I7).
 pub struct Case {
     pub(crate) tenant: Arc<Tenant>,
     pub(crate) roster: Arc<Roster>,
+    /// On which side of a canary it is, if one runs.
+    pub(crate) canary: Option<CanarySide>,
     pub(crate) engine: Arc<Engine>,
     pub(crate) id: EventId,
     pub(crate) caller: Caller,
@@ -35,12 +40,15 @@ pub struct Case {
     pub(crate) lent: Option<String>,
     /// The conversation that the caller named; without one the request is one of its own.
     pub(crate) conversation: Option<String>,
+    /// What the application knows of the patient. Detectors alone are told.
+    pub(crate) known: Known,
     /// Whether tokens were drawn for this request.
     pub(crate) has_tokens: AtomicBool,
     pub(crate) info: RequestInfo,
     /// Entries that are queued and not known to be durable.
     pub(crate) pending: Mutex<Vec<Pending>>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) shipping: Arc<Shipping>,
 }
 
 /// An entry that is queued.
@@ -151,6 +159,17 @@ impl Case {
         settled.map(|()| recorded)
     }
 
+    /// The entry, committed to the value of a field that it seals.
+    pub(crate) fn committed(
+        &self,
+        draft: Draft,
+        field: &str,
+        value: &[u8],
+    ) -> Result<Draft, KeyError> {
+        let commitment = self.tenant.keys().commit(self.id, field, value)?;
+        Ok(draft.fact(&FieldCommitment::fact(field), commitment.digest.to_string()))
+    }
+
     /// Seals what goes with an entry: only a grant opens it.
     pub(crate) fn sealed(&self, what: &str, payload: &[u8]) -> Result<Option<Vec<u8>>, KeyError> {
         self.tenant
@@ -218,6 +237,17 @@ impl Case {
         }
     }
 
+    /// Waits until every export that is to have what the log says of this request before its caller does, has it.
+    pub(crate) async fn delivered(&self) -> Result<(), Refusal> {
+        if !self.shipping.is_awaited(self.tenant.id()) {
+            return Ok(());
+        }
+        self.settled().await?;
+        self.shipping
+            .before_reply(&self.engine, &self.roster, &self.tenant)
+            .await
+    }
+
     /// A grant to sign one request with a provider's key, lent to a connector. Its use is recorded as every other is.
     pub(crate) fn lend(&self, key: SigningKey, plugin: &Plugin) -> Result<Grant, Refusal> {
         self.unrefused()?;
@@ -232,6 +262,24 @@ impl Case {
             ..GrantRequest::new(
                 subject,
                 Operations::MAC,
+                self.purpose.clone(),
+                std::time::Duration::from_secs(60),
+            )
+        })?)
+    }
+
+    /// A grant to put other text in the place of identifiers, lent to a transformer. Each use of it is recorded.
+    pub(crate) fn lend_for_texts(&self, plugin: &Plugin) -> Result<Grant, Refusal> {
+        self.unrefused()?;
+        let subject = Subject::Plugin(plugin.reference().clone());
+        Ok(self.tenant.keys().mint(GrantRequest {
+            request: Some(self.id),
+            point: Some(Point::Ingress),
+            caller: Some(self.caller.id.clone()),
+            generation: Some(self.roster.generation()),
+            ..GrantRequest::new(
+                subject,
+                Operations::MAC | Operations::SEAL,
                 self.purpose.clone(),
                 std::time::Duration::from_secs(60),
             )
@@ -281,6 +329,9 @@ impl Case {
         judgement: &Judgement,
         verdict: &Verdict,
     ) -> Result<(), Refusal> {
+        if let Some(canary) = &self.canary {
+            canary.count(verdict);
+        }
         let draft = Draft {
             point: Some(point),
             ..self.draft(EntryKind::Decision, "")
@@ -310,10 +361,7 @@ pub(crate) fn of_judgement(
     verdict: &Verdict,
 ) -> Result<Draft, KeyError> {
     let (input, output) = (judgement.to_bytes(), verdict.to_bytes());
-    summarise(verdict, &mut draft);
-    draft.plugin = Some(plugin.reference().clone());
-    draft.fuel = Some(verdict.fuel);
-    draft.micros = Some(u64::try_from(verdict.elapsed.as_micros()).unwrap_or(u64::MAX));
+    draft = outline(draft, plugin, verdict);
     draft.input = Some(fingerprint(tenant, &input)?);
     draft.output = Some(fingerprint(tenant, &output)?);
     let payload = Phi::new(
@@ -334,12 +382,21 @@ pub(crate) fn of_judgement(
     Ok(draft)
 }
 
+/// Fills in what of a judgement stands in the open.
+pub(crate) fn outline(mut draft: Draft, plugin: &Plugin, verdict: &Verdict) -> Draft {
+    summarise(verdict, &mut draft);
+    draft.plugin = Some(plugin.reference().clone());
+    draft.fuel = Some(verdict.fuel);
+    draft.micros = Some(u64::try_from(verdict.elapsed.as_micros()).unwrap_or(u64::MAX));
+    draft
+}
+
 fn fingerprint(tenant: &Tenant, bytes: &Phi<Vec<u8>>) -> Result<Fingerprint, KeyError> {
     tenant.keys().fingerprint(bytes.expose())
 }
 
 /// What a judgement comes to, in codes and counts.
-fn summarise(verdict: &Verdict, draft: &mut Draft) {
+pub(crate) fn summarise(verdict: &Verdict, draft: &mut Draft) {
     let mut count = |name: &str, number: usize| {
         *draft.counts.entry(name.to_owned()).or_default() +=
             u64::try_from(number).unwrap_or(u64::MAX);
@@ -372,7 +429,15 @@ fn summarise(verdict: &Verdict, draft: &mut Draft) {
         }
         Ok(Answer::Exported(Ok(_))) => "encoded",
         Ok(Answer::Transformed(Ok(_))) => "transformed",
-        Ok(Answer::Judged(_)) => "judged",
+        Ok(Answer::Judged(verdict)) => match verdict {
+            contract::Verdict::Delivered => "delivered",
+            contract::Verdict::RetryAfterSeconds(_) => "retry-after",
+            contract::Verdict::Rejected(why) => {
+                draft.reasons.push(code(why).to_owned());
+                "rejected"
+            }
+        },
+        Ok(Answer::Confirming(_)) => "confirming",
         // An error of the plugin's own became a failure before it came here.
         Ok(
             Answer::Decided(Err(_))

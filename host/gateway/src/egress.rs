@@ -1,6 +1,8 @@
 //! The one place that dials. It sends what an entry already says will be sent (I1), to an endpoint that the operator
 //! configured, and to no other: no redirects, no retries of its own, no proxy.
 
+mod stream;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
@@ -19,8 +21,9 @@ use nephron_model::{Phi, Recorded};
 use zeroize::Zeroize;
 
 use crate::address::{NotPublic, Resolver, is_public};
-use crate::config::{Endpoint, SecretRef, UpstreamTls};
+use crate::config::{SecretRef, Upstream, UpstreamTls};
 use crate::tls::{TlsError, Watched};
+pub(crate) use stream::write_stream;
 
 /// Bytes of one response. A longer one is refused: it would not fit an entry of the log with what was made of it.
 const LARGEST_RESPONSE: usize = 6 << 20;
@@ -45,17 +48,17 @@ type Dialler = Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>;
 #[non_exhaustive]
 pub enum EgressError {
     /// The endpoint has no URL: it answers inside the sandbox and cannot be dialled.
-    #[error("the connector asks for an HTTP call, but the endpoint has no `url`")]
+    #[error("the plugin asks for an HTTP call, but there is no `url`")]
     NoUrl,
-    /// The connector's request is no HTTP request.
-    #[error("the connector's request has a bad {0}")]
+    /// The plugin's request is no HTTP request.
+    #[error("the plugin's request has a bad {0}")]
     BadRequest(&'static str),
     /// It names a credential that the endpoint does not have.
-    #[error("the connector asks for a credential that the endpoint does not have")]
+    #[error("the plugin asks for a credential that is not configured where it is to go")]
     NoCredential,
-    /// The connector does not ask for the credential that the endpoint has.
+    /// The plugin does not ask for the credential that the endpoint has.
     #[error(
-        "the connector does not ask for the endpoint's credential; name it in the settings of the plugin"
+        "the plugin does not ask for the configured credential; name it in the settings of the plugin"
     )]
     CredentialUnused,
     /// The credential's secret cannot be read.
@@ -80,7 +83,7 @@ pub enum EgressError {
     TimedOut(Duration),
     /// The response is larger than the host takes.
     #[error(
-        "the response has more than {LARGEST_RESPONSE} bytes, or comes in more than {MOST_PIECES} pieces"
+        "the response is larger than the host takes, or comes in more than {MOST_PIECES} pieces"
     )]
     TooLarge,
 }
@@ -134,14 +137,13 @@ pub(crate) struct Outgoing {
     headers: Vec<(HeaderName, HeaderValue)>,
     body: Bytes,
     timeout: Duration,
-    endpoint: String,
+    upstream: String,
 }
 
 impl Outgoing {
-    /// Checks a connector's request against the endpoint. The path is joined to the endpoint's; host and scheme are
-    /// the endpoint's alone.
-    pub(crate) fn new(request: HttpRequest, endpoint: &Endpoint) -> Result<Self, EgressError> {
-        let url = endpoint.url.as_ref().ok_or(EgressError::NoUrl)?;
+    /// Checks a plugin's request against where it is to go. The path is joined to that of the server; host and scheme are
+    /// the server's alone.
+    pub(crate) fn new(request: HttpRequest, upstream: &Upstream) -> Result<Self, EgressError> {
         let HttpRequest {
             method,
             path,
@@ -152,6 +154,7 @@ impl Outgoing {
         let method = match method.as_str() {
             "POST" => Method::POST,
             "GET" => Method::GET,
+            "PUT" => Method::PUT,
             _ => return Err(EgressError::BadRequest("method")),
         };
         let plain = path.starts_with('/')
@@ -163,7 +166,8 @@ impl Outgoing {
         if !plain {
             return Err(EgressError::BadRequest("path"));
         }
-        let uri = url
+        let uri = upstream
+            .url
             .join(&path)
             .parse()
             .map_err(|_| EgressError::BadRequest("path"))?;
@@ -173,7 +177,7 @@ impl Outgoing {
                 .parse()
                 .map_err(|_| EgressError::BadRequest("header name"))?;
             // The host owns these: framing, addressing and identity are not a plugin's to set, but a signature is.
-            let is_signature = endpoint.aws_sigv4.is_some() && name == "authorization";
+            let is_signature = upstream.aws_sigv4.is_some() && name == "authorization";
             let owned = [
                 "host",
                 "content-length",
@@ -187,7 +191,7 @@ impl Outgoing {
                 "cookie",
                 SESSION_TOKEN,
             ];
-            let credential = endpoint.credential.as_ref();
+            let credential = upstream.credential.as_ref();
             let is_credential =
                 credential.is_some_and(|credential| name == credential.header.as_str());
             if (owned.contains(&name.as_str()) || is_credential) && !is_signature {
@@ -200,7 +204,7 @@ impl Outgoing {
                     .map_err(|_| EgressError::BadRequest("header value"))?,
             ));
         }
-        if let Some(token) = endpoint
+        if let Some(token) = upstream
             .aws_sigv4
             .as_ref()
             .and_then(|key| key.session_token.as_ref())
@@ -211,11 +215,11 @@ impl Outgoing {
             ));
         }
         // Without the operator's credential the text would go under somebody else's account, or nobody's.
-        if credential.is_none() && endpoint.credential.is_some() {
+        if credential.is_none() && upstream.credential.is_some() {
             return Err(EgressError::CredentialUnused);
         }
         if let Some(wanted) = credential {
-            let credential = endpoint
+            let credential = upstream
                 .credential
                 .as_ref()
                 .filter(|credential| credential.name == wanted);
@@ -232,8 +236,8 @@ impl Outgoing {
             uri,
             headers: checked,
             body: Bytes::from_owner(Leaving(Phi::new(body))),
-            timeout: endpoint.timeout,
-            endpoint: endpoint.name.clone(),
+            timeout: upstream.timeout,
+            upstream: upstream.name.clone(),
         })
     }
 
@@ -289,19 +293,21 @@ pub(crate) struct Arriving {
 }
 
 impl Egress {
-    /// A client for each endpoint that can be dialled. Reads the certificates that they name.
-    pub(crate) fn new(endpoints: &[Endpoint]) -> Result<Self, TlsError> {
+    /// A client for each server, by its name. Reads the certificates that they name.
+    pub(crate) fn new<'u>(
+        upstreams: impl IntoIterator<Item = &'u Upstream>,
+    ) -> Result<Self, TlsError> {
         let mut diallers = BTreeMap::new();
-        for endpoint in endpoints.iter().filter(|endpoint| endpoint.url.is_some()) {
+        for upstream in upstreams {
             let way = Way {
-                tls: endpoint.tls.clone(),
-                allows_private: endpoint.allows_private,
+                tls: upstream.tls.clone(),
+                allows_private: upstream.allows_private,
             };
             let identity = way.tls.identity.iter();
             let identity = identity.flat_map(|(certificate, key)| [certificate, key]);
             let paths = identity.chain(&way.tls.authorities).cloned().collect();
             let dialler = Watched::open(way, paths, "certificate for an endpoint", dialler)?;
-            diallers.insert(endpoint.name.clone(), dialler);
+            diallers.insert(upstream.name.clone(), dialler);
         }
         Ok(Self { diallers })
     }
@@ -319,9 +325,9 @@ impl Egress {
             headers,
             body,
             timeout,
-            endpoint,
+            upstream,
         } = outgoing;
-        let dialler = self.diallers.get(&endpoint).ok_or(EgressError::NoUrl)?;
+        let dialler = self.diallers.get(&upstream).ok_or(EgressError::NoUrl)?;
         dialler.refresh();
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
@@ -420,12 +426,7 @@ pub(crate) async fn exchange(
 }
 
 fn dialler(way: &Way) -> Result<Dialler, TlsError> {
-    let mut http = HttpConnector::new_with_resolver(Resolver {
-        allows_private: way.allows_private,
-    });
-    http.set_nodelay(true);
-    http.enforce_http(false);
-    http.set_connect_timeout(Some(Duration::from_secs(10)));
+    let http = connector(way);
     let https = hyper_rustls::HttpsConnectorBuilder::new()
         .with_tls_config(crate::tls::of_client(&way.tls)?)
         .https_or_http()
@@ -439,19 +440,29 @@ fn dialler(way: &Way) -> Result<Dialler, TlsError> {
         .build(https))
 }
 
+fn connector(way: &Way) -> HttpConnector<Resolver> {
+    let mut http = HttpConnector::new_with_resolver(Resolver {
+        allows_private: way.allows_private,
+    });
+    http.set_nodelay(true);
+    http.enforce_http(false);
+    http.set_connect_timeout(Some(Duration::from_secs(10)));
+    http
+}
+
 fn not_answered(error: &hyper_util::client::legacy::Error) -> EgressError {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if error.is::<NotPublic>() {
-            return EgressError::PrivateAddress;
-        }
-        cause = error.source();
+    if is_not_public(error) {
+        return EgressError::PrivateAddress;
     }
     EgressError::Connection(if error.is_connect() {
         "could not connect"
     } else {
         "broken before the answer"
     })
+}
+
+fn is_not_public(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|error| error.is::<NotPublic>())
 }
 
 impl Arriving {
@@ -466,6 +477,18 @@ impl Arriving {
         let named = self.headers.iter().find(|(name, _)| name == "retry-after");
         let seconds = named.and_then(|(_, value)| value.parse().ok());
         seconds.map(Duration::from_secs)
+    }
+
+    /// The rest of the body, which has no more than `most` bytes.
+    pub(crate) async fn rest(&mut self, most: usize) -> Result<Vec<u8>, EgressError> {
+        let mut whole = Vec::new();
+        while let Some(chunk) = self.chunk().await? {
+            if whole.len() + chunk.len() > most {
+                return Err(EgressError::TooLarge);
+            }
+            whole.extend_from_slice(&chunk);
+        }
+        Ok(whole)
     }
 
     /// Waits for the first bytes of the body, or its end.

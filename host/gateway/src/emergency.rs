@@ -3,6 +3,7 @@
 //!
 //! A review is a record that is committed with the entry of the access, and taken away with the entry that closes it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -111,8 +112,10 @@ fn open(log: &Log, event: EventId) -> Result<Option<Review>, Refusal> {
 /// What is known of a tenant's reviews between two looks.
 #[derive(Default)]
 pub(crate) struct Reviewing {
-    /// Of every access before this sequence the review is closed, and no review is opened again.
-    first_open: u64,
+    /// Every access before this sequence was looked at.
+    seen: u64,
+    /// Those of them whose review was open then, by sequence. None is opened again.
+    open: BTreeMap<u64, EventId>,
 }
 
 /// Lists the reviews that are open, oldest first, to whoever policy lets see them.
@@ -133,21 +136,26 @@ const MOST: usize = 1_000;
 fn list_open(log: &Log, reviewing: &mut Reviewing) -> Result<Vec<Review>, Refusal> {
     let unreadable = |_| Refusal::ReviewsUnreadable;
     let kind = Term::Kind(EntryKind::EmergencyAccess);
-    let mut sequences = log.sequences(&kind).map_err(unreadable)?;
-    sequences.retain(|sequence| *sequence >= reviewing.first_open);
-    let mut reviews = Vec::new();
-    for sequence in sequences {
-        let entry = log.entry(sequence).map_err(unreadable)?;
-        let event = entry.and_then(|entry| entry.header.request);
-        let review = event.map_or(Ok(None), |event| open(log, event))?;
-        if reviews.is_empty() {
-            let is_closed = u64::from(review.is_none());
-            reviewing.first_open = sequence.saturating_add(is_closed);
+    for sequence in log.sequences(&kind).map_err(unreadable)? {
+        if sequence >= reviewing.seen {
+            let entry = log.entry(sequence).map_err(unreadable)?;
+            let event = entry.and_then(|entry| entry.header.request);
+            reviewing.open.extend(event.map(|event| (sequence, event)));
+            reviewing.seen = sequence.saturating_add(1);
         }
-        reviews.extend(review);
+    }
+    let (mut reviews, mut closed) = (Vec::new(), Vec::new());
+    for (sequence, event) in &reviewing.open {
+        match open(log, *event)? {
+            Some(review) => reviews.push(review),
+            None => closed.push(*sequence),
+        }
         if reviews.len() >= MOST {
             break;
         }
+    }
+    for sequence in closed {
+        reviewing.open.remove(&sequence);
     }
     Ok(reviews)
 }

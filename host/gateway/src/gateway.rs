@@ -1,57 +1,77 @@
 //! The gateway: what the process holds for as long as it serves.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use nephron_audit::Head;
-use nephron_engine::aot::AotCache;
 use nephron_engine::compile::Compiler;
-use nephron_engine::vet::{VetError, vet};
+use nephron_engine::vet::VetError;
 use nephron_engine::{Engine, EngineError, LoadError};
-use nephron_keys::{Cost, KeyError, Passphrase, RootError, RootKey};
+use nephron_keys::{KeyError, RootError, RootKey};
 use nephron_model::{
-    Clock, Digest, Draft, EntryKind, EventId, NotRecorded, Purpose, Record, Recorder as _, Space,
-    TenantId,
+    Clock, Draft, EntryKind, EventId, NotRecorded, Phi, Purpose, Recorder as _, TenantId,
 };
 
-use tracing::{Instrument as _, info_span};
+use tracing::{Instrument as _, error, info_span};
 
 use crate::admit::{Admission, Admitted, admit};
+use crate::anchor::Anchors;
 use crate::associates::{Alert, Associates, Ground, NoGround, Shown};
 use crate::authenticate::{Called, Callers, Identity, NotIdentified, Presented};
 use crate::case::Case;
+use crate::chain::export::{ExportState, Shipping};
 use crate::chain::reidentify::Streamed;
-use crate::config::{self, Component, Config, Endpoint, Route};
+use crate::config::{self, Config, Endpoint, Route};
+use crate::custody::{Act, Custody, CustodyError, Done, Served};
 use crate::egress::Egress;
 use crate::emergency::{Alerts, Emergency};
+use crate::host_log::{HostLog, is_known_of};
+use crate::inquiry::{Inquiry, InquiryError, Told};
+use crate::keeper::{Keeper, Opening};
 use crate::metrics::Metrics;
 use crate::origin::Origin;
 use crate::receive::{Call, receive};
 use crate::refusal::Refusal;
 use crate::reply::{ANSWERED, Outlet, Piece, Reply, reply, reply_streamed};
+use crate::root::RootAccess;
 use crate::roster::Roster;
+use crate::swap::{Swap, canary_draft, manifest_record};
 use crate::tenant::{Tenant, TenantError};
 use crate::tls::TlsError;
+use crate::workshop::{self, Workshop};
 
 /// A gateway that is open: its tenants, its roster, its sandbox, its way out.
 pub struct Gateway {
     clock: Arc<dyn Clock>,
-    engine: Arc<Engine>,
-    roster: Arc<Roster>,
-    tenants: BTreeMap<TenantId, Arc<Tenant>>,
+    workshop: Workshop,
+    swap: Swap,
+    /// Held by whoever runs judgements again.
+    rerunning: tokio::sync::Mutex<()>,
+    host: Arc<HostLog>,
+    opening: Arc<Opening>,
+    tenants: BTreeMap<TenantId, Keeper>,
     associates: Associates,
     endpoints: Vec<Endpoint>,
     routes: Vec<Route>,
     limits: config::RequestLimits,
-    exports: Vec<config::Export>,
+    checkpoint_every: Duration,
+    anchors: Anchors,
+    shipping: Arc<Shipping>,
     callers: Callers,
     emergencies: Vec<Purpose>,
     alerts: Arc<Alerts>,
     egress: Egress,
     metrics: Arc<Metrics>,
+    /// Held for reading by whatever works aside.
+    aside: Arc<tokio::sync::RwLock<()>>,
+    custody: Custody,
+    /// Held by whoever changes keys, which may block a thread for long.
+    turn: Arc<tokio::sync::Mutex<()>>,
     /// Held for as long as the gateway is open: two processes do not share a data folder.
     _lock: std::fs::File,
 }
@@ -61,9 +81,7 @@ pub struct Surroundings {
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
     /// Opens the root key.
-    pub passphrase: Passphrase,
-    /// What making a root key costs; [`Cost::RECOMMENDED`] but in tests.
-    pub cost: Cost,
+    pub root: RootAccess,
     /// Folder of the first-party components, `<name>.component.wasm`.
     pub first_party: PathBuf,
     /// Where components are compiled.
@@ -110,6 +128,14 @@ pub enum OpenError {
         #[source]
         source: RootError,
     },
+    /// The root key is not there, though tenants are.
+    #[error(
+        "`{path}` is gone, and the keys of the tenants that are there open under nothing else; put it back from a backup"
+    )]
+    RootGone {
+        /// Its file.
+        path: PathBuf,
+    },
     /// The sandbox cannot be set up.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -134,15 +160,6 @@ pub enum OpenError {
     /// A tenant cannot be opened or made.
     #[error(transparent)]
     Tenant(#[from] TenantError),
-    /// The roster's activation cannot be recorded.
-    #[error("the roster cannot be recorded in the log of tenant `{tenant}`, and so does not serve")]
-    NotRecorded {
-        /// The tenant.
-        tenant: TenantId,
-        /// Why.
-        #[source]
-        source: NotRecorded,
-    },
 }
 
 impl Gateway {
@@ -165,69 +182,60 @@ impl Gateway {
             return Err(OpenError::NoData { path: data.clone() });
         }
         let engine = Arc::new(Engine::new()?);
-        let vetted = vet_all(config, &around.first_party)?;
+        let vetted = workshop::vet_all(config, &around.first_party, |_, _| None)?;
 
         let host = in_data(data, "host")?;
         let lock = lock(&host.join("lock"))?;
-        let root = open_root(&host, around)?;
-        let cache = AotCache::new(&in_data(data, "host/aot")?, root.mac_key("aot"));
-        let cache = cache.map_err(|source| OpenError::Data {
-            path: host.join("aot"),
-            source,
-        })?;
-        let mut plugins = Vec::with_capacity(vetted.len());
-        for (plugin, vetted) in &vetted {
-            let settings = sorted(&plugin.settings).to_string();
-            keep(data, vetted.digest(), "wasm", vetted.bytes())?;
-            keep(
-                data,
-                Digest::of(settings.as_bytes()),
-                "json",
-                settings.as_bytes(),
-            )?;
-            let load = engine.load(
-                &plugin.name,
-                vetted,
-                &settings,
-                &plugin.limits,
-                &around.compiler,
-                Some(&cache),
-            );
-            plugins.push((plugin.kind, Arc::new(load.await?)));
-        }
-        let roster = Arc::new(
-            Roster::new(&plugins, &config.chain, method(config)).map_err(OpenError::Roster)?,
-        );
-        let manifest = roster.manifest().to_bytes();
-        keep(data, roster.generation(), ROSTER, &manifest)?;
+        let root = Arc::new(open_root(data, &around.root)?);
+        let workshop = Workshop::new(engine, data, around, &root)?;
+        let roster = workshop.make(config, vetted).await?;
 
-        let folder = in_data(data, "tenants")?;
-        let mut tenants = BTreeMap::new();
-        for id in &config.tenants {
-            let tenant =
-                Tenant::open_or_make(&folder, id, &root, &around.clock, &around.log).await?;
-            let activated = activate(&tenant, &roster).await;
-            activated.map_err(|source| OpenError::NotRecorded {
-                tenant: id.clone(),
-                source,
-            })?;
-            tenants.insert(id.clone(), Arc::new(tenant));
-        }
+        let opening = Arc::new(Opening {
+            root,
+            clock: Arc::clone(&around.clock),
+            log: around.log.clone(),
+        });
+        let host = Arc::new(HostLog::open(data, &opening).await?);
+        let every = config.log.anchor_every;
+        let spoken_to = config.anchors.iter().filter_map(config::Anchor::upstream);
+        let egress = Egress::new(spoken_to)?;
+        let kept = data.join("host/anchors");
+        let anchors = Anchors::new(&config.anchors, kept, every, egress, &host);
+        let anchors = anchors.map_err(|source| TenantError::NotCommitted {
+            tenant: TenantId::host(),
+            source: Box::new(source),
+        })?;
+        let tenants = open_tenants(config, &opening, &host, &roster).await?;
+        let endpoints = config.endpoints.iter();
+        let upstreams = endpoints.filter_map(|endpoint| endpoint.upstream.as_ref());
         Ok(Self {
             clock: Arc::clone(&around.clock),
-            engine,
-            roster,
+            workshop,
+            swap: Swap::new(config.clone(), roster, around.clock.now()),
+            rerunning: tokio::sync::Mutex::new(()),
+            host: Arc::clone(&host),
+            opening: Arc::clone(&opening),
             tenants,
             associates: Associates::new(config.associates.clone(), config.egress.clone()),
             endpoints: config.endpoints.clone(),
             routes: config.routes.clone(),
             limits: config.limits.clone(),
-            exports: config.exports.clone(),
+            checkpoint_every: config.log.checkpoint_every,
+            anchors,
+            shipping: Arc::new(Shipping::new(&config.exports, Arc::clone(&around.clock))?),
             callers: Callers::new(config, around.clock.now()),
             emergencies: config.emergencies.clone(),
             alerts: Arc::default(),
-            egress: Egress::new(&config.endpoints)?,
+            egress: Egress::new(upstreams)?,
             metrics: Arc::new(Metrics::new()),
+            aside: Arc::default(),
+            custody: Custody::of_gateway(
+                data.clone(),
+                opening,
+                Arc::clone(&host),
+                config.key_rotation,
+            ),
+            turn: Arc::default(),
             _lock: lock,
         })
     }
@@ -254,7 +262,7 @@ impl Gateway {
         let (case, call) = match admit(self, called) {
             Ok(Admission::Granted(Admitted { case, call })) => (case, call),
             Ok(Admission::Refused(case, refusal)) => return reply(&case, Err(refusal)).await,
-            Err(refusal) => return Reply::unadmitted(refusal),
+            Err(refusal) => return self.counted(refusal),
         };
         let span = info_span!("request", event = %case.id, tenant = %case.tenant.id());
         async {
@@ -285,7 +293,7 @@ impl Gateway {
                     .await
             }
             Ok(Admission::Refused(case, refusal)) => refused(reply(&case, Err(refusal)).await),
-            Err(refusal) => refused(Reply::unadmitted(refusal)),
+            Err(refusal) => refused(self.counted(refusal)),
         };
         let outcome = match &last {
             Piece::Refused(reply) => reply.outcome(),
@@ -335,27 +343,27 @@ impl Gateway {
         refusal: Refusal,
     ) -> Reply {
         let Some(tenant) = self.tenant(&identity.tenant) else {
-            return Reply::unadmitted(refusal);
+            return self.counted(refusal);
         };
         let id = match self.event_id() {
             Ok(id) => id,
-            Err(error) => return Reply::unadmitted(error.into()),
+            Err(error) => return self.counted(error.into()),
         };
         let draft = Draft::new(EntryKind::RequestRefused, refusal.code());
         let mut draft = identity.proof.on(draft);
         draft.request = Some(id);
         draft.caller = Some(identity.caller.id.clone());
         draft.purpose = identity.purpose.clone().into();
-        draft.generation = Some(self.roster.generation());
+        draft.generation = Some(self.roster().generation());
         draft.reasons = refusal.reasons();
         let draft = match Origin::add_to(&identity.origin, &tenant, id, draft) {
             Ok(draft) => draft,
-            Err(refusal) => return Reply::unadmitted(refusal),
+            Err(refusal) => return self.counted(refusal),
         };
         self.metrics.entry(&draft);
         match tenant.log().record(draft).await {
             Ok(_recorded) => Reply::refused(id, refusal),
-            Err(_) => Reply::unadmitted(refusal),
+            Err(_) => self.counted(refusal),
         }
     }
 
@@ -365,6 +373,11 @@ impl Gateway {
 
     pub(crate) fn clock(&self) -> &dyn Clock {
         &*self.clock
+    }
+
+    /// Between two checkpoints of each log.
+    pub(crate) const fn checkpoint_every(&self) -> Duration {
+        self.checkpoint_every
     }
 
     pub(crate) const fn limits(&self) -> &config::RequestLimits {
@@ -388,23 +401,148 @@ impl Gateway {
         self.associates.alerts(self.clock.now())
     }
 
-    pub(crate) fn tenants(&self) -> impl Iterator<Item = &Arc<Tenant>> {
+    /// Every tenant, open or not.
+    pub(crate) fn keepers(&self) -> impl Iterator<Item = &Keeper> {
         self.tenants.values()
     }
 
-    /// Delivers what each exporter has not had yet. Off the path of requests.
+    /// The tenants that are open, and the host.
+    pub(crate) fn serving(&self) -> impl Iterator<Item = Arc<Tenant>> {
+        let keepers = self.keepers().chain([self.host.keeper()]);
+        keepers.filter_map(Keeper::open)
+    }
+
+    /// Opens again what has stopped or did not open.
+    pub(crate) async fn revive(&self) {
+        let (opening, host) = (&self.opening, &self.host);
+        host.revive(opening).await;
+        for keeper in self.keepers() {
+            keeper
+                .revive(async |keeper| {
+                    let tenant =
+                        Tenant::open_known(keeper.folder(), keeper.id(), opening, host).await?;
+                    // No roster is exchanged between what its log says and that it serves.
+                    let turn = self.swap().turn().await;
+                    begin(&tenant, host, &self.roster()).await?;
+                    if let Some(canary) = self.swap().canary() {
+                        let draft = canary_draft(&canary, canary.generation().warrant());
+                        let recorded = tenant.log().record(draft).await;
+                        let _recorded = recorded.map_err(|source| TenantError::NotRecorded {
+                            tenant: keeper.id().clone(),
+                            source,
+                        })?;
+                    }
+                    Ok((tenant, turn))
+                })
+                .await;
+        }
+    }
+
+    /// Delivers what each export has not had yet, now. Off the path of requests.
     ///
     /// # Errors
     /// The first [`Refusal`]; what was delivered stays delivered, and the rest is tried again next time.
     pub async fn export(&self) -> Result<(), Refusal> {
-        let mut first = Ok(());
-        for tenant in self.tenants.values() {
-            for export in &self.exports {
-                // One that fails holds up no other.
-                first = first.and(crate::chain::export::export(self, tenant, export).await);
+        let tenants = self.serving().collect();
+        let (engine, roster) = (self.engine(), self.roster());
+        let all = self.shipping.all(&engine, &roster, tenants);
+        all.await
+    }
+
+    /// Begins the deliveries that are due. The caller drives them.
+    pub(crate) fn export_due(&self) -> Vec<impl Future<Output = ()> + Send + use<'_>> {
+        self.shipping.watch();
+        let (engine, tenants) = (self.workshop.engine(), self.serving().collect());
+        self.shipping.due(engine, &self.roster(), tenants)
+    }
+
+    pub(crate) const fn shipping(&self) -> &Arc<Shipping> {
+        &self.shipping
+    }
+
+    /// How each export stands.
+    pub(crate) fn export_states(&self) -> Vec<ExportState<'_>> {
+        let length = |id: &TenantId| {
+            let host = self.host.keeper();
+            let keeper = self.tenants.get(id).unwrap_or(host);
+            let tenant = keeper.open().filter(|_| keeper.id() == id)?;
+            Some(tenant.log().head().entries)
+        };
+        self.shipping.states(length)
+    }
+
+    /// Does what an operator asks for, on a thread that may block. Nothing if that panicked: the panic hook has said where.
+    pub(crate) async fn act(
+        self: &Arc<Self>,
+        act: Act,
+        by: String,
+    ) -> Option<Result<Done, CustodyError>> {
+        let runtime = tokio::runtime::Handle::current();
+        self.in_turn(move |custody, served| runtime.block_on(custody.act(served, act, &by)))
+            .await
+    }
+
+    /// Tells `by` what needs a tenant's keys. Nothing where it panicked.
+    pub(crate) async fn inquire(
+        self: &Arc<Self>,
+        inquiry: Inquiry,
+        by: String,
+    ) -> Option<Result<Told, InquiryError>> {
+        let runtime = tokio::runtime::Handle::current();
+        self.in_turn(move |custody, served| runtime.block_on(custody.inquire(served, inquiry, &by)))
+            .await
+    }
+
+    /// Has `act` done on a thread that may block, while nobody else changes keys.
+    async fn in_turn<T: Send + 'static>(
+        self: &Arc<Self>,
+        act: impl FnOnce(&Custody, &Served) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (turn, gateway) = (self.turn().await, Arc::clone(self));
+        let done = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            // Given back before the turn is.
+            let gateway = gateway;
+            let keepers = gateway.keepers();
+            let served = keepers.map(|keeper| (keeper.id().clone(), keeper.open()));
+            act(&gateway.custody, &served.collect())
+        });
+        done.await.ok()
+    }
+
+    /// Judgements are run again for one operator at a time.
+    pub(crate) const fn rerunning(&self) -> &tokio::sync::Mutex<()> {
+        &self.rerunning
+    }
+
+    /// What exchanges the roster.
+    pub(crate) const fn swap(&self) -> &Swap {
+        &self.swap
+    }
+
+    /// What makes rosters.
+    pub(crate) const fn workshop(&self) -> &Workshop {
+        &self.workshop
+    }
+
+    /// One change of keys at a time; a gateway that is to close waits for its turn.
+    pub(crate) async fn turn(&self) -> tokio::sync::OwnedMutexGuard<()> {
+        Arc::clone(&self.turn).lock_owned().await
+    }
+
+    /// Does to the tenants' keys what is due: interrupted changes, rotation, the end of what is retired. It may block its
+    /// thread. What cannot be done now is tried again by the next call.
+    pub async fn keep_keys(&self) {
+        for tenant in self.serving() {
+            if let Err(error) = self.custody.keep(&tenant).await {
+                let causes = format!("{:#}", anyhow::Error::new(error));
+                tracing::error!(tenant = %tenant.id(), error = causes, "the tenant's keys could not be kept; tried again in an hour");
             }
         }
-        first
+    }
+
+    pub(crate) fn data(&self) -> &Path {
+        self.custody.data()
     }
 
     /// Closes every log. The caller has seen to it that no request is in flight.
@@ -412,27 +550,132 @@ impl Gateway {
     /// # Errors
     /// [`TenantError`] when a log cannot be sealed.
     pub fn close(self) -> Result<BTreeMap<TenantId, Head>, TenantError> {
-        let mut heads = BTreeMap::new();
-        for (id, tenant) in self.tenants {
-            if let Some(tenant) = Arc::into_inner(tenant) {
-                heads.insert(id, tenant.close()?);
+        self.mark();
+        let (mut heads, mut first) = (BTreeMap::new(), None);
+        for (id, keeper) in self.tenants {
+            // One that cannot be sealed keeps no other from it.
+            match keeper
+                .into_open()
+                .and_then(Arc::into_inner)
+                .map(Tenant::close)
+            {
+                Some(Ok(head)) => drop(heads.insert(id, head)),
+                Some(Err(error)) => first = first.or(Some(error)),
+                None => {}
             }
         }
-        Ok(heads)
+        drop(self.custody);
+        if let Some(host) = Arc::into_inner(self.host) {
+            host.close()?;
+        }
+        first.map_or(Ok(heads), Err)
+    }
+
+    /// Has every log's state signed, and the host's log commit to each. Blocks on the disk.
+    pub(crate) fn mark(&self) {
+        self.record_counts();
+        for tenant in self.keepers().filter_map(Keeper::open) {
+            if let Err(error) = self.host.commit(&tenant) {
+                let error = anyhow::Error::new(error);
+                error!(tenant = %tenant.id(), "its log could not be committed to: {error:#}");
+            }
+        }
+        if let Err(error) = self.host.sign() {
+            let error = anyhow::Error::new(error);
+            error!("the host's log could not be signed: {error:#}");
+        }
+    }
+
+    /// The places apart that take checkpoints.
+    pub(crate) const fn anchors(&self) -> &Anchors {
+        &self.anchors
+    }
+
+    /// Asks the anchors that are due. Blocks on the disk, and waits for others.
+    pub(crate) async fn anchor(&self) {
+        let (engine, roster) = (&self.engine(), &self.roster());
+        self.anchors
+            .run(engine, roster, &*self.clock, &self.host)
+            .await;
+    }
+
+    /// Records the refusals of the last minute that have no entry of their own. Blocks on the disk.
+    pub(crate) fn record_counts(&self) {
+        if let Err(error) = self.host.record_counts() {
+            error!(%error, "refusals could not be recorded in the host's log; they are kept and tried again");
+        }
+    }
+
+    /// The host's own log.
+    pub(crate) fn host(&self) -> &HostLog {
+        &self.host
+    }
+
+    /// Refuses whom no credential makes known.
+    pub(crate) async fn refuse_stranger(
+        &self,
+        source: SocketAddr,
+        origin: &Phi<Origin>,
+        refusal: Refusal,
+    ) -> Reply {
+        let event = match self.event_id() {
+            Ok(id) => self.host.refuse(id, source, origin, &refusal).await,
+            Err(_) => None,
+        };
+        match event {
+            Some(id) => Reply::refused(id, refusal),
+            None => Reply::unadmitted(refusal),
+        }
     }
 
     /// The tenant of that name.
     #[must_use]
     pub fn tenant(&self, id: &TenantId) -> Option<Arc<Tenant>> {
-        self.tenants.get(id).cloned()
+        self.tenants.get(id)?.open()
     }
 
-    /// Writes down when API keys were last used, on a thread that may block.
-    pub(crate) async fn keep_last_uses(self: &Arc<Self>) {
-        let gateway = Arc::clone(self);
-        let kept = tokio::task::spawn_blocking(move || gateway.callers.keep_last_uses());
+    /// Why the tenant of that name does not serve, cause by cause, if it is configured and does not.
+    #[must_use]
+    pub fn why_closed(&self, id: &TenantId) -> Option<String> {
+        self.tenants.get(id)?.why_not()
+    }
+
+    /// Why there is no tenant of that name to serve.
+    pub(crate) fn why_not(&self, id: &TenantId) -> Refusal {
+        match self.tenants.contains_key(id) {
+            true => Refusal::TenantUnavailable,
+            false => Refusal::NoTenant {
+                tenant: id.to_string(),
+            },
+        }
+    }
+
+    /// Refuses with a count in the host's log: what is refused so has no entry of its own.
+    pub(crate) fn counted(&self, refusal: Refusal) -> Reply {
+        self.host.count(refusal.code());
+        Reply::unadmitted(refusal)
+    }
+
+    /// Writes down when API keys were last used.
+    pub(crate) fn keep_last_uses(&self) {
+        self.callers.keep_last_uses();
+    }
+
+    /// Does `work` on a thread that may block.
+    pub(crate) async fn aside(self: &Arc<Self>, work: fn(&Self)) {
+        let (gateway, at_work) = (Arc::clone(self), Arc::clone(&self.aside).read_owned().await);
+        let done = tokio::task::spawn_blocking(move || {
+            work(&gateway);
+            drop(gateway);
+            drop(at_work);
+        });
         // If it panicked, the panic hook has said where.
-        drop(kept.await);
+        drop(done.await);
+    }
+
+    /// Waits until nothing is done aside any more. Whoever gave up waiting for such work did not end it.
+    pub(crate) async fn at_rest(&self) {
+        let _at_rest = self.aside.write().await;
     }
 
     /// Accesses in an emergency, counted.
@@ -450,13 +693,13 @@ impl Gateway {
     /// The sandbox.
     #[must_use]
     pub fn engine(&self) -> Arc<Engine> {
-        Arc::clone(&self.engine)
+        Arc::clone(self.workshop.engine())
     }
 
     /// The roster that serves now.
     #[must_use]
     pub fn roster(&self) -> Arc<Roster> {
-        Arc::clone(&self.roster)
+        self.swap.roster()
     }
 
     pub(crate) fn event_id(&self) -> Result<EventId, KeyError> {
@@ -478,7 +721,7 @@ impl Gateway {
         let route = by_name.or_else(|| self.routes.iter().find(|route| route.model == "*"))?;
         let mut endpoints = self.endpoints_of(route);
         let is_named =
-            |(one, there): (&Endpoint, Option<&str>)| one.url.is_none() || there.is_some();
+            |(one, there): (&Endpoint, Option<&str>)| one.upstream.is_none() || there.is_some();
         (route.model != "*" || endpoints.all(is_named)).then_some(route)
     }
 
@@ -503,78 +746,20 @@ impl Gateway {
     }
 }
 
-/// Safe Harbor, 45 CFR 164.514(b)(2), is met by the plugin of that name, as it comes: settings that make it find less
-/// make it something else.
-fn method(config: &Config) -> Option<&'static str> {
-    const NAME: &str = "safe-harbor";
-    let narrowed = |plugin: &config::Plugin| {
-        ["kinds", "keep", "minimum-confidence"]
-            .iter()
-            .any(|key| plugin.settings.get(key).is_some())
-    };
-    let meets = |plugin: &config::Plugin| {
-        let first_party = matches!(&plugin.component, Component::FirstParty(name) if name == NAME);
-        first_party && config.chain.detectors.contains(&plugin.name) && !narrowed(plugin)
-    };
-    config.plugins.iter().any(meets).then_some(NAME)
-}
-
-/// The same settings with their keys in order, so that equal settings have one text and one digest, whichever features
-/// of serde_json a build has.
-fn sorted(settings: &serde_json::Value) -> serde_json::Value {
-    match settings {
-        serde_json::Value::Object(map) => {
-            let by_key: BTreeMap<&String, &serde_json::Value> = map.iter().collect();
-            by_key
-                .into_iter()
-                .map(|(key, value)| (key.clone(), sorted(value)))
-                .collect()
-        }
-        serde_json::Value::Array(list) => list.iter().map(sorted).collect(),
-        serde_json::Value::Null
-        | serde_json::Value::Bool(_)
-        | serde_json::Value::Number(_)
-        | serde_json::Value::String(_) => settings.clone(),
-    }
-}
-
-type Vetted<'a> = Vec<(&'a config::Plugin, nephron_engine::vet::Vetted)>;
-
-fn vet_all<'a>(config: &'a Config, first_party: &Path) -> Result<Vetted<'a>, OpenError> {
-    let vet_one = |plugin: &'a config::Plugin| {
-        let path = match &plugin.component {
-            Component::FirstParty(name) => first_party.join(format!("{name}.component.wasm")),
-            Component::File(path) => path.clone(),
-        };
-        let vetted = nephron_engine::vet::read(&path, &plugin.limits).and_then(|bytes| {
-            vet(
-                bytes,
-                Some(plugin.kind.world()),
-                plugin.digest,
-                plugin.grants,
-                &plugin.limits,
-            )
+pub(crate) fn open_root(data: &Path, access: &RootAccess) -> Result<RootKey, OpenError> {
+    let host = &in_data(data, "host")?;
+    if !host.join(RootKey::FILE).exists() && is_known_of(data) {
+        // Another root key would open none of them.
+        return Err(OpenError::RootGone {
+            path: host.join(RootKey::FILE),
         });
-        let vetted = vetted.map_err(|source| OpenError::Vet {
-            name: plugin.name.clone(),
-            source,
-        })?;
-        Ok((plugin, vetted))
-    };
-    config.plugins.iter().map(vet_one).collect()
-}
-
-fn open_root(host: &Path, around: &Surroundings) -> Result<RootKey, OpenError> {
+    }
     let dir =
         Dir::open_ambient_dir(host, ambient_authority()).map_err(|source| OpenError::Data {
             path: host.to_owned(),
             source,
         })?;
-    let opened = if dir.exists(RootKey::FILE) {
-        RootKey::open(&dir, &around.passphrase)
-    } else {
-        RootKey::create(&dir, &around.passphrase, around.cost)
-    };
+    let opened = access.open(&dir);
     opened.map_err(|source| OpenError::Root {
         path: host.to_owned(),
         source,
@@ -603,29 +788,70 @@ async fn record_refused_plugin(config: &Config, around: &Surroundings, error: &O
     }
 }
 
+/// Opens the tenants. One that cannot be opened is tried again later and keeps no other from serving; if none can, that is told.
+async fn open_tenants(
+    config: &Config,
+    opening: &Opening,
+    host: &HostLog,
+    roster: &Roster,
+) -> Result<BTreeMap<TenantId, Keeper>, OpenError> {
+    let tenants = in_data(&config.data, "tenants")?;
+    let (mut keepers, mut failures) = (BTreeMap::new(), Vec::new());
+    for id in &config.tenants {
+        let folder = tenants.join(id.as_str());
+        let keeper = match serve(id, &folder, opening, host, roster).await {
+            Ok(tenant) => Keeper::of(tenant, folder),
+            Err(failure) => {
+                let keeper = Keeper::of_none(id.clone(), folder, &failure);
+                failures.push(failure);
+                keeper
+            }
+        };
+        keepers.insert(id.clone(), keeper);
+    }
+    match failures.pop() {
+        Some(failure) if failures.len() + 1 == keepers.len() => Err(failure.into()),
+        Some(_) | None => Ok(keepers),
+    }
+}
+
+/// Opens a tenant, records which roster begins to serve it, and commits to its log.
+async fn serve(
+    id: &TenantId,
+    folder: &Path,
+    opening: &Opening,
+    host: &HostLog,
+    roster: &Roster,
+) -> Result<Tenant, TenantError> {
+    let tenant = Tenant::open_known(folder, id, opening, host).await?;
+    begin(&tenant, host, roster).await?;
+    Ok(tenant)
+}
+
+/// Records in an open tenant's log that it is served, and by which roster, and in the host's how far that log is.
+async fn begin(tenant: &Tenant, host: &HostLog, roster: &Roster) -> Result<(), TenantError> {
+    let activated = activate(tenant, roster).await;
+    activated.map_err(|source| TenantError::NotRecorded {
+        tenant: tenant.id().clone(),
+        source,
+    })?;
+    let committed = host.commit(tenant);
+    committed.map_err(|source| TenantError::NotCommitted {
+        tenant: tenant.id().clone(),
+        source: Box::new(source),
+    })
+}
+
 /// Records in the tenant's log which roster begins to serve it.
 async fn activate(tenant: &Tenant, roster: &Roster) -> Result<(), NotRecorded> {
     let mut draft = Draft::new(EntryKind::RosterActivated, "ok").fact("reason", "opened");
     draft.generation = Some(roster.generation());
-    draft.records.push(Record {
-        space: Space::Generation,
-        key: roster.generation().0.to_vec(),
-        value: roster.manifest().to_bytes(),
-    });
+    draft.records.push(manifest_record(roster));
     let _recorded = tenant.log().record(draft).await?;
     Ok(())
 }
 
-/// How a roster's manifest is kept.
-pub(crate) const ROSTER: &str = "roster.json";
-
-/// Where a component, its settings or a roster are kept by digest, for replay as long as entries name them.
-pub(crate) fn kept(data: &Path, digest: Digest, kind: &str) -> PathBuf {
-    data.join("host/kept")
-        .join(format!("{}.{kind}", digest.hex()))
-}
-
-fn lock(path: &Path) -> Result<std::fs::File, OpenError> {
+pub(crate) fn lock(path: &Path) -> Result<std::fs::File, OpenError> {
     let fault = |source| OpenError::Data {
         path: path.to_owned(),
         source,
@@ -645,27 +871,16 @@ fn lock(path: &Path) -> Result<std::fs::File, OpenError> {
     }
 }
 
-fn keep(data: &Path, digest: Digest, kind: &str, bytes: &[u8]) -> Result<(), OpenError> {
-    in_data(data, "host/kept")?;
-    let path = kept(data, digest, kind);
-    let fault = |source| OpenError::Data {
-        path: path.clone(),
-        source,
-    };
-    // A file that a crash or an accident changed is written anew.
-    if std::fs::read(&path).is_ok_and(|there| Digest::of(&there) == digest) {
-        return Ok(());
-    }
+/// Writes a file whole, or leaves the one that is there.
+pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let draft = path.with_extension("tmp");
-    std::fs::write(&draft, bytes).map_err(fault)?;
-    std::fs::File::open(&draft)
-        .and_then(|file| file.sync_all())
-        .map_err(fault)?;
-    std::fs::rename(&draft, &path).map_err(fault)?;
-    path.parent().map_or(Ok(()), sync_folder).map_err(fault)
+    std::fs::write(&draft, bytes)?;
+    std::fs::File::open(&draft)?.sync_all()?;
+    std::fs::rename(&draft, path)?;
+    path.parent().map_or(Ok(()), sync_folder)
 }
 
-fn in_data(data: &Path, name: &str) -> Result<PathBuf, OpenError> {
+pub(crate) fn in_data(data: &Path, name: &str) -> Result<PathBuf, OpenError> {
     let path = data.join(name);
     make_private(&path).map_err(|source| OpenError::Data {
         path: path.clone(),

@@ -21,6 +21,7 @@ use hyper::header::{
 };
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use nephron_audit::Log;
 use nephron_model::{EventId, Phi, Purpose, TenantId, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::info;
@@ -32,6 +33,7 @@ use crate::authenticate::{
 };
 use crate::config::Listen;
 use crate::egress::Leaving;
+use crate::keeper::Keeper;
 use crate::metrics::TenantState;
 use crate::operations::{self, Asked as Operated};
 use crate::origin::Origin;
@@ -85,7 +87,7 @@ const X_CONVERSATION: HeaderName = HeaderName::from_static("x-conversation");
 
 impl Service {
     pub(crate) fn new(gateway: Arc<Gateway>, listen: &Listen, alive: mpsc::Sender<()>) -> Self {
-        let tenants = gateway.tenants().map(|tenant| tenant.id());
+        let tenants = gateway.keepers().map(Keeper::id);
         let places = Places::new(
             tenants,
             listen.requests_per_tenant,
@@ -104,11 +106,18 @@ impl Service {
 
     /// How each tenant stands.
     pub(crate) fn tenant_states(&self) -> impl Iterator<Item = TenantState<'_>> {
-        self.gateway.tenants().map(|tenant| TenantState {
-            tenant: tenant.id().as_str(),
-            in_flight: self.places.taken(tenant.id()),
-            log_entries: tenant.log().head().entries,
-            is_log_stopped: tenant.log().is_stopped(),
+        let keepers = self.gateway.keepers();
+        let keepers = keepers.chain([self.gateway.host().keeper()]);
+        keepers.map(|keeper| {
+            let open = keeper.open();
+            let log = open.as_ref().map(|tenant| tenant.log());
+            TenantState {
+                tenant: keeper.id().as_str(),
+                in_flight: self.places.taken(keeper.id()),
+                log_entries: log.map_or(0, |log| log.head().entries),
+                is_log_stopped: log.is_none_or(Log::is_stopped),
+                why_closed: keeper.why_not(),
+            }
         })
     }
 
@@ -183,13 +192,21 @@ impl Service {
             ("/livez", true) => plain(StatusCode::OK, "ok\n"),
             ("/readyz", true) => self.ready(),
             ("/openapi.json", true) => openapi(),
-            ("/livez" | "/readyz" | "/openapi.json", false) => wrong_method(api, "GET, HEAD"),
+            ("/livez" | "/readyz" | "/openapi.json", false) => {
+                self.counted(wrong_method(api, "GET, HEAD"))
+            }
             (path, _) => match Api::at(path) {
                 Some(api) if head.method == Method::POST => self.ask(api, head, body).await,
-                Some(api) => wrong_method(api, "POST"),
-                None => nowhere(api, 404, "there is nothing at this path"),
+                Some(api) => self.counted(wrong_method(api, "POST")),
+                None => self.counted(nowhere(api, 404, "there is nothing at this path")),
             },
         }
+    }
+
+    /// What asks for nothing that there is, whoever asks, has no entry of its own.
+    fn counted(&self, reaction: Reaction) -> Reaction {
+        self.gateway.host().count("not-found");
+        reaction
     }
 
     /// Ready when every tenant's log takes entries.
@@ -197,12 +214,22 @@ impl Service {
         if self.is_stopping() {
             return plain(StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
         }
-        let stopped = self
-            .gateway
-            .tenants()
-            .filter(|tenant| tenant.log().is_stopped());
+        let stopped = self.tenant_states().filter(|state| state.is_log_stopped);
         match stopped.count() {
-            0 => plain(StatusCode::OK, "ready\n"),
+            0 => {
+                let mut text = "ready\n".to_owned();
+                let states = self.gateway.anchors().states(self.gateway.clock().now());
+                for state in states.filter(|state| state.is_too_old) {
+                    text += &match state.last {
+                        Some(_) => format!(
+                            "anchor {} took no checkpoint for more than 25 hours\n",
+                            state.name
+                        ),
+                        None => format!("anchor {} has taken no checkpoint yet\n", state.name),
+                    };
+                }
+                plain(StatusCode::OK, &text)
+            }
             // Whose they are is nobody's business here; the process's own log says it.
             count => {
                 let text = format!("not ready: logs that take no entries: {count}\n");
@@ -229,19 +256,25 @@ impl Service {
             peer: head.extensions.get::<Arc<Peer>>().map(Arc::as_ref),
         };
         let source = head.extensions.get::<SocketAddr>().copied();
-        let origin = Origin::of(source.unwrap_or(NOWHERE), headers).map_err(Refusal::from);
+        let source = source.unwrap_or(NOWHERE);
+        let origin = Origin::of(source, headers).map_err(Refusal::from);
         match (self.gateway.identify(presented).await, origin) {
             (Ok(mut identity), Ok(origin)) => {
                 identity.origin = origin;
                 Ok(identity)
             }
-            (Ok(identity), Err(refusal)) => Err(self.turn_away(&identity, refusal).await),
+            (Ok(mut identity), Err(refusal)) => {
+                identity.origin = Origin::of_stranger(source, headers);
+                Err(self.turn_away(&identity, refusal).await)
+            }
             (Err(NotIdentified { why, holder: None }), _) => {
                 info!(
                     reason = why.code(),
                     "a request from nobody who is known here"
                 );
-                Err(Box::new(Reply::unadmitted(why.into())))
+                let origin = Origin::of_stranger(source, headers);
+                let refused = self.gateway.refuse_stranger(source, &origin, why.into());
+                Err(Box::new(refused.await))
             }
             (
                 Err(NotIdentified {
@@ -250,7 +283,7 @@ impl Service {
                 }),
                 origin,
             ) => {
-                holder.origin = origin.unwrap_or_default();
+                holder.origin = origin.unwrap_or_else(|_| Origin::of_stranger(source, headers));
                 Err(self.turn_away(&holder, why.into()).await)
             }
         }
@@ -262,10 +295,10 @@ impl Service {
         identity: &Identity<P>,
         refusal: Refusal,
     ) -> Box<Reply> {
-        // A client that asks too often must not fill the log by that.
+        // A client that asks too often must not fill its tenant's log by that.
         Box::new(match self.in_time(identity) {
             Ok(()) => self.gateway.refuse(identity, refusal).await,
-            Err(too_often) => Reply::unadmitted(too_often),
+            Err(too_often) => self.gateway.counted(too_often),
         })
     }
 
@@ -317,11 +350,10 @@ impl Service {
     /// Who asks, and a place for the request.
     pub(crate) async fn enter(&self, head: &Parts) -> Result<(Identity, Ticket), Box<Reply>> {
         let identity = self.identify(head).await?;
-        // Not recorded: a client that asks too often must not fill the log by that.
         let ticket = self
             .in_time(&identity)
             .and_then(|()| self.ticket(&identity));
-        let ticket = ticket.map_err(|refusal| Box::new(Reply::unadmitted(refusal)))?;
+        let ticket = ticket.map_err(|refusal| Box::new(self.gateway.counted(refusal)))?;
         Ok((identity, ticket))
     }
 
@@ -496,7 +528,10 @@ pub(crate) fn refused(api: Api, reply: &Reply) -> Reaction {
             headers.insert(RETRY_AFTER, HeaderValue::from(*seconds));
         }
         Some(Refusal::TooSlow) => {}
-        // The provider's keys are asked for again after so long.
+        // The tenant, or the provider's keys, are tried again after so long.
+        Some(Refusal::TenantUnavailable) => {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("10"));
+        }
         Some(Refusal::Unauthenticated(Unauthenticated::Token(TokenFault::NoKeys))) => {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("10"));
         }

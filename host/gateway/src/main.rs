@@ -2,8 +2,12 @@
 
 use std::process::ExitCode;
 
+use tikv_jemallocator::Jemalloc;
+use zeroizing_alloc::ZeroAlloc;
+
+/// What is given back is overwritten: texts of requests lie in many buffers that no type of ours marks (I9).
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+static ALLOCATOR: ZeroAlloc<Jemalloc> = ZeroAlloc(Jemalloc);
 
 fn main() -> ExitCode {
     nephron_gateway::cli::main()

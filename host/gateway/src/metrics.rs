@@ -12,7 +12,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::anchor::AnchorState;
 use crate::associates::Alert;
+use crate::chain::deidentify::is_kind;
+use crate::chain::export::ExportState;
 
 /// The counters of one process.
 pub(crate) struct Metrics {
@@ -27,6 +30,12 @@ pub(crate) struct Metrics {
     log_entries: Family<OfTenant, Gauge>,
     logs_stopped: Family<OfTenant, Gauge>,
     agreements: Family<OfAgreement, Gauge>,
+    anchors: Family<OfAnchor, Gauge>,
+    export_lag: Family<OfExport, Gauge>,
+    export_age: Family<OfExport, Gauge>,
+    exports_late: Family<OfExport, Gauge>,
+    exports_failing: Family<OfExport, Gauge>,
+    set_aside: Family<OfExport, Gauge>,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -69,12 +78,24 @@ struct OfAgreement {
     standing: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfAnchor {
+    anchor: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfExport {
+    export: String,
+}
+
 /// How a tenant stands at this moment.
 pub(crate) struct TenantState<'a> {
     pub(crate) tenant: &'a str,
     pub(crate) in_flight: usize,
     pub(crate) log_entries: u64,
     pub(crate) is_log_stopped: bool,
+    /// Why it does not serve, if it does not.
+    pub(crate) why_closed: Option<String>,
 }
 
 /// Bounds in seconds: from a refusal's fraction of a millisecond to a long answer.
@@ -158,8 +179,42 @@ impl Metrics {
             "1 for each business associate agreement that has lapsed or soon does",
             Family::clone(&agreements),
         );
+        let anchors = Family::default();
+        registry.register(
+            "anchor_too_old",
+            "1 where an anchor took no checkpoint of the host's log for more than 25 hours, 0 elsewhere",
+            Family::clone(&anchors),
+        );
+        let mut of_exports = |name: &str, help: &str| {
+            let family = Family::<OfExport, Gauge>::default();
+            registry.register(name, help, Family::clone(&family));
+            family
+        };
+        let export_lag = of_exports(
+            "export_lag",
+            "Log entries that the export has not had, of all logs that are open",
+        );
+        let export_age = of_exports(
+            "export_oldest_seconds",
+            "Age of the oldest log entry that the export has not had",
+        );
+        let exports_late = of_exports(
+            "export_late",
+            "Logs of which an entry has not been delivered for longer than `export.late-after`",
+        );
+        let exports_failing =
+            of_exports("export_failing", "Logs of which the last delivery failed");
+        let set_aside = of_exports(
+            "export_set_aside",
+            "Log entries that the export refused for good and does not have",
+        );
         Self {
             registry,
+            export_lag,
+            export_age,
+            exports_late,
+            exports_failing,
+            set_aside,
             requests,
             request_time,
             first_byte_time,
@@ -170,6 +225,7 @@ impl Metrics {
             log_entries,
             logs_stopped,
             agreements,
+            anchors,
         }
     }
 
@@ -199,7 +255,8 @@ impl Metrics {
             })
             .inc();
         if draft.kind == EntryKind::Deidentified {
-            for (kind, count) in &draft.counts {
+            let kinds = draft.counts.iter().filter(|(name, _)| is_kind(name));
+            for (kind, count) in kinds {
                 let kind = kind.clone();
                 self.identifiers
                     .get_or_create(&OfKind { kind })
@@ -214,12 +271,35 @@ impl Metrics {
         }
     }
 
-    /// Everything as text, with how each tenant stands now, and which agreements someone has to see to.
+    /// Everything as text, with how each tenant, each anchor and each export stands now, and which agreements someone has to see to.
     pub(crate) fn text<'a>(
         &self,
         states: impl Iterator<Item = TenantState<'a>>,
+        anchors: impl Iterator<Item = AnchorState<'a>>,
+        exports: &[ExportState<'_>],
         alerts: &[Alert],
     ) -> String {
+        for state in exports {
+            let of = OfExport {
+                export: state.name.to_owned(),
+            };
+            let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+            let length = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+            for (family, value) in [
+                (&self.export_lag, number(state.lag)),
+                (&self.export_age, number(state.oldest.as_secs())),
+                (&self.exports_late, length(state.late.len())),
+                (&self.exports_failing, length(state.failing.len())),
+                (&self.set_aside, number(state.set_aside)),
+            ] {
+                family.get_or_create(&of).set(value);
+            }
+        }
+        for state in anchors {
+            let anchor = state.name.to_owned();
+            let gauge = self.anchors.get_or_create(&OfAnchor { anchor });
+            gauge.set(i64::from(state.is_too_old));
+        }
         self.agreements.clear();
         for alert in alerts {
             let of = OfAgreement {
@@ -274,8 +354,24 @@ mod tests {
             in_flight: 1,
             log_entries: 42,
             is_log_stopped: false,
+            why_closed: None,
         };
-        let text = metrics.text([state].into_iter(), &[]);
+        let anchor = AnchorState {
+            name: "worm",
+            last: None,
+            is_too_old: true,
+        };
+        let late: Vec<nephron_model::TenantId> = vec!["st-marys".parse().unwrap()];
+        let export = ExportState {
+            name: "siem",
+            lag: 7,
+            oldest: Duration::from_secs(90),
+            set_aside: 2,
+            failing: vec![(late[0].clone(), "connection-failed")],
+            late,
+        };
+        let anchors = std::iter::once(anchor);
+        let text = metrics.text([state].into_iter(), anchors, &[export], &[]);
         for line in [
             "nephron_requests_total{api=\"chat\",outcome=\"answered\"} 1",
             "nephron_requests_total{api=\"chat\",outcome=\"denied\"} 1",
@@ -286,6 +382,12 @@ mod tests {
             "nephron_in_flight{tenant=\"st-marys\"} 1",
             "nephron_log_entries{tenant=\"st-marys\"} 42",
             "nephron_log_stopped{tenant=\"st-marys\"} 0",
+            "nephron_anchor_too_old{anchor=\"worm\"} 1",
+            "nephron_export_lag{export=\"siem\"} 7",
+            "nephron_export_oldest_seconds{export=\"siem\"} 90",
+            "nephron_export_late{export=\"siem\"} 1",
+            "nephron_export_failing{export=\"siem\"} 1",
+            "nephron_export_set_aside{export=\"siem\"} 2",
         ] {
             assert!(text.lines().any(|there| there == line), "{line}\n{text}");
         }

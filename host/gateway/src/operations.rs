@@ -37,6 +37,7 @@ use crate::reply::{ANSWERED, Done, Reply, reply_done};
 use crate::wire::Api;
 use crate::wire::fields::{Fields, UnknownFields, wrong};
 use crate::wire::json::Json;
+use crate::wire::known::Known;
 use crate::wire::told::Told;
 
 /// In whose shape our errors are.
@@ -147,6 +148,7 @@ impl Name {
         let plain = |operation| Read {
             operation,
             conversation: None,
+            known: Known::default(),
             lent: None,
         };
         let fields = || Fields::of(Json::read(body)?, "", UnknownFields::Refuse);
@@ -155,10 +157,12 @@ impl Name {
             Self::Deidentify => {
                 let mut fields = fields()?;
                 let (texts, conversation) = texts::read_deidentify(&mut fields)?;
+                let known = Known::of_member(&mut fields)?;
                 let read = plain(Operation::Deidentify(texts));
                 (
                     Read {
                         conversation,
+                        known,
                         ..read
                     },
                     fields,
@@ -171,9 +175,9 @@ impl Name {
                 let (operation, conversation) = (Operation::Reidentify(read.0), read.1);
                 (
                     Read {
-                        operation,
                         conversation,
                         lent,
+                        ..plain(operation)
                     },
                     fields,
                 )
@@ -232,6 +236,7 @@ const GRANT: &str = "the id of a grant: `grant-` and 26 characters";
 struct Read {
     operation: Operation,
     conversation: Option<String>,
+    known: Known,
     /// The grant under which it is asked.
     lent: Option<String>,
 }
@@ -346,6 +351,7 @@ fn receive(
         at: clock.now(),
         bytes: body.len(),
         conversation: read.conversation.take(),
+        known: std::mem::take(&mut read.known),
         sensitivity: Sensitivity::Phi,
         call: read,
     })
@@ -359,7 +365,7 @@ async fn perform(
     given_up: GivenUp,
 ) -> Result<Done, Box<Reply>> {
     let admitted = admit_operation(gateway, called, name.as_str());
-    let admitted = admitted.map_err(|refusal| Box::new(Reply::unadmitted(refusal)))?;
+    let admitted = admitted.map_err(|refusal| Box::new(gateway.counted(refusal)))?;
     let Admitted { mut case, call } = admitted;
     let Read {
         operation, lent, ..

@@ -1,14 +1,15 @@
-//! Where a request came from, as far as its client says or the network shows it, and the records that the client says it
-//! was given as context (45 CFR 164.312(b), 164.528).
+//! Where a request came from, as far as its client says or the network shows it, the records that the client says it
+//! was given as context, and whom it is about (45 CFR 164.312(b), 164.528).
 //!
-//! In the open stand the address and the program, held to a form, and keyed digests of the session and of the records' ids: an
-//! id in a medical record system is somebody's. All of it is sealed.
+//! In the open stand the address and the program, held to a form, and keyed digests of the session, of the records' ids and of
+//! the patient's record numbers: an id in a medical record system is somebody's. All of it is sealed.
 
 use std::net::SocketAddr;
 
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, USER_AGENT};
-use nephron_model::{Draft, EventId, Phi};
+use nephron_keys::KeyError;
+use nephron_model::{Draft, EventId, FieldCommitment, Fingerprint, Phi};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
@@ -40,6 +41,9 @@ pub struct Origin {
     /// Ids of the records that the request was given as context.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub context: Vec<String>,
+    /// The patient's medical record numbers, where the request says what is known of the patient.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub patients: Vec<String>,
 }
 
 /// Name of the payload of a `request-opened` entry, bound into its seal.
@@ -50,6 +54,7 @@ impl Zeroize for Origin {
         self.user_agent.zeroize();
         self.session.zeroize();
         self.context.zeroize();
+        self.patients.zeroize();
     }
 }
 
@@ -86,10 +91,44 @@ impl Origin {
             user_agent: user_agent.map(|text| text.chars().take(1_000).collect()),
             session: session.map(str::to_owned),
             context,
+            patients: Vec::new(),
         }))
     }
 
-    /// Adds it to the entry that opens a request, or refuses one. A local request has none.
+    /// What of it can be disclosed alone, by name: `session`, `context` (a JSON list), `patient`, and the others as `patient-2` and so
+    /// on.
+    pub(crate) fn fields(&self) -> Vec<(String, Phi<String>)> {
+        let session = self.session.iter().cloned();
+        let mut fields: Vec<(String, Phi<String>)> = session
+            .map(|session| ("session".to_owned(), Phi::new(session)))
+            .collect();
+        if !self.context.is_empty() {
+            let list = serde_json::to_string(&self.context).unwrap_or_default();
+            fields.push(("context".to_owned(), Phi::new(list)));
+        }
+        for (place, number) in (1..).zip(&self.patients) {
+            let name = match place {
+                1 => PATIENT.to_owned(),
+                place => format!("{PATIENT}-{place}"),
+            };
+            fields.push((name, Phi::new(number.clone())));
+        }
+        fields
+    }
+
+    /// What is kept of somebody whom no credential makes known: where from, and the beginning of what the program calls itself.
+    pub(crate) fn of_stranger(source: SocketAddr, headers: &HeaderMap) -> Phi<Self> {
+        let user_agent = headers
+            .get(USER_AGENT)
+            .and_then(|value| value.to_str().ok());
+        Phi::new(Self {
+            source: Some(source),
+            user_agent: user_agent.map(|text| text.chars().take(200).collect()),
+            ..Self::default()
+        })
+    }
+
+    /// Adds it to the entry that opens a request, or refuses one. A local request comes from nowhere, but may be about somebody.
     pub(crate) fn add_to(
         origin: &Phi<Self>,
         tenant: &Tenant,
@@ -97,10 +136,12 @@ impl Origin {
         mut draft: Draft,
     ) -> Result<Draft, Refusal> {
         let whole = origin.expose();
-        let Some(source) = whole.source else {
+        if whole.source.is_none() && whole.patients.is_empty() {
             return Ok(draft);
-        };
-        draft = draft.fact("source", source.ip().to_string());
+        }
+        if let Some(source) = whole.source {
+            draft = draft.fact("source", source.ip().to_string());
+        }
         if let Some(program) = whole.user_agent.as_deref() {
             // The first product of RFC 9110, section 10.1.5, such as `OpenAI/Python`.
             let product = program.split(' ').next().unwrap_or_default();
@@ -112,6 +153,17 @@ impl Origin {
             draft = draft.fact("user-agent", product);
         }
         let keys = tenant.keys();
+        // Of a tenant whose keys were destroyed the log says what needs none.
+        if !keys.is_live() {
+            return Ok(draft);
+        }
+        for (field, value) in whole.fields() {
+            let commitment = keys.commit(request, &field, value.expose().as_bytes())?;
+            draft = draft.fact(
+                &FieldCommitment::fact(&field),
+                commitment.digest.to_string(),
+            );
+        }
         if let Some(session) = &whole.session {
             let digest = keys.fingerprint(session.as_bytes())?;
             draft = draft.fact("session", digest.to_string());
@@ -119,16 +171,35 @@ impl Origin {
         if !whole.context.is_empty() {
             let count = u64::try_from(whole.context.len()).unwrap_or(u64::MAX);
             draft.counts.insert("context-records".to_owned(), count);
-            let mut digests = Vec::with_capacity(whole.context.len());
-            for id in &whole.context {
-                digests.push(keys.fingerprint(id.as_bytes())?.to_string());
-            }
-            draft = draft.fact("context", digests.join(" "));
+            let digest = |id: &String| keys.fingerprint(id.as_bytes());
+            draft = draft.fact("context", joined(&whole.context, digest)?);
+        }
+        if !whole.patients.is_empty() {
+            let digest = |number: &String| keys.patient(number);
+            draft = draft.fact(PATIENT, joined(&whole.patients, digest)?);
         }
         let json = Phi::new(serde_json::to_vec(whole).unwrap_or_default());
         draft.payload = Some(keys.seal_payload(Some(request), ORIGIN, json.expose())?);
         Ok(draft)
     }
+}
+
+/// The fact of the entry that opens a request which holds the digests of the patient's record numbers.
+pub(crate) const PATIENT: &str = "patient";
+
+/// The digest of each id once, in the order of the ids, with a space between.
+fn joined(
+    ids: &[String],
+    digest: impl Fn(&String) -> Result<Fingerprint, KeyError>,
+) -> Result<String, KeyError> {
+    let mut digests = Vec::with_capacity(ids.len());
+    for id in ids {
+        let digest = digest(id)?.to_string();
+        if !digests.contains(&digest) {
+            digests.push(digest);
+        }
+    }
+    Ok(digests.join(" "))
 }
 
 #[cfg(test)]

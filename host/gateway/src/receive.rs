@@ -7,6 +7,7 @@ use crate::config::RequestLimits;
 use crate::wire::blob::Blob;
 use crate::wire::fields::{Fields, ID_RULE, UnknownFields, is_structural, wrong};
 use crate::wire::json::Json;
+use crate::wire::known::Known;
 use crate::wire::shape::{Builder, Shape};
 
 /// A request that has the right shape. Nothing is known yet about who sent it.
@@ -14,6 +15,8 @@ pub struct Received<C = Call> {
     pub(crate) at: Timestamp,
     pub(crate) bytes: usize,
     pub(crate) conversation: Option<String>,
+    /// What the application knows of the patient, to be found in the texts.
+    pub(crate) known: Known,
     pub(crate) sensitivity: Sensitivity,
     pub(crate) call: C,
 }
@@ -120,6 +123,7 @@ pub fn receive(
             return Err(wrong("sensitivity", "`public`, `internal`, `pii` or `phi`"));
         }
     };
+    let known = Known::of_member(&mut fields)?;
     let model = model(&mut fields)?;
     let max_tokens = fields.count("max-tokens")?;
     let temperature = fields.number("temperature", "from 0 to 2", 0.0..=2.0)?;
@@ -143,6 +147,7 @@ pub fn receive(
         at: clock.now(),
         bytes: body.len(),
         conversation,
+        known,
         sensitivity,
         call,
     };

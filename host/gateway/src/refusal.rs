@@ -53,6 +53,9 @@ pub enum Refusal {
         /// What the request named.
         tenant: String,
     },
+    /// The tenant's log or keys cannot be used now. They are tried again by themselves.
+    #[error("this tenant cannot be served now; the operator's log says why; try again")]
+    TenantUnavailable,
     /// A decider denied, or none permitted.
     #[error("denied at `{}`: {}", .point.as_str(), .reasons.join(", "))]
     Denied {
@@ -131,6 +134,14 @@ pub enum Refusal {
         /// Why.
         #[source]
         source: EgressError,
+    },
+    /// What the log says of the answer did not reach those who are to have it first.
+    #[error(
+        "export `{export}` did not take what the log says of this answer in time (`export.before-reply-time`), so it is not given; try again"
+    )]
+    NotDelivered {
+        /// The export.
+        export: String,
     },
     /// A key could not be used.
     #[error("a key could not be used: `{}`", .0.code())]
@@ -218,6 +229,7 @@ impl Refusal {
             Self::Stopping => "stopping",
             Self::CallerGone => "client-disconnected",
             Self::NoTenant { .. } => "no-tenant",
+            Self::TenantUnavailable => "tenant-unavailable",
             Self::Denied { .. } => "denied",
             Self::UnknownObligation { .. } => "unknown-obligation",
             Self::PluginFailed { .. } => "plugin-failed",
@@ -231,6 +243,7 @@ impl Refusal {
             } => "unsearched",
             Self::Unsearched { .. } => "no-agreement",
             Self::Upstream { .. } => "upstream-failed",
+            Self::NotDelivered { .. } => "not-delivered",
             Self::Key(_) | Self::TooManyValues { .. } => "key-refused",
             Self::NotAuthentic => "not-authentic",
             Self::NotRecorded(_) => "not-recorded",
@@ -257,11 +270,13 @@ impl Refusal {
             | Self::Stopping
             | Self::CallerGone
             | Self::NoTenant { .. }
+            | Self::TenantUnavailable
             | Self::Denied { .. }
             | Self::UnknownObligation { .. }
             | Self::PluginFailed { .. }
             | Self::NoAgreement { .. }
             | Self::Upstream { .. }
+            | Self::NotDelivered { .. }
             | Self::Key(_)
             | Self::TooManyValues { .. }
             | Self::NotAuthentic
@@ -307,8 +322,10 @@ impl Refusal {
             | Self::CallerGone
             | Self::Malformed(_)
             | Self::NoTenant { .. }
+            | Self::TenantUnavailable
             | Self::NoRoute
             | Self::AnswerTooLarge { .. }
+            | Self::NotDelivered { .. }
             | Self::NotAuthentic
             | Self::NotRecorded(_)
             | Self::NoReview

@@ -5,6 +5,7 @@ use std::collections::btree_map::Entry::{Occupied, Vacant};
 use std::path::Path;
 
 use nephron_audit::Entry;
+use nephron_engine::aot::AotCache;
 use nephron_engine::compile::Compiler;
 use nephron_engine::vet::{Grants, vet};
 use nephron_engine::{Engine, Judgement, Limits, Plugin};
@@ -14,8 +15,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::case::JUDGEMENT;
-use crate::gateway::{ROSTER, kept};
 use crate::roster::Manifest;
+use crate::workshop::{ROSTER, kept};
 
 /// What came of running a judgement again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +68,8 @@ struct Payload<'a> {
 pub struct Replayer<'a> {
     data: &'a Path,
     engine: &'a Engine,
+    compiler: Compiler,
+    cache: Option<&'a AotCache>,
     /// By component, settings and limits.
     loaded: BTreeMap<(Digest, Digest, String), Plugin>,
 }
@@ -78,7 +81,18 @@ impl<'a> Replayer<'a> {
         Self {
             data,
             engine,
+            compiler: Compiler::InProcess,
+            cache: None,
             loaded: BTreeMap::new(),
+        }
+    }
+
+    /// The same, which compiles elsewhere, and only what was not compiled before.
+    pub(crate) fn compiled_by(self, compiler: Compiler, cache: &'a AotCache) -> Self {
+        Self {
+            compiler,
+            cache: Some(cache),
+            ..self
         }
     }
 
@@ -169,8 +183,8 @@ impl<'a> Replayer<'a> {
                     &vetted,
                     &settings,
                     &limits,
-                    &Compiler::InProcess,
-                    None,
+                    &self.compiler,
+                    self.cache,
                 );
                 place.insert(load.await?)
             }

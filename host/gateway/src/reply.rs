@@ -109,7 +109,10 @@ impl Reply {
                 | Refusal::ReviewsUnreadable
                 | Refusal::Incomplete { .. } => 500,
                 Refusal::Upstream { .. } | Refusal::AnswerTooLarge { .. } => 502,
-                Refusal::NotRecorded(_) | Refusal::Stopping => 503,
+                Refusal::NotRecorded(_)
+                | Refusal::NotDelivered { .. }
+                | Refusal::TenantUnavailable
+                | Refusal::Stopping => 503,
             },
         }
     }
@@ -133,12 +136,19 @@ impl Reply {
     }
 }
 
-/// Closes the request in the log, then lets the answer go. What cannot be closed is refused.
+/// Closes the request in the log, then lets the answer go. What cannot be closed is refused, and so is what an export is to
+/// have first and does not.
 pub(crate) async fn reply(case: &Case, outcome: Result<Restored, Refusal>) -> Reply {
     Reply {
         event: Some(case.id),
-        outcome: conclude(case, outcome).await,
+        outcome: conclude(case, delivered(case, outcome).await).await,
     }
+}
+
+/// Waits for the exports that are to have what the log says of an answer before it is given. A refusal waits for nobody.
+async fn delivered<T>(case: &Case, outcome: Result<T, Refusal>) -> Result<T, Refusal> {
+    let answer = outcome?;
+    case.delivered().await.map(|()| answer)
 }
 
 /// What came of an operation without a model: the body of its answer.
@@ -160,7 +170,7 @@ pub(crate) async fn reply_done(
     outcome: Result<Phi<String>, Refusal>,
 ) -> Result<Done, Box<Reply>> {
     let event = case.id;
-    match conclude(case, outcome).await {
+    match conclude(case, delivered(case, outcome).await).await {
         Ok(body) => Ok(Done { event, body }),
         Err(refusal) => Err(Box::new(Reply::refused(event, refusal))),
     }

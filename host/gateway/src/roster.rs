@@ -17,6 +17,7 @@ pub struct Roster {
     detectors: Vec<Arc<Plugin>>,
     connectors: BTreeMap<String, Arc<Plugin>>,
     exporters: BTreeMap<String, Arc<Plugin>>,
+    transformer: Option<Arc<Plugin>>,
     method: Option<&'static str>,
 }
 
@@ -32,6 +33,12 @@ pub struct Manifest {
     pub connectors: Vec<Seat>,
     /// Exporters by name.
     pub exporters: Vec<Seat>,
+    /// The transformer, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transformer: Option<Seat>,
+    /// The method of 45 CFR 164.514(b) that the detectors amount to, if to one: on it hangs where cleared text may go (I10).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
 }
 
 /// A plugin in a roster, with the limits of its calls: a judgement that ran into one is run again under the same (I8).
@@ -55,6 +62,7 @@ impl Manifest {
         ]
         .into_iter()
         .flatten()
+        .chain(&self.transformer)
     }
 
     /// Its canonical bytes; their digest is the generation.
@@ -94,6 +102,7 @@ impl Roster {
             )?,
             connectors: of_kind(&[PluginKind::Connector]),
             exporters: of_kind(&[PluginKind::Exporter]),
+            transformer: named(&[PluginKind::Transformer], chain.transformer.as_slice())?.pop(),
             method,
         };
         roster.generation = Digest::of(&roster.manifest().to_bytes());
@@ -112,6 +121,8 @@ impl Roster {
             detectors: self.detectors.iter().map(seat).collect(),
             connectors: self.connectors.values().map(seat).collect(),
             exporters: self.exporters.values().map(seat).collect(),
+            transformer: self.transformer.as_ref().map(seat),
+            method: self.method.map(str::to_owned),
         }
     }
 
@@ -134,8 +145,21 @@ impl Roster {
         &self.detectors
     }
 
+    /// What writes what becomes of files, if not the host.
+    pub(crate) const fn transformer(&self) -> Option<&Arc<Plugin>> {
+        self.transformer.as_ref()
+    }
+
     pub(crate) fn connector(&self, name: &str) -> Result<&Arc<Plugin>, Refusal> {
         self.connectors.get(name).ok_or_else(|| incomplete(name))
+    }
+
+    /// The plugin of that name, whatever its place.
+    pub(crate) fn plugin(&self, name: &str) -> Option<&Arc<Plugin>> {
+        let listed = self.deciders.iter().chain(&self.detectors);
+        let named = self.connectors.values().chain(self.exporters.values());
+        let mut all = listed.chain(named).chain(&self.transformer);
+        all.find(|plugin| plugin.reference().name == name)
     }
 
     pub(crate) fn exporter(&self, name: &str) -> Result<&Arc<Plugin>, Refusal> {

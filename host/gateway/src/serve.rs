@@ -8,12 +8,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::future::OptionFuture;
+use futures_util::stream::FuturesUnordered;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
+use nephron_keys::KeyMemory;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore};
@@ -23,6 +27,7 @@ use tracing::{debug, info, warn};
 use crate::Gateway;
 use crate::associates::Alert;
 use crate::config::{Listen, StatusListener};
+use crate::follow::Follow;
 use crate::http::Service;
 use crate::status;
 use crate::tenant::TenantError;
@@ -36,6 +41,7 @@ pub struct Server {
     service: Arc<Service>,
     in_flight: tokio::sync::mpsc::Receiver<()>,
     status: Option<TcpListener>,
+    follow: Option<Follow>,
 }
 
 /// The server cannot start, or did not stop cleanly.
@@ -70,10 +76,20 @@ pub enum ServeError {
 const LARGEST_HEAD: usize = 64 << 10;
 /// Requests at the same time on one connection of HTTP/2.
 const STREAMS: u32 = 128;
+/// For what is done aside to come to its end.
+const RESTING: Duration = Duration::from_secs(120);
+/// For the last entries to be delivered.
+const LAST_DELIVERY: Duration = Duration::from_secs(10);
 /// For what was given up to be recorded.
 const GIVING_UP: Duration = Duration::from_secs(10);
-/// Between two looks at the certificate's files, and between two deliveries of log entries.
+/// Between two looks at the certificate's files, at tenants that do not serve, and between two deliveries of log entries.
 const PERIOD: Duration = Duration::from_secs(1);
+/// Code of a handshake that TLS refused: the peer's certificate, version or bytes.
+const BAD_HANDSHAKE: &str = "bad-handshake";
+/// Code of bytes that are no HTTP.
+const BAD_HTTP: &str = "bad-http";
+/// Code of a connection on which nothing came in time.
+const TOO_SLOW: &str = "too-slow";
 /// Between two looks at the agreements.
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -101,7 +117,13 @@ impl Server {
             listen: listen.clone(),
             in_flight,
             status,
+            follow: None,
         })
+    }
+
+    /// Follows a configuration while it serves.
+    pub(crate) fn follow(&mut self, follow: Follow) {
+        self.follow = Some(follow);
     }
 
     /// Where operators look, if anywhere.
@@ -114,6 +136,16 @@ impl Server {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.listener.local_addr().unwrap_or(self.listen.address)
+    }
+
+    /// Has every anchor asked now, each time that it is called.
+    pub fn anchor_now(&self) -> impl Fn() + Send + 'static {
+        let gateway = Arc::downgrade(&self.service.gateway());
+        move || {
+            if let Some(gateway) = gateway.upgrade() {
+                gateway.anchors().ask();
+            }
+        }
     }
 
     /// The base of its addresses, as clients write it.
@@ -135,15 +167,33 @@ impl Server {
             service,
             mut in_flight,
             status,
+            follow,
         } = self;
         let status =
             status.map(|listener| tokio::spawn(status::serve(listener, Arc::downgrade(&service))));
+        tell_key_memory();
         let graceful = GracefulShutdown::new();
         let places = Arc::new(Semaphore::new(listen.connections));
         let (shipping, watching) = (export(service.gateway()), watch(service.gateway()));
-        let keeping = keep(service.gateway());
+        let (keeping, rotating) = (keep(service.gateway()), keep_keys(service.gateway()));
+        let (controlling, anchoring) = (control(service.gateway()), anchor(service.gateway()));
+        let reviving = revive(service.gateway());
+        let marking = mark(service.gateway(), service.gateway().checkpoint_every());
+        let trying = watch_canary(service.gateway());
+        let following = follow.map(|follow| follow.run(service.gateway()));
         let exporting = tokio::spawn(async {
-            let ((), (), ()) = tokio::join!(shipping, watching, keeping);
+            let ((), (), (), (), (), (), (), (), (), _) = tokio::join!(
+                trying,
+                shipping,
+                watching,
+                keeping,
+                marking,
+                reviving,
+                anchoring,
+                rotating,
+                controlling,
+                OptionFuture::from(following)
+            );
         });
         let mut ticks = tokio::time::interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -193,8 +243,17 @@ impl Server {
                                 let peer = peer.map(Arc::new);
                                 converse(stream, from, peer, service, head_time, watcher).await;
                             }
-                            Ok(Err(error)) => debug!(%error, "a handshake failed"),
-                            Err(_) => debug!("a handshake took too long"),
+                            Ok(Err(error)) => {
+                                debug!(%error, "a handshake failed");
+                                if crate::tls::is_refusal(&error) {
+                                    let host = service.gateway();
+                                    host.host().refuse_connection(from, BAD_HANDSHAKE).await;
+                                }
+                            }
+                            Err(_) => {
+                                debug!("a handshake took too long");
+                                service.gateway().host().count(TOO_SLOW);
+                            }
                         }
                     }
                 }
@@ -225,15 +284,23 @@ impl Server {
             task.abort();
             let _aborted = task.await;
         }
-        gateway.keep_last_uses().await;
+        let resting = async {
+            // A change of keys that has begun comes to its end.
+            let _idle = gateway.turn().await;
+            gateway.aside(Gateway::keep_last_uses).await;
+            gateway.at_rest().await;
+        };
+        // A disk or a mount that does not answer must not keep the process from stopping.
+        if tokio::time::timeout(RESTING, resting).await.is_err() {
+            return Err(ServeError::NotDrained);
+        }
         if !is_drained {
             return Err(ServeError::NotDrained);
         }
-        if let Err(refusal) = gateway.export().await {
-            warn!(
-                code = refusal.code(),
-                "log entries were not delivered; the next start tries again"
-            );
+        // A server that hangs must not keep the process from stopping.
+        let delivered = tokio::time::timeout(LAST_DELIVERY, gateway.export()).await;
+        if !matches!(delivered, Ok(Ok(()))) {
+            warn!("log entries were not delivered; the next start tries again");
         }
         match Arc::into_inner(gateway) {
             Some(gateway) => gateway.close().map(drop).map_err(ServeError::Close),
@@ -270,6 +337,7 @@ async fn converse(
         .keep_alive_timeout(head_time);
     let asked = Arc::new(Notify::new());
     let heard = Arc::clone(&asked);
+    let gateway = Arc::downgrade(&service.gateway());
     let answer = service_fn(move |mut request: Request<Incoming>| {
         let service = Arc::clone(&service);
         asked.notify_one();
@@ -286,12 +354,27 @@ async fn converse(
         ended = &mut connection => ended,
         first = first => match first {
             Ok(()) => connection.await,
-            Err(_) => return debug!("a connection on which nothing was asked"),
+            Err(_) => {
+                if let Some(gateway) = gateway.upgrade() {
+                    gateway.host().count(TOO_SLOW);
+                }
+                return debug!("a connection on which nothing was asked");
+            }
         },
     };
     if let Err(error) = ended {
         // Its text says what hyper met, never what the client sent.
         debug!(%error, "a connection ended badly");
+        let Some(gateway) = gateway.upgrade() else {
+            return;
+        };
+        match error.downcast_ref::<hyper::Error>() {
+            Some(error) if error.is_parse() => {
+                gateway.host().refuse_connection(from, BAD_HTTP).await;
+            }
+            Some(error) if error.is_timeout() => gateway.host().count(TOO_SLOW),
+            Some(_) | None => {}
+        }
     }
 }
 
@@ -304,46 +387,106 @@ async fn watch(gateway: Arc<Gateway>) {
     }
 }
 
-/// Writes down once a minute when API keys were last used.
-async fn keep(gateway: Arc<Gateway>) {
-    let mut ticks = tokio::time::interval(Duration::from_secs(60));
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        gateway.keep_last_uses().await;
+/// Says if keys could be swapped to a disk.
+fn tell_key_memory() {
+    let KeyMemory { pages, unlocked } = KeyMemory::now();
+    if unlocked > 0 {
+        warn!(
+            pages,
+            unlocked,
+            "pages of keys could not be locked in memory; raise `LimitMEMLOCK` (`ulimit -l`) to a page for each version of each tenant's key"
+        );
     }
 }
 
-/// Delivers log entries to the exporters, off the path of requests.
+/// Does what operators ask for through the data folder.
+async fn control(gateway: Arc<Gateway>) {
+    match crate::control::bind(gateway.data()) {
+        Ok(control) => crate::control::serve(control, gateway).await,
+        Err(error) => {
+            warn!(%error, "there is no control socket; `nephron key` and `nephron tenant` need the gateway stopped");
+        }
+    }
+}
+
+/// Does once an hour to the tenants' keys what is due, at the start too.
+async fn keep_keys(gateway: Arc<Gateway>) {
+    let mut hours = tokio::time::interval(Duration::from_secs(3_600));
+    hours.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        hours.tick().await;
+        let (turn, gateway) = (gateway.turn().await, Arc::clone(&gateway));
+        let runtime = tokio::runtime::Handle::current();
+        let kept = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            // Given back before the turn is.
+            let gateway = gateway;
+            runtime.block_on(gateway.keep_keys());
+        });
+        // If it panicked, the panic hook has said where.
+        drop(kept.await);
+    }
+}
+
+/// Writes down once a minute when API keys were last used, and how many were refused without an entry of their own.
+async fn keep(gateway: Arc<Gateway>) {
+    every(Duration::from_secs(60), gateway, |gateway| {
+        gateway.keep_last_uses();
+        gateway.record_counts();
+    })
+    .await;
+}
+
+/// Has the logs' state signed and committed to.
+async fn mark(gateway: Arc<Gateway>, period: Duration) {
+    every(period, gateway, Gateway::mark).await;
+}
+
+/// Opens again the tenants whose disk refused, or that did not open. Opening reads a whole log, so it may block.
+async fn revive(gateway: Arc<Gateway>) {
+    every(PERIOD, gateway, |gateway| {
+        tokio::runtime::Handle::current().block_on(gateway.revive());
+    })
+    .await;
+}
+
+/// Says so when a canary went beyond its bound.
+async fn watch_canary(gateway: Arc<Gateway>) {
+    let mut seconds = tokio::time::interval(Duration::from_secs(1));
+    seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        seconds.tick().await;
+        gateway.watch_canary().await;
+    }
+}
+
+/// Hands checkpoints to the anchors that are due.
+async fn anchor(gateway: Arc<Gateway>) {
+    every(PERIOD, gateway, |gateway| {
+        tokio::runtime::Handle::current().block_on(gateway.anchor());
+    })
+    .await;
+}
+
+async fn every(period: Duration, gateway: Arc<Gateway>, work: fn(&Gateway)) {
+    let mut ticks = tokio::time::interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        gateway.aside(work).await;
+    }
+}
+
+/// Delivers log entries to the exporters, off the path of requests. Deliveries run beside one another within this task, so that
+/// nothing of them is left when it ends.
 async fn export(gateway: Arc<Gateway>) {
     let mut ticks = tokio::time::interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // Each failed delivery is an entry, so the next try comes ever later: 2, 4, ... and at most 64 periods.
-    let (mut failures, mut left) = (0_u32, 0_u32);
+    let mut under_way = FuturesUnordered::new();
     loop {
-        ticks.tick().await;
-        if left > 0 {
-            left -= 1;
-            continue;
-        }
-        match gateway.export().await {
-            Ok(()) => {
-                if failures > 0 {
-                    info!("log entries are delivered again");
-                }
-                failures = 0;
-            }
-            Err(refusal) => {
-                if failures == 0 {
-                    let code = refusal.code();
-                    warn!(
-                        code,
-                        "log entries cannot be delivered; they are kept and tried again"
-                    );
-                }
-                failures = (failures + 1).min(6);
-                left = 1 << failures;
-            }
+        tokio::select! {
+            _ = ticks.tick() => under_way.extend(gateway.export_due()),
+            Some(()) = under_way.next() => {}
         }
     }
 }

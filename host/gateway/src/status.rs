@@ -18,9 +18,12 @@ use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
 use crate::associates::Alert;
+use crate::chain::export::ExportState;
 use crate::http::Service;
 use crate::metrics::OPEN_METRICS;
 
+/// Tenants that are named of one export.
+const SHOWN: usize = 100;
 /// Connections at the same time: those of a scraper or two, and of somebody who looks.
 const CONNECTIONS: usize = 32;
 /// For the head of a request.
@@ -105,9 +108,12 @@ fn typed(status: StatusCode, kind: &'static str, body: String) -> Response<Full<
 impl Service {
     fn metrics_text(&self) -> String {
         let gateway = self.gateway();
-        gateway
-            .metrics()
-            .text(self.tenant_states(), &gateway.alerts())
+        gateway.metrics().text(
+            self.tenant_states(),
+            gateway.anchors().states(gateway.clock().now()),
+            &gateway.export_states(),
+            &gateway.alerts(),
+        )
     }
 
     /// What serves, and how it stands.
@@ -117,10 +123,22 @@ impl Service {
         let tenants: Vec<_> = self
             .tenant_states()
             .map(|state| {
+                let id = state.tenant.parse();
+                let tenant = id.ok().and_then(|id| gateway.tenant(&id));
+                let keys = tenant.and_then(|tenant| tenant.keys().status().ok());
+                let keys = keys.map(|keys| {
+                    json!({
+                        "live": keys.is_live,
+                        "version": keys.versions.last().map(|newest| newest.version),
+                        "rewrapped": keys.progress,
+                    })
+                });
                 json!({
                     "id": state.tenant,
+                    "keys": keys,
                     "in-flight": state.in_flight,
                     "log": { "entries": state.log_entries, "stopped": state.is_log_stopped },
+                    "closed": state.why_closed,
                 })
             })
             .collect();
@@ -140,19 +158,40 @@ impl Service {
                 "says": alert.standing.to_string(),
             })
         };
+        let export = |state: &ExportState<'_>| {
+            let failing = state.failing.iter().take(SHOWN);
+            let failing = failing.map(|(tenant, why)| json!({ "tenant": tenant, "code": why }));
+            json!({
+                "name": state.name,
+                "lag": state.lag,
+                "oldest-seconds": state.oldest.as_secs(),
+                "late": state.late.iter().take(SHOWN).collect::<Vec<_>>(),
+                "failing": failing.collect::<Vec<_>>(),
+                "set-aside": state.set_aside,
+            })
+        };
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "started": self.started().to_string(),
             "now": gateway.clock().now().to_string(),
             "stopping": self.is_stopping(),
             "generation": roster.generation().to_string(),
+            "swap": gateway.swap().standing(),
             "plugins": {
                 "deciders": plugins(&manifest.deciders),
                 "detectors": plugins(&manifest.detectors),
                 "connectors": plugins(&manifest.connectors),
                 "exporters": plugins(&manifest.exporters),
+                "transformer": plugins(manifest.transformer.as_slice()),
             },
             "tenants": tenants,
+            "anchors": gateway.anchors().states(gateway.clock().now()).map(|state| json!({
+                "name": state.name,
+                "last": state.last.map(|taken| taken.at.to_string()),
+                "entries": state.last.map(|taken| taken.entries),
+                "too-old": state.is_too_old,
+            })).collect::<Vec<_>>(),
+            "exports": gateway.export_states().iter().map(export).collect::<Vec<_>>(),
             "alerts": {
                 "agreements": gateway.alerts().iter().map(agreement).collect::<Vec<_>>(),
                 "emergency-accesses": gateway.emergencies().emergencies(),

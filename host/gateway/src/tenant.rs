@@ -6,10 +6,12 @@ use std::sync::Arc;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use nephron_audit::{CloseError, Head, Log, OpenError, Options};
-use nephron_keys::{RootProvider, TenantKeyError, TenantKeys};
-use nephron_model::{Clock, Draft, Recorder as _, TenantId};
+use nephron_keys::{CheckpointKey, RootError, RootKey, TenantKeyError, TenantKeys};
+use nephron_model::{Clock, Draft, NotRecorded, Recorder as _, TenantId};
 
 use crate::emergency::Reviewing;
+use crate::host_log::{CommitError, HostLog};
+use crate::keeper::Opening;
 
 /// A tenant that is open. Code that serves it holds this and no other tenant's.
 pub struct Tenant {
@@ -47,6 +49,58 @@ pub enum TenantError {
         #[source]
         source: Box<OpenError>,
     },
+    /// Its folder is not there, though the host's log knows it.
+    #[error(
+        "tenant `{tenant}` had {entries} entries when the host's log last heard of it, and `{path}` is gone: put the folder \
+         back from a backup; if what it held is lost, `nephron audit readmit` records that you know, and begins it anew"
+    )]
+    Gone {
+        /// The tenant.
+        tenant: TenantId,
+        /// The folder.
+        path: PathBuf,
+        /// Entries that its log had.
+        entries: u64,
+    },
+    /// The host's log is not there, though tenants' logs say that there was one.
+    #[error(
+        "the host's log in `{path}` is gone, though tenants have been served beside it: put it back from a backup of the same day as \
+         theirs; if it is lost, `nephron audit readmit host` lets the next start begin another, which records that you know", path = .path.display()
+    )]
+    HostGone {
+        /// Its folder.
+        path: PathBuf,
+    },
+    /// Its log is not the one that the host's log knows, or was put back to an older state.
+    #[error(
+        "the log of tenant `{tenant}` no longer holds the {entries} entries of which the host's log took note: it was put back \
+         to an older state, or changed; keep a copy, put the newest backup in its place, or record with \
+         `nephron audit readmit` that you know what is lost"
+    )]
+    NotAsCommitted {
+        /// The tenant.
+        tenant: TenantId,
+        /// Entries that its log had.
+        entries: u64,
+    },
+    /// The roster's activation cannot be recorded.
+    #[error("the roster cannot be recorded in the log of tenant `{tenant}`, and so does not serve")]
+    NotRecorded {
+        /// The tenant.
+        tenant: TenantId,
+        /// Why.
+        #[source]
+        source: NotRecorded,
+    },
+    /// The host's log and the tenant's cannot be held against each other.
+    #[error("tenant `{tenant}` cannot be held against the host's log")]
+    NotCommitted {
+        /// The tenant.
+        tenant: TenantId,
+        /// Why.
+        #[source]
+        source: Box<CommitError>,
+    },
     /// Its key cannot be opened or made.
     #[error("the key of tenant `{tenant}` cannot be opened")]
     Key {
@@ -59,58 +113,87 @@ pub enum TenantError {
 }
 
 impl Tenant {
-    /// Opens the tenant in `tenants/<id>`, or makes it there: in a folder of another name first, which gets its own
-    /// once log and key are in place, so that a crash leaves a tenant or none.
+    /// Opens the tenant in `folder`, or makes it there: in a folder of another name first, which gets its own once log and
+    /// keys are in place, so that a crash leaves a tenant or none.
     ///
     /// # Errors
     /// [`TenantError`].
     pub(crate) async fn open_or_make(
-        tenants: &Path,
+        folder: &Path,
         id: &TenantId,
-        root: &dyn RootProvider,
-        clock: &Arc<dyn Clock>,
-        options: &Options,
+        opening: &Opening,
     ) -> Result<Self, TenantError> {
-        let folder = tenants.join(id.as_str());
         if !folder.exists() {
             // A dot can stand in no tenant's name.
-            let draft = tenants.join(format!(".{id}.making"));
+            let draft = folder.with_file_name(format!(".{id}.making"));
             let at = |what| {
                 move |source| TenantError::Folder {
                     tenant: id.clone(),
-                    path: folder.clone(),
+                    path: folder.to_owned(),
                     what,
                     source,
                 }
             };
             if draft.exists() {
-                std::fs::remove_dir_all(&draft).map_err(at.clone()("made anew"))?;
+                std::fs::remove_dir_all(&draft).map_err(at("made anew"))?;
             }
-            let made = Self::make(&draft, id, root, clock, options).await;
+            let made = Self::make(&draft, id, opening).await;
             if let Err(error) = made {
                 // What cannot be removed now is removed by the next attempt.
                 drop(std::fs::remove_dir_all(&draft));
                 return Err(error);
             }
-            std::fs::rename(&draft, tenants.join(id.as_str()))
-                .and_then(|()| crate::gateway::sync_folder(tenants))
+            std::fs::rename(&draft, folder)
+                .and_then(|()| folder.parent().map_or(Ok(()), crate::gateway::sync_folder))
                 .map_err(at("put in place"))?;
         }
-        Self::open(&tenants.join(id.as_str()), id, root, clock, options)
+        Self::open(folder, id, opening).await
     }
 
-    async fn make(
+    /// Opens the tenant in `folder`, or makes it there, unless the host's log knows of one that is gone or was another.
+    ///
+    /// # Errors
+    /// [`TenantError`].
+    pub(crate) async fn open_known(
         folder: &Path,
         id: &TenantId,
-        root: &dyn RootProvider,
-        clock: &Arc<dyn Clock>,
-        options: &Options,
-    ) -> Result<(), TenantError> {
+        opening: &Opening,
+        host: &HostLog,
+    ) -> Result<Self, TenantError> {
+        let not_committed = |source| TenantError::NotCommitted {
+            tenant: id.clone(),
+            source: Box::new(source),
+        };
+        if let Some(known) = host.newest(id).map_err(not_committed)? {
+            let (log, entries) = (folder.join(LOG), known.checkpoint.size);
+            if !log.join("journal").is_dir() {
+                return Err(TenantError::Gone {
+                    tenant: id.clone(),
+                    path: log,
+                    entries,
+                });
+            }
+            // Before it is opened: opening repairs and signs, and what is not to serve is to be left as it is.
+            let stands = known.stands_in(&log);
+            if !stands.map_err(|error| not_committed(error.into()))? {
+                return Err(TenantError::NotAsCommitted {
+                    tenant: id.clone(),
+                    entries,
+                });
+            }
+            return Self::open(folder, id, opening).await;
+        }
+        Self::open_or_make(folder, id, opening).await
+    }
+
+    async fn make(folder: &Path, id: &TenantId, opening: &Opening) -> Result<(), TenantError> {
+        let Opening { root, clock, log } = opening;
         private_folder(folder, id)?;
         private_folder(&folder.join("exports"), id)?;
         let keys = dir(&private_folder(&folder.join("keys"), id)?, id)?;
-        let log = open_log(folder, id, clock, options)?;
+        let log = open_log(folder, id, clock, log)?;
         let recorder = Arc::new(log.clone());
+        let checkpoint_keys = dir(&folder.join("keys"), id)?;
         let made = TenantKeys::create(
             keys,
             id.clone(),
@@ -124,33 +207,55 @@ impl Tenant {
             tenant: id.clone(),
             source: Box::new(source),
         })?);
+        sign(&log, &checkpoint_keys, id, root, &**clock).await?;
         log.close().map_err(|error| closing(id, folder, error))?;
         Ok(())
     }
 
-    fn open(
+    /// Opens the tenant in `folder`.
+    ///
+    /// # Errors
+    /// [`TenantError`].
+    pub(crate) async fn open(
         folder: &Path,
         id: &TenantId,
-        root: &dyn RootProvider,
-        clock: &Arc<dyn Clock>,
-        options: &Options,
+        opening: &Opening,
     ) -> Result<Self, TenantError> {
+        let Opening { root, clock, log } = opening;
         let exports = dir(&private_folder(&folder.join("exports"), id)?, id)?;
         let keys = dir(&folder.join("keys"), id)?;
-        let log = open_log(folder, id, clock, options)?;
+        let log = open_log(folder, id, clock, log)?;
+        sign(&log, &keys, id, root, &**clock).await?;
         let recorder = Arc::new(log.clone());
-        let keys = TenantKeys::open(
+        let opened = TenantKeys::open(
             keys,
             id.clone(),
             root,
             Arc::clone(clock),
             recorder.clone(),
-            recorder,
-        )
-        .map_err(|source| TenantError::Key {
-            tenant: id.clone(),
-            source: Box::new(source),
-        })?;
+            recorder.clone(),
+        );
+        let keys = match opened {
+            Ok(keys) => keys,
+            // Its log is still there to say so, and to be read.
+            Err(TenantKeyError::Destroyed | TenantKeyError::Root(RootError::KekGone { .. })) => {
+                let folder = dir(&folder.join("keys"), id)?;
+                TenantKeys::dead(
+                    folder,
+                    id.clone(),
+                    root,
+                    Arc::clone(clock),
+                    recorder.clone(),
+                    recorder,
+                )
+            }
+            Err(source) => {
+                return Err(TenantError::Key {
+                    tenant: id.clone(),
+                    source: Box::new(source),
+                });
+            }
+        };
         Ok(Self {
             id: id.clone(),
             folder: folder.to_owned(),
@@ -234,6 +339,23 @@ impl Tenant {
 
 /// The folder of a tenant's log, within the tenant's.
 pub const LOG: &str = "log";
+
+/// Has the log's checkpoints signed by the tenant's key for that, which is made if there is none yet.
+async fn sign(
+    log: &Log,
+    keys: &Dir,
+    id: &TenantId,
+    root: &RootKey,
+    clock: &dyn Clock,
+) -> Result<(), TenantError> {
+    let key = CheckpointKey::open_or_create(keys, id, root, clock, log, log);
+    let key = key.await.map_err(|source| TenantError::Key {
+        tenant: id.clone(),
+        source: Box::new(source),
+    })?;
+    log.sign_with(Arc::new(key));
+    Ok(())
+}
 
 fn closing(tenant: &TenantId, folder: &Path, error: CloseError) -> TenantError {
     TenantError::Folder {

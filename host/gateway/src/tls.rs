@@ -80,6 +80,13 @@ pub(crate) struct Identity {
 #[derive(Debug)]
 struct Shown(Watched<Tls, Arc<CertifiedKey>>);
 
+/// Whether a handshake failed because TLS refused what the peer sent: not because it went away.
+pub(crate) fn is_refusal(error: &std::io::Error) -> bool {
+    error
+        .get_ref()
+        .is_some_and(|inner| inner.is::<rustls::Error>())
+}
+
 impl ResolvesServerCert for Shown {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(self.0.now())

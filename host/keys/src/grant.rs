@@ -18,10 +18,11 @@ use zeroize::Zeroizing;
 use crate::error::KeyError;
 use crate::lasting::Lasting;
 use crate::random;
+use crate::ring::{Current, FIRST, Rings};
 use crate::scope::{Kinds, Operations};
 use crate::seal::{self, Binding, Boundary};
 use crate::signing::SigningKey;
-use crate::tenant_key::{Ring, TenantKeys, VERSION};
+use crate::tenant_key::TenantKeys;
 use crate::token::Token;
 use crate::vault::{self, Conversation, Found, Underway};
 
@@ -262,7 +263,7 @@ impl Grant {
                 Some(key) => key.id().to_owned(),
                 None => self.id.clone(),
             },
-            version: VERSION,
+            version: self.keys.inner().version(Current::newest),
             operations: self.request.operations,
             remaining_uses: match &self.uses {
                 Uses::Endless => None,
@@ -281,15 +282,13 @@ impl Grant {
     /// Every [`KeyError`] but `AuthenticationFailed` and `NotFound`.
     pub async fn seal(&self, plaintext: &[u8], context: &str) -> Result<Vec<u8>, KeyError> {
         self.admit(Operations::SEAL, Ok(())).await?;
-        let used = self.used(Operations::SEAL);
-        self.perform(Operations::SEAL, used, |ring| {
+        let used = self.used(Operations::SEAL).fact(
+            KEY_VERSION,
+            self.keys.inner().version(Current::field).to_string(),
+        );
+        self.perform(Operations::SEAL, used, |rings| {
             let binding = self.binding(context);
-            Ok(seal::seal(
-                &ring.field,
-                Boundary::Field,
-                &binding,
-                plaintext,
-            )?)
+            rings.seal(Boundary::Field, &binding, plaintext)
         })
         .await
     }
@@ -300,10 +299,10 @@ impl Grant {
     /// Every [`KeyError`] but `NotFound`.
     pub async fn open(&self, sealed: &[u8], context: &str) -> Result<Phi<Vec<u8>>, KeyError> {
         self.admit(Operations::OPEN, Ok(())).await?;
-        let used = self.used(Operations::OPEN);
-        self.perform(Operations::OPEN, used, |ring| {
+        let used = opening(self.used(Operations::OPEN), [sealed]);
+        self.perform(Operations::OPEN, used, |rings| {
             let binding = self.binding(context);
-            let mut opened = seal::open(&ring.field, Boundary::Field, &binding, sealed)?;
+            let mut opened = rings.open(Boundary::Field, &binding, sealed)?;
             Ok(Phi::new(std::mem::take(&mut *opened)))
         })
         .await
@@ -319,16 +318,14 @@ impl Grant {
     ) -> Result<Vec<Vec<u8>>, KeyError> {
         const OPERATION: Operations = Operations::SEAL;
         let places: Vec<_> = fields.iter().map(|(field, _)| *field).collect();
-        let used = self.about_fields(OPERATION, &places).await?;
-        self.perform(OPERATION, used, |ring| {
+        let used = self.about_fields(OPERATION, &places).await?.fact(
+            KEY_VERSION,
+            self.keys.inner().version(Current::field).to_string(),
+        );
+        self.perform(OPERATION, used, |rings| {
             let seal = |(field, value): &(Field<'_>, &str)| {
                 let binding = self.binding_of(field);
-                Ok(seal::seal(
-                    &ring.field,
-                    Boundary::Field,
-                    &binding,
-                    value.as_bytes(),
-                )?)
+                rings.seal(Boundary::Field, &binding, value.as_bytes())
             };
             fields.iter().map(seal).collect()
         })
@@ -346,10 +343,11 @@ impl Grant {
         const OPERATION: Operations = Operations::OPEN;
         let places: Vec<_> = fields.iter().map(|(field, _)| *field).collect();
         let used = self.about_fields(OPERATION, &places).await?;
-        self.perform(OPERATION, used, |ring| {
+        let used = opening(used, fields.iter().map(|(_, sealed)| *sealed));
+        self.perform(OPERATION, used, |rings| {
             let open = |(field, sealed): &(Field<'_>, &[u8])| {
                 let binding = self.binding_of(field);
-                let opened = seal::open(&ring.field, Boundary::Field, &binding, sealed)?;
+                let opened = rings.open(Boundary::Field, &binding, sealed)?;
                 Ok(seal::text(opened)?)
             };
             fields.iter().map(open).collect()
@@ -389,7 +387,7 @@ impl Grant {
     pub async fn mac(&self, data: &[u8]) -> Result<[u8; 32], KeyError> {
         self.admit(Operations::MAC, Ok(())).await?;
         let used = self.used(Operations::MAC);
-        self.perform(Operations::MAC, used, |ring| {
+        self.perform(Operations::MAC, used, |rings| {
             let GrantRequest {
                 purpose,
                 record,
@@ -406,7 +404,7 @@ impl Grant {
                 field.as_bytes(),
                 data,
             ];
-            Ok(ring.mac.mac(&parts))
+            Ok(rings.lookup().mac.mac(&parts))
         })
         .await
     }
@@ -427,10 +425,10 @@ impl Grant {
         let used = self
             .used(Operations::OPEN_PAYLOAD)
             .fact("payload-of", about.clone());
-        self.perform(Operations::OPEN_PAYLOAD, used, |ring| {
+        let used = opening(used, [sealed]);
+        self.perform(Operations::OPEN_PAYLOAD, used, |rings| {
             let binding = self.keys.inner().payload(&about, what);
-            let key = &ring.audit_payload;
-            let mut opened = seal::open(key, Boundary::AuditPayload, &binding, sealed)?;
+            let mut opened = rings.open(Boundary::AuditPayload, &binding, sealed)?;
             Ok(Phi::new(std::mem::take(&mut *opened)))
         })
         .await
@@ -489,6 +487,8 @@ impl Grant {
         let mut used = values
             .iter()
             .fold(self.used(OPERATION), |used, (kind, _)| used.count(kind));
+        let version = self.keys.inner().version(Current::vault).to_string();
+        used = used.fact(KEY_VERSION, version);
         used.counts.insert(TOKENS_NEW.to_owned(), issued.fresh);
         used.records = issued.records;
         match queue(used) {
@@ -529,11 +529,12 @@ impl Grant {
             };
             found.push(sealed);
         }
-        self.perform(OPERATION, used, |ring| {
+        let used = opening(used, found.iter().flatten().map(Vec::as_slice));
+        self.perform(OPERATION, used, |rings| {
             let values = tokens.iter().zip(found).map(|(token, sealed)| {
                 let sealed = sealed.as_deref();
                 let reveal =
-                    |sealed| vault::reveal(ring, self.keys.inner(), conversation, token, sealed);
+                    |sealed| vault::reveal(rings, self.keys.inner(), conversation, token, sealed);
                 sealed.map(reveal).transpose()
             });
             values.collect()
@@ -585,7 +586,7 @@ impl Grant {
         &self,
         operation: Operations,
         used: Draft,
-        act: impl FnOnce(&Ring) -> Result<T, KeyError>,
+        act: impl FnOnce(&Rings) -> Result<T, KeyError>,
     ) -> Result<T, KeyError> {
         let commit = match self.record(used) {
             Ok(commit) => commit,
@@ -599,12 +600,12 @@ impl Grant {
     async fn act<T>(
         &self,
         operation: Operations,
-        act: impl FnOnce(&Ring) -> Result<T, KeyError>,
+        act: impl FnOnce(&Rings) -> Result<T, KeyError>,
     ) -> Result<T, KeyError> {
         let done = if self.has_expired() {
             Err(KeyError::Expired)
         } else {
-            self.keys.inner().with_ring(act)
+            self.keys.inner().with_rings(act)
         };
         match done {
             Ok(done) => Ok(done),
@@ -658,10 +659,10 @@ impl Grant {
 
     /// What every entry about the grant says.
     fn draft(&self, kind: EntryKind, outcome: &str) -> Draft {
-        let request = &self.request;
+        let (request, inner) = (&self.request, self.keys.inner());
         let mut draft = Draft::new(kind, outcome)
             .fact("grant", &*self.id)
-            .fact("key-version", VERSION.to_string());
+            .fact(KEY_VERSION, inner.version(Current::newest).to_string());
         if let Some(key) = &request.signing {
             draft = draft.fact("signing-key", key.id());
         }
@@ -690,7 +691,7 @@ impl Grant {
     fn binding<'a>(&'a self, context: &'a str) -> Binding<'a> {
         Binding {
             tenant: Some(self.keys.tenant()),
-            key_version: VERSION,
+            key_version: FIRST,
             record: &self.request.record,
             field: &self.request.field,
             purpose: self.request.purpose.as_str(),
@@ -698,6 +699,18 @@ impl Grant {
         }
     }
 }
+
+/// The entry of a use that opens these envelopes: it names the versions of the key that they were sealed under.
+fn opening<'a>(used: Draft, envelopes: impl IntoIterator<Item = &'a [u8]>) -> Draft {
+    let versions: BTreeSet<u32> = envelopes.into_iter().filter_map(seal::version_of).collect();
+    let versions: Vec<_> = versions.iter().map(u32::to_string).collect();
+    if versions.is_empty() {
+        return used;
+    }
+    used.fact(KEY_VERSION, versions.join(" "))
+}
+
+const KEY_VERSION: &str = "key-version";
 
 /// A field as the sealed payload of its entry lists it.
 #[derive(Serialize)]

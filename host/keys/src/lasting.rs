@@ -441,7 +441,7 @@ fn read<T: for<'de> Deserialize<'de>>(
 }
 
 fn mac(inner: &Inner, key: &str, text: &[u8]) -> Result<[u8; 32], KeyError> {
-    inner.with_ring(|ring| Ok(ring.token.mac(&[b"grant", key.as_bytes(), text])))
+    inner.with_rings(|rings| Ok(rings.lookup().token.mac(&[b"grant", key.as_bytes(), text])))
 }
 
 #[cfg(test)]

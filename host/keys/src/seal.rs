@@ -14,6 +14,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::random::{self, RandomError};
 use crate::secret::{Key, expand};
+use crate::stack::swept;
 
 /// Bytes that an envelope adds to what it seals.
 pub const OVERHEAD: usize = HEADER_LEN + SALT_LEN + COMMITMENT_LEN + TAG_LEN;
@@ -30,7 +31,7 @@ const TAG_LEN: usize = 16;
 /// 6 is kept for exports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Boundary {
+pub enum Boundary {
     /// A tenant's key-encryption key under the root, and the root under the passphrase.
     Wrap = 1,
     /// Values that tokens stand for.
@@ -48,8 +49,13 @@ pub(crate) enum Boundary {
 }
 
 impl Boundary {
-    /// The name, as key derivation writes it.
-    pub(crate) const fn as_str(self) -> &'static str {
+    /// Those whose keys seal, and are rotated. The others' are looked up by, and stay: a new one would make the same value,
+    /// record or conversation look like another.
+    pub const ROTATED: [Self; 3] = [Self::Vault, Self::AuditPayload, Self::Field];
+
+    /// The name, as key derivation, the configuration and entries write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Wrap => "wrap",
             Self::Vault => "vault",
@@ -92,16 +98,33 @@ pub enum SealError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NotAuthentic;
 
+/// The version of the key that an envelope says it was sealed under; the header is authenticated when it opens.
+pub(crate) fn version_of(sealed: &[u8]) -> Option<u32> {
+    let (header, _) = sealed.split_first_chunk::<HEADER_LEN>()?;
+    let (_, version) = header.split_last_chunk::<4>()?;
+    Some(u32::from_be_bytes(*version))
+}
+
 pub(crate) fn seal(
     key: &Key,
     boundary: Boundary,
     binding: &Binding<'_>,
     plaintext: &[u8],
 ) -> Result<Vec<u8>, SealError> {
-    seal_with_salt(key, boundary, binding, plaintext, random::bytes()?)
+    let salt = random::bytes()?;
+    swept(|| seal_with_salt(key, boundary, binding, plaintext, salt))
 }
 
 pub(crate) fn open(
+    key: &Key,
+    boundary: Boundary,
+    binding: &Binding<'_>,
+    sealed: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, NotAuthentic> {
+    swept(|| open_here(key, boundary, binding, sealed))
+}
+
+fn open_here(
     key: &Key,
     boundary: Boundary,
     binding: &Binding<'_>,
@@ -172,14 +195,14 @@ fn seal_with_salt(
     Ok(envelope)
 }
 
-fn header(boundary: Boundary, key_version: u32) -> [u8; HEADER_LEN] {
+pub(crate) fn header(boundary: Boundary, key_version: u32) -> [u8; HEADER_LEN] {
     let [a, b, c, d] = MAGIC;
     let [v0, v1, v2, v3] = key_version.to_be_bytes();
     [a, b, c, d, FORMAT, boundary as u8, v0, v1, v2, v3]
 }
 
 /// The header and every bound text, each preceded by its length as eight big-endian bytes.
-fn associated_data(header: &[u8; HEADER_LEN], binding: &Binding<'_>) -> Vec<u8> {
+pub(crate) fn associated_data(header: &[u8; HEADER_LEN], binding: &Binding<'_>) -> Vec<u8> {
     let texts = [
         binding.tenant.map_or("", TenantId::as_str),
         binding.record,

@@ -1,5 +1,7 @@
 //! Key bytes, which stay in this crate, and the two functions that turn one key into another.
 
+use std::sync::Arc;
+
 use hkdf::Hkdf;
 use hmac::digest::FixedOutput as _;
 use hmac::{Hmac, KeyInit, Mac};
@@ -7,15 +9,37 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use crate::page::Page;
 use crate::random::{self, RandomError};
+use crate::stack::swept;
 
 /// A 256-bit key. Its bytes cannot be had outside this crate, it prints as `Key(..)`, and its memory is overwritten
 /// when it is dropped.
-pub struct Key(Box<Zeroizing<[u8; 32]>>);
+pub struct Key(Place);
+
+/// Where a key's bytes are.
+enum Place {
+    /// On their own, for a moment.
+    Boxed(Box<Zeroizing<[u8; 32]>>),
+    /// Among others that are kept: a page, and a number that it has a part of.
+    Kept(Arc<Page>, usize),
+}
 
 impl Key {
     pub(crate) fn draw() -> Result<Self, RandomError> {
-        random::key_bytes().map(Self)
+        random::key_bytes().map(Self::boxed)
+    }
+
+    const fn boxed(bytes: Box<Zeroizing<[u8; 32]>>) -> Self {
+        Self(Place::Boxed(bytes))
+    }
+
+    /// The same keys, in memory that is made for keeping them. Where none is to be had they stay where they are.
+    pub(crate) fn keep<const N: usize>(keys: [Self; N]) -> [Self; N] {
+        let Some(page) = Page::holding(keys.iter().map(Self::bytes)).map(Arc::new) else {
+            return keys;
+        };
+        std::array::from_fn(|number| Self(Place::Kept(Arc::clone(&page), number)))
     }
 
     /// Takes the key out of a buffer that overwrites itself.
@@ -25,11 +49,18 @@ impl Key {
             return None;
         }
         key.copy_from_slice(bytes);
-        Some(Self(key))
+        Some(Self::boxed(key))
     }
 
+    #[expect(
+        clippy::expect_used,
+        reason = "`keep` gives out numbers of parts that it wrote"
+    )]
     pub(crate) fn bytes(&self) -> &[u8; 32] {
-        &self.0
+        match &self.0 {
+            Place::Boxed(bytes) => bytes,
+            Place::Kept(page, number) => page.part(*number).expect("a part of the page"),
+        }
     }
 
     /// A key for one use of this one: HKDF with `info` and no salt, which a uniformly random key does not need
@@ -37,18 +68,20 @@ impl Key {
     pub(crate) fn derive(&self, info: &[u8]) -> Self {
         let mut key = Box::new(Zeroizing::new([0; 32]));
         expand(None, self, info, &mut key);
-        Self(key)
+        Self::boxed(key)
     }
 
     /// HMAC-SHA-256 (RFC 2104) over `parts`, each preceded by its length as eight big-endian bytes, so that no two
     /// lists of parts give the same input.
     pub(crate) fn mac(&self, parts: &[&[u8]]) -> [u8; 32] {
-        let mut mac = hmac(self.bytes());
-        for part in parts {
-            mac.update(&(part.len() as u64).to_be_bytes());
-            mac.update(part);
-        }
-        mac.finalize().into_bytes().into()
+        swept(|| {
+            let mut mac = hmac(self.bytes());
+            for part in parts {
+                mac.update(&(part.len() as u64).to_be_bytes());
+                mac.update(part);
+            }
+            mac.finalize().into_bytes().into()
+        })
     }
 }
 
@@ -88,7 +121,7 @@ pub(crate) fn hmac_of(key: &[u8], data: &[u8]) -> Key {
     mac.update(data);
     let mut derived = Box::new(Zeroizing::new([0; 32]));
     mac.finalize_into((&mut **derived).into());
-    Key(derived)
+    Key::boxed(derived)
 }
 
 /// HKDF-SHA-256 (RFC 5869) of `key` with `salt` and `info` into `N` bytes.
@@ -103,9 +136,7 @@ pub(crate) fn expand<const N: usize>(
     okm: &mut [u8; N],
 ) {
     const { assert!(N <= 255 * 32) };
-    Hkdf::<Sha256>::new(salt, key.bytes())
-        .expand(info, okm)
-        .expect("at most 255 blocks");
+    swept(|| Hkdf::<Sha256>::new(salt, key.bytes()).expand(info, okm)).expect("at most 255 blocks");
 }
 
 #[expect(

@@ -146,6 +146,11 @@ pub(crate) fn prepare(dir: &Dir, name: &str, text: &[u8]) -> Result<(), FileErro
             name: name.to_owned(),
         });
     }
+    prepare_anew(dir, name, text)
+}
+
+/// The same in the place of a file that is there, which [`settle`] replaces.
+pub(crate) fn prepare_anew(dir: &Dir, name: &str, text: &[u8]) -> Result<(), FileError> {
     discard(dir, name)?;
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(0o600);

@@ -1,25 +1,32 @@
-//! A tenant's key: one file, wrapped by the root, from which a key for each boundary is derived.
+//! A tenant's key, by version: one file for each, wrapped by the root or its provider, from which a key for each boundary
+//! is derived. Sealing takes the newest; opening takes the version that an envelope names ([`Rings`]). How versions come
+//! and go is in `change.rs`.
 //!
-//! It lies in a file of its own and not in the append-only log, so that destroying it is possible: crypto-shredding
+//! A key lies in a file of its own and not in the append-only log, so that destroying it is possible: crypto-shredding
 //! makes the tenant's vault, fields and payloads unreadable while the log's hash chain, which covers ciphertext, still
-//! verifies. What became of the key stands in the log beside the file ([`Space::Key`]), so that a crash half-way or
+//! verifies. What became of the key stands in the log beside the file ([`Space::Key`](nephron_model::Space::Key)), so that a crash half-way or
 //! a file put back from a backup cannot undo it.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use cap_std::fs::Dir;
 use nephron_model::{
-    Clock, Digest, Draft, EntryKind, EventId, Fingerprint, NotRecorded, Record, Recorder, Records,
-    RecordsError, Space, TenantId,
+    Clock, Digest, Draft, EntryKind, EventId, FieldCommitment, Fingerprint, NotRecorded, Phi,
+    Recorder, Records, RecordsError, TenantId, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::error::KeyError;
+use crate::fate::{Fate, content, unrecorded};
 use crate::hex;
+use crate::kek::Keks;
 use crate::lasting::LastingGrants;
 use crate::random::RandomError;
-use crate::root::{RootError, RootProvider};
-use crate::seal::{self, Binding, Boundary};
+use crate::ring::{Current, FIRST, Held, Ring, Rings};
+use crate::root::{RootError, RootKey, Wrapped};
+use crate::seal::{Binding, Boundary};
 use crate::secret::Key;
 use crate::store::{self, FileError};
 use crate::vault::InFlight;
@@ -68,28 +75,37 @@ pub enum TenantKeyError {
     /// The log could not be read.
     #[error(transparent)]
     Records(#[from] RecordsError),
+    /// Another change of the tenant's keys is under way.
+    #[error("another change of this tenant's keys is under way; try again when it has ended")]
+    Busy,
     /// No random bytes.
     #[error(transparent)]
     Random(#[from] RandomError),
 }
 
 pub(crate) struct Inner {
-    dir: Dir,
+    pub(crate) dir: Dir,
     pub(crate) tenant: TenantId,
+    pub(crate) root: Arc<RootKey>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) recorder: Arc<dyn Recorder>,
     pub(crate) records: Arc<dyn Records>,
     pub(crate) in_flight: InFlight,
     pub(crate) lasting: LastingGrants,
     /// Nothing, once destroyed. Each use holds the read side while a key is open, so destroying waits for it.
-    ring: RwLock<Option<Ring>>,
+    pub(crate) rings: RwLock<Option<Rings>>,
+    /// Whether somebody changes the keys.
+    pub(crate) is_changing: AtomicBool,
+    /// Key files wrapped anew, of how many, while that is under way.
+    pub(crate) progress: Mutex<Option<(usize, usize)>>,
 }
 
 impl TenantKeys {
-    /// The key file's name in the folder it is given; 1 is the key's version.
+    /// The name of the first key's file in the folder it is given; later ones are `kek-2.json` and so on.
     pub const FILE: &str = "kek-1.json";
 
-    /// Draws a key for `tenant`, wraps it and writes it to `dir`, after a `key-changed` entry is durable.
+    /// Draws a key for `tenant`, has it wrapped and writes it to `dir`, after a `key-changed` entry is durable; a provider is
+    /// asked after another one.
     /// A crash leaves either no key or one that [`open`](Self::open) finds.
     ///
     /// # Errors
@@ -99,105 +115,126 @@ impl TenantKeys {
     pub async fn create(
         dir: Dir,
         tenant: TenantId,
-        root: &dyn RootProvider,
+        root: &Arc<RootKey>,
         clock: Arc<dyn Clock>,
         recorder: Arc<dyn Recorder>,
         records: Arc<dyn Records>,
     ) -> Result<Self, TenantKeyError> {
-        match fate(&*records)? {
+        match Fate::of(&*records, Self::FILE)? {
             Some(Fate::Destroyed) => return Err(TenantKeyError::Destroyed),
             // A new key in the place of a lost one would hide the loss.
             Some(Fate::Created { .. }) => return Err(TenantKeyError::Recorded),
             None => {}
         }
-        let key = Key::draw()?;
-        let content = KeyFile {
-            format: Format::V1,
-            tenant: tenant.clone(),
-            version: VERSION,
-            created: clock.now().to_string(),
-            wrapped: hex::encode(&root.wrap(&key, &tenant, VERSION)?),
-        };
-        let text = store::encode(Self::FILE, content)?;
-        store::prepare(&dir, Self::FILE, &text)?;
+        let (name, now) = (file_name(FIRST), clock.now());
+        if root.has_keks() {
+            let creating = Draft::new(EntryKind::KeyChanged, "creating")
+                .fact("key-version", FIRST.to_string())
+                .fact("provider", root.provider());
+            let _durable = recorder.record(creating).await?;
+        }
+        let kek = root.make_kek(&tenant, FIRST)?;
+        let drawn = draw(root, &tenant, FIRST, now, kek)?;
+        store::prepare(&dir, &name, &drawn.text)?;
 
-        let file = Digest::of(&text);
+        let file = Digest::of(&drawn.text);
+        let mut entry = Fate::Created { file }.entry(&name, FIRST);
+        entry = entry.fact("provider", root.provider());
+        if let Some(kek) = &drawn.held.kek {
+            entry = entry.fact("kek", kek.clone());
+            entry.records.push(Keks::first(kek, now).record());
+        }
         // When this fails the entry may yet be found durable, so what was prepared stays for `open` to look at.
-        let _durable = recorder.record(changed(&Fate::Created { file })).await?;
-        store::settle(&dir, Self::FILE)?;
-        Ok(Self::with(dir, tenant, &key, clock, recorder, records))
+        let _durable = recorder.record(entry).await?;
+        store::settle(&dir, &name)?;
+        let rings = Rings::new(drawn.held, BTreeMap::new(), Current::FIRST);
+        Ok(Self::with(
+            dir,
+            tenant,
+            root,
+            Some(rings),
+            clock,
+            recorder,
+            records,
+        ))
     }
 
-    /// Opens the key that [`create`](Self::create) wrote to `dir`, finishing what a crash interrupted.
+    /// Opens the keys that were made in `dir`, finishing what a crash interrupted.
     ///
     /// # Errors
     /// [`TenantKeyError::Destroyed`], [`TenantKeyError::Unrecorded`] or [`TenantKeyError::OtherTenant`] when file and
-    /// log say so; [`TenantKeyError::Root`] when it was wrapped by another root key; [`TenantKeyError::File`] when it
-    /// is missing, damaged or readable by others.
+    /// log say so; [`TenantKeyError::Root`] when one was wrapped by another root key, or the provider does not answer or has
+    /// no such key any more; [`TenantKeyError::File`] when one is missing, damaged or readable by others.
     pub fn open(
         dir: Dir,
         tenant: TenantId,
-        root: &dyn RootProvider,
+        root: &Arc<RootKey>,
         clock: Arc<dyn Clock>,
         recorder: Arc<dyn Recorder>,
         records: Arc<dyn Records>,
     ) -> Result<Self, TenantKeyError> {
-        let unrecorded = || TenantKeyError::Unrecorded {
-            name: Self::FILE.to_owned(),
-        };
-        let recorded = match fate(&*records)? {
-            Some(Fate::Created { file }) => file,
-            Some(Fate::Destroyed) => {
-                // The crash came between the entry and the unlinking.
-                store::shred(&dir, Self::FILE)?;
-                return Err(TenantKeyError::Destroyed);
+        let current = Current::of(&*records)?;
+        if let Some(Fate::Destroyed) = Fate::of(&*records, Self::FILE)? {
+            // The crash came between the entry and the unlinking.
+            for version in FIRST..=current.newest() {
+                store::shred(&dir, &file_name(version))?;
             }
-            None => {
-                // Without an entry nothing was sealed. What is there under its final name is somebody else's.
-                store::read(&dir, Self::FILE)?;
-                return Err(unrecorded());
-            }
-        };
-        let text = match store::read(&dir, Self::FILE) {
-            Err(FileError::Missing { name }) => match store::prepared(&dir, Self::FILE)? {
-                // The crash came between the entry and the renaming.
-                Some(text) if Digest::of(&text) == recorded => {
-                    store::settle(&dir, Self::FILE)?;
-                    text
-                }
-                _ => return Err(FileError::Missing { name }.into()),
-            },
-            text => text?,
-        };
-        let content: KeyFile = store::decode(Self::FILE, &text)?;
-        if Digest::of(&text) != recorded {
-            return Err(unrecorded());
+            return Err(TenantKeyError::Destroyed);
         }
-        if content.tenant != tenant || content.version != VERSION {
-            return Err(TenantKeyError::OtherTenant {
-                name: Self::FILE.to_owned(),
-            });
+        let open = |version| {
+            let (content, wrapped) = read(&dir, &tenant, version, &*records)?;
+            let kek = content.kek.as_deref();
+            let key = root.unwrap(Wrapped::Tenant, &wrapped, &tenant, version, kek)?;
+            Ok::<_, TenantKeyError>(Held {
+                ring: Ring::derive(&key, &tenant),
+                created: content.created(version)?,
+                kek: content.kek,
+            })
+        };
+        let first = open(FIRST)?;
+        let mut later = BTreeMap::new();
+        for version in FIRST + 1..=current.newest() {
+            later.insert(version, open(version)?);
         }
-        let wrapped = hex::decode(&content.wrapped).ok_or_else(|| FileError::Damaged {
-            name: Self::FILE.to_owned(),
-            what: "the wrapped key is no hexadecimal text",
-        })?;
-        let key = root.unwrap(&wrapped, &tenant, VERSION)?;
-        Ok(Self::with(dir, tenant, &key, clock, recorder, records))
+        let rings = Rings::new(first, later, current);
+        Ok(Self::with(
+            dir,
+            tenant,
+            root,
+            Some(rings),
+            clock,
+            recorder,
+            records,
+        ))
     }
 
-    /// Destroys the key: a `key-changed` entry first, then the key in memory, then its file, overwritten and unlinked.
-    /// From then on every use, by grants already lent too, is [`KeyError::Destroyed`]. Uses under way end first.
+    /// The keys of a tenant that has none any more, because they were destroyed here or at their provider: every use is
+    /// [`KeyError::Destroyed`], and is recorded as such. [`destroy`](Self::destroy) finishes what is left of destroying.
+    #[must_use]
+    pub fn dead(
+        dir: Dir,
+        tenant: TenantId,
+        root: &Arc<RootKey>,
+        clock: Arc<dyn Clock>,
+        recorder: Arc<dyn Recorder>,
+        records: Arc<dyn Records>,
+    ) -> Self {
+        Self::with(dir, tenant, root, None, clock, recorder, records)
+    }
+
+    /// Whether there are keys: false once they were destroyed.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.0.is_live()
+    }
+
+    /// Whether the log says that they were destroyed. Keys that are not live and were not destroyed are missed.
     ///
     /// # Errors
-    /// [`KeyError::NotRecorded`] when the log refuses: the key lives on. [`KeyError::Unavailable`] when the file could
-    /// not be removed: the key is dead in this process and refused by the next; call again to remove the file.
-    pub async fn destroy(&self) -> Result<(), KeyError> {
-        if self.0.is_live() {
-            let _durable = self.0.recorder.record(changed(&Fate::Destroyed)).await?;
-            *self.0.ring.write().unwrap_or_else(PoisonError::into_inner) = None;
-        }
-        Ok(store::shred(&self.0.dir, Self::FILE)?)
+    /// [`KeyError::Unavailable`] when the log cannot be read.
+    pub fn is_destroyed(&self) -> Result<bool, KeyError> {
+        let fate = Fate::of(&*self.0.records, Self::FILE)?;
+        Ok(matches!(fate, Some(Fate::Destroyed)))
     }
 
     /// The tenant whose keys these are.
@@ -212,7 +249,39 @@ impl TenantKeys {
     /// [`KeyError::Destroyed`].
     pub fn fingerprint(&self, data: &[u8]) -> Result<Fingerprint, KeyError> {
         self.0
-            .with_ring(|ring| Ok(Fingerprint(ring.fingerprint.mac(&[data]))))
+            .with_rings(|rings| Ok(Fingerprint(rings.lookup().fingerprint.mac(&[data]))))
+    }
+
+    /// The keyed digest of a patient's record number, by which the log's entries are found. It is no fingerprint of the same
+    /// text: the two never agree. Blanks around the number make no difference, nor does the case of ASCII letters.
+    ///
+    /// # Errors
+    /// [`KeyError::Destroyed`].
+    pub fn patient(&self, number: &str) -> Result<Fingerprint, KeyError> {
+        let number = Phi::new(number.trim().to_ascii_uppercase());
+        let parts: [&[u8]; 2] = [b"patient", number.expose().as_bytes()];
+        self.0
+            .with_rings(|rings| Ok(Fingerprint(rings.lookup().fingerprint.mac(&parts))))
+    }
+
+    /// Commits to a field of an entry about `request`, so that it can be disclosed alone. The salt is derived from the tenant's key,
+    /// the request, the field and the value: who has the value and the key finds it again, and nobody does once the key is destroyed.
+    /// Whoever is told a salt learns nothing of others.
+    ///
+    /// # Errors
+    /// [`KeyError::Destroyed`].
+    pub fn commit(
+        &self,
+        request: EventId,
+        field: &str,
+        value: &[u8],
+    ) -> Result<FieldCommitment, KeyError> {
+        let request = request.to_string();
+        let parts: [&[u8]; 4] = [b"salt", request.as_bytes(), field.as_bytes(), value];
+        let salt = self
+            .0
+            .with_rings(|rings| Ok(rings.lookup().fingerprint.mac(&parts)))?;
+        Ok(FieldCommitment::new(field, salt, value))
     }
 
     /// Seals the payload of an audit entry about `request`; `what` names it, such as `prompt`, and is bound.
@@ -231,15 +300,8 @@ impl TenantKeys {
     ) -> Result<Vec<u8>, KeyError> {
         let request = request.map(|id| id.to_string()).unwrap_or_default();
         let binding = self.0.payload(&request, what);
-        self.0.with_ring(|ring| {
-            let key = &ring.audit_payload;
-            Ok(seal::seal(
-                key,
-                Boundary::AuditPayload,
-                &binding,
-                plaintext,
-            )?)
-        })
+        self.0
+            .with_rings(|rings| rings.seal(Boundary::AuditPayload, &binding, plaintext))
     }
 
     pub(crate) fn inner(&self) -> &Arc<Inner> {
@@ -249,44 +311,53 @@ impl TenantKeys {
     fn with(
         dir: Dir,
         tenant: TenantId,
-        key: &Key,
+        root: &Arc<RootKey>,
+        rings: Option<Rings>,
         clock: Arc<dyn Clock>,
         recorder: Arc<dyn Recorder>,
         records: Arc<dyn Records>,
     ) -> Self {
-        let ring = RwLock::new(Some(Ring::derive(key, &tenant)));
         Self(Arc::new(Inner {
             dir,
             tenant,
+            root: Arc::clone(root),
             clock,
             recorder,
             records,
             in_flight: InFlight::default(),
             lasting: LastingGrants::default(),
-            ring,
+            rings: RwLock::new(rings),
+            is_changing: AtomicBool::new(false),
+            progress: Mutex::default(),
         }))
     }
 }
 
 impl Inner {
     /// Calls `act` with the keys, which cannot be destroyed before it returns.
-    pub(crate) fn with_ring<T>(
+    pub(crate) fn with_rings<T>(
         &self,
-        act: impl FnOnce(&Ring) -> Result<T, KeyError>,
+        act: impl FnOnce(&Rings) -> Result<T, KeyError>,
     ) -> Result<T, KeyError> {
-        let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
-        act(ring.as_ref().ok_or(KeyError::Destroyed)?)
+        let rings = self.rings.read().unwrap_or_else(PoisonError::into_inner);
+        act(rings.as_ref().ok_or(KeyError::Destroyed)?)
+    }
+
+    /// A version that is current, for entries; of a tenant without keys the first.
+    pub(crate) fn version(&self, of: impl FnOnce(&Current) -> u32) -> u32 {
+        let version = self.with_rings(|rings| Ok(of(&rings.current)));
+        version.unwrap_or(FIRST)
     }
 
     pub(crate) fn is_live(&self) -> bool {
-        self.with_ring(|_| Ok(())).is_ok()
+        self.with_rings(|_| Ok(())).is_ok()
     }
 
     /// Where the payload `what` of an entry about `request` belongs.
     pub(crate) const fn payload<'a>(&'a self, request: &'a str, what: &'a str) -> Binding<'a> {
         Binding {
             tenant: Some(&self.tenant),
-            key_version: VERSION,
+            key_version: FIRST,
             record: request,
             field: what,
             purpose: "",
@@ -295,95 +366,109 @@ impl Inner {
     }
 }
 
-/// The only version yet; it stands in every envelope, so that rotation can tell them apart.
-pub(crate) const VERSION: u32 = 1;
-
-/// A key for each boundary that seals or authenticates.
-pub(crate) struct Ring {
-    pub(crate) vault: Key,
-    pub(crate) audit_payload: Key,
-    pub(crate) field: Key,
-    pub(crate) token: Key,
-    pub(crate) fingerprint: Key,
-    pub(crate) mac: Key,
+/// The file of the tenant's key of that version.
+pub(crate) fn file_name(version: u32) -> String {
+    format!("kek-{version}.json")
 }
 
-impl Ring {
-    fn derive(key: &Key, tenant: &TenantId) -> Self {
-        // The boundary's name holds no space, so no two of these are alike.
-        let of = |boundary: Boundary| {
-            let info = format!("nephron tenant 1 {} {tenant}", boundary.as_str());
-            key.derive(info.as_bytes())
-        };
-        Self {
-            vault: of(Boundary::Vault),
-            audit_payload: of(Boundary::AuditPayload),
-            field: of(Boundary::Field),
-            token: of(Boundary::Token),
-            fingerprint: of(Boundary::Fingerprint),
-            mac: of(Boundary::Mac),
+/// A key that was drawn, with the file that is to hold it.
+pub(crate) struct Drawn {
+    pub(crate) held: Held,
+    pub(crate) text: Vec<u8>,
+}
+
+/// Draws a key of that version, wrapped under `kek` or, without one, under the root key.
+pub(crate) fn draw(
+    root: &RootKey,
+    tenant: &TenantId,
+    version: u32,
+    now: Timestamp,
+    kek: Option<String>,
+) -> Result<Drawn, TenantKeyError> {
+    let key = Key::draw()?;
+    let wrapped = root.wrap(Wrapped::Tenant, &key, tenant, version, kek.as_deref())?;
+    let content = KeyFile {
+        format: Format::V1,
+        tenant: tenant.clone(),
+        version,
+        created: now.to_string(),
+        kek: kek.clone(),
+        wrapped: hex::encode(&wrapped),
+    };
+    Ok(Drawn {
+        text: store::encode(&file_name(version), content)?,
+        held: Held {
+            ring: Ring::derive(&key, tenant),
+            created: now,
+            kek,
+        },
+    })
+}
+
+/// The key file of that version, which must be the recorded one, and what it holds.
+pub(crate) fn read(
+    dir: &Dir,
+    tenant: &TenantId,
+    version: u32,
+    records: &dyn Records,
+) -> Result<(KeyFile, Vec<u8>), TenantKeyError> {
+    let name = file_name(version);
+    let recorded = match Fate::of(records, &name)? {
+        Some(Fate::Created { file }) => file,
+        Some(Fate::Destroyed) => return Err(TenantKeyError::Destroyed),
+        None => {
+            // Without an entry nothing was sealed. What is there under its final name is somebody else's.
+            store::read(dir, &name)?;
+            return Err(unrecorded(&name));
         }
+    };
+    let content: KeyFile = content(dir, &name, recorded)?;
+    if content.tenant != *tenant || content.version != version {
+        return Err(TenantKeyError::OtherTenant { name });
     }
+    let wrapped = hex::decode(&content.wrapped).ok_or(FileError::Damaged {
+        name,
+        what: "the wrapped key is no hexadecimal text",
+    })?;
+    Ok((content, wrapped))
 }
 
 /// The file's content.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct KeyFile {
+pub(crate) struct KeyFile {
     format: Format,
     tenant: TenantId,
     version: u32,
     created: String,
+    /// What the provider calls the key that wraps it; left out where the root key does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) kek: Option<String>,
     wrapped: String,
+}
+
+impl KeyFile {
+    /// The same key, wrapped under `kek`.
+    pub(crate) fn rewrapped(self, kek: &str, wrapped: &[u8]) -> Self {
+        Self {
+            kek: Some(kek.to_owned()),
+            wrapped: hex::encode(wrapped),
+            ..self
+        }
+    }
+
+    fn created(&self, version: u32) -> Result<Timestamp, FileError> {
+        self.created.parse().map_err(|_| FileError::Damaged {
+            name: file_name(version),
+            what: "when it was made is no time",
+        })
+    }
 }
 
 #[derive(Serialize, Deserialize)]
 enum Format {
     #[serde(rename = "nephron tenant key 1")]
     V1,
-}
-
-/// What the log says became of the key.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "fate")]
-enum Fate {
-    /// It was made, and this is its file's digest.
-    Created {
-        file: Digest,
-    },
-    Destroyed,
-}
-
-fn fate(records: &dyn Records) -> Result<Option<Fate>, RecordsError> {
-    let Some(text) = records.read(Space::Key, TenantKeys::FILE.as_bytes())? else {
-        return Ok(None);
-    };
-    let fate = serde_json::from_slice(&text).map_err(|_| RecordsError {
-        reason: format!(
-            "what became of `{}` is not in a known form",
-            TenantKeys::FILE
-        ),
-    })?;
-    Ok(Some(fate))
-}
-
-fn changed(fate: &Fate) -> Draft {
-    let (outcome, value) = match fate {
-        Fate::Created { file } => (
-            "created",
-            format!(r#"{{"fate":"created","file":"{file}"}}"#),
-        ),
-        Fate::Destroyed => ("destroyed", r#"{"fate":"destroyed"}"#.to_owned()),
-    };
-    let mut draft = Draft::new(EntryKind::KeyChanged, outcome)
-        .fact("key-file", TenantKeys::FILE)
-        .fact("key-version", VERSION.to_string());
-    draft.records.push(Record {
-        space: Space::Key,
-        key: TenantKeys::FILE.as_bytes().to_vec(),
-        value: value.into_bytes(),
-    });
-    draft
 }
 
 #[cfg(test)]

@@ -15,9 +15,10 @@ use subtle::ConstantTimeEq;
 use crate::error::{KeyError, Unavailability};
 use crate::hex;
 use crate::random::RandomError;
+use crate::ring::{FIRST, Rings};
 use crate::seal::{self, Binding, Boundary};
 use crate::secret::Key;
-use crate::tenant_key::{Inner, Ring, TenantKeys, VERSION};
+use crate::tenant_key::{Inner, TenantKeys};
 use crate::token::Token;
 
 /// A conversation as the vault knows it: a keyed digest of tenant and name, so that the name stands nowhere.
@@ -41,8 +42,11 @@ impl TenantKeys {
     /// [`KeyError::Destroyed`].
     pub fn conversation(&self, name: &str) -> Result<Conversation, KeyError> {
         let tenant = self.tenant().as_str().as_bytes();
-        self.inner().with_ring(|ring| {
-            let digest = ring.token.mac(&[b"conversation", tenant, name.as_bytes()]);
+        self.inner().with_rings(|rings| {
+            let digest = rings
+                .lookup()
+                .token
+                .mac(&[b"conversation", tenant, name.as_bytes()]);
             Ok(Conversation(digest))
         })
     }
@@ -109,10 +113,10 @@ pub(crate) fn issue(
     is_new: bool,
     values: &[(Kind, &str)],
 ) -> Result<Issued, KeyError> {
-    inner.with_ring(|ring| {
+    inner.with_rings(|rings| {
         let asked: Vec<_> = values
             .iter()
-            .map(|(kind, value)| lookup(&ring.token, conversation, kind, value))
+            .map(|(kind, value)| lookup(&rings.lookup().token, conversation, kind, value))
             .collect();
         let mut distinct: BTreeMap<&[u8; 32], &(Kind, &str)> = BTreeMap::new();
         for (lookup, value) in asked.iter().zip(values) {
@@ -123,7 +127,7 @@ pub(crate) fn issue(
             lookups: Vec::new(),
             is_settled: false,
         };
-        let chosen = reservation.choose(ring, conversation, is_new, &distinct)?;
+        let chosen = reservation.choose(rings, conversation, is_new, &distinct)?;
 
         let mut issued = Issued {
             tokens: Vec::with_capacity(values.len()),
@@ -134,7 +138,7 @@ pub(crate) fn issue(
         for (lookup, (token, is_durable)) in &chosen {
             if let (false, Some((_, value))) = (is_durable, distinct.get(lookup)) {
                 issued.fresh += 1;
-                let sealed = records(ring, inner, conversation, lookup, token, value)?;
+                let sealed = records(rings, inner, conversation, lookup, token, value)?;
                 issued.records.extend(sealed);
             }
         }
@@ -163,14 +167,14 @@ pub(crate) fn find<'a>(
 
 /// Opens what [`find`] found. INVARIANT: called after the use is durable.
 pub(crate) fn reveal(
-    ring: &Ring,
+    rings: &Rings,
     inner: &Inner,
     conversation: Conversation,
     token: &Token,
     sealed: &[u8],
 ) -> Result<Phi<String>, KeyError> {
     let place = place(conversation, token);
-    let opened = seal::open(&ring.vault, Boundary::Vault, &place.binding(inner), sealed)?;
+    let opened = rings.open(Boundary::Vault, &place.binding(inner), sealed)?;
     Ok(seal::text(opened)?)
 }
 
@@ -216,7 +220,7 @@ impl Reservation {
     /// In a conversation that `is_new` nothing durable is looked for.
     fn choose<'a>(
         &mut self,
-        ring: &Ring,
+        rings: &Rings,
         conversation: Conversation,
         is_new: bool,
         values: &BTreeMap<&'a [u8; 32], &(Kind, &str)>,
@@ -242,7 +246,10 @@ impl Reservation {
             match (flights.tokens.get_mut(*lookup), kept) {
                 // Nobody is about to record it any more: what is durable counts.
                 (Some((_, _, 0)) | None, Some(kept)) => {
-                    chosen.insert(*lookup, (verified(ring, lookup, &kept)?, true));
+                    chosen.insert(
+                        *lookup,
+                        (verified(&rings.lookup().token, lookup, &kept)?, true),
+                    );
                 }
                 (Some((token, _, tasks)), _) => {
                     *tasks += 1;
@@ -353,7 +360,7 @@ impl Drop for Reservation {
 
 /// The sealed value under its token, and the token under its lookup.
 fn records(
-    ring: &Ring,
+    rings: &Rings,
     inner: &Inner,
     conversation: Conversation,
     lookup: &[u8; 32],
@@ -361,13 +368,8 @@ fn records(
     value: &str,
 ) -> Result<[Record; 2], KeyError> {
     let place = place(conversation, token);
-    let sealed = seal::seal(
-        &ring.vault,
-        Boundary::Vault,
-        &place.binding(inner),
-        value.as_bytes(),
-    )?;
-    let mut kept = issued_mac(&ring.token, lookup, &place.token).to_vec();
+    let sealed = rings.seal(Boundary::Vault, &place.binding(inner), value.as_bytes())?;
+    let mut kept = issued_mac(&rings.lookup().token, lookup, &place.token).to_vec();
     kept.extend_from_slice(place.token.as_bytes());
     Ok([
         Record {
@@ -385,12 +387,12 @@ fn records(
 
 /// The token that `kept` holds, if this tenant's key put it there for `lookup`: otherwise who can write to the store
 /// could give one patient's value the token of another's.
-fn verified(ring: &Ring, lookup: &[u8; 32], kept: &[u8]) -> Result<Token, KeyError> {
+fn verified(token_key: &Key, lookup: &[u8; 32], kept: &[u8]) -> Result<Token, KeyError> {
     let (mac, text) = kept
         .split_first_chunk::<32>()
         .ok_or(KeyError::AuthenticationFailed)?;
     let text = std::str::from_utf8(text).map_err(|_| KeyError::AuthenticationFailed)?;
-    if !bool::from(issued_mac(&ring.token, lookup, text).ct_eq(mac)) {
+    if !bool::from(issued_mac(token_key, lookup, text).ct_eq(mac)) {
         return Err(KeyError::AuthenticationFailed);
     }
     text.parse().map_err(|_| KeyError::AuthenticationFailed)
@@ -433,7 +435,7 @@ impl Place {
     fn binding<'a>(&'a self, inner: &'a Inner) -> Binding<'a> {
         Binding {
             tenant: Some(&inner.tenant),
-            key_version: VERSION,
+            key_version: FIRST,
             record: &self.conversation,
             field: &self.token,
             purpose: "",

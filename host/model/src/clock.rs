@@ -21,6 +21,12 @@ impl Timestamp {
         Self::from_duration(Duration::new(self.seconds, self.nanoseconds) + after)
     }
 
+    /// Whole seconds since `earlier`; none if that is the later one.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_secs(self.seconds.saturating_sub(earlier.seconds))
+    }
+
     /// Milliseconds since the Unix epoch, rounded down.
     #[must_use]
     pub fn millis(self) -> u64 {

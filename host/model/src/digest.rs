@@ -109,7 +109,9 @@ fn hex(bytes: &[u8]) -> String {
     String::from_utf8(digits).unwrap_or_default()
 }
 
-fn unhex(digits: &str) -> Option<[u8; 32]> {
+/// The 32 bytes that 64 lower-case hex digits stand for.
+#[must_use]
+pub fn unhex(digits: &str) -> Option<[u8; 32]> {
     let nibble = |byte: u8| match byte {
         b'0'..=b'9' => Some(byte - b'0'),
         b'a'..=b'f' => Some(byte - b'a' + 10),

@@ -117,13 +117,22 @@ pub enum EntryKind {
     KeyUsed,
     /// A use of a key was refused.
     KeyRefused,
+    /// A set of plugins was made ready to serve.
+    RosterStaged,
     /// A set of plugins begins to serve.
     RosterActivated,
     /// A plugin that the operator named was not let in, and so nothing new began to serve.
     PluginRefused,
+    /// Recorded judgements are run again for an operator, as they were or under a candidate; and what came of it.
+    JudgementsRerun,
+    /// An operator is about to be told the keyed digest of a patient, to search the log by.
+    PatientSought,
+    /// A field of an entry is about to be disclosed alone, with what proves it.
+    FieldDisclosed,
     /// A request was admitted.
     RequestOpened,
-    /// A request was refused before it was admitted; whose it was is known.
+    /// A request was refused before it was admitted. It stands in the log of its tenant if whose it was is known, else in
+    /// the host's.
     RequestRefused,
     /// A plugin answered, or failed to.
     Decision,
@@ -145,6 +154,13 @@ pub enum EntryKind {
     RequestClosed,
     /// A batch of entries was delivered to an exporter, or was not.
     Exported,
+    /// In the host's log: how far a tenant's log had come, and its tree's root; or that an operator took a tenant back whose
+    /// log no longer holds what was said of it.
+    TenantCommitted,
+    /// In the host's log: its newest checkpoint is about to be handed to an anchor, and what came of it.
+    Anchored,
+    /// In the host's log: requests that were refused and have no entry of their own, counted by reason.
+    RequestsCounted,
 }
 
 /// A named enforcement point, where deciders are asked and whose name stands in the entry.
@@ -223,11 +239,15 @@ pub enum Space {
     Key = 6,
     /// Reviews of accesses in an emergency, by the request's id, while they are open (no secret).
     Review = 7,
+    /// In the host's log: the newest state of each tenant's log that was committed to, by tenant (no secret).
+    Tenant = 8,
+    /// In the host's log: when each anchor last took a checkpoint, by the anchor's name (no secret).
+    Anchor = 9,
 }
 
 impl Space {
     /// Every space.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::VaultValue,
         Self::VaultToken,
         Self::Grant,
@@ -235,6 +255,8 @@ impl Space {
         Self::Cursor,
         Self::Key,
         Self::Review,
+        Self::Tenant,
+        Self::Anchor,
     ];
 
     /// The space that is written as `byte`.

@@ -77,6 +77,17 @@ name!(
     }
 );
 
+impl TenantId {
+    /// The name under which the host keeps what belongs to no tenant. No tenant may have it.
+    pub const HOST: &str = "host";
+
+    /// [`Self::HOST`].
+    #[must_use]
+    pub fn host() -> Self {
+        Self(Self::HOST.to_owned())
+    }
+}
+
 name!(
     /// A kind of identifier, such as `name`, `date` or `mrn`: the Safe Harbor kinds, or a plugin's own.
     Kind,

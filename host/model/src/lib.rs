@@ -7,17 +7,21 @@
 mod clock;
 mod digest;
 mod draft;
+mod field;
 mod id;
 mod phi;
+mod signer;
 
 pub use clock::{Clock, FixedClock, SystemClock, Timestamp};
-pub use digest::{Digest, Fingerprint, ParseDigestError};
+pub use digest::{Digest, Fingerprint, ParseDigestError, unhex};
 pub use draft::{
     Commit, Committing, Draft, EntryKind, NotRecorded, PluginRef, Point, Record, Recorded,
     Recorder, Records, RecordsError, Space,
 };
+pub use field::FieldCommitment;
 pub use id::{EventId, InvalidId, Kind, Purpose, TenantId};
 pub use phi::Phi;
+pub use signer::{NotSigned, Signer};
 
 use serde::{Deserialize, Serialize};
 

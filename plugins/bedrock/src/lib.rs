@@ -1,20 +1,19 @@
 //! Connector for Amazon Bedrock's Converse API, and the signature (AWS Signature Version 4) on each of its requests.
 //!
-//! `body.rs` writes the request out of the call that `nephron_sdk::conversation` has read, `sigv4.rs` signs it with the key
-//! that the host lends, `eventstream.rs` cuts a stream into messages, `decode.rs` reads them. The tokens that the host puts
+//! `body.rs` writes the request out of the call that `nephron_sdk::conversation` has read, `nephron_sdk::sigv4` signs it with the
+//! key that the host lends, `eventstream.rs` cuts a stream into messages, `decode.rs` reads them. The tokens that the host puts
 //! in place of identifiers pass through as any other text.
 
 mod body;
 mod decode;
 mod eventstream;
-mod sigv4;
 #[cfg(test)]
 mod tests;
 
 use nephron_sdk::connector::{ChatCall, Connector, HttpRequest, Plan, RequestInfo};
 use nephron_sdk::conversation::Unsupported;
 use nephron_sdk::signer::{Key, Signer};
-use nephron_sdk::{Error, Plugin, Problem, endpoint};
+use nephron_sdk::{Error, Plugin, Problem, endpoint, sigv4};
 use serde::Deserialize;
 
 pub use decode::{Answer, Decoder};
@@ -47,11 +46,7 @@ impl Plugin for Bedrock {
     fn configure(settings: Settings) -> Result<Self, Vec<Problem>> {
         let (model, credential) = (settings.model.as_deref(), settings.credential.as_deref());
         let problems = endpoint::problems(&[], model, credential);
-        if problems.is_empty() {
-            Ok(Self { settings })
-        } else {
-            Err(problems)
-        }
+        Problem::none_of(problems, Self { settings })
     }
 }
 
@@ -93,11 +88,7 @@ impl Signer for Bedrock {
         host: String,
         key: &Key,
     ) -> Result<HttpRequest, Error> {
-        let at = info.received_at.seconds;
-        sigv4::sign(request, &host, at, &key.info().id, |data| {
-            key.mac(data)
-                .map_err(|_| Error::Unavailable("the key gives no signature".to_owned()))
-        })
+        sigv4::sign_with(request, &host, &info, sigv4::Path::EscapedAgain, key)
     }
 }
 

@@ -4,7 +4,7 @@ use nephron_sdk::connector::HttpRequest;
 use proptest::prelude::*;
 
 use crate::eventstream::{EventStream, StreamMessage};
-use crate::sigv4;
+use nephron_sdk::sigv4;
 
 /// What botocore 1.44.8 says is to be signed, for the same request.
 #[test]
@@ -19,7 +19,8 @@ fn what_is_signed_is_what_amazons_own_library_signs() {
     let credential = "AKIDEXAMPLE/20261122/us-east-1/bedrock/aws4_request";
     let mut asked = Vec::new();
     let host = "bedrock-runtime.us-east-1.amazonaws.com";
-    let signed = sigv4::sign(request.clone(), host, 1_795_305_802, credential, |data| {
+    let (at, path) = (1_795_305_802, sigv4::Path::EscapedAgain);
+    let signed = sigv4::sign(request.clone(), host, at, credential, path, |data| {
         asked = data.to_vec();
         Ok(vec![0xab; 32])
     })
@@ -48,7 +49,7 @@ fn what_is_signed_is_what_amazons_own_library_signs() {
         ]
     );
     assert_eq!(signed.body, request.body);
-    let refused = sigv4::sign(request, host, 1_795_305_802, credential, |_| {
+    let refused = sigv4::sign(request, host, at, credential, path, |_| {
         Err(Error::Unavailable("no".to_owned()))
     });
     assert!(matches!(refused, Err(Error::Unavailable(_))));

@@ -3,10 +3,8 @@
 //! The canonical header stands in its line byte for byte as it was hashed, so that whoever keeps the lines can compute
 //! the chain again (docs/formats/audit-log.md) without trusting this plugin, the pipe or the host.
 
-use std::fmt::Write as _;
-use std::time::{Duration, SystemTime};
-
-use nephron_sdk::exporter::{Batch, Delivery, Entry, Exporter, Instant, Verdict};
+use nephron_sdk::entry::{date_time, fault, hash, judge};
+use nephron_sdk::exporter::{Batch, Delivery, Entry, Exporter, Verdict};
 use nephron_sdk::{Error, Plugin, Problem};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -56,24 +54,21 @@ impl Exporter for JsonlExport {
     }
 
     fn judge(&self, status: u16, headers: Vec<(String, String)>, _: Vec<u8>) -> Verdict {
-        match status {
-            200..=299 => Verdict::Delivered,
-            429 | 503 => Verdict::RetryAfterSeconds(retry_after(&headers)),
-            _ => Verdict::Rejected(format!("status {status}")),
-        }
+        judge(status, &headers)
     }
 }
 
 impl JsonlExport {
     fn write_line(&self, entry: &Entry, lines: &mut String) -> Result<(), Error> {
-        let at = |fault: &str| Error::InvalidInput(format!("entry {}: {fault}", entry.sequence));
-        let time = date_time(&entry.at).ok_or_else(|| at("its time is after the year 9999"))?;
-        let hash = digest(&entry.hash).ok_or_else(|| at("its hash is not 32 bytes"))?;
-        let previous =
-            digest(&entry.previous_hash).ok_or_else(|| at("its previous hash is not 32 bytes"))?;
+        let at = |what: &str| fault(entry, what);
+        let time = date_time(entry)?;
+        let (previous, hash) = (
+            hash(entry, &entry.previous_hash)?,
+            hash(entry, &entry.hash)?,
+        );
         let sequence = entry.sequence;
         lines.push_str(&format!(
-            r#"{{"sequence":{sequence},"time":"{time}","hash":"{hash}","previous":"{previous}""#
+            r#"{{"sequence":{sequence},"time":"{time}","hash":"sha256:{hash}","previous":"sha256:{previous}""#
         ));
         if self.include_header {
             // Parsed to be sure that it is one JSON value, and a line of its own; then written as it came.
@@ -90,41 +85,12 @@ impl JsonlExport {
     }
 }
 
-/// `sha256:` and 64 lower-case hex digits.
-fn digest(bytes: &[u8]) -> Option<String> {
-    (bytes.len() == 32).then(|| {
-        bytes.iter().fold("sha256:".to_owned(), |mut text, byte| {
-            // Writing to a String cannot fail.
-            _ = write!(text, "{byte:02x}");
-            text
-        })
-    })
-}
-
-/// RFC 3339 in UTC with nine decimals, as the header writes it; `None` after the year 9999.
-fn date_time(at: &Instant) -> Option<String> {
-    /// 10000-01-01T00:00:00Z.
-    const YEAR_10000: u64 = 253_402_300_800;
-    let since_epoch = Duration::new(at.seconds, at.nanoseconds.min(999_999_999));
-    (at.seconds < YEAR_10000)
-        .then(|| humantime::format_rfc3339_nanos(SystemTime::UNIX_EPOCH + since_epoch).to_string())
-}
-
-/// Seconds that the receiver asks for (RFC 9110 §10.2.3), else 30. A date is not followed: no plugin knows the time.
-fn retry_after(headers: &[(String, String)]) -> u32 {
-    const DEFAULT: u32 = 30;
-    const LONGEST: u32 = 3600;
-    headers
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case("retry-after"))
-        .and_then(|(_, value)| value.trim().parse::<u32>().ok())
-        .map_or(DEFAULT, |seconds| seconds.min(LONGEST))
-}
-
 nephron_sdk::export!(exporter: JsonlExport);
 
 #[cfg(test)]
 mod tests {
+    use nephron_sdk::exporter::Instant;
+
     use super::*;
 
     // Canonical JSON of an invented entry: member order and escapes must come out as they went in.
@@ -216,33 +182,6 @@ mod tests {
                 message.starts_with("entry 7: ") && message.contains(fault),
                 "{message}"
             );
-        }
-    }
-
-    #[test]
-    fn the_receiver_says_when_to_come_back() {
-        let plugin = JsonlExport {
-            include_header: true,
-        };
-        let judge = |status, value: Option<&str>| {
-            let headers = value.map(|value| ("Retry-After".to_owned(), value.to_owned()));
-            match plugin.judge(status, headers.into_iter().collect(), b"secret".to_vec()) {
-                Verdict::Delivered => "delivered".to_owned(),
-                Verdict::RetryAfterSeconds(seconds) => format!("after {seconds}"),
-                Verdict::Rejected(why) => why,
-            }
-        };
-        for (status, value, expected) in [
-            (200, None, "delivered"),
-            (204, None, "delivered"),
-            (429, Some("7"), "after 7"),
-            (503, None, "after 30"),
-            (503, Some("Sun, 22 Nov 2026 00:00:00 GMT"), "after 30"),
-            (429, Some("99999999"), "after 3600"),
-            (400, Some("7"), "status 400"),
-            (302, None, "status 302"),
-        ] {
-            assert_eq!(judge(status, value), expected);
         }
     }
 

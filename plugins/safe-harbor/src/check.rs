@@ -244,6 +244,56 @@ pub(crate) fn month(text: &str, one: Found) -> Option<Found> {
     sure.then_some(one)
 }
 
+/// A day of the week in short: as a name of its own, or in lower case behind what dates follow. `sat` and `sun` are words.
+pub(crate) fn weekday(text: &str, one: Found) -> Option<Found> {
+    let written = part(text, one);
+    let before = lead(text, one, 10);
+    let cue = before
+        .trim_end()
+        .rsplit(char::is_whitespace)
+        .next()
+        .unwrap_or_default();
+    let cued = matches!(
+        cue,
+        "on" | "since"
+            | "by"
+            | "until"
+            | "till"
+            | "next"
+            | "last"
+            | "this"
+            | "from"
+            | "before"
+            | "after"
+            | "every"
+            | "due"
+            | "f/u"
+            | "home"
+    );
+    let word = matches!(
+        written.to_ascii_lowercase().as_str(),
+        "sat" | "sun" | "mon" | "wed"
+    );
+    let capital = written.starts_with(|c: char| c.is_ascii_uppercase())
+        && written.bytes().skip(1).all(|c| c.is_ascii_lowercase());
+    let timed = trail(text, one)
+        .trim_start()
+        .starts_with(|c: char| c.is_ascii_digit());
+    let joined = text
+        .as_bytes()
+        .get(one.end)
+        .is_some_and(|next| matches!(next, b'-' | b'\''));
+    (!joined && (cued || timed && !word || capital && !word)).then_some(one)
+}
+
+/// An extension alone, as in "x5521": no multiple of something.
+pub(crate) fn extension(text: &str, one: Found) -> Option<Found> {
+    let one = from_digit(text, one)?;
+    let units = ["mg", "ml", "mcg", "units", "cc", "iu", "day", "week", "g"];
+    let tail = trail(text, one).to_lowercase();
+    (!units.iter().any(|unit| tail.trim_start().starts_with(unit))).then_some(one)
+}
+
 /// `m/d`: a date when it can be one and does not read as a fraction, a grade or a score.
 pub(crate) fn slash_date(text: &str, one: Found) -> Option<Found> {
     let (left, right) = part(text, one).split_once('/')?;
@@ -291,7 +341,7 @@ pub(crate) fn slash_date(text: &str, one: Found) -> Option<Found> {
         .rsplit(|c: char| c.is_whitespace() || c == '(')
         .next()
         .unwrap_or_default();
-    const CUES: [&str; 25] = [
+    const CUES: [&str; 84] = [
         "on",
         "since",
         "by",
@@ -317,14 +367,94 @@ pub(crate) fn slash_date(text: &str, one: Found) -> Option<Found> {
         "friday",
         "saturday",
         "sunday",
+        "f/u",
+        "fu",
+        "s/p",
+        "d/c",
+        "dc",
+        "d/c'd",
+        "labs",
+        "lab",
+        "mri",
+        "ct",
+        "cxr",
+        "xray",
+        "x-ray",
+        "echo",
+        "cath",
+        "ekg",
+        "last",
+        "next",
+        "again",
+        "again,",
+        "then",
+        "visit",
+        "appt",
+        "appointment",
+        "adm",
+        "admit",
+        "admitted",
+        "discharged",
+        "run",
+        "surgery",
+        "started",
+        "stopped",
+        "recheck",
+        "collected",
+        "drawn",
+        "born",
+        "tomorrow",
+        "today",
+        "yesterday",
+        "this",
+        "the",
+        "call",
+        "called",
+        "effective",
+        "exp",
+        "expires",
+        "arrived",
+        "seen:",
+        "tka",
+        "tha",
+        "cabg",
+        "orif",
+        "procedure",
+        "clinic",
+        "w/u",
+        "pm",
+        "am",
+        "and",
+        "of:",
     ];
     let weekday = [
         "mon", "tue", "tues", "wed", "thu", "thurs", "fri", "sat", "sun",
     ];
-    let cued = CUES.contains(&last) || weekday.contains(&last.trim_end_matches([',', '.']));
-    const SCORE_BEFORE: [&str; 20] = [
-        "pain", "score", "strength", "murmur", "grade", "rated", "rates", "rating", "scale", "gcs",
-        "mmse", "moca", "phq", "gad", "apgar", "apgars", "motor", "power", "reflexes", "bp",
+    // "last drink 2/2", "due to see him on or about 5/8".
+    let near = trimmed
+        .rsplit(|c: char| c.is_whitespace())
+        .skip(1)
+        .take(2)
+        .any(|word| {
+            matches!(
+                word,
+                "last"
+                    | "since"
+                    | "next"
+                    | "dated"
+                    | "until"
+                    | "due"
+                    | "f/u"
+                    | "returned"
+                    | "started"
+                    | "seen"
+            )
+        });
+    let cued = near || CUES.contains(&last) || weekday.contains(&last.trim_end_matches([',', '.']));
+    const SCORE_BEFORE: [&str; 26] = [
+        "nihss", "stage", "braden", "mini-cog", "fetal", "bpp", "pain", "score", "strength",
+        "murmur", "grade", "rated", "rates", "rating", "scale", "gcs", "mmse", "moca", "phq",
+        "gad", "apgar", "apgars", "motor", "power", "reflexes", "bp",
     ];
     // Right before the fraction, or anywhere before it when nothing there speaks of a date.
     let scored = |text: &str| SCORE_BEFORE.iter().any(|cue| text.ends_with(cue));
@@ -339,7 +469,8 @@ pub(crate) fn slash_date(text: &str, one: Found) -> Option<Found> {
     let colon = after.starts_with(':') && trimmed.is_empty()
         || after.starts_with("at ")
         || after.starts_with("@");
-    let scale = matches!(day, 2 | 3 | 4 | 5 | 6 | 8 | 10 | 12 | 15 | 27 | 30);
+    // A part is no greater than the whole, and whole scores of more than ten points are named.
+    let scale = matches!(day, 2 | 3 | 4 | 5 | 6 | 8 | 10) && month <= day;
     match (cued || padded || colon, scale) {
         (true, _) => Some(Found {
             confidence: 0.85,
@@ -369,7 +500,12 @@ pub(crate) fn phone(text: &str, one: Found) -> Option<Found> {
     }
     let after = text.get(one.end..).and_then(|after| after.chars().next());
     let units = ["mg", "ml", "mcg", "units", "cells", "kcal"];
-    if after == Some('-')
+    let goes_on = after == Some('-')
+        && text
+            .as_bytes()
+            .get(one.end + 1)
+            .is_some_and(u8::is_ascii_digit);
+    if goes_on
         || one.rule == "phone-local" && units.iter().any(|unit| trail(text, one).starts_with(unit))
     {
         return None;

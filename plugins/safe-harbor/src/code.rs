@@ -155,11 +155,24 @@ const CUES: &[Cue] = &[
     cue(&["barcode"], Kind::Id, 4),
     cue(&["wristband"], Kind::Id, 4),
     cue(&["bracelet"], Kind::Id, 4),
+    cue(&["aadhaar"], Kind::Id, 8),
+    cue(&["nino"], Kind::Id, 8),
+    cue(&["national", "id"], Kind::Id, 5),
+    cue(&["curp"], Kind::Id, 8),
+    cue(&["cpf"], Kind::Id, 8),
+    cue(&["bsn"], Kind::Id, 8),
+    cue(&["dni"], Kind::Id, 7),
+    cue(&["instagram"], Kind::Id, 3),
+    cue(&["twitter"], Kind::Id, 3),
+    cue(&["facebook"], Kind::Id, 3),
+    cue(&["tiktok"], Kind::Id, 3),
+    cue(&["handle"], Kind::Id, 3),
     cue(&["username"], Kind::Id, 3),
     cue(&["login"], Kind::Id, 3),
     cue(&["password"], Kind::Id, 3),
     cue(&["user", "id"], Kind::Id, 3),
     cue(&["request"], Kind::Id, 5),
+    cue(&["identifier"], Kind::Id, 4),
     cue(&["id"], Kind::Id, 3),
 ];
 
@@ -332,7 +345,7 @@ pub(crate) fn cued(cues: &Cues, document: &Document<'_>, out: &mut Vec<Found>) {
                 break;
             }
             let filler = token.flags.any(role::FILLER)
-                || matches!(token.shape, Shape::Mark('"' | '\'' | '“' | '['));
+                || matches!(token.shape, Shape::Mark('"' | '\'' | '“' | '[' | '@'));
             let filler = filler || token.is(',') && document.flags(value + 1).any(role::FILLER);
             let joined_code = token.shape == Shape::Code;
             if !filler || joined_code {
@@ -347,7 +360,30 @@ pub(crate) fn cued(cues: &Cues, document: &Document<'_>, out: &mut Vec<Found>) {
         let Some(mut code) = run(document, value) else {
             continue;
         };
+        if document.flags(value).any(role::REGISTER) {
+            continue;
+        }
+        // "BCX 4471-229-03": letters before the number belong to it.
         if code.digits == 0
+            && code.last == value + 1
+            && document
+                .get(value)
+                .is_some_and(|letters| letters.shape == Shape::Upper && letters.letters < 5)
+            && document
+                .get(code.last)
+                .is_some_and(|next| next.gap == Gap::Space)
+            && let Some(more) = run(document, code.last).filter(|more| more.digits > 2)
+        {
+            code.last = more.last;
+            code.digits = more.digits;
+            code.letters += more.letters;
+        }
+        // The name of an account need not have a digit: "instagram @bvale.runs".
+        let account = document
+            .before(value, 1)
+            .is_some_and(|before| before.is('@'))
+            && cue.kind == Kind::Id;
+        if code.digits == 0 && !account
             || document
                 .get(value)
                 .is_some_and(|token| token.gap == Gap::Line && !named)
@@ -389,6 +425,40 @@ pub(crate) fn cued(cues: &Cues, document: &Document<'_>, out: &mut Vec<Found>) {
         };
         out.extend(found(document, &code, cue.kind, confidence, "code-by-cue"));
     }
+}
+
+/// Whether `text` is a code of a classification, or a range of them: `E11.65`, `T36-T50`, `C00.0-C43.9` (ICD-10).
+fn is_classified(text: &str) -> bool {
+    text.split('-').all(|code| {
+        let (head, tail) = code.split_once('.').unwrap_or((code, ""));
+        let mut head = head.bytes();
+        head.len() == 3
+            && head.next().is_some_and(|c| c.is_ascii_uppercase())
+            && head.next().is_some_and(|c| c.is_ascii_digit())
+            && head.next().is_some_and(|c| c.is_ascii_alphanumeric())
+            && tail.len() <= 4
+            && tail.bytes().all(|c| c.is_ascii_alphanumeric())
+    })
+}
+
+/// Whether `text` is two long numbers, as in `4352/7255`, and no span of years.
+fn is_slashed_number(text: &str) -> bool {
+    text.split_once('/').is_some_and(|(left, right)| {
+        let is_long = |part: &str| part.len() > 3 && part.bytes().all(|c| c.is_ascii_digit());
+        let is_year = |part: &str| part.len() == 4 && year(part);
+        is_long(left) && is_long(right) && !(is_year(left) && is_year(right))
+    })
+}
+
+/// Whether `text` counts pregnancies and births: `G3P2002`.
+fn is_obstetric(text: &str) -> bool {
+    text.strip_prefix(['G', 'g'])
+        .and_then(|rest| rest.split_once(['P', 'p']))
+        .is_some_and(|(pregnancies, births)| {
+            let is_count =
+                |part: &str| !part.is_empty() && part.bytes().all(|c| c.is_ascii_digit());
+            pregnancies.len() < 3 && is_count(pregnancies) && births.len() < 5 && is_count(births)
+        })
 }
 
 /// Whether `text` begins with `known`, in any case.
@@ -435,7 +505,12 @@ pub(crate) fn unique(document: &Document<'_>, out: &mut Vec<Found>) {
             || document
                 .before(code.first, 1)
                 .is_some_and(|before| before.is('$') || before.is('±'));
-        if public || amount || text.contains('.') && code.letters == 0 {
+        if public
+            || amount
+            || is_classified(text)
+            || is_obstetric(text)
+            || text.contains('.') && code.letters == 0
+        {
             continue;
         }
         let slashed = text.contains('/');
@@ -445,6 +520,7 @@ pub(crate) fn unique(document: &Document<'_>, out: &mut Vec<Found>) {
                 10 if passes_npi(text) => Some((Kind::License, 0.7)),
                 13..=19 if passes_luhn(text) => Some((Kind::Account, 0.85)),
                 7.. if !slashed => Some((Kind::Id, 0.55)),
+                8.. if is_slashed_number(text) => Some((Kind::Id, 0.5)),
                 6 if grouped && !slashed => Some((Kind::Id, 0.4)),
                 _ => None,
             }
@@ -477,6 +553,17 @@ pub(crate) fn unique(document: &Document<'_>, out: &mut Vec<Found>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_only_looks_like_a_code_is_none() {
+        for code in ["E11.65", "T36-T50", "C00.0-C43.9"] {
+            assert!(is_classified(code), "{code}");
+        }
+        assert!(!is_classified("AB-12345") && !is_classified("S23-44871"));
+        assert!(is_obstetric("G3P2002") && !is_obstetric("GP12"));
+        assert!(is_slashed_number("4352/7255") && !is_slashed_number("2019/2020"));
+        assert!(!is_slashed_number("120/80"));
+    }
 
     #[test]
     fn lists_are_sorted_for_lookup() {

@@ -124,6 +124,15 @@ fn word<'a>(
     counts.lower = letters - counts.upper;
     let word = lower.get(start..end)?;
     let shape = counts.shape(text.get(start..)?.chars().next()?);
+    if let Some(token) = misread(text.get(start..end)?, &counts, lexicon) {
+        tokens.push(Token {
+            start,
+            end,
+            gap,
+            ..token
+        });
+        return Some(());
+    }
     let flags = match (word.as_bytes(), letters) {
         // No list has numbers.
         (_, 0) => Flags::default(),
@@ -142,6 +151,58 @@ fn word<'a>(
         letters,
     });
     Some(())
+}
+
+/// A word in which a scanner read other characters than were written ("PATlENT", "He1ena"), when the lists know it so.
+fn misread<'a>(written: &str, counts: &Counts, lexicon: &Lexicon) -> Option<Token<'a>> {
+    let letters = counts.lower + counts.upper;
+    let capitals = counts.digits == 0
+        && counts.upper > 2
+        && counts.lower > 0
+        && written
+            .bytes()
+            .all(|c| !c.is_ascii_lowercase() || c == b'l');
+    let digits = counts.digits > 0
+        && letters > counts.digits + 1
+        && written
+            .bytes()
+            .all(|c| !c.is_ascii_digit() || matches!(c, b'0' | b'1' | b'5'));
+    if !(capitals || digits) {
+        return None;
+    }
+    let read = |one: char| -> String {
+        written
+            .chars()
+            .map(|c| match c {
+                'l' if capitals => 'i',
+                '0' => 'o',
+                '1' => one,
+                '5' => 's',
+                c => c.to_ascii_lowercase(),
+            })
+            .collect()
+    };
+    ['i', 'l'].into_iter().map(read).find_map(|lower| {
+        let hash = Hash::of(&lower);
+        let flags = lexicon.flags(&lower, hash);
+        let shape = match (counts.upper, counts.lower) {
+            (0, _) => Shape::Lower,
+            (_, 0) => Shape::Upper,
+            _ if capitals => Shape::Upper,
+            _ => Shape::Title,
+        };
+        (lower.len() > 3 && flags != Flags::default()).then(|| Token {
+            start: 0,
+            end: 0,
+            shape,
+            gap: Gap::None,
+            flags: flags_as_written(flags, shape, &lower),
+            hash,
+            digits: counts.digits,
+            letters,
+            lower: Cow::Owned(lower),
+        })
+    })
 }
 
 /// Adds the ASCII mark at `start`, if it does not begin a possessive.
@@ -210,12 +271,17 @@ fn any<'a>(
         Counts::of(written).shape(first)
     };
     let hash = Hash::of(&lower);
+    let mut flags = lexicon.flags(&lower, hash);
+    if flags == Flags::default() && !lower.is_ascii() {
+        let folded = fold(&lower);
+        flags = lexicon.flags(&folded, Hash::of(&folded));
+    }
     tokens.push(Token {
         start,
         end,
         shape,
         gap,
-        flags: flags_as_written(lexicon.flags(&lower, hash), shape, &lower),
+        flags: flags_as_written(flags, shape, &lower),
         hash,
         digits: lower.chars().filter(char::is_ascii_digit).count(),
         letters: lower.chars().filter(|c| c.is_alphabetic()).count(),
@@ -238,11 +304,46 @@ fn flags_as_written(flags: Flags, shape: Shape, lower: &str) -> Flags {
     }
 }
 
+/// Without accents, as the lists have their words: those of the Latin letters of Europe and of Vietnamese.
+pub(crate) fn fold(lower: &str) -> String {
+    let mut folded = String::with_capacity(lower.len());
+    for c in lower.chars() {
+        let plain = match c {
+            'à'..='å' | 'ā' | 'ă' | 'ą' | 'ǎ' | 'ạ'..='ặ' => "a",
+            'æ' => "ae",
+            'ç' | 'ć' | 'ĉ' | 'ċ' | 'č' => "c",
+            'ð' | 'ď' | 'đ' => "d",
+            'è'..='ë' | 'ē' | 'ĕ' | 'ė' | 'ę' | 'ě' | 'ẹ'..='ệ' => "e",
+            'ĝ' | 'ğ' | 'ġ' | 'ģ' => "g",
+            'ì'..='ï' | 'ĩ' | 'ī' | 'ĭ' | 'į' | 'ı' | 'ỉ' | 'ị' => "i",
+            'ķ' => "k",
+            'ĺ' | 'ļ' | 'ľ' | 'ł' => "l",
+            'ñ' | 'ń' | 'ņ' | 'ň' => "n",
+            'ò'..='ö' | 'ø' | 'ō' | 'ŏ' | 'ő' | 'ơ' | 'ọ'..='ợ' => "o",
+            'œ' => "oe",
+            'ŕ' | 'ř' => "r",
+            'ś' | 'ş' | 'š' | 'ș' => "s",
+            'ß' => "ss",
+            'ţ' | 'ť' | 'ț' => "t",
+            'ù'..='ü' | 'ũ' | 'ū' | 'ŭ' | 'ů' | 'ű' | 'ų' | 'ư' | 'ụ'..='ự' => "u",
+            'ý' | 'ÿ' | 'ỳ'..='ỹ' => "y",
+            'ź' | 'ż' | 'ž' => "z",
+            c if is_combining(c) => "",
+            other => {
+                folded.push(other);
+                ""
+            }
+        };
+        folded.push_str(plain);
+    }
+    folded
+}
+
 const fn is_apostrophe(c: char) -> bool {
     matches!(c, '\'' | '’')
 }
 
-fn is_combining(c: char) -> bool {
+pub(crate) fn is_combining(c: char) -> bool {
     ('\u{300}'..='\u{36f}').contains(&c)
 }
 

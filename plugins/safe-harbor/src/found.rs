@@ -120,6 +120,18 @@ impl Found {
         self.end.saturating_sub(self.start)
     }
 
+    fn is_of_record(&self) -> bool {
+        self.rule.starts_with(crate::record::RULE)
+    }
+
+    /// Whether `longer`, which covers it, makes it go. What the record names stays, but in an address of the net, which is
+    /// one identifier.
+    fn yields_to(&self, longer: &Self) -> bool {
+        let is_whole = matches!(longer.kind, Kind::Email | Kind::Url | Kind::Ip);
+        longer.confidence + SURER >= self.confidence
+            && (!self.is_of_record() || longer.is_of_record() || is_whole)
+    }
+
     const fn covers(&self, other: &Self) -> bool {
         self.start <= other.start && other.end <= self.end
     }
@@ -174,14 +186,15 @@ fn settle_group(text: &str, group: &mut [Found], settled: &mut Vec<Found>) {
     for one in group {
         if !kept
             .iter()
-            .any(|longer| longer.covers(one) && longer.confidence + SURER >= one.confidence)
+            .any(|longer| longer.covers(one) && one.yields_to(longer))
         {
             kept.push(*one);
         }
     }
     kept.sort_by(|a, b| {
-        b.confidence
-            .total_cmp(&a.confidence)
+        b.is_of_record()
+            .cmp(&a.is_of_record())
+            .then_with(|| b.confidence.total_cmp(&a.confidence))
             .then_with(|| b.len().cmp(&a.len()))
             .then_with(|| a.start.cmp(&b.start))
     });
@@ -233,6 +246,9 @@ fn join(text: &str, settled: Vec<Found>) -> Vec<Found> {
             && matches!(text.get(last.end..one.start), Some("" | " " | "-" | ". "))
         {
             last.end = one.end;
+            if one.is_of_record() && !last.is_of_record() {
+                last.rule = one.rule;
+            }
             last.confidence = last.confidence.max(one.confidence);
             continue;
         }

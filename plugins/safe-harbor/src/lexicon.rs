@@ -1,9 +1,11 @@
-//! The words that the rules know: our own lists, looked up by their lower-case form.
+//! The words that the rules know, looked up by their lower-case form: what each does in the rules ([`role`]), and in
+//! which of the long lists of `words/` it stands.
 //!
 //! A word can be in several lists ("May", "Grace", "Foley"): then only its surroundings say what it is.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::vocabulary::Vocabulary;
 use crate::words::{Hash, Words};
 
 /// A given name.
@@ -85,8 +87,11 @@ pub(crate) mod role {
     /// In no list of words, but it sounds like a drug.
     pub(crate) const DRUG: u64 = 1 << 39;
 
+    /// In `abroad::BEFORE`.
+    pub(crate) const STREET_ABROAD: u64 = 1 << 40;
+
     /// Each role and its list.
-    pub(super) const LISTS: [(u64, &[&str]); 29] = [
+    pub(super) const LISTS: [(u64, &[&str]); 30] = [
         (TITLE, crate::name::TITLES),
         (LABEL, crate::name::LABELS),
         (BEFORE, crate::name::BEFORE),
@@ -116,11 +121,14 @@ pub(crate) mod role {
         (FILLER, crate::code::FILLERS),
         (MEASURE, crate::code::UNITS),
         (REGISTER, crate::code::PUBLIC),
+        (STREET_ABROAD, crate::abroad::BEFORE),
     ];
 }
 
 const NAME: u64 = GIVEN | FAMILY | KNOWN;
 const PLAIN: u64 = COMMON | CLINICAL;
+/// What a plural is when its singular is.
+const PLURAL: u32 = 0b1100;
 
 /// What is known of one word.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -164,9 +172,31 @@ impl Flags {
     }
 }
 
+/// The long lists, each with its flag: those of our own, and those that `words/make.py` makes.
+const LISTS: [(u32, &str); 11] = [
+    (0b0001, include_str!("../words/given.txt")),
+    (0b0001, include_str!("../words/given.list")),
+    (0b0010, include_str!("../words/family.txt")),
+    (0b0010, include_str!("../words/family.list")),
+    (0b0100, include_str!("../words/common.txt")),
+    (0b0100, include_str!("../words/english.list")),
+    (0b1000, include_str!("../words/clinical.txt")),
+    (0b1000, include_str!("../words/clinical.list")),
+    (0b1000, include_str!("../words/abbreviations.txt")),
+    (0b1000, include_str!("../words/brands.txt")),
+    (0b1000, include_str!("../words/eponyms.txt")),
+];
+
+/// Places, parted by `|`.
+const PLACES: [&str; 2] = [
+    include_str!("../words/places.txt"),
+    include_str!("../words/places.list"),
+];
+
 /// The word lists, for lookup alone: nothing walks over them.
 pub(crate) struct Lexicon {
     words: Words,
+    vocabulary: Vocabulary,
     /// What is known of words of one letter and of marks, by their byte: half of all tokens.
     short: [Flags; 128],
     /// Further words of each place, by its first word; longest first.
@@ -178,17 +208,6 @@ impl Lexicon {
     #[must_use]
     pub(crate) fn new(names: &[String]) -> Self {
         let mut words: BTreeMap<String, u64> = BTreeMap::new();
-        let lists = [
-            (GIVEN, include_str!("../words/given.txt")),
-            (FAMILY, include_str!("../words/family.txt")),
-            (COMMON, include_str!("../words/common.txt")),
-            (CLINICAL, include_str!("../words/clinical.txt")),
-        ];
-        for (flag, list) in lists {
-            for word in list.split_whitespace() {
-                *words.entry(word.to_owned()).or_default() |= flag;
-            }
-        }
         for word in names.iter().flat_map(|name| name.split_whitespace()) {
             *words.entry(word.to_lowercase()).or_default() |= KNOWN;
         }
@@ -201,14 +220,17 @@ impl Lexicon {
             *words.entry(first.to_owned()).or_default() |= role::CUE;
         }
         let mut places: BTreeMap<&'static str, BTreeSet<Vec<&'static str>>> = BTreeMap::new();
-        for place in include_str!("../words/places.txt").trim().split('|') {
+        let listed = PLACES.iter().flat_map(|list| list.split(['|', '\n']));
+        for place in listed.map(str::trim).filter(|place| !place.is_empty()) {
             // The tokens of a place are its words: "st. louis" reads as `st`, `.`, `louis`.
-            let mut tokens = place
-                .split_whitespace()
-                .flat_map(|word| match word.split_once('.') {
-                    Some((before, "")) => vec![before, "."],
-                    _ => vec![word],
-                });
+            let mut tokens =
+                place
+                    .split_whitespace()
+                    .flat_map(|word| match word.split_once(['.', '-']) {
+                        Some((before, "")) => vec![before, "."],
+                        Some((before, after)) => vec![before, "-", after],
+                        None => vec![word],
+                    });
             if let Some(first) = tokens.next() {
                 *words.entry(first.to_owned()).or_default() |= role::PLACE;
                 places.entry(first).or_default().insert(tokens.collect());
@@ -219,15 +241,20 @@ impl Lexicon {
             rest.sort_by_key(|words| std::cmp::Reverse(words.len()));
             rest
         };
+        let vocabulary = Vocabulary::new(&LISTS);
         let short = |byte: usize| {
             let word = u8::try_from(byte)
                 .ok()
                 .map(|byte| char::from(byte).to_string())?;
-            words.get(&word).copied().map(Flags)
+            let listed = u64::from(vocabulary.known(Hash::of(&word)));
+            Some(Flags(
+                listed | words.get(&word).copied().unwrap_or_default(),
+            ))
         };
         Self {
             short: std::array::from_fn(|byte| short(byte).unwrap_or_default()),
             words: Words::new(&words),
+            vocabulary,
             places: places
                 .into_iter()
                 .map(|(first, rest)| (first, longest_first(rest)))
@@ -238,7 +265,17 @@ impl Lexicon {
     /// What is known of `word`, which is in lower case and whose hash is `hash`.
     #[must_use]
     pub(crate) fn flags(&self, word: &str, hash: Hash) -> Flags {
-        Flags(self.words.known(word, hash))
+        let role = self.words.known(word, hash);
+        let mut listed = self.vocabulary.known(hash);
+        // The lists leave out most plurals.
+        if listed == 0
+            && role & NAME == 0
+            && word.len() > 3
+            && let Some(one) = word.strip_suffix('s')
+        {
+            listed = self.vocabulary.known(Hash::of(one)) & PLURAL;
+        }
+        Flags(role | u64::from(listed))
     }
 
     /// What is known of the word or mark that is this one byte, in lower case.

@@ -216,7 +216,7 @@ pub(crate) const BEFORE: &[&str] = &[
 ];
 
 /// Words that begin what introduces a name, beside those of [`BEFORE`] (sorted): "my name is", "this is".
-pub(crate) const OPENERS: &[&str] = &["i", "i'm", "known", "name", "names", "this"];
+pub(crate) const OPENERS: &[&str] = &["i", "i'm", "known", "law", "name", "names", "this"];
 
 /// Letters behind a name that say what its bearer is (sorted).
 pub(crate) const CREDENTIALS: &[&str] = &[
@@ -448,7 +448,8 @@ fn extent(document: &Document<'_>, first: usize, trust: Trust) -> usize {
                 .is_some_and(|token| token.gap != Gap::Line)
         {
             end = word + 1;
-        } else if fits(document, at, trust, words == 0) {
+        } else if fits(document, at, trust, words == 0) || words > 0 && is_second_part(document, at)
+        {
             end = at + 1;
         } else {
             break;
@@ -456,6 +457,16 @@ fn extent(document: &Document<'_>, first: usize, trust: Trust) -> usize {
         words += 1;
     }
     end
+}
+
+/// Whether the word at `at` is the second part of a double name: an everyday word, as in "Quill-Banks".
+fn is_second_part(document: &Document<'_>, at: usize) -> bool {
+    document
+        .get(at)
+        .is_some_and(|token| token.gap == Gap::None && token.shape == Shape::Title)
+        && document.before(at, 1).is_some_and(|mark| {
+            matches!(mark.shape, Shape::Mark('-' | '‑')) && mark.gap == Gap::None
+        })
 }
 
 /// Whether what stands from `end` on makes the name before it a term of medicine, as in "Murphy's sign".
@@ -513,6 +524,12 @@ pub(crate) fn names(document: &Document<'_>, out: &mut Vec<Found>) {
     const FIRST: u64 = role::TITLE | role::BEFORE | role::OPENER;
     let mut at = 0;
     while let Some(token) = document.get(at) {
+        if token.shape == Shape::Lower
+            && token.flags.any(KNOWN)
+            && !token.flags.any(COMMON | CLINICAL)
+        {
+            push(document, at, at + 1, 0.95, "name-known", out);
+        }
         let may_begin =
             token.is_capital() || token.flags.any(FIRST) || token.is(':') || token.is('=');
         if !may_begin {
@@ -610,6 +627,22 @@ fn by_label(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Option<
                 end += 1;
             }
         }
+        // "Preferred name: Wren": an everyday word that is all there is.
+        if end == first && named && last.is_none() {
+            while document
+                .get(end)
+                .is_some_and(|token| token.shape == Shape::Title && end < first + 3)
+                && !document.flags(end).any(role::NEVER)
+            {
+                end += 1;
+            }
+            let alone = document.get(end).is_none_or(|next| {
+                next.gap == Gap::Line || matches!(next.shape, Shape::Mark('"' | '”' | '*'))
+            });
+            if !alone {
+                end = first;
+            }
+        }
         if end == first {
             return last;
         }
@@ -660,6 +693,7 @@ fn by_cue(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Option<us
     );
     let known = cue.flags.any(role::BEFORE)
         || document.reads(at, &["name", "is"])
+        || cue.lower == "law" && document.lower_before(at, 2) == "in"
         || document.reads(at, &["names", "are"])
         || document.reads(at, &["known", "as"])
         || document.reads(at, &["this", "is"])
@@ -766,7 +800,16 @@ fn by_list(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Option<u
             word.flags.any(GIVEN | FAMILY | KNOWN)
                 || dotted && word.flags.is_unknown() && word.shape == Shape::Title
         });
+        // "A Caldwell needle was used."
+        let article = token.lower == "a"
+            && !dotted
+            && begins
+            && family.is_some_and(|word| word.flags.any(CLINICAL));
+        // "X-RAY"
+        let compound = next.is_some_and(|next| next.is('-') && next.gap == Gap::None);
         if sure
+            && !article
+            && !compound
             && !is_eponym(document, end)
             && !matches!(
                 document.lower_before(at, 1),
@@ -838,7 +881,38 @@ fn by_list(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Option<u
     };
     let (confidence, rule) = confidence?;
     push(document, at, end, confidence, rule, out);
+    if words == 1 && title && token.flags.any(GIVEN) && !ambiguous {
+        return Some(with_family_word(document, at, end, out));
+    }
     Some(end)
+}
+
+/// "Tomas Birch", "Helen Strand,": behind a name that is nothing else, one everyday word with a capital is a family name.
+fn with_family_word(document: &Document<'_>, at: usize, end: usize, out: &mut Vec<Found>) -> usize {
+    const NO_NAME: u64 = role::NEVER
+        | role::TITLE
+        | role::LABEL
+        | role::CREDENTIAL
+        | role::EPONYM
+        | role::FACILITY
+        | role::GENERIC
+        | role::MEASURE
+        | role::STATE_NAME;
+    let is_word = |at: usize| {
+        document.get(at).is_some_and(|word| {
+            word.shape == Shape::Title && word.gap == Gap::Space && word.letters > 2
+        })
+    };
+    let alone = is_word(end)
+        && !document.flags(end).any(NO_NAME | CLINICAL)
+        && !document.flags(end + 1).any(role::EPONYM)
+        && !is_word(end + 1)
+        && document.get(end + 1).is_none_or(|next| !next.is(':'));
+    if !alone {
+        return end;
+    }
+    push(document, at, end + 1, 0.65, "name-given-word", out);
+    end + 1
 }
 
 /// Whether `word` ends as English nouns, adjectives and participles do: at the start of a sentence it is one.

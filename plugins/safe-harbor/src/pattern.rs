@@ -192,7 +192,7 @@ const FORMS: &[Pattern] = &[
         Kind::Date,
         "date-month-day",
         0.95,
-        r"\b{M}\b\.?[ -]{0,2}(?:the )?\d{1,2}(?:st|nd|rd|th)?\b(?: ?(?:-|–|to|and|through|&) ?\d{1,2}(?:st|nd|rd|th)?\b)?(?:[,-]? ?(?:of )?(?:(?:18|19|20)\d\d\b|'\d\d\b))?",
+        r"\b{M}\b\.?[ \n-]{0,2}(?:the )?\d{1,2}(?:st|nd|rd|th)?\b(?: ?(?:-|–|to|and|through|&) ?\d{1,2}(?:st|nd|rd|th)?\b)?(?:[,-]? ?(?:of )?(?:(?:18|19|20)\d\d\b|'\d\d\b))?",
         check::month_date,
     ),
     pattern(
@@ -223,6 +223,28 @@ const FORMS: &[Pattern] = &[
         r"\b(?:0?[1-9]|1[0-2])/(?:19|20)\d\d\b|\b(?:19|20)\d\d-(?:0[1-9]|1[0-2])\b",
         check::plain,
     ),
+    // Days and months of our patients' other languages.
+    pattern(
+        Kind::Date,
+        "date-abroad",
+        0.9,
+        r"\b\d{1,2}(?:\.|er|º)? ?(?:de |den )?(?:enero|febrero|marzo|abril|mayo|junio|julio|agosto|septiembre|setiembre|octubre|noviembre|diciembre|janvier|février|fevrier|mars|avril|mai|juin|juillet|août|aout|septembre|octobre|novembre|décembre|decembre|januar|februar|märz|juni|juli|oktober|dezember|janeiro|fevereiro|março|maio|junho|julho|setembro|outubro|dezembro|gennaio|febbraio|aprile|maggio|giugno|luglio|settembre|ottobre|dicembre)\b(?:,? (?:de |del )?(?:19|20)\d\d)?",
+        check::plain,
+    ),
+    pattern(
+        Kind::Geo,
+        "unit-of-building",
+        0.65,
+        r"\b(?:apt|apartment|suite|ste)\.? ?#?\d{1,4}[a-z]?\b",
+        check::plain,
+    ),
+    pattern(
+        Kind::Geo,
+        "military-address",
+        0.9,
+        r"\b(?:psc|cmr|unit) \d{1,5},? box \d{1,6}(?:[, \n]{1,2}(?:apo|fpo|dpo),? a[aep] \d{5}(?:-\d{4})?)?\b",
+        check::plain,
+    ),
     pattern(Kind::Date, "date-month", 0.5, r"\b{M}\b", check::month),
     pattern(
         Kind::Date,
@@ -230,6 +252,13 @@ const FORMS: &[Pattern] = &[
         0.4,
         r"\b(?:mon|tues|wednes|thurs|fri|satur|sun)days?\b",
         check::plain,
+    ),
+    pattern(
+        Kind::Date,
+        "date-weekday",
+        0.5,
+        r"\b(?:mon|tues?|wed|thur?s?|fri|sat|sun)\b",
+        check::weekday,
     ),
     pattern(
         Kind::Date,
@@ -309,6 +338,13 @@ const FORMS: &[Pattern] = &[
         0.7,
         r"\b(?:ext|extension|pager|beeper)[.: #]{0,3}\d{3,7}\b",
         check::from_digit,
+    ),
+    pattern(
+        Kind::Phone,
+        "phone-extension",
+        0.5,
+        r"\bx\d{4,5}\b",
+        check::extension,
     ),
     pattern(
         Kind::Phone,

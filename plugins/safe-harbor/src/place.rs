@@ -4,6 +4,7 @@
 
 use crate::found::{Found, Kind};
 use crate::lexicon::{FAMILY, GIVEN, role, within};
+use crate::name;
 use crate::token::{Document, Gap, Shape, Token};
 
 /// Postal abbreviations of the States, the District and the territories (sorted, lower case).
@@ -16,37 +17,96 @@ pub(crate) const STATES: &[&str] = &[
 
 /// First words of the States' names, and countries of one word (sorted).
 pub(crate) const STATE_NAMES: &[&str] = &[
+    "afghanistan",
     "alabama",
     "alaska",
+    "albania",
+    "algeria",
     "america",
+    "argentina",
     "arizona",
     "arkansas",
+    "armenia",
     "australia",
+    "austria",
+    "bahamas",
+    "bangladesh",
+    "barbados",
+    "belarus",
+    "belgium",
+    "belize",
+    "bolivia",
+    "bosnia",
     "brazil",
+    "bulgaria",
     "california",
+    "cambodia",
+    "cameroon",
     "canada",
+    "chile",
     "china",
+    "colombia",
     "colorado",
     "connecticut",
+    "croatia",
+    "cuba",
+    "cyprus",
     "delaware",
+    "denmark",
+    "ecuador",
+    "egypt",
     "england",
+    "eritrea",
+    "estonia",
+    "ethiopia",
+    "fiji",
+    "finland",
     "florida",
     "france",
     "georgia",
     "germany",
+    "ghana",
+    "greece",
+    "greenland",
+    "guatemala",
+    "guyana",
+    "haiti",
     "hawaii",
+    "honduras",
+    "hungary",
+    "iceland",
     "idaho",
     "illinois",
     "india",
     "indiana",
+    "indonesia",
     "iowa",
+    "iran",
+    "iraq",
     "ireland",
+    "israel",
     "italy",
+    "jamaica",
     "japan",
     "kansas",
+    "kazakhstan",
     "kentucky",
+    "kenya",
+    "korea",
+    "kuwait",
+    "laos",
+    "latvia",
+    "lebanon",
+    "liberia",
+    "libya",
+    "lithuania",
     "louisiana",
+    "luxembourg",
     "maine",
+    "malawi",
+    "malaysia",
+    "mali",
+    "malta",
     "maryland",
     "massachusetts",
     "mexico",
@@ -54,25 +114,73 @@ pub(crate) const STATE_NAMES: &[&str] = &[
     "minnesota",
     "mississippi",
     "missouri",
+    "moldova",
+    "mongolia",
     "montana",
+    "morocco",
+    "mozambique",
+    "myanmar",
+    "namibia",
     "nebraska",
+    "nepal",
+    "netherlands",
     "nevada",
+    "nicaragua",
+    "nigeria",
+    "norway",
     "ohio",
     "oklahoma",
     "oregon",
+    "pakistan",
+    "palestine",
+    "panama",
+    "paraguay",
     "pennsylvania",
+    "peru",
+    "philippines",
+    "poland",
+    "portugal",
+    "qatar",
+    "romania",
+    "russia",
+    "rwanda",
     "scotland",
+    "senegal",
+    "serbia",
+    "singapore",
+    "slovakia",
+    "slovenia",
+    "somalia",
     "spain",
+    "sudan",
+    "suriname",
+    "sweden",
+    "switzerland",
+    "syria",
+    "taiwan",
+    "tanzania",
     "tennessee",
     "texas",
+    "thailand",
+    "tunisia",
+    "turkey",
+    "uganda",
+    "ukraine",
+    "uruguay",
     "usa",
     "utah",
+    "uzbekistan",
+    "venezuela",
     "vermont",
+    "vietnam",
     "virginia",
     "wales",
     "washington",
     "wisconsin",
     "wyoming",
+    "yemen",
+    "zambia",
+    "zimbabwe",
 ];
 
 /// Kinds of street (sorted).
@@ -176,7 +284,10 @@ pub(crate) const UNITS: &[&str] = &[
 /// Last words of the names of facilities (sorted). Those of more words end in one of these.
 pub(crate) const FACILITIES: &[&str] = &[
     "academy",
+    "alf",
+    "ambulatory",
     "associates",
+    "cardiology",
     "care",
     "center",
     "centers",
@@ -185,14 +296,21 @@ pub(crate) const FACILITIES: &[&str] = &[
     "clinic",
     "clinics",
     "college",
+    "court",
+    "ctr",
     "dental",
     "diagnostics",
+    "dialysis",
+    "dispensary",
     "elementary",
     "foundation",
     "group",
     "haven",
     "health",
     "healthcare",
+    "home",
+    "homecare",
+    "hosp",
     "hospice",
     "hospital",
     "hospitals",
@@ -205,10 +323,15 @@ pub(crate) const FACILITIES: &[&str] = &[
     "laboratory",
     "labs",
     "lodge",
+    "ltac",
+    "ltach",
     "manor",
+    "med",
     "medical",
     "medicine",
     "memorial",
+    "nh",
+    "oncology",
     "orthopedics",
     "pavilion",
     "pediatrics",
@@ -219,12 +342,18 @@ pub(crate) const FACILITIES: &[&str] = &[
     "radiology",
     "rehab",
     "rehabilitation",
+    "residence",
+    "sanatorium",
     "school",
+    "service",
     "services",
     "shelter",
+    "snf",
     "surgery",
+    "unit",
     "university",
     "village",
+    "wing",
 ];
 
 /// Words that may stand in a facility's name and alone say nothing about which it is (sorted).
@@ -237,6 +366,7 @@ pub(crate) const GENERIC: &[&str] = &[
     "ambulatory",
     "and",
     "anesthesia",
+    "assisted",
     "behavioral",
     "birth",
     "breast",
@@ -256,8 +386,11 @@ pub(crate) const GENERIC: &[&str] = &[
     "comprehensive",
     "convenient",
     "coumadin",
+    "crisis",
     "critical",
+    "ctr",
     "day",
+    "delivery",
     "dental",
     "dermatology",
     "diabetes",
@@ -266,6 +399,7 @@ pub(crate) const GENERIC: &[&str] = &[
     "dialysis",
     "directly",
     "discharge",
+    "down",
     "ed",
     "elementary",
     "emergency",
@@ -290,23 +424,29 @@ pub(crate) const GENERIC: &[&str] = &[
     "high",
     "his",
     "home",
+    "hosp",
     "hospice",
     "hospital",
     "icu",
     "imaging",
     "immediate",
     "in",
+    "independent",
     "infectious",
     "infusion",
     "inpatient",
     "intensive",
     "internal",
+    "labor",
     "laboratory",
+    "living",
     "local",
     "long",
     "lung",
     "managed",
     "managing",
+    "meals",
+    "med",
     "medical",
     "memory",
     "men",
@@ -316,13 +456,17 @@ pub(crate) const GENERIC: &[&str] = &[
     "nephrology",
     "neurology",
     "new",
+    "nh",
+    "nurse",
     "nursing",
     "nutrition",
     "ob",
     "obgyn",
+    "observation",
     "occupational",
     "of",
     "oncology",
+    "operating",
     "ophthalmology",
     "oral",
     "orthopedic",
@@ -343,45 +487,59 @@ pub(crate) const GENERIC: &[&str] = &[
     "preventive",
     "primary",
     "private",
+    "progressive",
     "psychiatric",
     "public",
     "pulmonary",
     "radiology",
+    "receiving",
+    "recovery",
     "referral",
     "regional",
     "rehab",
     "rehabilitation",
     "renal",
+    "residence",
     "respiratory",
     "s",
     "same",
     "school",
     "self",
     "senior",
+    "service",
     "services",
     "sexual",
     "short",
     "skilled",
     "sleep",
+    "snf",
     "social",
+    "special",
     "specialty",
     "spine",
     "spiritual",
     "sports",
+    "staff",
     "state",
+    "step",
     "stroke",
     "student",
+    "support",
     "surgery",
     "surgical",
     "telehealth",
+    "telemetry",
     "term",
     "the",
     "this",
     "transplant",
     "trauma",
+    "unit",
     "urgent",
     "urology",
     "vascular",
+    "visiting",
+    "waiting",
     "walk",
     "weight",
     "wellness",
@@ -601,6 +759,8 @@ pub(crate) fn places(document: &Document<'_>, out: &mut Vec<Found>) {
     for (at, token) in document.tokens().iter().enumerate() {
         if token.is_capital() && token.flags.any(role::FACILITY | role::FAMED) {
             facility(document, at, out);
+        } else if token.shape == Shape::Lower && token.flags.any(role::FACILITY | role::STREET) {
+            facility_in_lower_case(document, at, token, out);
         }
     }
 }
@@ -660,7 +820,8 @@ fn street(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Option<us
                         | "ave"
                         | "rd"
                         | "blvd"
-                ))
+                )
+                || lives(document, at) && next < first + 4)
         {
             end = Some(next + 1);
             // "Park Street": the last of them counts.
@@ -681,7 +842,9 @@ fn street(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Option<us
             || token.is('-')
             || token.is('\'')
             || token.flags.any(role::STREET_JOINT | role::DIRECTION)
-            || token.shape == Shape::Lower && !token.flags.is_plain();
+            || token.shape == Shape::Lower
+                && (!token.flags.is_plain()
+                    || next < first + 3 && !token.flags.any(role::NEVER) && lives(document, at));
         if !inside && !suffix || token.flags.any(role::AMOUNT) {
             break;
         }
@@ -724,6 +887,15 @@ fn street(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Option<us
     Some(end)
 }
 
+/// Whether the words before `at` say that somebody lives there.
+fn lives(document: &Document<'_>, at: usize) -> bool {
+    (1..=3).any(|back| {
+        document
+            .flags_before(at, back)
+            .any(role::RESIDENCE | role::LIFE)
+    })
+}
+
 /// What follows a street: a unit, a city, a State, a ZIP code, a country, over at most three line ends.
 fn tail(document: &Document<'_>, from: usize) -> usize {
     let mut end = from;
@@ -761,7 +933,15 @@ fn tail(document: &Document<'_>, from: usize) -> usize {
                     && document
                         .get(at + 1)
                         .is_some_and(|next| next.shape == Shape::Number && next.lower.len() == 5));
-        if unit || state || number || word {
+        // In lower case only a ZIP code shows where it ends: "dayton oh 45402".
+        let lower = token.shape == Shape::Lower
+            && (at + 1..at + 4).any(|next| {
+                document.flags(next - 1).any(role::STATE)
+                    && document
+                        .get(next)
+                        .is_some_and(|code| code.shape == Shape::Number && code.digits == 5)
+            });
+        if unit || state || number || word || lower {
             end = at + 1;
         } else if !(matches!(token.shape, Shape::Mark(',' | '.' | '-' | '/' | ';'))
             && (token.is(',') || token.gap == Gap::None || lines > 0))
@@ -945,6 +1125,9 @@ fn listed(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Option<us
     let alone = end == at + 1;
     let doubtful = alone && (token.flags.any(GIVEN | FAMILY) || !token.flags.is_unknown());
     let cued = preposed(document, at);
+    if name::makes_a_term(document, end) {
+        return None;
+    }
     let disease = document.get(end).is_some_and(|next| {
         matches!(
             next.lower.as_ref(),
@@ -1303,6 +1486,72 @@ fn facility(document: &Document<'_>, at: usize, out: &mut Vec<Found>) {
             "facility",
             out,
         );
+    }
+}
+
+/// "discharged from mercy hospital", "seen at NYU Langone clinic", "transfer from st. brendan's".
+fn facility_in_lower_case(
+    document: &Document<'_>,
+    at: usize,
+    last: &Token<'_>,
+    out: &mut Vec<Found>,
+) {
+    let enters = |at: usize| {
+        matches!(document.lower(at), "at" | "from" | "to" | "in" | "@" | "by")
+            || document.reads(at, &["via"])
+    };
+    if last.lower == "st" && at > 0 && enters(at - 1) {
+        let name = at + 1 + usize::from(document.lower(at + 1) == ".");
+        let possessive = document
+            .get(name + 1)
+            .is_some_and(|next| next.shape == Shape::Possessive);
+        if possessive && document.get(name).is_some_and(Token::is_word) {
+            push(document, at, name + 2, 0.75, "facility-lower", out);
+        }
+        return;
+    }
+    const KINDS: [&str; 10] = [
+        "center",
+        "centre",
+        "clinic",
+        "hosp",
+        "hospital",
+        "infirmary",
+        "pharmacy",
+        "rehab",
+        "snf",
+        "university",
+    ];
+    if !within(&last.lower, &KINDS) {
+        return;
+    }
+    let mut first = at;
+    let mut telling = false;
+    while let Some(before) = first.checked_sub(1)
+        && at - before <= 5
+        && let Some(word) = document.get(before)
+        && document
+            .get(first)
+            .is_some_and(|next| next.gap != Gap::Line)
+    {
+        let joint = word.shape == Shape::Possessive || word.is('.') || word.is('-') || word.is('&');
+        if enters(before) && !joint {
+            if telling && first < at {
+                push(document, first, at + 1, 0.7, "facility-lower", out);
+            }
+            return;
+        }
+        let stops = word.flags.any(role::NEVER)
+            || matches!(
+                word.lower.as_ref(),
+                "this" | "another" | "any" | "outside" | "local" | "nearby" | "same" | "other"
+            )
+            || !word.is_word() && !joint;
+        if stops {
+            return;
+        }
+        telling |= word.is_word() && !word.flags.any(role::GENERIC | role::FACILITY);
+        first = before;
     }
 }
 

@@ -3,12 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::found::{Found, Kind};
-use crate::lexicon::{CLINICAL, COMMON};
+use crate::lexicon::{CLINICAL, COMMON, within};
 use crate::name;
 use crate::token::{Document, Shape, Token};
 
 /// Findings less sure than this stay where they are.
 const LEAST: f32 = 0.6;
+
+/// Verbs that tell a person from a word at the start of a sentence (sorted).
+const ACTS: [&str; 24] = [
+    "agrees", "also", "and", "asked", "asks", "called", "denied", "denies", "did", "does", "feels",
+    "had", "has", "is", "lives", "reported", "reports", "returned", "returns", "said", "says",
+    "states", "was", "will",
+];
 
 /// What to look for in every text.
 pub(crate) struct Known<'d> {
@@ -115,7 +122,8 @@ impl<'d> Known<'d> {
         }
         // A name that is also a word counts when written as a name inside a sentence.
         let doubtful = token.flags.any(COMMON | CLINICAL);
-        if doubtful && (token.shape == Shape::Lower || document.begins_sentence(at))
+        let acts = || token.shape == Shape::Title && within(document.lower(at + 1), &ACTS);
+        if doubtful && (token.shape == Shape::Lower || document.begins_sentence(at) && !acts())
             || name::makes_a_term(document, at + 1)
         {
             return None;
@@ -172,11 +180,17 @@ fn is_set(bits: &[bool; 256], at: usize) -> bool {
 }
 
 /// The words of a name that can be looked for: three letters or more, and more than an everyday word.
+///
+/// A title or a label makes a name of an everyday word as well: "Dr. Page".
 fn words<'d>(document: &'d Document<'_>, one: &Found) -> impl Iterator<Item = &'d Token<'d>> {
     let end = one.end;
+    let sure = matches!(one.rule, "name-after-title" | "name-after-label");
     (document.token_at(one.start)..)
         .map_while(|at| document.get(at))
         .take_while(move |token| token.start < end)
         .filter(|token| matches!(token.shape, Shape::Title | Shape::Upper | Shape::Lower))
-        .filter(|token| token.lower.chars().count() >= 3 && !token.flags.is_plain())
+        .filter(move |token| {
+            token.lower.chars().count() >= 3
+                && (!token.flags.is_plain() || sure && token.shape == Shape::Title)
+        })
 }

@@ -102,6 +102,15 @@ impl<'a> Document<'a> {
         }
     }
 
+    /// Takes words out of the lists, for training: words that no list has are learned from those that one has.
+    pub(crate) fn unlist(&mut self, is_unlisted: impl Fn(&Token<'_>) -> bool) {
+        for token in &mut self.tokens {
+            if is_unlisted(token) {
+                token.flags = token.flags.roles();
+            }
+        }
+    }
+
     /// How many tokens there are.
     #[must_use]
     pub(crate) const fn len(&self) -> usize {

@@ -25,6 +25,12 @@ impl Hash {
         word.bytes().fold(Self::START, Self::with)
     }
 
+    /// All its bits.
+    #[must_use]
+    pub(crate) const fn number(self) -> u32 {
+        self.0
+    }
+
     /// A number below two to the power of `bits`, which is not 0. The upper bits of a product are its best mixed.
     #[must_use]
     pub(crate) const fn below(self, bits: u32) -> usize {

@@ -13,14 +13,18 @@ use nephron_sdk::types::{BlobRef, Caller, Instant, Sensitivity};
 use safe_harbor::SafeHarbor;
 
 fn detector() -> SafeHarbor {
-    match SafeHarbor::configure(serde_json::from_str("{}").unwrap()) {
+    configured("{}")
+}
+
+fn configured(settings: &str) -> SafeHarbor {
+    match SafeHarbor::configure(serde_json::from_str(settings).unwrap()) {
         Ok(detector) => detector,
         Err(problems) => panic!("{problems:?}"),
     }
 }
 
-fn detect(messages: Vec<Vec<Part>>) -> Vec<Span> {
-    let info = RequestInfo {
+fn info() -> RequestInfo {
+    RequestInfo {
         id: "01".to_owned(),
         tenant: "t".to_owned(),
         received_at: Instant {
@@ -35,7 +39,10 @@ fn detect(messages: Vec<Vec<Part>>) -> Vec<Span> {
         purpose: "TREAT".to_owned(),
         sensitivity: Sensitivity::Phi,
         attributes: vec![],
-    };
+    }
+}
+
+fn detect(messages: Vec<Vec<Part>>) -> Vec<Span> {
     let messages = messages
         .into_iter()
         .map(|parts| Message {
@@ -44,7 +51,7 @@ fn detect(messages: Vec<Vec<Part>>) -> Vec<Span> {
             parts,
         })
         .collect();
-    detector().detect(info, messages).unwrap()
+    detector().detect(info(), messages).unwrap()
 }
 
 /// What the spans of `part` in `message` cover in `text`, and as what.
@@ -96,6 +103,44 @@ fn a_name_of_one_message_is_found_in_the_next() {
     let texts = ["Patient: Lucian Thornquist", "is thornquist on aspirin?"];
     let spans = detect(texts.map(|text| vec![Part::Text(text.to_owned())]).to_vec());
     assert_eq!(covered(texts[1], &spans, 1, 0), [("thornquist", "name")]);
+}
+
+#[test]
+fn what_the_application_knows_outranks_every_rule_and_setting() {
+    let message = |role: &str, parts| Message {
+        role: role.to_owned(),
+        name: None,
+        parts,
+    };
+    let text = "thistlewood asked; see oakley ward 7 and thistlewood@mail.example";
+    let json = r#"{"note":"Th1stlewood, dob 19560312"}"#;
+    let known = r#"[{"kind":"name","of":"patient","value":"Thistlewood, Quill"},
+        {"kind":"geo","of":"encounter","value":"Oakley Ward 7"},
+        {"kind":"date","of":"patient","value":"1956-03-12"}]"#;
+    let messages = vec![
+        message("user", vec![Part::Text(text.to_owned())]),
+        message("user", vec![Part::Json(json.to_owned())]),
+        message("known", vec![Part::Json(known.to_owned())]),
+    ];
+    let keeps =
+        configured(r#"{"keep": ["thistlewood", "oakley", "ward"], "minimum-confidence": 1.0}"#);
+    let spans = keeps.detect(info(), messages).unwrap();
+    assert_eq!(
+        covered(text, &spans, 0, 0),
+        [
+            ("thistlewood", "name"),
+            ("oakley ward 7", "geo"),
+            ("thistlewood", "name")
+        ]
+    );
+    assert_eq!(
+        covered(json, &spans, 1, 0),
+        [("Th1stlewood", "name"), ("19560312", "date")]
+    );
+    assert!(spans.iter().all(|span| span.message < 2));
+    assert_eq!(spans[0].rule.as_deref(), Some("record-patient"));
+    let wrong = message("known", vec![Part::Json("[7]".to_owned())]);
+    assert!(keeps.detect(info(), vec![wrong]).is_err());
 }
 
 #[test]

@@ -476,6 +476,31 @@ fn what_one_message_gives_away_is_found_in_the_others() {
 }
 
 #[test]
+fn what_two_messages_share_is_found_in_both() {
+    let texts = [
+        "my number is 503-555-",
+        "0144, and my SSN is 900-12",
+        "-4471. I take 5",
+        "tablets",
+    ];
+    let found = detector("{}").find(&texts);
+    let written: Vec<Vec<_>> = found
+        .iter()
+        .zip(texts)
+        .map(|(found, text)| found.iter().map(|one| &text[one.start..one.end]).collect())
+        .collect();
+    assert_eq!(
+        written,
+        [
+            vec!["503-555-"],
+            vec!["0144", "900-12"],
+            vec!["-4471"],
+            vec![]
+        ]
+    );
+}
+
+#[test]
 fn settings_are_obeyed_and_every_fault_is_reported() {
     let text = "Dr. Thornquist, 503-555-0144, and the Wobblegrove protocol";
     let kinds = |settings: &str| -> Vec<&str> {
@@ -496,7 +521,7 @@ fn settings_are_obeyed_and_every_fault_is_reported() {
             .iter()
             .filter(|one| one.kind.as_str() == "name")
             .count(),
-        1
+        2
     );
     let settings = r#"{"kinds": ["names"], "keep": [" "], "minimum-confidence": 2}"#;
     let problems = SafeHarbor::configure(serde_json::from_str(settings).unwrap())

@@ -1,4 +1,4 @@
-//! Settings that connectors to HTTP APIs share.
+//! Settings that connectors and exporters to HTTP APIs share.
 
 use crate::Problem;
 

@@ -42,9 +42,16 @@ pub mod answer;
 pub mod blob;
 #[cfg(feature = "http-connector")]
 pub mod conversation;
-#[cfg(feature = "http-connector")]
+#[cfg(any(feature = "audit-entry", feature = "http-connector"))]
 pub mod endpoint;
+#[cfg(feature = "audit-entry")]
+pub mod entry;
+#[cfg(target_arch = "wasm32")]
+mod heap;
+pub mod known;
 mod plugin;
+#[cfg(feature = "aws-sigv4")]
+pub mod sigv4;
 #[cfg(feature = "http-connector")]
 pub mod sse;
 mod worlds;
@@ -67,17 +74,28 @@ pub mod diagnostics {
 
 pub use types::Error;
 
+/// What stands in a text where nothing else may: `[NAME]`, as sets of labelled notes have it.
+#[must_use]
+pub fn label(kind: &str) -> String {
+    match kind {
+        "age" => "[AGE90]".to_owned(),
+        "other" => "[ID]".to_owned(),
+        kind => format!("[{}]", kind.replace('-', "").to_uppercase()),
+    }
+}
+
 /// What [`export!`] expands to needs these names; plugins do not.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::worlds::{
-        base, connector_export, decider_export, detector_export, exporter_export, signer_export,
-        transformer_export,
+        base, confirmer_export, connector_export, decider_export, detector_export, exporter_export,
+        signer_export, transformer_export,
     };
 }
 
 /// Exports a plugin from its component: `export!(decider: MyType)`, with `decider`, `detector`, `transformer` (which
-/// exports the detector too), `connector`, `signer` (which exports the connector too) or `exporter`. Once in a crate whose `crate-type` holds `cdylib`.
+/// exports the detector too), `connector`, `signer` (which exports the connector too), `exporter`, `signing_exporter` (which
+/// exports the signer too) or `confirming_exporter` (the confirmer too). Once in a crate whose `crate-type` holds `cdylib`.
 #[macro_export]
 macro_rules! export {
     (decider: $plugin:ty) => {
@@ -97,6 +115,12 @@ macro_rules! export {
     };
     (exporter: $plugin:ty) => {
         $crate::__export!($plugin: exporter_export export_exporter_export);
+    };
+    (signing_exporter: $plugin:ty) => {
+        $crate::__export!($plugin: exporter_export export_exporter_export, signer_export export_signer_export);
+    };
+    (confirming_exporter: $plugin:ty) => {
+        $crate::__export!($plugin: exporter_export export_exporter_export, confirmer_export export_confirmer_export);
     };
 }
 

@@ -17,6 +17,18 @@ pub struct Problem {
 }
 
 impl Problem {
+    /// The plugin, if nothing is wrong with its settings: what [`Plugin::configure`] ends with.
+    ///
+    /// # Errors
+    /// Every problem.
+    pub fn none_of<P>(problems: Vec<Self>, plugin: P) -> Result<P, Vec<Self>> {
+        if problems.is_empty() {
+            Ok(plugin)
+        } else {
+            Err(problems)
+        }
+    }
+
     /// A fault at `key`.
     pub fn at(key: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
@@ -66,6 +78,8 @@ pub(crate) fn configure<P: Plugin>(settings: &str) -> Result<(), Vec<Problem>> {
     })?;
     let plugin = P::configure(settings)?;
     CONFIGURED.with(|place| place.replace(Some(Box::new(plugin))));
+    #[cfg(target_arch = "wasm32")]
+    crate::heap::leave_one_hole();
     Ok(())
 }
 

@@ -332,19 +332,19 @@ pub mod signer_export {
     }
 }
 
-/// LLM connectors that sign each request: world `signing-llm-connector`.
+/// Connectors and exporters that sign each request: worlds `signing-llm-connector` and `signing-audit-exporter`.
 pub mod signer {
     pub use super::signer_export::nephron::plugin::keys::{Key, KeyError, KeyInfo, Operations};
     pub use crate::connector::{HttpRequest, RequestInfo};
 
-    /// Signs what the connector encoded. The key is lent for one call, and gives codes (`mac`) and never itself.
-    pub trait Signer: crate::connector::Connector {
+    /// Signs what the connector or the exporter encoded. The key is lent for one call, and gives codes (`mac`) and never itself.
+    pub trait Signer: crate::Plugin {
         /// Adds the signature to `request`, which goes to `host` (as the header of that name will say): headers after
         /// those that it has, and nothing else. The key's id says what the provider's signature must name: for AWS the
         /// credential and its scope, `AKIDEXAMPLE/20261126/eu-central-1/bedrock/aws4_request`.
         ///
         /// # Errors
-        /// When it cannot; the host refuses the request.
+        /// When it cannot; the host refuses the request, or keeps the batch.
         fn sign(
             &self,
             info: RequestInfo,
@@ -389,6 +389,31 @@ pub mod exporter_export {
     }
 }
 
+#[doc(hidden)]
+pub mod confirmer_export {
+    wit_bindgen::generate!({
+        inline: "package nephron:sdk; world confirmer-export { export nephron:plugin/confirmer@0.1.0; }",
+        path: "wit",
+        pub_export_macro: true,
+        export_macro_name: "export_confirmer_export",
+        with: {
+            "nephron:plugin/exchange@0.1.0": crate::worlds::base::nephron::plugin::exchange,
+        },
+    });
+    use super::base::Exported;
+
+    impl<P: crate::exporter::Confirmer> exports::nephron::plugin::confirmer::Guest for Exported<P> {
+        fn confirm(
+            status: u16,
+            headers: Vec<(String, String)>,
+            body: Vec<u8>,
+        ) -> Option<crate::exporter::HttpRequest> {
+            let asked = crate::plugin::with(|plugin: &P| Ok(plugin.confirm(status, headers, body)));
+            asked.ok().flatten()
+        }
+    }
+}
+
 /// Audit exporters: world `audit-exporter`.
 pub mod exporter {
     pub use super::base::nephron::plugin::exchange::HttpRequest;
@@ -407,5 +432,17 @@ pub mod exporter {
 
         /// Judges the answer to an HTTP delivery.
         fn judge(&self, status: u16, headers: Vec<(String, String)>, body: Vec<u8>) -> Verdict;
+    }
+
+    /// An exporter whose server accepts a batch first and keeps it later: world `confirming-audit-exporter`.
+    pub trait Confirmer: Exporter {
+        /// What to ask once a delivery was called delivered, out of the answer to it. [`Exporter::judge`] judges what comes back,
+        /// and while it wants a retry the same is asked again.
+        fn confirm(
+            &self,
+            status: u16,
+            headers: Vec<(String, String)>,
+            body: Vec<u8>,
+        ) -> Option<HttpRequest>;
     }
 }

@@ -1,10 +1,12 @@
 //! Guests that are lent a key.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
+use nephron_engine::contract::Part;
 use nephron_engine::{Answer, Engine, Judgement, Limits};
 use nephron_keys::testing::MemoryLog;
 use nephron_keys::{
@@ -26,6 +28,7 @@ async fn lender(tenant: &str) -> Lender {
     let dir = || Dir::open_ambient_dir(folder.path(), ambient_authority()).unwrap();
     let passphrase = Passphrase::new("correct horse battery staple".to_owned());
     let root = RootKey::create(&dir(), &passphrase, Cost::MINIMUM).unwrap();
+    let root = Arc::new(root);
     let log = Arc::new(MemoryLog::new());
     let clock = Arc::new(FixedClock::at(NOW));
     let tenant = tenant.parse().unwrap();
@@ -194,4 +197,59 @@ async fn i4_a_transformer_uses_its_lent_key_and_every_use_is_recorded() {
         .filter(|kind| **kind == EntryKind::KeyUsed)
         .count();
     assert!(uses >= 5, "{uses}");
+}
+
+#[tokio::test]
+async fn a_transformer_takes_the_identifiers_out_of_fhir_with_its_lent_key() {
+    let lender = lender("st-marys").await;
+    let golden = |name: &str| {
+        let folder =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/deid-fhir/tests/golden");
+        std::fs::read_to_string(folder.join(name)).unwrap()
+    };
+    let mut given = messages("");
+    given[0].parts = vec![Part::Json(golden("patient-basic.json"))];
+    let judgement = Judgement::Deidentify {
+        info: info(),
+        messages: given,
+        found: vec![],
+    };
+    let key = lender.lend(Operations::MAC);
+    let settings = golden("configuration-sample.json");
+    let answer = ask(guest("deid-fhir"), &settings, &judgement, key).await;
+    let Ok(Answer::Transformed(Ok(outcome))) = answer else {
+        panic!("no outcome: {:?}", answer.err())
+    };
+    let parts: Vec<&str> = outcome
+        .messages
+        .iter()
+        .flat_map(|message| &message.parts)
+        .map(|part| match part {
+            Part::Json(json) => json.as_str(),
+            Part::Text(_) | Part::Blob(_) => panic!("no JSON"),
+        })
+        .collect();
+    let [patient, manifest] = parts.as_slice() else {
+        panic!("{} parts", parts.len())
+    };
+    for told in [
+        "GivenFirst",
+        "\"Family\"",
+        "2000-01-01",
+        "1234 5678",
+        "\"example\"",
+    ] {
+        assert!(!patient.contains(told), "{told} in {patient}");
+    }
+    assert!(
+        patient.contains("CRYTOHASH") && patient.contains("\"gender\":\"male\""),
+        "{patient}"
+    );
+    let manifest: serde_json::Value = serde_json::from_str(manifest).unwrap();
+    assert_eq!(manifest["resources"]["Patient"], 1);
+    assert!(
+        manifest["unexamined"].as_u64().unwrap() > 0 && outcome.replaced > 10,
+        "{manifest}"
+    );
+    assert!(lender.kinds().contains(&EntryKind::KeyUsed));
 }

@@ -85,6 +85,17 @@ pub(super) async fn post(
     shown: Option<&Pair>,
     key: Option<&str>,
 ) -> Option<Received> {
+    let posting = try_post(served, authority, shown, key);
+    let posted = tokio::time::timeout(std::time::Duration::from_secs(120), posting).await;
+    posted.unwrap()
+}
+
+async fn try_post(
+    served: &Served,
+    authority: &str,
+    shown: Option<&Pair>,
+    key: Option<&str>,
+) -> Option<Received> {
     let mut roots = RootCertStore::empty();
     let authority = CertificateDer::from_pem_slice(authority.as_bytes()).unwrap();
     roots.add(authority).unwrap();
@@ -192,6 +203,7 @@ async fn a_certificate_says_who_asks_and_a_key_beside_it_must_be_of_its_tenant()
     let both = ask(Some(&ward), Some(physician.as_str())).await.unwrap();
     let other = ask(Some(&ward), Some(lakeside.as_str())).await.unwrap();
     let over = ask(Some(&over), None).await.unwrap();
+    let mut strangers = Vec::new();
     for (what, answer, expected) in [
         ("none", ask(None, None).await, "no-api-key"),
         (
@@ -216,7 +228,7 @@ async fn a_certificate_says_who_asks_and_a_key_beside_it_must_be_of_its_tenant()
             (401, expected),
             "{what}"
         );
-        assert_eq!(event(&answer), None, "{what}");
+        strangers.push((event(&answer), expected));
     }
     assert_eq!(
         ask(Some(&stranger), Some(physician.as_str()))
@@ -233,6 +245,12 @@ async fn a_certificate_says_who_asks_and_a_key_beside_it_must_be_of_its_tenant()
     );
 
     let rig = served.reopened().await;
+    let host = rig.host_entries();
+    for (event, expected) in strangers {
+        assert!(event.is_some(), "{expected}");
+        let entry = host.iter().find(|entry| entry.header.request == event);
+        assert_eq!(entry.unwrap().header.reasons, [expected]);
+    }
     let names = ["authentication", "credential", "certificate"];
     for (what, answer, tenant, expected, refused) in [
         (
@@ -302,6 +320,11 @@ async fn where_certificates_are_required_there_is_no_connection_without_one() {
     let ward = pki.uri("spiffe://st-marys/ward");
     let answer = post(&served, &authority, Some(&ward), None).await;
     assert_eq!(answer.unwrap().status, 200);
+    let host = served.reopened().await.host_entries();
+    let refused = host
+        .iter()
+        .find(|entry| entry.header.outcome == "bad-handshake");
+    assert_eq!(refused.unwrap().header.facts["source"], "127.0.0.1");
 }
 
 #[tokio::test(flavor = "multi_thread")]

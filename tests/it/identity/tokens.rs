@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nephron_model::{Clock as _, SystemClock};
+use nephron_model::{Clock as _, EventId, SystemClock};
 use nephron_tests::{IdentityProvider, MockModel, Received, Served, Setup};
 use serde_json::{Value, json};
 
@@ -93,12 +93,15 @@ async fn a_real_providers_tokens_are_believed_by_whichever_key_they_are_signed()
     }
 }
 
+/// A refusal: under which event, for what, and whether it is known whose it is.
+type Refused = (Option<EventId>, String, bool);
+
 /// What a forged token is refused for, and whether it is known whose it is.
 async fn check(
     (served, provider): (&Served, &IdentityProvider),
     (header, claims, key): (&Value, &Value, &str),
-    (expected, is_recorded): (&str, bool),
-) {
+    (expected, is_known): (&str, bool),
+) -> Refused {
     let token = provider.forge(header, claims, key).await;
     let answer = ask(served, &token).await;
     let found = reason(&answer);
@@ -107,9 +110,9 @@ async fn check(
         (401, expected),
         "{header} {claims}"
     );
-    assert_eq!(event(&answer).is_some(), is_recorded, "{header} {claims}");
     let challenge = answer.header("www-authenticate");
     assert_eq!(challenge, Some("Bearer error=\"invalid_token\""));
+    (event(&answer), found, is_known)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -120,6 +123,7 @@ async fn a_forged_token_is_refused_by_name_and_nothing_is_sent() {
     let setup = Setup::default().upstream(&model.url(), "", cleared);
     let by_claim = "tenant-claim = \"tenant\"\ntenants = [\"st-marys\"]";
     let served = serve_with(setup, &provider, by_claim, "").await;
+    let mut refused = Vec::new();
     let (kid, now) = (provider.kid().await, served.clock.now().seconds);
     let right = json!({ "alg": "ES256", "typ": "at+jwt", "kid": kid });
     let claims = json!({
@@ -162,14 +166,15 @@ async fn a_forged_token_is_refused_by_name_and_nothing_is_sent() {
         ("crit", json!(["exp"]), "own", "malformed-token"),
         ("typ", json!("logout+jwt"), "own", "malformed-token"),
     ] {
-        check(
+        let one = check(
             both,
             (&with(&right, name, value), &claims, key),
             (expected, false),
         )
         .await;
+        refused.push(one);
     }
-    for (name, value, expected, is_recorded) in [
+    for (name, value, expected, is_known) in [
         (
             "iss",
             json!("https://another.example"),
@@ -218,17 +223,18 @@ async fn a_forged_token_is_refused_by_name_and_nothing_is_sent() {
             true,
         ),
     ] {
-        check(
+        let one = check(
             both,
             (&right, &with(&claims, name, value), "own"),
-            (expected, is_recorded),
+            (expected, is_known),
         )
         .await;
+        refused.push(one);
     }
     // A claim that is there twice, and what is no object.
     let twice = claims.to_string().replacen('{', "{\"sub\":\"admin\",", 1);
     for text in [json!(twice), json!("[]"), json!("no JSON")] {
-        check(both, (&right, &text, "own"), ("malformed-token", false)).await;
+        refused.push(check(both, (&right, &text, "own"), ("malformed-token", false)).await);
     }
     // Whom no role and no provider gives a purpose of use is known all the same.
     let visitor = with(&claims, "realm", json!({ "roles": ["visitor"] }));
@@ -240,10 +246,27 @@ async fn a_forged_token_is_refused_by_name_and_nothing_is_sent() {
     );
     assert_eq!(model.seen().len(), 1, "something was sent");
     let rig = served.reopened().await;
-    let refused = opening(&rig, "st-marys", event(&aimless));
-    assert_eq!(refused.header.reasons, ["purpose-not-granted"]);
-    assert_eq!(refused.header.caller.as_deref(), Some("dr.okafor"));
-    assert_eq!(refused.header.purpose, None);
+    let opened = opening(&rig, "st-marys", event(&aimless));
+    assert_eq!(opened.header.reasons, ["purpose-not-granted"]);
+    assert_eq!(opened.header.caller.as_deref(), Some("dr.okafor"));
+    assert_eq!(opened.header.purpose, None);
+    // Each is in its tenant's log, or in the host's, or, beyond what that records one by one, counted there.
+    let host = rig.host_entries();
+    let mut uncounted = 0;
+    for (event, reason, is_known) in refused {
+        if is_known {
+            assert_eq!(opening(&rig, "st-marys", event).header.reasons, [reason]);
+        } else if event.is_some() {
+            let entry = host.iter().find(|entry| entry.header.request == event);
+            assert_eq!(entry.unwrap().header.reasons, [reason]);
+        } else {
+            uncounted += 1;
+        }
+    }
+    let counts = host
+        .iter()
+        .filter_map(|entry| entry.header.counts.get("unauthenticated"));
+    assert_eq!(counts.sum::<u64>(), uncounted);
 }
 
 #[tokio::test(flavor = "multi_thread")]

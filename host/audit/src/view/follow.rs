@@ -143,6 +143,7 @@ impl Follower {
                 entries: last.row.sequence + 1,
                 hash: last.row.hash,
             };
+            self.grow_tree(&additions);
             self.with_view(|view| view.add(&additions, head))?;
             self.head = head;
             self.shared.tide.follow(head.entries);
@@ -186,6 +187,16 @@ impl Follower {
         Ok(additions)
     }
 
+    /// The tree follows with the view, from the same bytes.
+    fn grow_tree(&self, additions: &[Addition]) {
+        let mut tiling = self.shared.tiling();
+        for Addition { row, .. } in additions {
+            tiling.push(row.sequence, &row.header);
+        }
+        // What the disk refuses now is tried again with the next batch, and before any checkpoint.
+        drop(tiling.save());
+    }
+
     fn checkpoint(&mut self) -> Result<(), Stop> {
         let head = self.head;
         self.with_view(|view| match view.head()? == head {
@@ -217,7 +228,7 @@ impl Follower {
         let Ok(aside) = set_aside(folder, self.views.as_ref(), None) else {
             return Some(false);
         };
-        let repair = repair_entry(damage, aside.as_deref());
+        let repair = repair_entry("view", damage, aside.as_deref());
         if self.shared.intake.record(repair).wait().is_err() {
             // The log is closing. The next open finds no view, builds one, and says so.
             return Some(is_at_rest);
@@ -256,21 +267,12 @@ pub(crate) fn set_aside(
         // Its store may hold on to the files: they are moved all the same, and it keeps what it has open.
         drop(close(views, view, &folder.path.join("view")));
     }
-    let from = std::path::Path::new("view");
-    if !folder.root.try_exists(from)? {
-        return Ok(None);
-    }
-    let aside = folder.make_quarantine()?.join("view");
-    folder.disk.rename(&folder.root, from, &aside)?;
-    folder
-        .disk
-        .sync_folder(&folder.root, std::path::Path::new(""))?;
-    Ok(Some(aside.display().to_string()))
+    folder.set_aside("view")
 }
 
-/// The entry that says that the view was built again.
-pub(crate) fn repair_entry(damage: Damage, aside: Option<&str>) -> Draft {
-    let draft = Draft::new(EntryKind::LogRepaired, "rebuilt").fact("part", "view");
+/// The entry that says that `part`, `view` or `tree`, was built again.
+pub(crate) fn repair_entry(part: &str, damage: Damage, aside: Option<&str>) -> Draft {
+    let draft = Draft::new(EntryKind::LogRepaired, "rebuilt").fact("part", part);
     let draft = draft.fact("reason", damage.as_str());
     match aside {
         Some(aside) => draft.fact("set-aside", aside),

@@ -218,6 +218,15 @@ impl View for SledView {
         Ok(())
     }
 
+    fn each_name(&self, each: &mut dyn FnMut([u8; 16])) -> Result<(), ViewError> {
+        for family in [TERMS, RECORDS] {
+            for stored in self.database.scan_prefix([family]).keys() {
+                each(name_of(&stored?).ok_or(ViewError::Malformed)?);
+            }
+        }
+        Ok(())
+    }
+
     fn checkpoint(&self) -> Result<(), ViewError> {
         let before = self.head()?;
         self.database.flush()?;

@@ -164,6 +164,14 @@ impl Tide {
         self.followed.notify_all();
     }
 
+    /// Waits until the follower has ended, but no longer than `patience`. Whether it has.
+    pub(crate) fn ends_within(&self, patience: Duration) -> bool {
+        let waited = self
+            .followed
+            .wait_timeout_while(self.lock(), patience, |state| !state.ended);
+        waited.unwrap_or_else(PoisonError::into_inner).0.ended
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -5,9 +5,15 @@ mod append;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod export;
+#[cfg(test)]
+mod sumdb;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod tamper;
+#[cfg(test)]
+mod tree;
 #[cfg(test)]
 mod vectors;
 #[cfg(test)]

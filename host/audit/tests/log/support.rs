@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use nephron_audit::view::{SledViews, Views};
+use nephron_audit::view::{PartedViews, SledViews, Views};
 use nephron_audit::{Disk, Log, OpenError, Options, RealDisk, Verdict, VerifyOptions, verify};
 use nephron_model::{
-    Clock, Draft, EntryKind, EventId, FixedClock, Record, Recorder as _, Space, TenantId, Timestamp,
+    Clock, Draft, EntryKind, EventId, FixedClock, NotSigned, Record, Recorder as _, Signer, Space,
+    TenantId, Timestamp,
 };
+use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use tempfile::TempDir;
 
 /// A folder for one log, removed at the end.
@@ -37,6 +39,26 @@ pub(crate) fn options() -> Options {
     with_disk(Arc::new(RealDisk))
 }
 
+/// A key that signs checkpoints.
+pub(crate) struct TestKey(Ed25519KeyPair);
+
+impl TestKey {
+    pub(crate) fn new(seed: u8) -> Arc<Self> {
+        let pair = Ed25519KeyPair::from_seed_unchecked(&[seed; 32]);
+        Arc::new(Self(pair.unwrap()))
+    }
+}
+
+impl Signer for TestKey {
+    fn public_key(&self) -> [u8; 32] {
+        self.0.public_key().as_ref().try_into().unwrap()
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<[u8; 64], NotSigned> {
+        Ok(self.0.sign(message).as_ref().try_into().unwrap())
+    }
+}
+
 /// Small segments, so that a short log has several, and a small view, so that a test can read it all.
 pub(crate) fn with_disk(disk: Arc<dyn Disk>) -> Options {
     Options {
@@ -48,10 +70,19 @@ pub(crate) fn with_disk(disk: Arc<dyn Disk>) -> Options {
 }
 
 pub(crate) fn views() -> Arc<dyn Views> {
-    Arc::new(SledViews {
+    Arc::new(in_parts_of(PartedViews::default().entries))
+}
+
+/// The same in parts of so many entries.
+pub(crate) fn in_parts_of(entries: u64) -> PartedViews {
+    let parts = SledViews {
         segment_size: 512 << 10,
         ..SledViews::default()
-    })
+    };
+    PartedViews {
+        parts: Arc::new(parts),
+        entries,
+    }
 }
 
 /// Verifies a log of [`options`].

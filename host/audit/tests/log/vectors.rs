@@ -5,12 +5,12 @@
 
 use std::path::{Path, PathBuf};
 
-use nephron_audit::{Options, verify};
+use nephron_audit::{Options, VerifyOptions, verify};
 use nephron_model::{Digest, Draft, EntryKind, PluginRef, Point, Record, Recorder as _, Space};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::support::{options, place, request, try_open};
+use crate::support::{TestKey, options, place, request, try_open};
 
 fn vectors() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/vectors/log")
@@ -58,7 +58,7 @@ fn drafts() -> Vec<Draft> {
 
 /// Reads a journal as the document says; panics where a verifier would report.
 fn read(journal: &Path) -> Value {
-    let (mut entries, mut segments) = (Vec::new(), Vec::new());
+    let (mut entries, mut segments, mut leaves) = (Vec::new(), Vec::new(), Vec::new());
     let mut previous = [0; 32];
     let mut sequence = 0;
     for number in 0u64.. {
@@ -110,9 +110,12 @@ fn read(journal: &Path) -> Value {
             hasher.update(b"nephron-audit-entry-v1\0");
             hasher.update(header);
             previous = hasher.finalize().into();
+            let leaf: [u8; 32] = Sha256::digest([b"\0", header].concat()).into();
+            leaves.push(leaf);
             entries.push(json!({
                 "hash": hex(&previous),
                 "header": String::from_utf8(header.to_vec()).unwrap(),
+                "leaf": hex(&leaf),
                 "offset": at,
                 "payload": hex(payload),
                 "records": hex(records),
@@ -123,7 +126,17 @@ fn read(journal: &Path) -> Value {
         }
         assert!(bytes[at..].iter().all(|byte| *byte == 0));
     }
-    json!({ "entries": entries, "head": hex(&previous), "segments": segments })
+    json!({ "entries": entries, "head": hex(&previous), "root": hex(&root(&leaves)), "segments": segments })
+}
+
+/// MTH of RFC 6962 §2.1, over leaves that are hashed already.
+fn root(leaves: &[[u8; 32]]) -> [u8; 32] {
+    if let [leaf] = leaves {
+        return *leaf;
+    }
+    let middle = leaves.len().next_power_of_two() / 2;
+    let (left, right) = leaves.split_at(middle);
+    Sha256::digest([&b"\x01"[..], &root(left), &root(right)].concat()).into()
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -138,21 +151,41 @@ fn the_vectors_read_as_the_document_says_and_are_written_the_same_today() {
         ..options()
     };
     let log = try_open(&place.path, small).unwrap();
+    log.sign_with(TestKey::new(1));
     for draft in drafts() {
         let _recorded = log.record(draft).wait().unwrap();
     }
+    let key = log.verifier_key().unwrap().unwrap();
+    let signed = log.checkpoint().unwrap();
+    let proof = log.prove(3).unwrap().to_string();
     log.close().unwrap();
     let written = place.path.join("journal");
     let kept = vectors().join("small/journal");
     let table = vectors().join("small.json");
     if std::env::var_os("UPDATE_VECTORS").is_some() {
-        crate::support::copy(&written, &kept);
+        for folder in ["journal", "checkpoints", "tile"] {
+            let to = vectors().join("small").join(folder);
+            crate::support::copy(&place.path.join(folder), &to);
+        }
+        std::fs::write(vectors().join("small.vkey"), format!("{key}\n")).unwrap();
+        std::fs::write(vectors().join("small-3.tlog-proof"), &proof).unwrap();
         let text = serde_json::to_string_pretty(&read(&kept)).unwrap();
         std::fs::write(&table, text + "\n").unwrap();
     }
     let expected: Value = serde_json::from_slice(&std::fs::read(&table).unwrap()).unwrap();
     assert_eq!(read(&kept), expected);
     assert_eq!(expected["entries"].as_array().unwrap().len(), 5);
+    let kept_text = |file: &str| std::fs::read_to_string(vectors().join(file)).unwrap();
+    assert_eq!(kept_text("small.vkey"), format!("{key}\n"));
+    assert_eq!(kept_text("small-3.tlog-proof"), proof);
+    assert_eq!(kept_text("small/checkpoints/0000000000000005"), signed.note);
+    assert_eq!(expected["root"], json!(signed.checkpoint.root.hex()));
+    let leaves = expected["entries"].as_array().unwrap().iter();
+    let leaves: String = leaves
+        .map(|entry| entry["leaf"].as_str().unwrap())
+        .collect();
+    let tile = std::fs::read(vectors().join("small/tile/0/000.p/5")).unwrap();
+    assert_eq!(hex(&tile), leaves);
     for file in ["00000000.wal", "00000001.wal"] {
         let [today, then] =
             [&written, &kept].map(|journal| std::fs::read(journal.join(file)).unwrap());
@@ -165,7 +198,13 @@ fn the_vectors_read_as_the_document_says_and_are_written_the_same_today() {
 
 #[test]
 fn the_vectors_verify_and_nothing_in_them_is_written() {
-    let verdict = verify(&vectors().join("small"), Default::default()).unwrap();
+    let key = std::fs::read_to_string(vectors().join("small.vkey")).unwrap();
+    let options = VerifyOptions {
+        key: Some(key.trim_end().parse().unwrap()),
+        ..VerifyOptions::default()
+    };
+    let verdict = verify(&vectors().join("small"), options).unwrap();
+    assert_eq!(verdict.vouched, Some(5));
     assert!(verdict.verified && !verdict.sealed, "{:?}", verdict.faults);
     let table = std::fs::read(vectors().join("small.json")).unwrap();
     let expected: Value = serde_json::from_slice(&table).unwrap();

@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use nephron_audit::view::{
     Addition, RecordName, Row, Shelf, Term, TermKey, View, ViewError, Views,
 };
-use nephron_audit::{Head, Location, Log, OpenError, Options};
+use nephron_audit::{Head, Location, Log, OpenError, Options, VerifyOptions, ViewCheck, verify};
 use nephron_model::{Draft, EntryKind, Record, Recorder as _, Records as _, Space};
 
-use crate::support::{alter, check, files, fill, open, options, place, request, try_open, views};
+use crate::support::{
+    alter, check, files, fill, in_parts_of, open, options, place, request, try_open, views,
+};
 
 /// Entries that say that the view was rebuilt, with the reason.
 fn repairs(log: &Log) -> Vec<String> {
@@ -26,7 +28,7 @@ fn repairs(log: &Log) -> Vec<String> {
 fn is_whole(path: &Path) {
     let verdict = check(path);
     assert!(
-        verdict.verified && verdict.view == nephron_audit::ViewCheck::Checked,
+        verdict.verified && verdict.view == ViewCheck::Checked,
         "{:?}",
         verdict.faults
     );
@@ -61,14 +63,17 @@ fn a_view_that_was_overwritten_is_set_aside_and_built_again() {
         let log = open(&place.path);
         fill(&log, 0..50);
         log.close().unwrap();
-        alter(&place.path.join("view/db"), |bytes| match damage {
-            0 => bytes[9] ^= 1,
-            1 => bytes[40] ^= 128,
-            2 => bytes[4000] ^= 4,
-            3 => bytes.fill(0xa5),
-            4 => bytes.truncate(100),
-            _ => bytes.clear(),
-        });
+        alter(
+            &place.path.join("view/0000000000000000/db"),
+            |bytes| match damage {
+                0 => bytes[9] ^= 1,
+                1 => bytes[40] ^= 128,
+                2 => bytes[4000] ^= 4,
+                3 => bytes.fill(0xa5),
+                4 => bytes.truncate(100),
+                _ => bytes.clear(),
+            },
+        );
         let log = open(&place.path);
         serves(&log);
         let repaired = repairs(&log);
@@ -113,7 +118,9 @@ fn an_unfinished_snapshot_does_not_keep_the_view_from_opening() {
     fill(&log, 0..50);
     log.close().unwrap();
     std::fs::write(
-        place.path.join("view/snap.0000000000000000.generating"),
+        place
+            .path
+            .join("view/0000000000000000/snap.0000000000000000.generating"),
         b"half",
     )
     .unwrap();
@@ -226,9 +233,51 @@ impl View for FragileView {
     ) -> Result<(), ViewError> {
         self.enter()?.each_record(each)
     }
+    fn each_name(&self, each: &mut dyn FnMut([u8; 16])) -> Result<(), ViewError> {
+        self.enter()?.each_name(each)
+    }
     fn checkpoint(&self) -> Result<(), ViewError> {
         self.enter()?.checkpoint()
     }
+}
+
+#[test]
+fn a_view_in_parts_serves_as_one_and_a_damaged_part_costs_no_answer() {
+    let place = place();
+    let options = || Options {
+        view: Arc::new(in_parts_of(10)),
+        ..options()
+    };
+    let whole = || {
+        let options = VerifyOptions {
+            views: Some(Arc::new(in_parts_of(10))),
+            ..VerifyOptions::default()
+        };
+        verify(&place.path, options).unwrap()
+    };
+    // Each in a batch of its own, which closing brings into the view.
+    for range in [0..13, 13..26, 26..39, 39..50] {
+        let log = try_open(&place.path, options()).unwrap();
+        fill(&log, range);
+        log.close().unwrap();
+        let verdict = whole();
+        assert!(verdict.verified && verdict.view == ViewCheck::Checked);
+    }
+    let parts = std::fs::read_dir(place.path.join("view")).unwrap();
+    let parts = parts.filter(|part| part.as_ref().unwrap().path().is_dir());
+    assert!(parts.count() > 2);
+    alter(&place.path.join("view/0000000000000000/db"), |bytes| {
+        bytes.fill(0xa5)
+    });
+    let log = try_open(&place.path, options()).unwrap();
+    serves(&log);
+    log.close().unwrap();
+    let log = try_open(&place.path, options()).unwrap();
+    serves(&log);
+    assert_eq!(repairs(&log).len(), 1);
+    log.close().unwrap();
+    let verdict = whole();
+    assert!(verdict.verified, "{:?}", verdict.faults);
 }
 
 #[test]

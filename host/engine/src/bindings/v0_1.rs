@@ -122,7 +122,7 @@ pub mod llm_connector {
     });
 }
 
-/// What world `signing-llm-connector` exports beside what `llm-connector` does.
+/// What the worlds `signing-llm-connector` and `signing-audit-exporter` export beside what those without `signing` do.
 pub mod signing {
     wasmtime::component::bindgen!({
         inline: "
@@ -135,6 +135,22 @@ pub mod signing {
             "nephron:plugin/types": super::types,
             "nephron:plugin/exchange": super::exchange,
             "nephron:plugin/keys": super::keys,
+        },
+        require_store_data_send: true,
+    });
+}
+
+/// What world `confirming-audit-exporter` exports beside what `audit-exporter` does.
+pub mod confirming {
+    wasmtime::component::bindgen!({
+        inline: "
+            package nephron:host;
+            world confirming { export nephron:plugin/confirmer@0.1.0; }
+        ",
+        path: "../../wit",
+        exports: { default: async },
+        with: {
+            "nephron:plugin/exchange": super::exchange,
         },
         require_store_data_send: true,
     });

@@ -4,6 +4,20 @@ use crate::bindings::v0_1::diagnostics::{Attribute, Host, Level};
 use crate::bindings::v0_1::types::Value;
 use crate::capability::Guest;
 
+/// What a guest said, whole. Only [`Engine::rehearse`](crate::Engine::rehearse) gives it.
+#[derive(Clone, Debug)]
+pub struct Said {
+    /// How grave it is.
+    pub level: Level,
+    /// Its name for what happened.
+    pub event: String,
+    /// What goes with it.
+    pub attributes: Vec<Attribute>,
+}
+
+/// What is kept of one call.
+const MOST_SAID: usize = 1_000;
+
 impl Host for Guest {
     /// A plugin has seen PHI, and a name or a number that it chooses while it runs can carry some (I9): what is let
     /// through is how grave it is and how much it said.
@@ -14,6 +28,13 @@ impl Host for Guest {
         attributes: Vec<Attribute>,
     ) -> wasmtime::Result<()> {
         self.budget.spend()?;
+        if let Some(said) = self.said.as_mut().filter(|said| said.len() < MOST_SAID) {
+            said.push(Said {
+                level,
+                event: event.clone(),
+                attributes: attributes.clone(),
+            });
+        }
         let bytes = event.len() + attributes.iter().map(size).sum::<usize>();
         let attributes = attributes.len();
         match level {

@@ -19,6 +19,8 @@ pub struct Guest {
     /// What a lent key authenticated in this call, and the codes.
     pub(crate) macs: Vec<(Vec<u8>, Vec<u8>)>,
     pub(crate) wasi: null_wasi::NullWasi,
+    /// What the guest says of itself, where its author listens; nobody else may (I9).
+    pub(crate) said: Option<Vec<diagnostics::Said>>,
 }
 
 impl Guest {
@@ -31,6 +33,7 @@ impl Guest {
             keys,
             macs: Vec::new(),
             wasi,
+            said: None,
         }
     }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::Upstream;
 
 const DAY: u64 = 86_400;
 const NOW: Timestamp = at(100);
@@ -63,20 +64,27 @@ fn associate(name: &str, agreement: Option<Agreement>, residency: &[&str]) -> As
     }
 }
 
+fn upstream() -> Upstream {
+    Upstream {
+        name: "a".to_owned(),
+        url: "https://models.ai.example".parse().unwrap(),
+        credential: None,
+        aws_sigv4: None,
+        timeout: std::time::Duration::from_secs(1),
+        tls: crate::config::UpstreamTls::default(),
+        allows_private: false,
+    }
+}
+
 fn endpoint(region: Option<&str>) -> Endpoint {
     Endpoint {
         name: "a".to_owned(),
         connector: "connector".to_owned(),
-        url: Some("https://models.ai.example".parse().unwrap()),
+        upstream: Some(upstream()),
         associate: Some("cloud".to_owned()),
         may_see_phi: false,
         region: region.map(str::to_owned),
-        credential: None,
-        aws_sigv4: None,
-        timeout: std::time::Duration::from_secs(1),
         retries: 0,
-        tls: crate::config::UpstreamTls::default(),
-        allows_private: false,
     }
 }
 
@@ -251,7 +259,7 @@ fn i10_what_cannot_be_searched_goes_only_under_an_agreement_and_only_where_it_ma
 fn where_nothing_leaves_nothing_is_asked() {
     let associates = Associates::new(Vec::new(), policy(&["US"]));
     let inside = Endpoint {
-        url: None,
+        upstream: None,
         associate: None,
         ..endpoint(None)
     };

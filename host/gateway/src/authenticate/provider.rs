@@ -85,7 +85,7 @@ impl Provider {
         let Some(keys) = keys else {
             return self.fetched_after(None, now).await;
         };
-        let age = since(keys.at, now);
+        let age = now.since(keys.at);
         if age < self.config.refresh {
             return Some(keys);
         }
@@ -197,12 +197,8 @@ impl Keys {
     }
 }
 
-fn since(then: Timestamp, now: Timestamp) -> Duration {
-    Duration::from_secs(now.seconds.saturating_sub(then.seconds))
-}
-
 fn is_due(tried: Option<Timestamp>, now: Timestamp) -> bool {
-    tried.is_none_or(|tried| since(tried, now) >= Provider::PAUSE)
+    tried.is_none_or(|tried| now.since(tried) >= Provider::PAUSE)
 }
 
 /// OpenID Connect Discovery 1.0 §3.

@@ -247,8 +247,11 @@ impl<'a> Asked<'a> {
                     Setback::Elsewhere(refusal) => self.passed_over(endpoint, refusal),
                     setback @ (Setback::Final(_) | Setback::Later(..)) => setback,
                 };
-                let request = exchange.signed(request).await.map_err(recorded)?;
-                let outgoing = Outgoing::new(request, endpoint);
+                let upstream = endpoint.upstream.as_ref().ok_or(EgressError::NoUrl);
+                let upstream =
+                    upstream.map_err(|source| recorded(exchange.setback(source, None)))?;
+                let request = exchange.signed(request, upstream).await.map_err(recorded)?;
+                let outgoing = Outgoing::new(request, upstream);
                 let outgoing =
                     outgoing.map_err(|source| recorded(exchange.setback(source, None)))?;
                 Source::Arriving(Box::new(

@@ -116,10 +116,7 @@ async fn replace(case: &Case, messages: &Messages) -> Result<Replaced, Refusal> 
     }
 
     let messages = rewrite(messages, &finds, &tokens);
-    let mut counts = BTreeMap::new();
-    for found in &finds {
-        *counts.entry(found.place.kind.to_string()).or_default() += 1;
-    }
+    let counts = counted(&finds);
     let replacements: Vec<Replacement> = finds
         .iter()
         .zip(&tokens)
@@ -139,7 +136,7 @@ async fn replace(case: &Case, messages: &Messages) -> Result<Replaced, Refusal> 
     })
 }
 
-/// Asks every detector. Each sees the same text, and what any of them finds counts.
+/// Asks every detector. Each sees the same text, and what the application knows; what any of them finds in the text counts.
 pub(crate) async fn detect(
     case: &Case,
     point: Point,
@@ -148,12 +145,19 @@ pub(crate) async fn detect(
     let mut found = Vec::new();
     let judgement = Phi::new(Judgement::Detect {
         info: case.info.clone(),
-        messages: messages.0.clone(),
+        messages: messages
+            .0
+            .iter()
+            .chain(case.known.messages())
+            .cloned()
+            .collect(),
     });
+    let texts = messages.0.len();
     for plugin in case.roster.detectors() {
+        let spans = case.ask(point, plugin, judgement.expose(), Answer::spans);
+        let spans = spans.await?.into_iter();
         found.extend(
-            case.ask(point, plugin, judgement.expose(), Answer::spans)
-                .await?,
+            spans.filter(|span| usize::try_from(span.message).is_ok_and(|index| index < texts)),
         );
     }
     Ok(found)
@@ -164,7 +168,7 @@ pub(crate) async fn detect(
 pub(crate) struct Place {
     /// Index of the message and of the part within it.
     pub(crate) message: usize,
-    part: usize,
+    pub(crate) part: usize,
     /// Bytes, the end exclusive.
     pub(crate) start: usize,
     pub(crate) end: usize,
@@ -181,7 +185,46 @@ pub(crate) struct Found {
     pub(crate) rule: Option<String>,
 }
 
+/// How many there are, by kind, by what found them and by how sure that was.
+pub(crate) fn counted<'f>(finds: impl IntoIterator<Item = &'f Found>) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    let mut count = |name: String| *counts.entry(name).or_default() += 1;
+    for found in finds {
+        count(found.place.kind.to_string());
+        if found.place.kind.as_str() != LITERAL {
+            count(format!("by-{}", found.by()));
+            count(format!("sure-{}", found.band()));
+        }
+    }
+    counts
+}
+
+/// Whether a name under which [`counted`] counts is that of a kind.
+pub(crate) fn is_kind(name: &str) -> bool {
+    !name.starts_with("by-") && !name.starts_with("sure-")
+}
+
 impl Found {
+    /// What found it, by the name of its rule: `record`, `model` or `rule`; or `unexamined`, if it is what nobody could name. Rules' own names stay out of the log: a detector
+    /// has seen PHI (I9).
+    pub(crate) fn by(&self) -> &'static str {
+        match self.rule.as_deref() {
+            Some(rule) if rule.starts_with("record-") => "record",
+            Some(rule) if rule.starts_with("model-") => "model",
+            Some(rule) if rule.starts_with("unexamined-") => "unexamined",
+            Some(_) | None => "rule",
+        }
+    }
+
+    /// In percent, the least that its confidence is: 90, 60 or 0.
+    fn band(&self) -> &'static str {
+        match self.confidence {
+            900_000.. => "90",
+            600_000.. => "60",
+            _ => "0",
+        }
+    }
+
     /// How sure the detector was, from 0 to 1.
     pub(crate) fn confidence(&self) -> f64 {
         f64::from(self.confidence.min(MILLION)) / f64::from(MILLION)
@@ -253,35 +296,10 @@ pub(crate) fn known_kind(name: &str) -> Option<Kind> {
     is_known.then(|| name.parse().ok()).flatten()
 }
 
-/// Unites what the detectors found, and user text that has the form of a token, into places that do not overlap. Where
-/// stretches overlap their union is replaced, under the kind of the most confident, then of the longest.
+/// Unites what the detectors found, and user text that has the form of a token, into places that do not overlap.
 fn merge(messages: &Messages, spans: &[Span]) -> Result<Vec<Found>, Refusal> {
-    let bad = || Refusal::Incomplete {
-        missing: "a kind that is a name".to_owned(),
-    };
-    let literal: Kind = LITERAL.parse().map_err(|_| bad())?;
-    let mut candidates: Vec<Found> = Vec::with_capacity(spans.len());
-    let index = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
-    for span in spans {
-        let kind = kind(span).parse().map_err(|_| bad())?;
-        let (message, part, start, end) = (
-            index(span.message),
-            index(span.part),
-            index(span.start),
-            index(span.end),
-        );
-        candidates.push(Found {
-            place: Place {
-                message,
-                part,
-                start,
-                end,
-                kind,
-            },
-            confidence: millionths(span.confidence),
-            rule: span.rule.as_deref().map(code).map(str::to_owned),
-        });
-    }
+    let mut candidates = candidates(spans)?;
+    let literal: Kind = LITERAL.parse().map_err(|_| no_kind())?;
     for (message, content) in messages.0.iter().enumerate() {
         for (part, text) in content
             .parts
@@ -304,6 +322,40 @@ fn merge(messages: &Messages, spans: &[Span]) -> Result<Vec<Found>, Refusal> {
             }
         }
     }
+    Ok(unite(candidates))
+}
+
+/// Unites what the detectors found into places that do not overlap.
+pub(crate) fn united(spans: &[Span]) -> Result<Vec<Found>, Refusal> {
+    candidates(spans).map(unite)
+}
+
+fn no_kind() -> Refusal {
+    Refusal::Incomplete {
+        missing: "a kind that is a name".to_owned(),
+    }
+}
+
+fn candidates(spans: &[Span]) -> Result<Vec<Found>, Refusal> {
+    let index = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    let candidate = |span: &Span| {
+        Ok(Found {
+            place: Place {
+                message: index(span.message),
+                part: index(span.part),
+                start: index(span.start),
+                end: index(span.end),
+                kind: kind(span).parse().map_err(|_| no_kind())?,
+            },
+            confidence: millionths(span.confidence),
+            rule: span.rule.as_deref().map(code).map(str::to_owned),
+        })
+    };
+    spans.iter().map(candidate).collect()
+}
+
+/// Where stretches overlap their union is one place, under the kind of the most confident, then of the longest.
+fn unite(mut candidates: Vec<Found>) -> Vec<Found> {
     candidates.sort();
 
     // Each with the length of the one that gave it its kind.
@@ -326,7 +378,7 @@ fn merge(messages: &Messages, spans: &[Span]) -> Result<Vec<Found>, Refusal> {
             _ => merged.push((found, length)),
         }
     }
-    Ok(merged.into_iter().map(|(found, _)| found).collect())
+    merged.into_iter().map(|(found, _)| found).collect()
 }
 
 /// A confidence of 0 to 1, which the engine has checked, as a number that can be ordered.

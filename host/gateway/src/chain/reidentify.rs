@@ -262,6 +262,7 @@ pub(crate) async fn stream(
             .await?;
         case.recorded(commit).await?
     };
+    case.delivered().await?;
     streamed.is_open = true;
     outlet.open(recorded, case.id).await?;
 
@@ -428,6 +429,7 @@ async fn withheld(
     let mut intent = case.draft(EntryKind::Reidentified, "withholding");
     intent.point = Some(Point::Rehydrate);
     let recorded = case.record(intent).await?;
+    case.delivered().await?;
     streamed.is_open = true;
     outlet.open(recorded, case.id).await?;
     streamed.restored = masked.clone();
@@ -479,6 +481,12 @@ fn entry(
         answered_calls: said.tool_calls.values().cloned().collect(),
         restored_calls: restored.tool_calls.values().cloned().collect(),
     });
+    for (field, text) in [
+        ("answered", &both.expose().answered),
+        ("restored", &both.expose().restored),
+    ] {
+        draft = case.committed(draft, field, text.as_bytes())?;
+    }
     let both = Phi::new(serde_json::to_vec(both.expose()).unwrap_or_default());
     draft.payload = case.sealed(RESTORATION, both.expose())?;
     Ok(draft)

@@ -5,23 +5,18 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use nephron_engine::compile::Compiler;
-use nephron_keys::{Cost, Passphrase};
 use nephron_model::SystemClock;
 
-use crate::config::{Config, RootKey};
-use crate::{Gateway, Surroundings};
+use crate::config::Config;
+use crate::{Gateway, RootAccess, Surroundings};
 
 /// The machine's clock, this very program as the compiler of components, and the costs meant for real use.
-pub(super) fn surroundings(
-    passphrase: Passphrase,
-    first_party: PathBuf,
-) -> anyhow::Result<Surroundings> {
+pub(super) fn surroundings(root: RootAccess, first_party: PathBuf) -> anyhow::Result<Surroundings> {
     let program = std::env::current_exe()
         .context("this program cannot find its own file, which compiles plugins")?;
     Ok(Surroundings {
         clock: Arc::new(SystemClock),
-        passphrase,
-        cost: Cost::RECOMMENDED,
+        root,
         first_party,
         compiler: Compiler::Process {
             program,
@@ -31,14 +26,9 @@ pub(super) fn surroundings(
     })
 }
 
-/// Opens the gateway of a configuration, with the passphrase that it names.
+/// Opens the gateway of a configuration, with what it names for its root key.
 pub(super) async fn open(config: &Config) -> anyhow::Result<Gateway> {
-    let RootKey::File { passphrase } = &config.root_key;
-    let passphrase = passphrase
-        .resolve()
-        .context("the passphrase of the root key cannot be read")?;
-    let passphrase = Passphrase::new(passphrase.into_inner());
-    let around = surroundings(passphrase, first_party_folder()?)?;
+    let around = surroundings(RootAccess::of(&config.root_key)?, first_party_folder()?)?;
     Gateway::open(config, around)
         .await
         .context("the gateway cannot be opened")

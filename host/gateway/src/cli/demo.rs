@@ -8,14 +8,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use nephron_audit::{Entry, VerifyOptions, verify};
-use nephron_keys::{Grant, GrantRequest, Operations, Passphrase, Subject};
+use nephron_keys::{Cost, Grant, GrantRequest, Operations, Subject};
 use nephron_model::{EntryKind, EventId, Phi, Purpose, TenantId};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Failure, Globals};
+use super::{Failure, Globals, embedded};
 use crate::config::Config;
-use crate::{Gateway, REPLACEMENTS, RESTORATION, Replacement, Restoration, SENT, Tenant};
+use crate::{
+    Gateway, REPLACEMENTS, RESTORATION, Replacement, Restoration, RootAccess, SENT, Tenant,
+};
 
 mod show;
 
@@ -95,22 +97,6 @@ pub(super) struct TamperedRow {
 }
 
 const NOTE: &str = include_str!("../../../../examples/quickstart/notes/discharge-summary.txt");
-const CONFIGURATION: &str = include_str!("../../../../examples/quickstart/gateway.toml");
-/// The files that the configuration names, as it names them.
-const FILES: [(&str, &str); 3] = [
-    (
-        "access.cedar",
-        include_str!("../../../../examples/policies/access.cedar"),
-    ),
-    (
-        "access.cedarschema",
-        include_str!("../../../../examples/policies/access.cedarschema"),
-    ),
-    (
-        "purposes.json",
-        include_str!("../../../../examples/policies/purposes.json"),
-    ),
-];
 /// What a real model is asked to do. The one in the sandbox knows nothing else.
 const INSTRUCTION: &str = "Summarise this clinical note in a few sentences for the next clinician. \
     Copy every tag in square brackets, such as [NAME_7KQ2M], exactly as it stands.";
@@ -121,11 +107,12 @@ pub(crate) async fn run(args: Args, _: &Globals) -> Result<(), Failure> {
     let (title, note) = read_note(args.note.as_deref())?;
     let (scratch, data) = data_folder(args.data.as_deref())?;
     let config = configuration(&args, &data)?;
-    let components = build_plugins(&config)?;
+    let components = embedded::build_plugins(&config)?;
     let model = args.model.as_deref().unwrap_or(SANDBOX_MODEL);
 
-    let surroundings =
-        super::around::surroundings(passphrase(&data, args.data.is_some())?, components)?;
+    let passphrase = embedded::passphrase(&data, args.data.is_some())?;
+    let root = RootAccess::Passphrase(passphrase, Cost::RECOMMENDED);
+    let surroundings = super::around::surroundings(root, components)?;
     let gateway = Gateway::open(&config, surroundings)
         .await
         .context("the gateway cannot be opened")?;
@@ -240,7 +227,7 @@ fn data_folder(named: Option<&Path>) -> anyhow::Result<(Option<tempfile::TempDir
 }
 
 fn configuration(args: &Args, data: &Path) -> Result<Config, Failure> {
-    let mut text = CONFIGURATION.to_owned();
+    let mut text = embedded::CONFIGURATION.to_owned();
     if let (Some(url), Some(model)) = (&args.upstream, &args.model) {
         // A JSON string is a TOML string.
         let (url, model) = (json!(url), json!(model));
@@ -261,66 +248,7 @@ fn configuration(args: &Args, data: &Path) -> Result<Config, Failure> {
             ));
         }
     }
-    let embedded = |path: &Path| {
-        let name = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or_default();
-        let file = FILES.iter().find(|(file, _)| *file == name);
-        file.map(|(_, text)| (*text).to_owned())
-            .ok_or_else(|| std::io::ErrorKind::NotFound.into())
-    };
-    let mut config = Config::parse(&text, Path::new("demo.toml"), &embedded)
-        .map_err(|faults| Failure::usage(anyhow::Error::from(faults)))?;
-    config.data = data.to_owned();
-    Ok(config)
-}
-
-/// Builds what the configuration names, with progress on standard error, and gives the folder of components.
-fn build_plugins(config: &Config) -> anyhow::Result<PathBuf> {
-    let workspace = nephron_forge::find_workspace(Path::new("."))?;
-    let folder = |plugin: &crate::config::Plugin| match &plugin.component {
-        crate::config::Component::FirstParty(name) => Some(workspace.join("plugins").join(name)),
-        crate::config::Component::File(_) => None,
-    };
-    let folders: Vec<PathBuf> = config.plugins.iter().filter_map(folder).collect();
-    let mut progress = nephron_forge::report_to_stderr();
-    let built = nephron_forge::build(&folders, &mut nephron_forge::Options::new(&mut progress))
-        .context("the first-party plugins cannot be built")?;
-    let component = built
-        .first()
-        .context("the demo's configuration names no plugin")?;
-    Ok(component
-        .component
-        .parent()
-        .context("a component lies in no folder")?
-        .to_owned())
-}
-
-/// The root key's passphrase: drawn anew for a scratch folder, kept beside the data in a named one.
-fn passphrase(data: &Path, keep: bool) -> anyhow::Result<Passphrase> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let path = data.join("passphrase-of-the-demo");
-    if keep && path.exists() {
-        let text = std::fs::read_to_string(&path)
-            .with_context(|| format!("`{}` cannot be read", path.display()))?;
-        return Ok(Passphrase::new(text.trim_end().to_owned()));
-    }
-    let drawn: [u8; 16] = nephron_keys::random::bytes().context("no random bytes can be had")?;
-    let text = drawn
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect::<String>();
-    if keep {
-        let mut file = std::fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)?;
-        file.write_all(text.as_bytes())
-            .and_then(|()| file.sync_all())?;
-    }
-    Ok(Passphrase::new(text))
+    embedded::parse(&text, "demo.toml", data)
 }
 
 fn request(tenant: &TenantId, model: &str, upstream: bool, note: &str) -> Vec<u8> {

@@ -10,17 +10,23 @@ mod audit;
 mod check;
 mod compile_worker;
 mod completions;
+mod custody;
+mod deidentify;
 mod demo;
+mod embedded;
 mod failure;
+mod key;
 mod logging;
 mod panics;
 mod pki;
 mod plugin;
+mod rerun;
 mod review;
 mod run;
 mod serve;
 mod style;
 mod table;
+mod tenant;
 mod text;
 
 use std::process::ExitCode;
@@ -74,22 +80,30 @@ enum Command {
     Demo(demo::Args),
     /// Take one request from a JSON file through the chain
     Run(run::Args),
+    /// Take the identifiers out of files: text, JSON Lines, FHIR, HL7 v2
+    Deidentify(deidentify::Args),
     /// Serve requests of OpenAI-compatible clients
     Serve(serve::Args),
     /// Check a configuration and report everything that is wrong with it
     Check(check::Args),
-    /// Build and inspect plugins
+    /// Build, test and inspect plugins, and exchange those that serve
     Plugin(plugin::Args),
     /// Show and check who may see what is sent, and the agreements with them
     Associate(associate::Args),
     /// Make keys for clients
     ApiKey(api_key::Args),
+    /// Show, rotate and destroy tenants' keys
+    Key(key::Args),
+    /// Create, list, export and terminate tenants
+    Tenant(tenant::Args),
     /// List and close reviews of accesses in an emergency
     Review(review::Args),
     /// Make a certificate authority and certificates for trying out
     Pki(pki::Args),
     /// Read and verify audit logs
     Audit(audit::Args),
+    /// Run what was judged through a candidate, and list what would have come out otherwise
+    WhatIf(rerun::WhatIf),
     /// Print a completion script for a shell
     Completions(completions::Args),
     /// Compile one component, for the gateway that started this process
@@ -101,6 +115,7 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     panics::install();
+    keep_memory_private();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(usage) => return failure::of_usage(&usage),
@@ -118,6 +133,18 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// No core dump, no debugger of another process of the same user: what is in memory stays there. Where the system does not
+/// want to, the program is worth more than that.
+fn keep_memory_private() {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    let _refused = setrlimit(Resource::Core, none);
+    let _refused = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+}
+
 fn run(command: Command, globals: &Globals) -> Result<(), Failure> {
     logging::start(globals.log_level, globals.log_format);
     let mut builder = tokio::runtime::Builder::new_multi_thread();
@@ -129,14 +156,18 @@ fn run(command: Command, globals: &Globals) -> Result<(), Failure> {
         match command {
             Command::Demo(args) => Box::pin(demo::run(args, globals)).await,
             Command::Run(args) => Box::pin(run::run(args, globals)).await,
+            Command::Deidentify(args) => Box::pin(deidentify::run(args, globals)).await,
             Command::Serve(args) => Box::pin(serve::run(args, globals)).await,
             Command::Associate(args) => associate::run(args, globals).await,
             Command::ApiKey(args) => api_key::run(args, globals).await,
+            Command::Key(args) => key::run(args, globals).await,
+            Command::Tenant(args) => tenant::run(args, globals).await,
             Command::Review(args) => review::run(args, globals).await,
             Command::Pki(args) => pki::run(args, globals).await,
             Command::Check(args) => check::run(args, globals).await,
             Command::Plugin(args) => plugin::run(args, globals).await,
             Command::Audit(args) => audit::run(args, globals).await,
+            Command::WhatIf(args) => args.run().await,
             Command::Completions(args) => completions::run(args, globals).await,
             Command::CompileWorker => compile_worker::run(),
         }
@@ -159,11 +190,14 @@ mod tests {
         for name in [
             "demo",
             "run",
+            "deidentify",
             "serve",
             "check",
             "plugin",
             "associate",
             "api-key",
+            "key",
+            "tenant",
             "review",
             "pki",
             "audit",
@@ -204,6 +238,10 @@ mod tests {
                 "1",
             ],
             vec!["plugin", "inspect"],
+            vec!["key", "rotate"],
+            vec!["key", "rotate", "st-marys", "--boundary", "mac"],
+            vec!["tenant", "export", "st-marys"],
+            vec!["tenant", "create", "St Mary's"],
             vec!["associate"],
             vec!["associate", "check", "--within", "soon"],
             vec!["associate", "list", "--at", "tomorrow"],

@@ -1,11 +1,16 @@
-//! `nephron plugin`: components, before they serve.
+//! `nephron plugin`: components, before they serve and while they do.
 
+mod bench;
 mod build;
+mod change;
 mod inspect;
+mod run;
+mod subject;
+mod test;
 
 use super::{Failure, Globals};
 
-/// Build and inspect plugins.
+/// Build, test and inspect plugins, and exchange those that serve.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -15,12 +20,30 @@ pub(crate) struct Args {
 #[derive(clap::Subcommand)]
 enum Command {
     Build(build::Args),
+    Test(test::Args),
+    Run(run::Args),
+    Bench(bench::Args),
     Inspect(inspect::Args),
+    Stage(change::Stage),
+    Canary(change::Canary),
+    Activate(change::Activate),
+    Rollback(change::Rollback),
+    Retire(change::Retire),
+    Status(change::Status),
 }
 
 pub(crate) async fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
     match args.command {
         Command::Build(args) => build::run(args, globals).await,
+        Command::Test(args) => test::run(args, globals).await,
+        Command::Run(args) => run::run(args, globals).await,
+        Command::Bench(args) => bench::run(args, globals).await,
         Command::Inspect(args) => inspect::run(args, globals).await,
+        Command::Stage(args) => args.run().await,
+        Command::Canary(args) => args.run().await,
+        Command::Activate(args) => args.run().await,
+        Command::Rollback(args) => args.run().await,
+        Command::Retire(args) => args.run().await,
+        Command::Status(args) => args.run().await,
     }
 }

@@ -1,9 +1,9 @@
-//! `[endpoint.aws-sigv4]`: the access key under which a connector's requests are signed.
+//! `aws-sigv4` at an endpoint, an export or an anchor: the access key under which a plugin's requests are signed.
 
 use super::reader::{Table, Value};
 use super::secret::SecretRef;
 
-/// An access key of AWS, and what it signs for. The host derives a key for the day from it and lends that to the connector;
+/// An access key of AWS, and what it signs for. The host derives a key for the day from it and lends that to the plugin;
 /// no plugin sees either.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AwsSigV4 {
@@ -19,7 +19,20 @@ pub struct AwsSigV4 {
     pub service: String,
 }
 
-impl AwsSigV4 {
+/// An access key of AWS and the region that it is used in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessKey {
+    /// Its id. Not secret: each request names it.
+    pub id: String,
+    /// Where its secret is.
+    pub secret: SecretRef,
+    /// Where the session token is that goes with a temporary one.
+    pub session_token: Option<SecretRef>,
+    /// The region.
+    pub region: String,
+}
+
+impl AccessKey {
     pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
         let id = table
             .required("access-key-id", "access-key-id = \"AKIA…\"")
@@ -37,15 +50,29 @@ impl AwsSigV4 {
         };
         let region = table.required("region", "region = \"eu-central-1\"");
         let region = region.and_then(|value| scope(&value));
-        let service = match table.value("service") {
-            Some(value) => scope(&value),
-            None => Some("bedrock".to_owned()),
-        };
         Some(Self {
-            access_key_id: id?,
+            id: id?,
             secret: secret?,
             session_token: session_token?,
             region: region?,
+        })
+    }
+}
+
+impl AwsSigV4 {
+    /// What signs for `service`, unless the configuration names another.
+    pub(super) fn read(table: &mut Table<'_>, service: &str) -> Option<Self> {
+        let key = AccessKey::read(table);
+        let service = match table.value("service") {
+            Some(value) => scope(&value),
+            None => Some(service.to_owned()),
+        };
+        let key = key?;
+        Some(Self {
+            access_key_id: key.id,
+            secret: key.secret,
+            session_token: key.session_token,
+            region: key.region,
             service: service?,
         })
     }

@@ -56,6 +56,14 @@ impl Faults {
         Self(faults)
     }
 
+    /// The same, with `file` as people named it.
+    pub(super) fn of_file(mut self, file: &std::path::Path, named: &std::path::Path) -> Self {
+        for fault in self.0.iter_mut().filter(|fault| fault.file == file) {
+            named.clone_into(&mut fault.file);
+        }
+        self
+    }
+
     /// The faults, sorted by place.
     #[must_use]
     pub fn as_slice(&self) -> &[Fault] {

@@ -8,20 +8,25 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use nephron_keys::Schedule;
 use nephron_model::{Purpose, TenantId};
 use toml::de::DeTable;
 
+mod anchor;
 mod associate;
 mod aws;
 mod endpoint;
+mod export;
 mod fault;
 mod identity;
 mod listen;
+mod log;
 mod names;
 mod oidc;
 mod plugin;
 mod quantity;
 mod reader;
+mod root_key;
 mod route;
 mod secret;
 mod settings;
@@ -29,19 +34,25 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod units;
+mod upstream;
 mod url;
 
+pub use anchor::{Anchor, AnchorPlace, AnchorService};
 pub use associate::{Agreement, Associate, Role, Status};
-pub use aws::AwsSigV4;
-pub use endpoint::{Credential, Endpoint, UpstreamTls};
+pub use aws::{AccessKey, AwsSigV4};
+pub use endpoint::Endpoint;
+pub use export::{Export, ExportPlace};
 pub use fault::{Fault, Faults};
 pub use identity::{ApiKey, ClientCertificate, Holder, Mark};
 pub use listen::{Clients, Listen, Tls};
+pub use log::Log;
 pub use oidc::{Oidc, TenantOf};
 pub use plugin::{Component, Plugin, PluginKind};
-pub use route::{Chain, Egress, Export, METHODS, RequestLimits, Route, RouteEndpoint};
+pub use root_key::{KeyService, RootKey};
+pub use route::{Chain, Egress, METHODS, RequestLimits, Route, RouteEndpoint};
 pub use secret::{SecretError, SecretRef};
 pub use status::StatusListener;
+pub use upstream::{Credential, Upstream, UpstreamTls};
 pub use url::{BaseUrl, InvalidUrl};
 
 pub use crate::wire::fields::UnknownFields;
@@ -59,6 +70,8 @@ pub struct Config {
     pub data: PathBuf,
     /// What wraps the tenants' keys.
     pub root_key: RootKey,
+    /// How long each key lasts.
+    pub key_rotation: Schedule,
     /// Those served, at least one, each once.
     pub tenants: Vec<TenantId>,
     /// Every plugin, each used by something below.
@@ -77,6 +90,10 @@ pub struct Config {
     pub exports: Vec<Export>,
     /// What one request may have.
     pub limits: RequestLimits,
+    /// How logs are vouched for.
+    pub log: Log,
+    /// Places apart that take checkpoints.
+    pub anchors: Vec<Anchor>,
     /// Where clients connect; `nephron serve` needs it.
     pub listen: Option<Listen>,
     /// Where operators look, if anywhere.
@@ -89,16 +106,8 @@ pub struct Config {
     pub oidc: Vec<Oidc>,
     /// Purposes of use that are emergencies.
     pub emergencies: Vec<Purpose>,
-}
-
-/// The provider of the root key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RootKey {
-    /// A file in the data folder, sealed under a passphrase.
-    File {
-        /// Where the passphrase is.
-        passphrase: SecretRef,
-    },
+    /// Whether plugins and chain are taken over as soon as a file changes.
+    pub watch: bool,
 }
 
 /// Keys that were called otherwise once. Whoever still writes the former name is told the present one.
@@ -111,7 +120,8 @@ const LARGEST: u64 = 16 << 20;
 type Files<'f> = &'f dyn Fn(&Path) -> std::io::Result<String>;
 
 impl Config {
-    /// Reads a configuration and the files that its plugins take settings from.
+    /// Reads a configuration and the files that its plugins take settings from. Its paths are absolute, however it was named: so
+    /// two readings of one file are equal.
     ///
     /// # Errors
     /// [`Faults`]: everything that is wrong with it.
@@ -120,7 +130,30 @@ impl Config {
             let message = format!("cannot read the configuration: {error}; correct the path, or begin with a copy of `examples/gateway.toml`");
             Faults::new(vec![Fault { file: path.to_owned(), line: 0, column: 0, message }])
         })?;
-        Self::parse(&text, path, &read_text)
+        let absolute = absolute(path);
+        Self::parse(&text, &absolute, &read_text).map_err(|faults| faults.of_file(&absolute, path))
+    }
+
+    /// The files that plugins are read from, other than those that come with Nephron.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
+        self.plugins.iter().flat_map(|plugin| {
+            let component = match &plugin.component {
+                Component::File(path) => Some(path),
+                Component::FirstParty(_) => None,
+            };
+            let all = plugin.settings_files.iter().chain(component);
+            all.map(PathBuf::as_path)
+        })
+    }
+
+    /// The data folder of the configuration in `path`, whatever else is wrong with it.
+    pub(crate) fn data_folder(path: &Path) -> PathBuf {
+        let text = read_text(path).unwrap_or_default();
+        let (document, _) = DeTable::parse_recoverable(&text);
+        let named = document.get_ref().get("data");
+        let named = named.and_then(|value| value.get_ref().as_str());
+        let folder = path.parent().unwrap_or_else(|| Path::new(""));
+        folder.join(named.unwrap_or("data"))
     }
 
     /// Reads a configuration that is at hand. `file` says where it is from: paths start at its folder, and faults name
@@ -135,6 +168,16 @@ impl Config {
     ) -> Result<Self, Faults> {
         read(text, file, files, RENAMED, &|_| ())
     }
+}
+
+/// The file, by the one name that its folder has; as it is named, if that cannot be found out.
+fn absolute(path: &Path) -> PathBuf {
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        Some(_) | None => Path::new("."),
+    };
+    let whole = folder.canonicalize().ok().zip(path.file_name());
+    whole.map_or_else(|| path.to_owned(), |(folder, name)| folder.join(name))
 }
 
 /// Reads the whole. `told` hears the path of each key that is asked for, whether it is there or not.
@@ -173,6 +216,7 @@ fn config<'a>(
         let root_key = root_key
             .and_then(|value| value.table(RootKey::read))
             .flatten();
+        let key_rotation = root.section("key-rotation", root_key::schedule);
         let mut ids = BTreeMap::new();
         let tenants = root.some("tenant", |table| tenant(table, &mut ids));
         let read_plugins = root.some("plugin", |table| Plugin::read(table, files));
@@ -183,11 +227,16 @@ fn config<'a>(
         let mut models = BTreeMap::new();
         let routes = root.some("route", |table| Route::read(table, &endpoints, &mut models));
         let egress = root.section("egress", Egress::read);
-        let mut export_files = BTreeMap::new();
+        let mut seen_exports = export::Seen::default();
         let exports = root.each("export", |table| {
-            Export::read(table, &plugins, &mut export_files)
+            Export::read(table, &plugins, &tenants, &mut seen_exports)
         });
         let limits = root.section("limits", RequestLimits::read);
+        let log = root.section("log", Log::read);
+        let mut anchor_names = BTreeMap::new();
+        let anchors = root.each("anchor", |table| {
+            Anchor::read(table, &plugins, &mut anchor_names)
+        });
         let listen = root.value("listen");
         let listen = listen.map(|value| value.table(Listen::read).flatten());
         let status = root.value("status");
@@ -214,9 +263,11 @@ fn config<'a>(
             let purposes = table.value("purposes")?;
             identity::words(&purposes, reader::Value::parsed)
         });
+        let watch = root.section("reload", |table| table.flag("watch"));
         Some(Config {
             data: data?,
             root_key: root_key?,
+            key_rotation: key_rotation?,
             tenants,
             plugins: read_plugins,
             chain: chain?,
@@ -226,6 +277,8 @@ fn config<'a>(
             egress: egress?,
             exports,
             limits: limits?,
+            log: log?,
+            anchors,
             listen: match listen {
                 Some(listen) => Some(listen?),
                 None => None,
@@ -238,11 +291,12 @@ fn config<'a>(
             client_certificates,
             oidc,
             emergencies: emergencies.flatten().unwrap_or_default(),
+            watch: watch?,
         })
     });
     plugins.refuse_unused(
         reader,
-        "name it in `[chain]`, an `[[endpoint]]` or an `[[export]]`",
+        "name it in `[chain]`, an `[[endpoint]]`, an `[[export]]` or an `[[anchor]]`",
     );
     associates.refuse_unused(reader, "name it in an `[[endpoint]]` or as a subprocessor");
     endpoints.refuse_unused(reader, "name it in a `[[route]]`");
@@ -252,20 +306,12 @@ fn config<'a>(
 fn tenant(table: &mut Table<'_>, ids: &mut BTreeMap<String, usize>) -> Option<TenantId> {
     let value = table.required("id", "id = \"st-marys\"")?;
     let id: TenantId = value.parsed()?;
+    if id == TenantId::host() {
+        value.fault("is the name of the host's own log and keys; give the tenant another");
+        return None;
+    }
     route::refuse_second(&value, "id", id.as_str(), ids);
     Some(id)
-}
-
-impl RootKey {
-    fn read(table: &mut Table<'_>) -> Option<Self> {
-        let provider = table.required("provider", "provider = \"file\"");
-        let provider = provider.and_then(|value| value.choice(&[("file", ())]));
-        let passphrase = table.required("passphrase", "passphrase = { file = \"passphrase\" }");
-        let passphrase = passphrase.and_then(|value| SecretRef::read(&value));
-        provider
-            .and(passphrase)
-            .map(|passphrase| Self::File { passphrase })
-    }
 }
 
 fn read_text(path: &Path) -> std::io::Result<String> {

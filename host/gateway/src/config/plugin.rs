@@ -23,6 +23,8 @@ pub struct Plugin {
     pub digest: Option<Digest>,
     /// What it is configured with: a JSON object.
     pub settings: serde_json::Value,
+    /// The files that some of the settings are read from.
+    pub settings_files: Vec<PathBuf>,
     /// What a call of it may use.
     pub limits: Limits,
     /// What it was granted beyond its world's vocabulary.
@@ -128,7 +130,7 @@ impl Plugin {
             .required("component", "component = \"safe-harbor\"")
             .and_then(|value| Component::read(&value));
         let digest = table.value("digest").and_then(|value| value.parsed());
-        let settings = settings::read(table, files);
+        let (settings, settings_files) = settings::read(table, files);
         let limits = table.section("limits", limits);
         let grants = table.section("grant", |grant| grants(grant, kind));
         Some(Self {
@@ -137,6 +139,7 @@ impl Plugin {
             component: component?,
             digest,
             settings,
+            settings_files,
             limits: limits?,
             grants: grants?,
         })
@@ -198,10 +201,14 @@ fn limits(table: &mut Table<'_>) -> Limits {
 
 fn grants(table: &mut Table<'_>, kind: Option<PluginKind>) -> Grants {
     let keys = table.flag("keys");
-    let can_be_lent_one = [PluginKind::Transformer, PluginKind::Connector];
+    let can_be_lent_one = [
+        PluginKind::Transformer,
+        PluginKind::Connector,
+        PluginKind::Exporter,
+    ];
     if keys && kind.is_some_and(|kind| !can_be_lent_one.contains(&kind)) {
         table.fault(
-            "has `keys = true`, but only a transformer or a connector can be lent a key; remove it",
+            "has `keys = true`, but only a transformer, a connector or an exporter can be lent a key; remove it",
         );
     }
     Grants {

@@ -1,4 +1,4 @@
-//! What becomes of a request: `[chain]`, `[[route]]`, `[egress]`, `[[export]]` and `[limits]`.
+//! What becomes of a request: `[chain]`, `[[route]]`, `[egress]` and `[limits]`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,6 +18,8 @@ pub struct Chain {
     pub deciders: Vec<String>,
     /// Detectors and transformers; the host merges what they find.
     pub detectors: Vec<String>,
+    /// A transformer, which writes what becomes of files; requests to models have tokens.
+    pub transformer: Option<String>,
 }
 
 /// Which endpoint serves a model.
@@ -69,17 +71,6 @@ impl Default for Egress {
     }
 }
 
-/// Where log entries are shipped.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Export {
-    /// Name of the plugin, of kind exporter, that encodes them.
-    pub plugin: String,
-    /// A plain file name, in the folder `exports` of each tenant.
-    pub file: String,
-    /// The most entries that are encoded at once.
-    pub batch: u64,
-}
-
 /// What one request may have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestLimits {
@@ -108,6 +99,9 @@ impl Chain {
                 plugins,
                 &[PluginKind::Detector, PluginKind::Transformer],
             ),
+            transformer: table
+                .value("transformer")
+                .and_then(|value| of_kind(&value, plugins, &[PluginKind::Transformer])),
         }
     }
 }
@@ -239,33 +233,6 @@ impl Egress {
     }
 }
 
-impl Export {
-    pub(super) fn read<'a>(
-        table: &mut Table<'a>,
-        plugins: &Names<'a>,
-        files: &mut BTreeMap<String, usize>,
-    ) -> Option<Self> {
-        let plugin = table.required("plugin", "plugin = \"name of an exporter\"");
-        let plugin = plugin.and_then(|value| of_kind(&value, plugins, &[PluginKind::Exporter]));
-        let file = table.required("file", "file = \"audit.jsonl\"");
-        let name = file.as_ref().and_then(|value| {
-            value.text_that(
-                "must be a plain file name: 1 to 100 of letters, digits, `.`, `_` and `-`, not starting with a dot",
-                is_file_name,
-            )
-        });
-        if let (Some(value), Some(name)) = (&file, &name) {
-            refuse_second(value, "file", name, files);
-        }
-        let batch = table.count("batch", 1..=10_000, 100);
-        Some(Self {
-            plugin: plugin?,
-            file: name?,
-            batch,
-        })
-    }
-}
-
 impl RequestLimits {
     pub(super) fn read(table: &mut Table<'_>) -> Self {
         // A request must fit into a plugin's memory, at most 64 MiB, together with what the plugin makes of it.
@@ -299,12 +266,4 @@ pub(super) fn refuse_second(
             shown(word)
         ));
     }
-}
-
-fn is_file_name(name: &str) -> bool {
-    (1..=100).contains(&name.len())
-        && !name.starts_with('.')
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }

@@ -1,5 +1,7 @@
 //! A plugin's settings: TOML as the operator wrote it, and whole files, made into one JSON object.
 
+use std::path::PathBuf;
+
 use serde_json::{Map, Number, Value as Json};
 use toml::de::{DeTable, DeValue};
 
@@ -8,9 +10,9 @@ use super::fault::shown;
 use super::reader::{Table, Value};
 
 /// Reads `[plugin.settings]`, whose keys are the plugin's own, and `[plugin.settings-files]`, which gives a file for a
-/// key. What the plugin thinks of them it says when it is configured.
-pub(super) fn read(plugin: &mut Table<'_>, files: Files<'_>) -> Json {
-    let mut settings = Map::new();
+/// key. What the plugin thinks of them it says when it is configured. Gives the files' paths too.
+pub(super) fn read(plugin: &mut Table<'_>, files: Files<'_>) -> (Json, Vec<PathBuf>) {
+    let (mut settings, mut paths) = (Map::new(), Vec::new());
     plugin.section("settings", |table| {
         for (key, value) in table.entries() {
             settings.extend(json(value.raw(), &value).map(|json| (key.to_owned(), json)));
@@ -26,6 +28,7 @@ pub(super) fn read(plugin: &mut Table<'_>, files: Files<'_>) -> Json {
             match files(&path) {
                 Ok(text) => {
                     settings.insert(key.to_owned(), Json::String(text));
+                    paths.push(path);
                 }
                 Err(error) => {
                     let path = path.display();
@@ -36,7 +39,7 @@ pub(super) fn read(plugin: &mut Table<'_>, files: Files<'_>) -> Json {
             }
         }
     });
-    Json::Object(settings)
+    (Json::Object(settings), paths)
 }
 
 /// A date or time becomes its text; what JSON cannot hold is a fault at the setting that it stands in.

@@ -129,18 +129,13 @@ fn server(
     config.with_single_cert(chain, key.clone_key()).unwrap()
 }
 
-fn endpoint(url: &str, tls: UpstreamTls, allows_private: bool) -> Endpoint {
-    Endpoint {
+fn upstream(url: &str, tls: UpstreamTls, allows_private: bool) -> Upstream {
+    Upstream {
         name: "there".to_owned(),
-        connector: "connector".to_owned(),
-        url: Some(url.parse().unwrap()),
-        associate: Some("lab".to_owned()),
-        may_see_phi: false,
-        region: None,
+        url: url.parse().unwrap(),
         credential: None,
         aws_sigv4: None,
         timeout: Duration::from_secs(20),
-        retries: 0,
         tls,
         allows_private,
     }
@@ -152,8 +147,8 @@ fn a_connector_sets_no_header_that_names_an_account_and_asks_for_the_credential(
     let secret = write(folder.path(), "secret", "s3cret", 1);
     let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     std::fs::set_permissions(&secret, private).unwrap();
-    let mut endpoint = endpoint("http://127.0.0.1:1", UpstreamTls::default(), true);
-    let encoded = |endpoint: &Endpoint, header: &str, credential: Option<&str>| {
+    let mut upstream = upstream("http://127.0.0.1:1", UpstreamTls::default(), true);
+    let encoded = |upstream: &Upstream, header: &str, credential: Option<&str>| {
         let request = HttpRequest {
             method: "POST".to_owned(),
             path: "/v1/messages".to_owned(),
@@ -161,7 +156,7 @@ fn a_connector_sets_no_header_that_names_an_account_and_asks_for_the_credential(
             body: b"{}".to_vec(),
             credential: credential.map(str::to_owned),
         };
-        Outgoing::new(request, endpoint)
+        Outgoing::new(request, upstream)
     };
     for header in [
         "authorization",
@@ -177,32 +172,32 @@ fn a_connector_sets_no_header_that_names_an_account_and_asks_for_the_credential(
         "connection",
         "x-amz-security-token",
     ] {
-        let refused = encoded(&endpoint, header, None).err();
+        let refused = encoded(&upstream, header, None).err();
         assert!(
             matches!(refused, Some(EgressError::BadRequest(_))),
             "{header}"
         );
     }
-    assert!(encoded(&endpoint, "x-team", None).is_ok());
-    endpoint.credential = Some(Credential {
+    assert!(encoded(&upstream, "x-team", None).is_ok());
+    upstream.credential = Some(Credential {
         name: "lab".to_owned(),
         header: "x-team".to_owned(),
         prefix: String::new(),
         secret: SecretRef::File(secret),
     });
     // Now that is where the operator's own credential goes.
-    let refused = encoded(&endpoint, "X-Team", Some("lab")).err();
+    let refused = encoded(&upstream, "X-Team", Some("lab")).err();
     assert!(matches!(refused, Some(EgressError::BadRequest(_))));
-    let unused = encoded(&endpoint, "accept", None).err();
+    let unused = encoded(&upstream, "accept", None).err();
     assert!(matches!(unused, Some(EgressError::CredentialUnused)));
-    let another = encoded(&endpoint, "accept", Some("another")).err();
+    let another = encoded(&upstream, "accept", Some("another")).err();
     assert!(matches!(another, Some(EgressError::NoCredential)));
-    let attached = encoded(&endpoint, "accept", Some("lab")).unwrap();
+    let attached = encoded(&upstream, "accept", Some("lab")).unwrap();
     let team = attached.headers.iter().find(|(name, _)| name == "x-team");
     assert_eq!(team.unwrap().1, "s3cret");
 }
 
-async fn ask(egress: &Egress, endpoint: &Endpoint) -> Result<(u16, String), EgressError> {
+async fn ask(egress: &Egress, upstream: &Upstream) -> Result<(u16, String), EgressError> {
     let request = HttpRequest {
         method: "POST".to_owned(),
         path: "/v1/chat/completions".to_owned(),
@@ -210,7 +205,7 @@ async fn ask(egress: &Egress, endpoint: &Endpoint) -> Result<(u16, String), Egre
         body: b"{}".to_vec(),
         credential: None,
     };
-    let outgoing = Outgoing::new(request, endpoint)?;
+    let outgoing = Outgoing::new(request, upstream)?;
     let mut arriving = egress
         .send(outgoing, Recorded::attest(0, Digest([0; 32])))
         .await?;
@@ -222,7 +217,7 @@ async fn ask(egress: &Egress, endpoint: &Endpoint) -> Result<(u16, String), Egre
 }
 
 async fn ask_once(url: &str, tls: UpstreamTls) -> Result<(u16, String), EgressError> {
-    let endpoint = endpoint(url, tls, true);
+    let endpoint = upstream(url, tls, true);
     let egress = Egress::new(std::slice::from_ref(&endpoint)).unwrap();
     ask(&egress, &endpoint).await
 }
@@ -281,7 +276,7 @@ async fn an_endpoint_that_asks_who_we_are_is_shown_our_certificate_and_its_own_a
     assert_eq!(peer.asked(), 1);
 
     // What changes is read again; what cannot be used is not.
-    let endpoint = endpoint(&url, known, true);
+    let endpoint = upstream(&url, known, true);
     let wrong = file("ca.pem", &others.0.pem(), 2);
     let egress = Egress::new(std::slice::from_ref(&endpoint)).unwrap();
     assert!(ask(&egress, &endpoint).await.is_err());
@@ -328,9 +323,80 @@ async fn a_redirect_is_an_answer_like_any_other_and_is_not_followed() {
 async fn a_name_that_turns_to_this_machine_is_not_dialled() {
     let peer = Peer::start(None, None).await;
     let url = format!("http://localhost:{}", peer.address.port());
-    let strict = endpoint(&url, UpstreamTls::default(), false);
+    let strict = upstream(&url, UpstreamTls::default(), false);
     let egress = Egress::new(std::slice::from_ref(&strict)).unwrap();
     let error = ask(&egress, &strict).await.unwrap_err();
     assert!(matches!(error, EgressError::PrivateAddress), "{error}");
     assert_eq!(peer.asked(), 0);
+}
+
+/// A receiver of a stream, and how it ends the connection.
+#[derive(Clone, Copy)]
+enum Ends {
+    Properly,
+    WithoutNotice,
+    Never,
+    Talking,
+}
+
+async fn receiver(tls: ServerConfig, ends: Ends) -> (SocketAddr, tokio::task::JoinHandle<Vec<u8>>) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let task = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(tls));
+        let mut read = Vec::new();
+        if let Ok(mut stream) = acceptor.accept(stream).await {
+            stream.read_to_end(&mut read).await.unwrap();
+            match ends {
+                Ends::Properly => stream.shutdown().await.unwrap(),
+                Ends::WithoutNotice => drop(stream),
+                Ends::Never => std::future::pending().await,
+                Ends::Talking => while stream.write_all(&[b'x'; 1024]).await.is_ok() {},
+            }
+        }
+        read
+    });
+    (address, task)
+}
+
+#[tokio::test]
+async fn a_stream_is_delivered_when_the_receiver_ends_it_as_tls_wants_and_not_else() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let folder = tempfile::tempdir().unwrap();
+    let ca = write(folder.path(), "ca.pem", &authority.0.pem(), 1);
+    let believed = UpstreamTls {
+        authorities: Some(ca),
+        ..UpstreamTls::default()
+    };
+    let text = "5 hello".repeat(50_000);
+    for (issuer, ends, expected) in [
+        (&authority, Ends::Properly, Ok(())),
+        (&authority, Ends::WithoutNotice, Err("connection-failed")),
+        (&authority, Ends::Never, Err("timed-out")),
+        (&authority, Ends::Talking, Err("response-too-large")),
+        (&stranger, Ends::Properly, Err("connection-failed")),
+    ] {
+        let issued = issuer.issue("localhost");
+        let (address, task) = receiver(server(&issued, None, &BOTH), ends).await;
+        let url = format!("https://localhost:{}", address.port());
+        let mut upstream = upstream(&url, believed.clone(), true);
+        let is_slow = matches!(ends, Ends::Never);
+        upstream.timeout = if is_slow {
+            Duration::from_millis(500)
+        } else {
+            Duration::from_secs(20)
+        };
+        let proof = Recorded::attest(0, Digest([0; 32]));
+        let written = write_stream(&upstream, text.as_bytes(), proof).await;
+        assert_eq!(written.map_err(|error| error.code()), expected);
+        if expected.is_ok() {
+            assert_eq!(task.await.unwrap(), text.as_bytes());
+        }
+    }
+    // A name that resolves to this machine is no receiver unless that is allowed.
+    let strict = upstream("https://localhost:1", believed, false);
+    let refused = write_stream(&strict, b"", Recorded::attest(0, Digest([0; 32]))).await;
+    assert!(matches!(refused, Err(EgressError::PrivateAddress)));
 }

@@ -17,6 +17,7 @@ use crate::config::RequestLimits;
 use crate::receive::{Malformed, Received};
 use crate::reply::Piece;
 use crate::said::{Channel, Said};
+use known::Known;
 use told::Told;
 
 pub(crate) mod blob;
@@ -24,6 +25,7 @@ mod chat;
 mod embeddings;
 pub(crate) mod fields;
 pub(crate) mod json;
+pub(crate) mod known;
 mod messages;
 mod responses;
 pub(crate) mod shape;
@@ -114,7 +116,9 @@ impl Api {
         clock: &dyn Clock,
     ) -> Result<Asked, Malformed> {
         crate::receive::check_size(body, limits)?;
-        let body_fields = fields::Fields::of(json::Json::read(body)?, "", limits.unknown_fields)?;
+        let mut body_fields =
+            fields::Fields::of(json::Json::read(body)?, "", limits.unknown_fields)?;
+        let known = Known::of_extension(&mut body_fields)?;
         let (call, manner) = match self {
             Self::Chat => chat::read(body_fields, limits)?,
             Self::Responses => responses::read(body_fields, limits)?,
@@ -126,6 +130,7 @@ impl Api {
                 at: clock.now(),
                 bytes: body.len(),
                 conversation,
+                known,
                 sensitivity: nephron_model::Sensitivity::Phi,
                 call,
             },

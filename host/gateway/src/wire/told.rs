@@ -148,7 +148,9 @@ const fn class(refusal: &Refusal) -> Class {
         | Refusal::Upstream { .. }
         | Refusal::AnswerTooLarge { .. }
         | Refusal::NotRecorded(_)
+        | Refusal::NotDelivered { .. }
         | Refusal::ReviewsUnreadable
+        | Refusal::TenantUnavailable
         | Refusal::Stopping => Class::Failed,
     }
 }

@@ -362,13 +362,13 @@ fn what_ends_while_the_entry_is_written_opens_nothing() {
     let grant = ward.grant();
     ward.log.hold();
     let mut opening = pin!(grant.open(&sealed, "c"));
-    let mut destroying = pin!(ward.keys.destroy());
+    let mut destroying = pin!(ward.keys.destroy("test"));
     assert!(opening.as_mut().poll(&mut context).is_pending());
     assert!(destroying.as_mut().poll(&mut context).is_pending());
     ward.log.release();
     assert!(matches!(
         destroying.as_mut().poll(&mut context),
-        Poll::Ready(Ok(()))
+        Poll::Ready(Ok(_))
     ));
     assert!(matches!(
         opening.as_mut().poll(&mut context),
@@ -488,7 +488,7 @@ fn a_future_of_every_use_can_move_between_threads() {
     moves(&grant.open_payload(b"", None, ""));
     moves(&grant.tokenize(&[]));
     moves(&grant.detokenize(&[]));
-    moves(&ward.keys.destroy());
+    moves(&ward.keys.destroy("test"));
 }
 
 /// The canary goes in wherever text goes in, and every way to fail is tried.
@@ -532,7 +532,7 @@ fn i9_no_error_and_no_entry_holds_what_was_sealed() {
     clock.advance(Duration::from_secs(61));
     fail(&good);
     let late = with(&ward, canary);
-    block_on(ward.keys.destroy()).unwrap();
+    block_on(ward.keys.destroy("test")).unwrap();
     fail(&late);
 
     let seen: BTreeSet<_> = errors.iter().map(KeyError::code).collect();

@@ -184,7 +184,7 @@ fn i5_a_grant_that_was_put_into_the_store_or_carried_to_another_tenant_lends_not
 fn a_destroyed_key_lends_nothing() {
     let ward = Ward::new("st-marys");
     let lasting = mint(&ward);
-    block_on(ward.keys.destroy()).unwrap();
+    block_on(ward.keys.destroy("test")).unwrap();
     let refused = ward.keys.redeem(&lasting.id, request());
     assert!(matches!(refused, Err(KeyError::Destroyed)));
     let refused = block_on(ward.keys.mint_lasting(request()));

@@ -50,16 +50,18 @@ fn a_wrapped_key_opens_for_its_tenant_version_and_root_alone() {
     let (root, another) = (create(&here), create(&there));
     let [tenant, stranger] = ["st-marys", "general"].map(|name| name.parse().unwrap());
     let key = Key::draw().unwrap();
-    let wrapped = root.wrap(&key, &tenant, 1).unwrap();
+    let wrapped = root.wrap(Wrapped::Tenant, &key, &tenant, 1, None).unwrap();
     assert_eq!(
-        root.unwrap(&wrapped, &tenant, 1).unwrap().bytes(),
+        root.unwrap(Wrapped::Tenant, &wrapped, &tenant, 1, None)
+            .unwrap()
+            .bytes(),
         key.bytes()
     );
     for refused in [
-        root.unwrap(&wrapped, &stranger, 1),
-        root.unwrap(&wrapped, &tenant, 2),
-        another.unwrap(&wrapped, &tenant, 1),
-        root.unwrap(&wrapped[1..], &tenant, 1),
+        root.unwrap(Wrapped::Tenant, &wrapped, &stranger, 1, None),
+        root.unwrap(Wrapped::Tenant, &wrapped, &tenant, 2, None),
+        another.unwrap(Wrapped::Tenant, &wrapped, &tenant, 1, None),
+        root.unwrap(Wrapped::Tenant, &wrapped[1..], &tenant, 1, None),
     ] {
         assert!(matches!(refused, Err(RootError::NotAuthentic)));
     }
@@ -185,9 +187,9 @@ fn a_crash_while_creating_leaves_room_to_create_again() {
 fn i9_no_error_or_file_holds_the_passphrase_or_the_key() {
     let (_folder, dir) = folder();
     let root = create(&dir);
-    assert_eq!(format!("{root:?}"), "RootKey(Key(..))");
+    assert_eq!(format!("{root:?}"), "RootKey(file)");
     let text = dir.read_to_string(RootKey::FILE).unwrap();
-    assert!(!text.contains(PASSPHRASE) && !text.contains(&hex::encode(root.0.bytes())));
+    assert!(!text.contains(PASSPHRASE) && !text.contains(&hex::encode(root.key.bytes())));
     let wrong = RootKey::open(&dir, &passphrase("CANARY-passphrase")).unwrap_err();
     assert!(!format!("{wrong} {wrong:?}").contains("CANARY"));
     dir.write(
@@ -212,5 +214,39 @@ fn argon2id_gives_the_published_result() {
     assert_eq!(
         hex::encode(key.bytes()),
         "09316115d5cf24ed5a15a31a3ba326e5cf32edc24702987c02b6566f61913cf7"
+    );
+}
+
+#[test]
+fn a_root_key_opens_with_the_provider_that_made_it_and_no_other() {
+    let (_folder, dir) = folder();
+    let shelf = Arc::new(crate::ward::Shelf::default());
+    let made = RootKey::create_with(&dir, shelf.clone()).unwrap();
+    let opened = RootKey::open_with(&dir, shelf.clone()).unwrap();
+    assert_eq!(
+        made.mac_key("aot").mac(b"x"),
+        opened.mac_key("aot").mac(b"x")
+    );
+    assert!(
+        !dir.read_to_string(RootKey::FILE)
+            .unwrap()
+            .contains(&hex::encode(made.key.bytes()))
+    );
+    let again = RootKey::create_with(&dir, shelf.clone()).unwrap_err();
+    assert!(matches!(again, RootError::File(FileError::Exists { .. })));
+    let other = RootKey::open(&dir, &passphrase(PASSPHRASE)).unwrap_err();
+    assert!(
+        matches!(&other, RootError::OtherProvider { made, configured: "file" } if made == "shelf"),
+        "{other}"
+    );
+    let stranger = RootKey::open_with(&dir, Arc::new(crate::ward::Shelf::default()));
+    assert!(matches!(stranger, Err(RootError::KekGone { .. })));
+
+    let (_folder, dir) = folder();
+    create(&dir);
+    let other = RootKey::open_with(&dir, shelf).unwrap_err();
+    assert!(
+        matches!(&other, RootError::OtherProvider { made, configured: "shelf" } if made == "file"),
+        "{other}"
     );
 }

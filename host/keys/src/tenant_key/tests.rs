@@ -1,4 +1,4 @@
-use nephron_model::FixedClock;
+use nephron_model::{EntryKind, FixedClock};
 use pollster::block_on;
 use serde_json::Value;
 
@@ -34,6 +34,47 @@ fn i5_two_tenants_share_no_digest() {
         there.keys.fingerprint(b"text").unwrap()
     );
     assert_ne!(here.conversation("c"), there.conversation("c"));
+}
+
+#[test]
+fn a_patient_has_one_digest_in_one_tenant_and_none_once_the_key_is_gone() {
+    let [here, there] = ["st-marys", "general"].map(Ward::new);
+    let digest = here.keys.patient("ab-0483920").unwrap();
+    assert_eq!(here.keys.patient(" AB-0483920\n").unwrap(), digest);
+    assert_ne!(here.keys.patient("AB-483920").unwrap(), digest);
+    assert_ne!(there.keys.patient("AB-0483920").unwrap(), digest);
+    assert_ne!(here.keys.fingerprint(b"AB-0483920").unwrap(), digest);
+    block_on(here.keys.destroy("dr.osei")).unwrap();
+    assert!(matches!(
+        here.keys.patient("AB-0483920"),
+        Err(KeyError::Destroyed)
+    ));
+}
+
+#[test]
+fn a_field_is_committed_to_in_one_place_and_its_salt_dies_with_the_key() {
+    let [here, there] = ["st-marys", "general"].map(Ward::new);
+    let [one, other] = ["01ARZ3NDEKTSV4RRFFQ69G5FAV", "01ARZ3NDEKTSV4RRFFQ69G5FAW"]
+        .map(|event| event.parse().unwrap());
+    let commit = |ward: &Ward, request, field: &str, value: &[u8]| {
+        ward.keys.commit(request, field, value).unwrap()
+    };
+    let first = commit(&here, one, "sent", b"text");
+    assert!(first == commit(&here, one, "sent", b"text"));
+    assert!(first == FieldCommitment::new("sent", first.salt, b"text"));
+    for elsewhere in [
+        commit(&there, one, "sent", b"text"),
+        commit(&here, other, "sent", b"text"),
+        commit(&here, one, "received", b"text"),
+        commit(&here, one, "sent", b"texts"),
+    ] {
+        assert!(elsewhere.salt != first.salt && elsewhere.digest != first.digest);
+    }
+    block_on(here.keys.destroy("dr.osei")).unwrap();
+    assert!(matches!(
+        here.keys.commit(one, "sent", b"text"),
+        Err(KeyError::Destroyed)
+    ));
 }
 
 /// The vectors were written by another implementation, from the document alone.
@@ -175,7 +216,7 @@ fn another_root_opens_no_tenant() {
     let ward = Ward::new("st-marys");
     let folder = tempfile::tempdir().unwrap();
     let passphrase = Passphrase::new("another long passphrase".to_owned());
-    let root = RootKey::create(&dir(&folder), &passphrase, Cost::MINIMUM).unwrap();
+    let root = Arc::new(RootKey::create(&dir(&folder), &passphrase, Cost::MINIMUM).unwrap());
     let refused = Ward { root, ..ward }.reopen().err().unwrap();
     assert!(
         matches!(refused, TenantKeyError::Root(RootError::NotAuthentic)),
@@ -200,7 +241,7 @@ fn a_destroyed_key_stops_everything_that_was_lent() {
     let ward = Ward::new("st-marys");
     let (clone, grant) = (ward.keys.clone(), ward.grant());
     let sealed = ward.keys.seal_payload(None, "prompt", b"note").unwrap();
-    block_on(ward.keys.destroy()).unwrap();
+    block_on(ward.keys.destroy("test")).unwrap();
 
     let last = ward.last();
     assert_eq!(
@@ -229,7 +270,7 @@ fn a_destroyed_key_stops_everything_that_was_lent() {
     ));
 
     let before = ward.log.drafts().len();
-    block_on(ward.keys.destroy()).unwrap();
+    block_on(ward.keys.destroy("test")).unwrap();
     assert_eq!(
         ward.log.drafts().len(),
         before,
@@ -241,7 +282,7 @@ fn a_destroyed_key_stops_everything_that_was_lent() {
 fn minting_under_a_destroyed_key_is_a_recorded_refusal() {
     let ward = Ward::new("st-marys");
     let request = ward.request();
-    block_on(ward.keys.destroy()).unwrap();
+    block_on(ward.keys.destroy("test")).unwrap();
     assert!(matches!(ward.keys.mint(request), Err(KeyError::Destroyed)));
     let last = ward.last();
     assert_eq!(
@@ -254,7 +295,7 @@ fn minting_under_a_destroyed_key_is_a_recorded_refusal() {
 fn a_crash_while_destroying_is_finished_by_opening() {
     let ward = Ward::new("st-marys");
     let backup = ward.dir().read(TenantKeys::FILE).unwrap();
-    block_on(ward.keys.destroy()).unwrap();
+    block_on(ward.keys.destroy("test")).unwrap();
     // As if the process had died before the unlinking; a restored backup looks the same.
     for name in [TenantKeys::FILE, "kek-1.json.new"] {
         ward.dir().write(name, &backup).unwrap();
@@ -268,8 +309,8 @@ fn i1_a_key_whose_end_cannot_be_recorded_lives_on() {
     let ward = Ward::new("st-marys");
     ward.log.refuse_from(0);
     assert!(matches!(
-        block_on(ward.keys.destroy()),
-        Err(KeyError::NotRecorded(_))
+        block_on(ward.keys.destroy("test")),
+        Err(TenantKeyError::NotRecorded(_))
     ));
     assert!(ward.keys.fingerprint(b"x").is_ok());
     assert!(ward.dir().exists(TenantKeys::FILE));
@@ -283,7 +324,7 @@ fn i9_the_key_file_holds_no_key_in_clear() {
     let wrapped = hex::decode(&content.wrapped).unwrap();
     let key = ward
         .root
-        .unwrap(&wrapped, ward.keys.tenant(), VERSION)
+        .unwrap(Wrapped::Tenant, &wrapped, ward.keys.tenant(), FIRST, None)
         .unwrap();
     assert!(!text.contains(&hex::encode(key.bytes())));
 }

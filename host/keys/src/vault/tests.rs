@@ -57,8 +57,9 @@ fn lookups_are_as_the_document_says() {
     let issued = issued_mac(&key, &lookup, field("token"));
     assert_eq!(hex::encode(&issued), field("issued"));
     // And the functions that use a tenant's own key agree with these.
-    let own = ward.keys.inner().with_ring(|ring| {
-        Ok(ring
+    let own = ward.keys.inner().with_rings(|rings| {
+        Ok(rings
+            .lookup()
             .token
             .mac(&[b"conversation", field("tenant").as_bytes(), b"n"]))
     });

@@ -62,6 +62,9 @@ impl Exchange<'_> {
         };
         let seen = Phi::new(shown.0.iter().map(text).collect::<Vec<_>>().join("\n\n"));
         let mut sending = self.draft(EntryKind::Sending, "in-sandbox");
+        sending = self
+            .case
+            .committed(sending, SENT, seen.expose().as_bytes())?;
         sending.payload = self.case.sealed(SENT, seen.expose().as_bytes())?;
         let _recorded = self.case.record(sending).await?;
         let mut said = Phi::new(Said::default());
@@ -69,7 +72,9 @@ impl Exchange<'_> {
             said.expose_mut().take(event);
         }
         let mut received = self.draft(EntryKind::Received, "answered");
-        received.payload = self.case.sealed(RECEIVED, said.expose().text.as_bytes())?;
+        let text = said.expose().text.as_bytes();
+        received = self.case.committed(received, RECEIVED, text)?;
+        received.payload = self.case.sealed(RECEIVED, text)?;
         self.case.note(received);
         Ok(events)
     }
@@ -90,6 +95,7 @@ impl Exchange<'_> {
             sending.counts = blob::families(blobs);
             sending = sending.fact("blobs", self.fingerprints(blobs)?);
         }
+        sending = self.case.committed(sending, SENT, outgoing.body())?;
         sending.payload = self.case.sealed(SENT, outgoing.body())?;
         let recorded = self.case.record(sending).await?;
 
@@ -157,7 +163,9 @@ impl Exchange<'_> {
         if let Some(status) = status {
             received = received.fact("status", status.to_string());
         }
-        received.payload = self.case.sealed(RECEIVED, &chunks.concat())?;
+        let bytes = chunks.concat();
+        received = self.case.committed(received, RECEIVED, &bytes)?;
+        received.payload = self.case.sealed(RECEIVED, &bytes)?;
         Ok(received)
     }
 

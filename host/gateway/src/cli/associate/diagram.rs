@@ -76,7 +76,7 @@ impl Graph {
             standing: None,
         };
         let endpoints = || opened.config.endpoints.iter();
-        let inside = endpoints().filter(|endpoint| endpoint.url.is_none());
+        let inside = endpoints().filter(|endpoint| endpoint.upstream.is_none());
         let inside: Vec<&str> = inside.map(|endpoint| endpoint.name.as_str()).collect();
         let mut gateway = Node {
             name: "Nephron gateway".to_owned(),

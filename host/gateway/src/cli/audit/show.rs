@@ -2,17 +2,17 @@
 
 use std::collections::VecDeque;
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context as _;
 use nephron_audit::{Header, Reader};
-use nephron_model::{EntryKind, EventId, TenantId, Timestamp};
+use nephron_model::{EntryKind, EventId, Timestamp};
 
-use super::configured;
+use super::{Which, whole};
 use crate::case::kind_name;
 use crate::cli::style::{self, Look};
 use crate::cli::table::{Align, Cell, Table};
-use crate::cli::text::{for_shell, number};
+use crate::cli::text::number;
 use crate::cli::{Failure, Globals};
 
 /// Show the entries of a log. It may be a copy, on read-only media, or in use.
@@ -20,15 +20,8 @@ use crate::cli::{Failure, Globals};
 /// Exit code 3 when the log is damaged; what stands before the damage is shown.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// The log's folder, the one that holds `journal`
-    #[arg(required_unless_present = "config", conflicts_with = "config")]
-    folder: Option<PathBuf>,
-    /// A configuration, whose tenant's log is meant
-    #[arg(long, short, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// The tenant, where the configuration has several
-    #[arg(long, short, requires = "config", conflicts_with = "folder")]
-    tenant: Option<TenantId>,
+    #[command(flatten)]
+    which: Which,
     #[command(flatten)]
     filter: Filter,
     /// Only the last N of them
@@ -60,7 +53,7 @@ struct Filter {
 }
 
 pub(super) fn run(args: &Args, _: &Globals) -> Result<(), Failure> {
-    let folder = folder(args)?;
+    let folder = args.which.folder("shown")?;
     if args.json {
         // Not through anstream, which takes more than escape sequences out of what is no terminal's.
         return show(
@@ -86,16 +79,7 @@ fn show(folder: &Path, args: &Args, look: Look, out: &mut impl Write) -> Result<
         Err(Stop::Output(error)) => return Err(Failure::output(error)),
         Err(Stop::Read(error)) => return Err(error.into()),
     }
-    match reader.damage() {
-        [] => Ok(()),
-        [first, ..] => {
-            let folder = for_shell(folder);
-            let error = anyhow::anyhow!(
-                "the log is damaged: {first}; `nephron audit verify {folder}` tells all"
-            );
-            Err(Failure::check(error))
-        }
-    }
+    whole(&reader, folder)
 }
 
 /// Part of an event id, or the whole.
@@ -123,7 +107,7 @@ impl std::str::FromStr for Request {
 /// Characters of an event id that the table shows. They are of its random part: no two requests share them by accident.
 const SHORT_EVENT: usize = 8;
 
-fn kind(text: &str) -> Result<EntryKind, String> {
+pub(super) fn kind(text: &str) -> Result<EntryKind, String> {
     use serde::Deserialize as _;
     use serde::de::IntoDeserializer as _;
     use serde::de::value::{Error, StrDeserializer};
@@ -147,20 +131,6 @@ impl Filter {
         self.request.as_ref().is_none_or(is_of)
             && self.kind.is_none_or(|kind| header.kind == kind)
             && self.plugin.as_ref().is_none_or(is_by)
-    }
-}
-
-fn folder(args: &Args) -> Result<PathBuf, Failure> {
-    let Some(config) = &args.config else {
-        return Ok(args.folder.clone().unwrap_or_default());
-    };
-    let mut folders = configured(config, args.tenant.as_ref())?;
-    match (folders.pop(), folders.len()) {
-        (Some(folder), 0) => Ok(folder),
-        _ => Err(Failure::usage(anyhow::anyhow!(
-            "`{}` configures several tenants; name one with `--tenant`",
-            config.display()
-        ))),
     }
 }
 
@@ -235,18 +205,6 @@ fn table(reader: &Reader, args: &Args, look: Look, out: &mut impl Write) -> Resu
 
 fn row(header: &Header) -> Vec<Cell> {
     let optional = |figure: Option<u64>| figure.map(number).unwrap_or_default();
-    let event = header
-        .request
-        .map(|event| event.to_string())
-        .unwrap_or_default();
-    let event = event
-        .get(event.len().saturating_sub(SHORT_EVENT)..)
-        .unwrap_or_default();
-    let outcome = if header.reasons.is_empty() {
-        header.outcome.clone()
-    } else {
-        format!("{} ({})", header.outcome, header.reasons.join(", "))
-    };
     vec![
         Cell::new(header.sequence.to_string()),
         Cell::styled(to_the_millisecond(header.time), style::QUIET),
@@ -261,13 +219,31 @@ fn row(header: &Header) -> Vec<Cell> {
         ),
         Cell::new(optional(header.fuel)),
         Cell::new(optional(header.micros)),
-        Cell::styled(event, style::QUIET),
-        Cell::styled(outcome, style::of_outcome(&header.outcome)),
+        event(header),
+        outcome(header),
     ]
 }
 
+pub(super) fn event(header: &Header) -> Cell {
+    let event = header
+        .request
+        .map(|event| event.to_string())
+        .unwrap_or_default();
+    let short = event.get(event.len().saturating_sub(SHORT_EVENT)..);
+    Cell::styled(short.unwrap_or_default(), style::QUIET)
+}
+
+pub(super) fn outcome(header: &Header) -> Cell {
+    let outcome = if header.reasons.is_empty() {
+        header.outcome.clone()
+    } else {
+        format!("{} ({})", header.outcome, header.reasons.join(", "))
+    };
+    Cell::styled(outcome, style::of_outcome(&header.outcome))
+}
+
 /// RFC 3339, cut to three decimals.
-fn to_the_millisecond(time: Timestamp) -> String {
+pub(super) fn to_the_millisecond(time: Timestamp) -> String {
     let text = time.to_string();
     text.get(..23)
         .map_or_else(|| text.clone(), |cut| format!("{cut}Z"))

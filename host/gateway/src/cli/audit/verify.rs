@@ -1,13 +1,18 @@
 //! `nephron audit verify`: whether a log is whole, and if not, where.
 
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 
-use nephron_audit::{Head, Progress, Verdict, VerifyOptions, ViewCheck};
+use anyhow::Context as _;
+use nephron_audit::{
+    Commitment, Committed, Head, KeptCheckpoint, Progress, Verdict, VerifierKey, VerifyOptions,
+    ViewCheck,
+};
 use nephron_model::{Digest, TenantId};
 use serde::Serialize;
 
-use super::configured;
+use super::{Logs, log_of};
 use crate::cli::style::{self, Look};
 use crate::cli::text::{number, plural, visible};
 use crate::cli::{Failure, Globals};
@@ -23,7 +28,7 @@ pub(super) struct Args {
     /// A configuration, whose tenants' logs are meant
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Only this tenant of the configuration
+    /// Only this tenant of the configuration; `host` is the host's own log
     #[arg(long, short, requires = "config", conflicts_with = "folders")]
     tenant: Option<TenantId>,
     /// A head noted earlier, which the log must still hold; it may have grown since
@@ -35,31 +40,82 @@ pub(super) struct Args {
     /// Count it as a fault if a log was not closed cleanly
     #[arg(long)]
     require_seal: bool,
+    /// The log's public key, as `nephron audit vkey` printed it once: every checkpoint must be signed by it
+    #[arg(long, value_name = "KEY")]
+    vkey: Option<VerifierKey>,
+    /// A checkpoint that was kept elsewhere, or a folder of them, which the log must still hold; it may have grown since
+    #[arg(long, value_name = "PATH", requires = "vkey")]
+    checkpoint: Vec<PathBuf>,
+    /// The host's log: whatever it committed to of these must hold. With a configuration, its own is looked at in any case
+    #[arg(long, value_name = "FOLDER", conflicts_with = "config")]
+    host_log: Option<PathBuf>,
     /// Print each verdict as one JSON object
     #[arg(long)]
     json: bool,
 }
 
+/// One log that is to be verified.
+struct Named {
+    folder: PathBuf,
+    /// What the host's log said last of the tenant whose log is meant to be there.
+    newest: Option<Committed>,
+}
+
+/// What the logs are held against, besides themselves.
+struct Against {
+    expected_head: Option<Head>,
+    checkpoints: Vec<KeptCheckpoint>,
+    committed: Option<Vec<Committed>>,
+}
+
 pub(super) fn run(args: &Args, _: &Globals) -> Result<(), Failure> {
-    let folders = match &args.config {
-        Some(config) => configured(config, args.tenant.as_ref())?,
-        None => args.folders.clone(),
+    let mut unread: anyhow::Result<()> = Ok(());
+    let commitments = |host: &Option<PathBuf>, unread: &mut anyhow::Result<()>| {
+        let committed = Commitment::all_below(host.as_deref().filter(|host| host.exists())?);
+        committed.map_err(|error| *unread = Err(error.into())).ok()
     };
-    let expected = args
-        .expect_head
-        .zip(args.expect_entries)
-        .map(|(hash, entries)| Head { entries, hash });
-    if expected.is_some() && folders.len() != 1 {
+    let (logs, committed) = match &args.config {
+        Some(config) => {
+            let logs = Logs::configured(config, args.tenant.as_ref())?;
+            let committed = commitments(&logs.host, &mut unread);
+            let all = args.tenant.is_none();
+            (named(logs, committed.iter().flatten(), all), committed)
+        }
+        None => {
+            let folders = args.folders.iter().cloned();
+            let named = |folder| Named {
+                folder,
+                newest: None,
+            };
+            (
+                folders.map(named).collect(),
+                commitments(&args.host_log, &mut unread),
+            )
+        }
+    };
+    let expected = args.expect_head.zip(args.expect_entries);
+    if logs.len() != 1 && (expected.is_some() || args.vkey.is_some()) {
         return Err(Failure::usage(anyhow::anyhow!(
-            "`--expect-head` is about one log, but {} were named",
-            folders.len()
+            "`--expect-head` and `--vkey` are about one log, but {} were named",
+            logs.len()
         )));
     }
+    let against = Against {
+        expected_head: expected.map(|(hash, entries)| Head { entries, hash }),
+        checkpoints: kept(&args.checkpoint)?,
+        committed,
+    };
     let mut written = Ok(());
-    let mut unread: anyhow::Result<()> = Ok(());
     let mut broken = Vec::new();
-    for folder in &folders {
-        let verdict = match verify(folder, expected, args) {
+    for Named { folder, newest } in &logs {
+        let verdict = match newest {
+            // Of a folder that somebody names and that is not there, nothing is known.
+            _ if !folder.exists() && args.config.is_some() => {
+                Ok(Verdict::on_missing(newest.as_ref()))
+            }
+            Some(_) | None => verify(folder, &against, args),
+        };
+        let verdict = match verdict {
             Ok(verdict) => verdict,
             Err(error) => {
                 // The others are looked at all the same: a fault in one of them must not go unsaid.
@@ -96,9 +152,43 @@ pub(super) fn run(args: &Args, _: &Globals) -> Result<(), Failure> {
     }
 }
 
+/// The logs of a configuration. If `all` are meant, so are those of tenants that the host's log knows and the configuration no
+/// longer does, and the host's own.
+fn named<'a>(logs: Logs, committed: impl Iterator<Item = &'a Committed>, all: bool) -> Vec<Named> {
+    let mut newest: BTreeMap<TenantId, Committed> = BTreeMap::new();
+    for committed in committed {
+        newest.insert(committed.commitment.tenant.clone(), committed.clone());
+    }
+    let mut named = Vec::new();
+    for (id, folder) in logs.of {
+        let newest = newest.remove(&id);
+        named.push(Named { folder, newest });
+    }
+    if all {
+        named.extend(newest.into_iter().map(|(id, newest)| Named {
+            folder: log_of(&logs.tenants, &id),
+            newest: Some(newest),
+        }));
+        named.extend(logs.host.map(|folder| Named {
+            folder,
+            newest: None,
+        }));
+    }
+    named
+}
+
+fn kept(paths: &[PathBuf]) -> anyhow::Result<Vec<KeptCheckpoint>> {
+    let mut kept = Vec::new();
+    for path in paths {
+        let all = KeptCheckpoint::all_at(path);
+        kept.extend(all.with_context(|| format!("`{}` cannot be read", path.display()))?);
+    }
+    Ok(kept)
+}
+
 fn verify(
     folder: &Path,
-    expected_head: Option<Head>,
+    against: &Against,
     args: &Args,
 ) -> Result<Verdict, nephron_audit::VerifyError> {
     let on_terminal = io::stderr().is_terminal() && !args.json;
@@ -112,8 +202,11 @@ fn verify(
             .and_then(|()| line.flush());
     };
     let options = VerifyOptions {
-        expected_head,
+        expected_head: against.expected_head,
         require_seal: args.require_seal,
+        key: args.vkey.clone(),
+        checkpoints: against.checkpoints.clone(),
+        committed: against.committed.clone(),
         progress: if on_terminal {
             Some(&mut progress)
         } else {
@@ -175,6 +268,25 @@ fn write(folder: &Path, verdict: &Verdict, look: Look, out: &mut impl Write) -> 
         "none: what is missing at the very end would not show; pass a head noted elsewhere with `--expect-head`"
     };
     writeln!(out, "  {quiet}seal{quiet:#}  {seal}")?;
+    let signed = match verdict.vouched {
+        Some(entries) => format!(
+            "; the given key signed the first {} entries",
+            number(entries)
+        ),
+        None => String::new(),
+    };
+    let held = plural(
+        usize::try_from(verdict.checkpoints).unwrap_or(usize::MAX),
+        "checkpoint",
+    );
+    writeln!(out, "  {quiet}tree{quiet:#}  {held} hold{signed}")?;
+    if let Some(entries) = verdict.committed {
+        let entries = number(entries);
+        writeln!(
+            out,
+            "  {quiet}host{quiet:#}  its log committed to the first {entries} entries"
+        )?;
+    }
     if !verdict.faults.is_empty() {
         writeln!(out, "  {}", plural(verdict.faults.len(), "fault"))?;
     }
@@ -213,6 +325,10 @@ mod tests {
         Verdict {
             entries: 1812,
             head: Digest([0xab; 32]),
+            root: Some(Digest([0xcd; 32])),
+            checkpoints: 0,
+            vouched: None,
+            committed: None,
             verified: true,
             faults: Vec::new(),
             view: ViewCheck::Checked,
@@ -227,6 +343,7 @@ mod tests {
               log   data/tenants/st-marys/log
               view  held against the journal
               seal  closed cleanly
+              tree  0 checkpoints hold
         "#]].assert_eq(&shown(&sound()));
     }
 
@@ -257,6 +374,7 @@ mod tests {
               log   data/tenants/st-marys/log
               view  held against the journal
               seal  none: what is missing at the very end would not show; pass a head noted elsewhere with `--expect-head`
+              tree  0 checkpoints hold
               2 faults
                 fault  entry 17: frame is damaged in `journal/00000000000000000000` at byte 12345
                 fault  file does not belong here in `extra\u{1b}[2J`

@@ -45,6 +45,19 @@ pub(super) async fn run(args: Args, _: &Globals) -> Result<(), Failure> {
     written.map_err(Failure::output)
 }
 
+/// Builds the project in `folder`, and gives its component.
+pub(super) async fn component_of(
+    folder: &Path,
+    target_dir: Option<PathBuf>,
+    offline: bool,
+) -> anyhow::Result<PathBuf> {
+    let folders = vec![folder.to_owned()];
+    let building = tokio::task::spawn_blocking(move || build(folders, target_dir, offline));
+    let built = building.await.context("the build was broken off")??;
+    let built = built.into_iter().next().context("nothing was built")?;
+    Ok(built.path)
+}
+
 /// What was built, as it is shown.
 #[derive(serde::Serialize)]
 struct Row {

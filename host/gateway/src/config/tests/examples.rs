@@ -24,7 +24,7 @@ fn the_quickstart_is_right() {
         config
             .endpoints
             .iter()
-            .all(|endpoint| endpoint.url.is_none())
+            .all(|endpoint| endpoint.upstream.is_none())
     );
 }
 

@@ -1,10 +1,12 @@
 //! Every fault, at its place and with its remedy.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use expect_test::expect;
+use nephron_keys::{Pkcs11Token, Schedule};
 
-use super::super::read;
+use super::super::{RootKey, SecretRef, read};
 use super::{GOOD, change, check, files, parse, report};
 
 #[test]
@@ -14,7 +16,7 @@ fn the_places_of_faults_stand_in_json_too() {
         serde_json::to_value(&faults).unwrap(),
         serde_json::json!([{
             "file": "etc/gateway.toml", "line": 34, "column": 1,
-            "message": "unknown key `chain.colour`; remove it, or use one of `deciders`, `detectors`",
+            "message": "unknown key `chain.colour`; remove it, or use one of `deciders`, `detectors`, `transformer`",
         }])
     );
 }
@@ -67,7 +69,7 @@ fn syntax_faults_come_together_and_bring_no_others_along() {
         &expect![[r#"
         1:10: this is not TOML: unclosed table, expected `]`
         4:17: this is not TOML: missing comma between array elements, expected `,`
-        5:1: unknown key `chain.x`; remove it, or use one of `deciders`, `detectors`
+        5:1: unknown key `chain.x`; remove it, or use one of `deciders`, `detectors`, `transformer`
         6:1: this is not TOML: duplicate key"#]],
     );
     change(
@@ -204,7 +206,9 @@ fn values_of_the_wrong_kind_are_refused() {
     change(
         "\"file\"",
         "\"kms\"",
-        &expect!["4:12: `root-key.provider` cannot be `kms`; use one of `file`"],
+        &expect![
+            "4:12: `root-key.provider` cannot be `kms`; use one of `file`, `pkcs11`, `aws-kms`, `vault-transit`"
+        ],
     );
     change(
         "\"data\"",
@@ -243,7 +247,7 @@ fn plugins_are_checked() {
         "component = \"safe-harbor\"",
         "component = \"safe-harbor\"\ngrant = { keys = true, null-wasi = 1 }",
         &expect![[r#"
-        22:9: `plugin.grant` has `keys = true`, but only a transformer or a connector can be lent a key; remove it
+        22:9: `plugin.grant` has `keys = true`, but only a transformer, a connector or an exporter can be lent a key; remove it
         22:36: `plugin.grant.null-wasi` must be `true` or `false`, but is an integer"#]],
     );
     change(
@@ -282,7 +286,7 @@ fn names_must_name_what_is_there_and_is_fit() {
         "detectors = [\"safe-harbor\"]",
         "detectors = [\"nobody\"]",
         &expect![[r#"
-        19:8: plugin `safe-harbor` is used by nothing; name it in `[chain]`, an `[[endpoint]]` or an `[[export]]`, or remove it
+        19:8: plugin `safe-harbor` is used by nothing; name it in `[chain]`, an `[[endpoint]]`, an `[[export]]` or an `[[anchor]]`, or remove it
         35:14: `chain.detectors` names plugin `nobody`, which there is not; add a `[[plugin]]` of that name"#]],
     );
     change(
@@ -301,14 +305,14 @@ fn names_must_name_what_is_there_and_is_fit() {
         "deciders = [\"access\"]",
         "deciders = []",
         &expect![[r#"
-        11:8: plugin `access` is used by nothing; name it in `[chain]`, an `[[endpoint]]` or an `[[export]]`, or remove it
+        11:8: plugin `access` is used by nothing; name it in `[chain]`, an `[[endpoint]]`, an `[[export]]` or an `[[anchor]]`, or remove it
         34:12: `chain.deciders` names no plugin, and a request that nobody judges is refused; write `deciders = ["access"]`"#]],
     );
     change(
         "connector = \"cloud-model\"",
         "connector = \"access\"",
         &expect![[r#"
-        24:8: plugin `cloud-model` is used by nothing; name it in `[chain]`, an `[[endpoint]]` or an `[[export]]`, or remove it
+        24:8: plugin `cloud-model` is used by nothing; name it in `[chain]`, an `[[endpoint]]`, an `[[export]]` or an `[[anchor]]`, or remove it
         43:13: `endpoint.connector` names plugin `access` of kind decider; name one of kind connector"#]],
     );
     change(
@@ -329,7 +333,7 @@ fn names_must_name_what_is_there_and_is_fit() {
         "plugin = \"jsonl\"",
         "plugin = \"access\"",
         &expect![[r#"
-        29:8: plugin `jsonl` is used by nothing; name it in `[chain]`, an `[[endpoint]]` or an `[[export]]`, or remove it
+        29:8: plugin `jsonl` is used by nothing; name it in `[chain]`, an `[[endpoint]]`, an `[[export]]` or an `[[anchor]]`, or remove it
         53:10: `export.plugin` names plugin `access` of kind decider; name one of kind exporter"#]],
     );
     let other = "[[associate]]\nname = \"other-ai\"\nagreement = { id = \"B\", services = [\"cloud\"], from = 2026-01-01, until = 2026-01-02 }\n\n[chain]";
@@ -365,8 +369,104 @@ fn what_must_be_unique_is() {
     );
     change(
         "[chain]",
-        "[[export]]\nplugin = \"jsonl\"\nfile = \"audit.jsonl\"\n\n[chain]",
-        &expect!["58:8: `export.file` gives file `audit.jsonl` again, as line 35 does; remove one"],
+        "[[export]]\nplugin = \"jsonl\"\nname = \"other\"\nfile = \"audit.jsonl\"\n\n[chain]",
+        &expect!["59:8: `export.file` gives file `audit.jsonl` again, as line 36 does; remove one"],
+    );
+    change(
+        "[chain]",
+        "[[export]]\nplugin = \"jsonl\"\nfile = \"other.jsonl\"\n\n[chain]",
+        &expect![
+            "57:10: `export.plugin` stands in another export too; give this one a `name` of its own"
+        ],
+    );
+}
+
+#[test]
+fn an_export_has_one_place_and_only_what_belongs_to_it() {
+    let place = "file = \"audit.jsonl\"";
+    change(
+        place,
+        "",
+        &expect![[
+            r#"52:1: missing key `export.file`; write `file = "audit.jsonl"` or `url = "https://…"` or `stream = "tls://collector.example:6514"`"#
+        ]],
+    );
+    change(
+        place,
+        "url = \"https://a.example\"\nstream = \"tls://b.example:6514\"",
+        &expect![
+            "55:10: `export.stream` stands beside another place; give each export a table of its own"
+        ],
+    );
+    change(
+        place,
+        "url = \"http://a.example\"",
+        &expect![
+            "54:7: `export.url` would send requests unencrypted to another machine; use `https://`, or set `plaintext-http-unsafe = true`"
+        ],
+    );
+    change(
+        place,
+        "url = \"https://10.0.0.1\"",
+        &expect![
+            "54:7: `export.url` is an address of a private network or of no endpoint at all; if it is meant, set `private-addresses = true`"
+        ],
+    );
+    for stream in [
+        "b.example:6514",
+        "tls://b.example",
+        "tls://b.example:6514/x",
+    ] {
+        let report = report(&parse(
+            &GOOD.replace(place, &format!("stream = \"{stream}\"")),
+        ));
+        assert!(
+            report.contains("must be `tls://`, a host, `:` and a port"),
+            "{report}"
+        );
+    }
+    change(
+        place,
+        "stream = \"tls://b.example:6514\"\ncredential = { name = \"a\", secret = { environment = \"A\" } }",
+        &expect![
+            "55:14: `export.credential` belongs to requests over HTTP, and `stream` knows none; remove it, or give `tls` a certificate and a key"
+        ],
+    );
+    change(
+        place,
+        "file = \"audit.jsonl\"\ntls = { ca = \"ca.pem\" }\ntenants = [\"nobody\"]",
+        &expect![[r#"
+            55:7: `export.tls` stands at an export to a file; remove it
+            56:12: `export.tenants` names no `[[tenant]]` of this file"#]],
+    );
+    let good = "stream = \"tls://localhost:6514\"\nbefore-reply = true\nbefore-reply-time = \"2s\"";
+    let config = parse(&GOOD.replace(place, good)).unwrap();
+    let [export] = &config.exports[..] else {
+        panic!("one export")
+    };
+    assert_eq!(export.before_reply, Some(Duration::from_secs(2)));
+    assert!(export.upstream().unwrap().allows_private);
+}
+
+#[test]
+fn an_anchor_that_a_plugin_speaks_to_needs_a_server_and_no_other_does() {
+    let anchor = |text: &str| {
+        let text = format!("{GOOD}\n[[anchor]]\nname = \"s3\"\n{text}\n");
+        report(&parse(&text))
+    };
+    let url = "url = \"https://s3.example\"";
+    assert_eq!(anchor(&format!("exporter = \"jsonl\"\n{url}")), "right");
+    assert!(anchor("exporter = \"jsonl\"").contains("missing key `anchor.url`"));
+    assert!(
+        anchor(&format!("directory = \"/mnt/worm\"\n{url}"))
+            .contains("belongs to an anchor with `exporter`")
+    );
+    assert!(anchor(&format!("exporter = \"access\"\n{url}")).contains("name one of kind exporter"));
+    assert!(
+        anchor(&format!(
+            "exporter = \"jsonl\"\n{url}\ndirectory = \"/mnt/worm\""
+        ))
+        .contains("stands beside another place")
     );
 }
 
@@ -749,4 +849,98 @@ fn callers_are_described_once_and_soundly() {
         &expect![[r#"
         57:13: `emergency.purposes`: `btg` is no purpose of use: expected an HL7 v3 PurposeOfUse code: 1 to 16 of `A-Z`"#]],
     );
+}
+
+#[test]
+fn a_hardware_module_is_read_whole_and_its_faults_at_once() {
+    let pkcs11 = |lines: &str| {
+        let file = "provider = \"file\"\npassphrase = { file = \"passphrase\" }";
+        assert_eq!(GOOD.matches(file).count(), 1);
+        parse(&GOOD.replace(file, &format!("provider = \"pkcs11\"\n{lines}")))
+    };
+    let good = "module = \"/opt/hsm.so\"\npin = { file = \"pin\" }\n";
+    for (token, expected) in [
+        (
+            "token-label = \"nephron\"",
+            Pkcs11Token::Labelled("nephron".to_owned()),
+        ),
+        ("slot = 3", Pkcs11Token::InSlot(3)),
+    ] {
+        let config = pkcs11(&format!("{good}{token}")).unwrap();
+        let expected = RootKey::Pkcs11 {
+            module: PathBuf::from("/opt/hsm.so"),
+            token: expected,
+            pin: SecretRef::File(PathBuf::from("etc/pin")),
+        };
+        assert_eq!(config.root_key, expected);
+    }
+    let faults = report(&pkcs11("pin = \"1234\"\npassphrase = 1\n"));
+    expect![[r#"
+        3:1: missing key `root-key.module`; write `module = "/usr/lib/vendor/libpkcs11.so"`
+        3:1: missing key `root-key.token-label`; write `token-label = "nephron"`
+        5:7: `root-key.pin` is a secret and must not stand here; write `{ file = "…" }` or `{ environment = "NAME" }`, and change the secret if others have seen this file
+        6:1: unknown key `root-key.passphrase`; remove it, or use one of `module`, `pin`, `provider`, `slot`, `token-label`"#]]
+    .assert_eq(&faults);
+    let both = format!("{good}token-label = \"a\"\nslot = 0");
+    expect!["8:8: `root-key.slot` cannot stand beside `token-label`: one of them says which token; remove the other"]
+        .assert_eq(&report(&pkcs11(&both)));
+}
+
+#[test]
+fn a_key_service_is_read_whole_and_none_is_asked_in_plain_text() {
+    let service = |lines: &str| {
+        let file = "provider = \"file\"\npassphrase = { file = \"passphrase\" }";
+        parse(&GOOD.replace(file, lines))
+    };
+    let kms = "provider = \"aws-kms\"\naccess-key-id = \"AKIDEXAMPLE000000000\"\n\
+               secret = { environment = \"S\" }\nregion = \"eu-central-1\"\n";
+    let RootKey::AwsKms {
+        key,
+        service: there,
+    } = service(kms).unwrap().root_key
+    else {
+        panic!("KMS")
+    };
+    assert_eq!(
+        there.url.to_string(),
+        "https://kms.eu-central-1.amazonaws.com"
+    );
+    assert_eq!(key.session_token, None);
+    let vault = "provider = \"vault-transit\"\nurl = \"https://vault.example:8200\"\ntoken = { file = \"t\" }\n";
+    let RootKey::Transit {
+        mount, namespace, ..
+    } = service(vault).unwrap().root_key
+    else {
+        panic!("transit")
+    };
+    assert_eq!((mount.as_str(), namespace), ("transit", None));
+    let plain = vault.replace("https", "http");
+    expect!["5:7: `root-key.url` would send keys unencrypted to another machine; use `https://`"]
+        .assert_eq(&report(&service(&plain)));
+    let odd = format!("{vault}mount = \"../sys\"\n");
+    expect![
+        "7:9: `root-key.mount` must be names of `a-z`, `A-Z`, `0-9`, `-` and `_`, parted by `/`"
+    ]
+    .assert_eq(&report(&service(&odd)));
+    let nowhere = vault.replace("url = \"https://vault.example:8200\"\n", "");
+    expect![r#"3:1: missing key `root-key.url`; write `url = "https://vault.example:8200"`"#]
+        .assert_eq(&report(&service(&nowhere)));
+}
+
+#[test]
+fn keys_last_a_quarter_of_a_year_unless_told_otherwise() {
+    assert_eq!(parse(GOOD).unwrap().key_rotation, Schedule::DEFAULT);
+    let longer = format!("{GOOD}\n[key-rotation]\nfield = \"7d\"\nkeep-retired = \"400d\"\n");
+    let rotation = parse(&longer).unwrap().key_rotation;
+    let day = Duration::from_secs(24 * 60 * 60);
+    assert_eq!(
+        rotation,
+        Schedule {
+            field: day * 7,
+            retired: day * 400,
+            ..Schedule::DEFAULT
+        }
+    );
+    let short = format!("{GOOD}\n[key-rotation]\nvault = \"1h\"\n");
+    assert!(report(&parse(&short)).contains("`key-rotation.vault`"));
 }

@@ -108,11 +108,8 @@ fn change(from: &str, to: &str, expected: &Expect) {
 fn what_is_right_is_read() {
     let config = parse(GOOD).unwrap();
     assert_eq!(config.data, Path::new("etc/data"));
-    let RootKey::File { passphrase } = &config.root_key;
-    assert_eq!(
-        *passphrase,
-        SecretRef::File(PathBuf::from("etc/passphrase"))
-    );
+    let passphrase = SecretRef::File(PathBuf::from("etc/passphrase"));
+    assert_eq!(config.root_key, RootKey::File { passphrase });
     let [access, detector, connector, exporter] = &config.plugins[..] else {
         panic!("four plugins")
     };
@@ -147,14 +144,15 @@ fn what_is_right_is_read() {
         "2027-01-01T00:00:00.000000000Z"
     );
     let endpoint = &config.endpoints[0];
-    let credential = endpoint.credential.as_ref().unwrap();
+    let upstream = endpoint.upstream.as_ref().unwrap();
+    let credential = upstream.credential.as_ref().unwrap();
     assert_eq!(
         (&*credential.header, &*credential.prefix),
         ("authorization", "Bearer ")
     );
     assert_eq!(credential.secret, SecretRef::Environment("KEY".to_owned()));
     assert_eq!(
-        (endpoint.timeout, config.exports[0].batch),
+        (upstream.timeout, config.exports[0].batch),
         (Duration::from_secs(60), 100)
     );
     assert_eq!(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use clap::Parser;
 use expect_test::{Expect, expect};
 use nephron_audit::{Log, Options, entry_hash};
-use nephron_model::{Digest, Draft, FixedClock, PluginRef, Point, Recorder as _};
+use nephron_model::{Digest, Draft, FixedClock, PluginRef, Point, Recorder as _, TenantId};
 
 #[derive(Parser)]
 struct Line {

@@ -1,20 +1,33 @@
 //! AWS Signature Version 4 (AWS IAM User Guide, "Create a signed AWS API request"), but for the key, which the host derives
 //! and keeps.
 
-use nephron_sdk::Error;
-use nephron_sdk::connector::HttpRequest;
 use sha2::{Digest as _, Sha256};
 
+use crate::Error;
+use crate::connector::HttpRequest;
+use crate::signer::{Key, RequestInfo};
+
+/// How a service reads a path that is already escaped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Path {
+    /// Escaped once more in what is signed, as every service but S3 wants.
+    EscapedAgain,
+    /// As it is sent: S3.
+    AsItIs,
+}
+
 /// Adds the signature to `request`, which goes to `host` at `seconds` since the Unix epoch. `credential` is the access key's
-/// id and the scope of the key behind `mac`.
+/// id and the scope of the key behind `mac`. Signed are `host`, `content-type`, `content-md5` and every header that begins with
+/// `x-amz-`; what a proxy may change on the way, such as `accept`, is not. Names of headers are in lower case.
 ///
 /// # Errors
 /// What `mac` says; [`Error::Internal`] when the credential names no scope, or one of another day.
-pub(crate) fn sign(
+pub fn sign(
     request: HttpRequest,
     host: &str,
     seconds: u64,
     credential: &str,
+    path_form: Path,
     mac: impl FnOnce(&[u8]) -> Result<Vec<u8>, Error>,
 ) -> Result<HttpRequest, Error> {
     let date = timestamp(seconds);
@@ -23,19 +36,32 @@ pub(crate) fn sign(
         .filter(|(_, scope)| scope.get(..8) == date.get(..8))
         .ok_or_else(|| Error::Internal("the key is not of this day".to_owned()))?;
     let digest = hex(&Sha256::digest(&request.body));
-    // What a proxy may change on the way, such as `accept`, is not signed.
-    let content_type = request
-        .headers
+    let is_signed =
+        |name: &str| matches!(name, "content-type" | "content-md5") || name.starts_with("x-amz-");
+    let given = request.headers.iter();
+    let given = given.map(|(name, value)| (name.as_str(), value.trim()));
+    let ours = [
+        ("host", host),
+        ("x-amz-content-sha256", &digest),
+        ("x-amz-date", &date),
+    ];
+    let mut headers: Vec<(&str, &str)> = given.filter(|(name, _)| is_signed(name)).collect();
+    headers.extend(ours);
+    headers.sort_unstable();
+    let names: Vec<&str> = headers.iter().map(|(name, _)| *name).collect();
+    let signed = names.join(";");
+    let lines: String = headers
         .iter()
-        .find(|(name, _)| name == "content-type");
-    let content_type = content_type.map_or("", |(_, value)| value.trim());
-    let signed = "content-type;host;x-amz-content-sha256;x-amz-date";
+        .map(|(name, value)| format!("{name}:{value}\n"))
+        .collect();
     let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
+    let path = match path_form {
+        Path::EscapedAgain => escaped(path, "/"),
+        Path::AsItIs => path.to_owned(),
+    };
     let canonical = format!(
-        "{method}\n{path}\n{query}\ncontent-type:{content_type}\nhost:{host}\nx-amz-content-sha256:{digest}\n\
-         x-amz-date:{date}\n\n{signed}\n{digest}",
+        "{method}\n{path}\n{query}\n{lines}\n{signed}\n{digest}",
         method = request.method,
-        path = escaped(path, "/"),
     );
     let canonical = hex(&Sha256::digest(canonical.as_bytes()));
     let to_sign = format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{canonical}");
@@ -54,9 +80,28 @@ pub(crate) fn sign(
     Ok(request)
 }
 
-/// Everything escaped but RFC 3986's unreserved characters and those of `kept`. A path that is already escaped is escaped
-/// once more in the canonical request, as every service but S3 wants.
-pub(crate) fn escaped(text: &str, kept: &str) -> String {
+/// The same with a key that the host lent, at the time of the request: all that [`Signer::sign`](crate::signer::Signer::sign)
+/// does.
+///
+/// # Errors
+/// As [`sign`]; [`Error::Unavailable`] when the key gives no signature.
+pub fn sign_with(
+    request: HttpRequest,
+    host: &str,
+    info: &RequestInfo,
+    path_form: Path,
+    key: &Key,
+) -> Result<HttpRequest, Error> {
+    let (at, credential) = (info.received_at.seconds, key.info().id);
+    sign(request, host, at, &credential, path_form, |data| {
+        key.mac(data)
+            .map_err(|_| Error::Unavailable("the key gives no signature".to_owned()))
+    })
+}
+
+/// Everything escaped but RFC 3986's unreserved characters and those of `kept`.
+#[must_use]
+pub fn escaped(text: &str, kept: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {
         let c = char::from(byte);
@@ -70,13 +115,16 @@ pub(crate) fn escaped(text: &str, kept: &str) -> String {
     escaped
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Lower-case hex digits.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// `20261126T100000Z`. The civil date is found by days since 0000-03-01 (H. Hinnant, "chrono-Compatible Low-Level Date
+/// `20261126T100000Z`, in UTC. The civil date is found by days since 0000-03-01 (H. Hinnant, "chrono-Compatible Low-Level Date
 /// Algorithms").
-fn timestamp(seconds: u64) -> String {
+#[must_use]
+pub fn timestamp(seconds: u64) -> String {
     let (days, time) = (seconds / 86_400 + 719_468, seconds % 86_400);
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era =
@@ -136,9 +184,15 @@ mod tests {
             credential: None,
         };
         for credential in ["AKIDEXAMPLE", "AKIDEXAMPLE/20261123/r/bedrock/aws4_request"] {
-            let signed = sign(request.clone(), "h", 1_795_305_802, credential, |_| {
-                panic!("asked")
-            });
+            let path = Path::EscapedAgain;
+            let signed = sign(
+                request.clone(),
+                "h",
+                1_795_305_802,
+                credential,
+                path,
+                |_| panic!("asked"),
+            );
             assert!(matches!(signed, Err(Error::Internal(_))));
         }
     }

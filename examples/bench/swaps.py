@@ -1,0 +1,109 @@
+#!/usr/bin/env python3
+"""What swaps cost: latency of `activate`, p99 of requests with and without swaps, and memory over many of them.
+
+Run it beside a gateway that `up.sh` started; the load generator is that of `shared/peers`. Two configurations, which differ in
+one limit, are staged and activated in turn, without a pause; phases with swaps and without alternate, so that noise hits both. Times in
+milliseconds, memory in MiB; each phase stands by itself.
+
+usage: PEERS=DIR KEY=nph_... examples/bench/swaps.py [--rounds 3] [--seconds 8] [--connections 16] [--memory 1000]
+"""
+import argparse, json, os, pathlib, socket, statistics, subprocess, threading, time
+
+args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+args.add_argument("--rounds", type=int, default=3)
+args.add_argument("--seconds", type=int, default=8)
+args.add_argument("--connections", type=int, default=16)
+args.add_argument("--memory", type=int, default=1000, help="swaps over which memory is read")
+args = args.parse_args()
+
+peers = pathlib.Path(os.environ["PEERS"])
+key = os.environ["KEY"]
+shared = pathlib.Path(os.environ.get("SHARED", "/work/shared/peers"))
+folder = peers / "gateway/bench"
+configuration = folder / "gateway.toml"
+pid = int((peers / "gateway.pid").read_text())
+text = configuration.read_text()
+connector = 'component = "openai-compatible"\n'
+assert text.count(connector) == 1
+
+
+def ask(what):
+    with socket.socket(socket.AF_UNIX) as stream:
+        stream.connect(str(folder / "data/host/control"))
+        stream.sendall(json.dumps({"plugins": what}).encode() + b"\n")
+        answer = b"".join(iter(lambda: stream.recv(1 << 16), b"")).splitlines()[-1]
+    answer = json.loads(answer)
+    if "plugins" not in answer:
+        raise SystemExit(f"refused: {answer}")
+    return answer["plugins"]
+
+
+def stage(fuel):
+    limits = f"{connector}\n[plugin.limits]\nfuel = {fuel}\n"
+    configuration.write_text(text.replace(connector, limits))
+    began = time.perf_counter()
+    standing = ask({"stage": {"file": str(configuration), "by": "ann", "reason": "measuring"}})
+    return (time.perf_counter() - began) * 1000, standing["staged"]["generation"]
+
+
+def activate(generation):
+    began = time.perf_counter()
+    ask({"activate": {"generation": generation, "by": "ben", "reason": "measuring"}})
+    return (time.perf_counter() - began) * 1000
+
+
+def load(seconds):
+    command = [str(peers / "load/release/load"), "8443", "/v1/chat/completions", str(args.connections), str(seconds)]
+    command += [str(shared / "body_ns.json"), "--warm", "1", "--header", f"authorization: Bearer {key}"]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def resident():
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) // 1024
+
+
+fuels = [900_000_000, 800_000_000]
+count = 0
+
+
+def swap():
+    global count
+    count += 1
+    staged, generation = stage(fuels[count % 2])
+    return staged, activate(generation)
+
+
+try:
+    swap(), swap()
+    for round in range(args.rounds):
+        still = load(args.seconds)
+        stages, activations, over = [], [], threading.Event()
+
+        def swaps():
+            while not over.is_set():
+                staged, activated = swap()
+                stages.append(staged)
+                activations.append(activated)
+
+        thread = threading.Thread(target=swaps)
+        thread.start()
+        moving = load(args.seconds)
+        over.set()
+        thread.join()
+        print(
+            f"round {round}: p50 {still['p50_us'] / 1000:.2f} -> {moving['p50_us'] / 1000:.2f}, p99 {still['p99_us'] / 1000:.2f} -> "
+            f"{moving['p99_us'] / 1000:.2f} (x{moving['p99_us'] / still['p99_us']:.2f}), errors {still['err']} -> {moving['err']}; "
+            f"{len(activations)} swaps, stage p50 {statistics.median(stages):.1f}, activate p50 {statistics.median(activations):.2f}, "
+            f"most {max(activations):.2f}",
+            flush=True,
+        )
+    quiet = [swap()[1] for _ in range(50)]
+    print(f"without load: activate p50 {statistics.median(quiet):.2f}, most {max(quiet):.2f}")
+    for _ in range(0, args.memory, max(1, args.memory // 5)):
+        before = resident()
+        for _ in range(max(1, args.memory // 5)):
+            swap()
+        print(f"after {count} swaps: {before} -> {resident()} MiB", flush=True)
+finally:
+    configuration.write_text(text)

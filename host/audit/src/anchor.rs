@@ -1,0 +1,131 @@
+//! Copies of a log's checkpoints in a place that is not the log's: a mount that cannot be rewritten, another machine's disk.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::{KeptCheckpoint, SignedCheckpoint};
+
+/// A checkpoint was not kept.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeepError {
+    /// The place cannot be written.
+    #[error("`{path}` cannot be written: mount it, free space, or correct permissions", path = .path.display())]
+    Storage {
+        /// What of it.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It holds a checkpoint of more entries than the log has.
+    #[error(
+        "`{path}` is a state of this log with more entries than it has now: the log was put back; keep both",
+        path = .path.display()
+    )]
+    Ahead {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It holds another checkpoint of the same log and size.
+    #[error(
+        "`{path}` holds another state of this log at the same size: the log was put back or forked; keep both",
+        path = .path.display()
+    )]
+    Differs {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl SignedCheckpoint {
+    /// Keeps it in `directory`, which must be there, as `<origin, with - for />/<size, 16 digits>`; returns once it is on stable
+    /// storage. What is there already is never written again.
+    ///
+    /// # Errors
+    /// [`KeepError`].
+    pub fn keep_in(&self, directory: &Path) -> Result<PathBuf, KeepError> {
+        let folder = directory.join(self.checkpoint.origin.replace('/', "-"));
+        let path = folder.join(format!("{:016}", self.checkpoint.size));
+        let failed = |source| KeepError::Storage {
+            path: path.clone(),
+            source,
+        };
+        match fs::read(&path) {
+            Ok(kept) if kept == self.note.as_bytes() => return Ok(path),
+            Ok(_) => return Err(KeepError::Differs { path }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(error)),
+        }
+        if !directory.is_dir() {
+            // Not made: a mount that is missing looks the same.
+            return Err(failed(io::ErrorKind::NotFound.into()));
+        }
+        if let Some(later) = self.later_in(&folder).map_err(failed)? {
+            return Err(KeepError::Ahead { path: later });
+        }
+        self.write(directory, &folder, &path).map_err(failed)?;
+        Ok(path)
+    }
+
+    /// A checkpoint in `folder` that covers more than this one.
+    fn later_in(&self, folder: &Path) -> io::Result<Option<PathBuf>> {
+        if !folder.is_dir() {
+            return Ok(None);
+        }
+        for file in fs::read_dir(folder)? {
+            let path = file?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name
+                .parse()
+                .is_ok_and(|size: u64| size > self.checkpoint.size)
+            {
+                return Ok(Some(path));
+            }
+        }
+        Ok(None)
+    }
+
+    fn write(&self, directory: &Path, folder: &Path, path: &Path) -> io::Result<()> {
+        if !folder.is_dir() {
+            fs::create_dir(folder)?;
+            File::open(directory)?.sync_all()?;
+        }
+        let draft = path.with_extension("tmp");
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o444)
+            .open(&draft)?;
+        file.write_all(self.note.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&draft, path)?;
+        File::open(folder)?.sync_all()
+    }
+}
+
+impl KeptCheckpoint {
+    /// The checkpoint in the file at `path`, or each of those in the folder there, by name.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn all_at(path: &Path) -> io::Result<Vec<Self>> {
+        let mut files = vec![path.to_owned()];
+        if path.is_dir() {
+            let names = fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.path()));
+            files = names.collect::<io::Result<_>>()?;
+            files.retain(|file| file.extension().is_none());
+            files.sort();
+        }
+        let read = |file: PathBuf| {
+            Ok(Self {
+                note: fs::read_to_string(&file)?,
+                file: file.display().to_string(),
+            })
+        };
+        files.into_iter().map(read).collect()
+    }
+}

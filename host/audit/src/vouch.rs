@@ -1,0 +1,223 @@
+//! Holds a log against what vouches for it beside its own chain: the tiles of its tree, and checkpoints.
+//!
+//! Opening a log and verifying one go through here, so that they never disagree.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+use cap_std::fs::Dir;
+use nephron_model::{Digest, TenantId};
+
+use crate::checkpoint::{Checkpoint, Stored, origin};
+use crate::tiles::{Listed, Replay, TileName};
+use crate::tree::Edge;
+use crate::walk::Met;
+use crate::{Fault, FaultKind};
+
+/// What lies beside the journal. It is read first, so that it can be no further than the journal, also of a log in use.
+#[derive(Debug, Default)]
+pub(crate) struct Beside {
+    pub(crate) tiles: Listed,
+    pub(crate) checkpoints: Stored,
+}
+
+impl Beside {
+    pub(crate) fn read(root: &Dir) -> io::Result<Self> {
+        Ok(Self {
+            checkpoints: Stored::below(root)?,
+            tiles: Listed::below(root)?,
+        })
+    }
+
+    /// What the stored checkpoints claim.
+    pub(crate) fn claims(&self) -> Vec<Claim> {
+        let stored = self.checkpoints.by_size.iter();
+        let claims = stored.map(|(size, signed)| Claim {
+            file: format!("checkpoints/{size:016}"),
+            checkpoint: signed.checkpoint.clone(),
+            by: By::Nobody,
+        });
+        claims.collect()
+    }
+}
+
+/// A checkpoint that the log is to be held against.
+#[derive(Clone, Debug)]
+pub(crate) struct Claim {
+    /// Where it stands.
+    pub(crate) file: String,
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) by: By,
+}
+
+/// Who says what a [`Claim`] says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum By {
+    /// Nobody whose word can be checked here.
+    Nobody,
+    /// The holder of the given key.
+    Key,
+    /// The host's log, of this tenant: of the others nothing is asked here.
+    Host(TenantId),
+}
+
+impl Claim {
+    fn is_about(&self, tenant: &TenantId) -> bool {
+        match &self.by {
+            By::Nobody | By::Key => true,
+            By::Host(of) => of == tenant,
+        }
+    }
+}
+
+/// Meets each entry, and says at the end what did not fit.
+pub(crate) struct TreeCheck<'a> {
+    replay: Replay<'a>,
+    claims: BTreeMap<u64, Vec<Claim>>,
+    origin: Option<String>,
+    held: u64,
+    /// Entries in the largest checkpoint that holds.
+    held_to: u64,
+    /// The same, of those that the given key signed.
+    vouched: u64,
+    /// The same, of those that the host's log holds.
+    committed: u64,
+    differing: Vec<Fault>,
+}
+
+/// What came of it.
+pub(crate) struct Vouched {
+    /// The tree of all entries, if none was left out.
+    pub(crate) edge: Edge,
+    /// Tiles that are to be written.
+    pub(crate) missing: BTreeMap<TileName, Vec<Digest>>,
+    /// Tiles that are not what the journal says.
+    pub(crate) differing: Vec<String>,
+    /// How many checkpoints hold.
+    pub(crate) held: u64,
+    /// Entries in the largest of them that the given key signed.
+    pub(crate) vouched: u64,
+    /// Entries in the largest of them that the host's log holds.
+    pub(crate) committed: u64,
+    /// What contradicts the journal and is not to be repaired.
+    pub(crate) faults: Vec<Fault>,
+}
+
+impl<'a> TreeCheck<'a> {
+    pub(crate) fn new(
+        root: &'a Dir,
+        beside: &'a Beside,
+        sizes: &'a BTreeSet<u64>,
+        claims: Vec<Claim>,
+    ) -> Self {
+        let mut by_size: BTreeMap<u64, Vec<Claim>> = BTreeMap::new();
+        for claim in claims {
+            by_size
+                .entry(claim.checkpoint.size)
+                .or_default()
+                .push(claim);
+        }
+        Self {
+            replay: Replay::new(Some(root), &beside.tiles, sizes),
+            claims: by_size,
+            origin: None,
+            held: 0,
+            held_to: 0,
+            vouched: 0,
+            committed: 0,
+            differing: Vec::new(),
+        }
+    }
+
+    pub(crate) fn meet(&mut self, met: &Met<'_>) {
+        let sequence = met.header.sequence;
+        if sequence == 0 {
+            let tenant = &met.header.tenant;
+            self.origin = Some(origin(tenant, &met.hash));
+            for claims in self.claims.values_mut() {
+                claims.retain(|claim| claim.is_about(tenant));
+            }
+        }
+        // After an entry that cannot be read, no root is known any more.
+        if sequence != self.replay.edge.size() {
+            return;
+        }
+        self.replay.push(met.frame.header);
+        let size = self.replay.edge.size();
+        let Some(claims) = self.claims.remove(&size) else {
+            return;
+        };
+        let root = self.replay.edge.root();
+        for claim in claims {
+            let what = if self.origin.as_ref() != Some(&claim.checkpoint.origin) {
+                FaultKind::CheckpointOrigin
+            } else if claim.checkpoint.root != root {
+                FaultKind::CheckpointDiffers
+            } else {
+                self.held_to = size;
+                match claim.by {
+                    By::Nobody => self.held += 1,
+                    By::Key => {
+                        self.held += 1;
+                        self.vouched = size;
+                    }
+                    By::Host(_) => self.committed = size,
+                }
+                continue;
+            };
+            // Whatever was altered stands after the last checkpoint that holds.
+            let after = (what == FaultKind::CheckpointDiffers).then_some(self.held_to);
+            self.differing.push(fault(&claim.file, after, what));
+        }
+    }
+
+    /// Ends at a journal of `entries` entries, which is whole if `is_whole`.
+    pub(crate) fn finish(mut self, entries: u64, is_whole: bool) -> Vouched {
+        let mut faults = self.differing;
+        for fault in faults.iter_mut().filter(|_| !is_whole) {
+            // The journal's own faults name the entry better.
+            fault.entry = None;
+        }
+        for claim in self.claims.into_values().flatten() {
+            let of = &claim.checkpoint;
+            if self.origin.is_none() && matches!(claim.by, By::Host(_)) {
+                // Whose log this is cannot be read; that is a fault already.
+            } else if self.origin.as_ref().is_some_and(|it| *it != of.origin) {
+                faults.push(fault(&claim.file, None, FaultKind::CheckpointOrigin));
+            } else if of.size > entries {
+                faults.push(fault(
+                    &claim.file,
+                    Some(entries),
+                    FaultKind::CheckpointAhead,
+                ));
+            } else if of.size == 0 {
+                faults.push(fault(&claim.file, None, FaultKind::CheckpointMalformed));
+            }
+        }
+        if self.replay.edge.size() == entries {
+            let ahead = self.replay.finish();
+            let ahead = ahead
+                .iter()
+                .map(|file| fault(file, Some(entries), FaultKind::TileAhead));
+            faults.extend(ahead);
+        }
+        Vouched {
+            edge: self.replay.edge,
+            missing: self.replay.missing,
+            differing: self.replay.differing,
+            held: self.held,
+            vouched: self.vouched,
+            committed: self.committed,
+            faults,
+        }
+    }
+}
+
+fn fault(file: &str, entry: Option<u64>, what: FaultKind) -> Fault {
+    Fault {
+        entry,
+        file: file.to_owned(),
+        offset: None,
+        what,
+    }
+}

@@ -1,0 +1,93 @@
+//! One case's questions: each that needs no key is asked twice, for a judgement that cannot be run again proves nothing (I8).
+
+use std::time::Duration;
+
+use nephron_engine::contract::Event;
+use nephron_engine::{Answer, Engine, Judgement, Plugin, PluginFailure, Verdict};
+use nephron_keys::Grant;
+
+/// Asks a plugin and counts what that took.
+pub(super) struct Asking<'a> {
+    engine: &'a Engine,
+    plugin: &'a Plugin,
+    pub(super) calls: u64,
+    pub(super) fuel: u64,
+    pub(super) elapsed: Duration,
+}
+
+impl<'a> Asking<'a> {
+    pub(super) const fn new(engine: &'a Engine, plugin: &'a Plugin) -> Self {
+        Self {
+            engine,
+            plugin,
+            calls: 0,
+            fuel: 0,
+            elapsed: Duration::ZERO,
+        }
+    }
+
+    /// Asks twice, on fresh instances. The outer error is a fault whatever the case expects.
+    pub(super) async fn ask(
+        &mut self,
+        judgement: &Judgement,
+    ) -> Result<Result<Answer, PluginFailure>, String> {
+        let first = self.call(judgement, None).await;
+        let again = self.call(judgement, None).await;
+        if first.to_bytes().expose() != again.to_bytes().expose() {
+            return Err("two fresh instances give two answers to one question".to_owned());
+        }
+        if first.fuel != again.fuel {
+            let (one, other) = (first.fuel, again.fuel);
+            return Err(format!(
+                "two fresh instances burn {one} and {other} fuel for one question"
+            ));
+        }
+        answered(first)
+    }
+
+    /// Decodes a response that is cut like this, once.
+    pub(super) async fn decode(
+        &mut self,
+        judgement: &Judgement,
+    ) -> Result<Result<Vec<Event>, PluginFailure>, String> {
+        let answer = answered(self.call(judgement, None).await)?;
+        Ok(answer.and_then(|answer| match answer {
+            Answer::Decoded(Ok(events)) => Ok(events),
+            Answer::Decoded(Err(_))
+            | Answer::Decided(_)
+            | Answer::Detected(_)
+            | Answer::Transformed(_)
+            | Answer::Planned(_)
+            | Answer::Signed(_)
+            | Answer::Exported(_)
+            | Answer::Judged(_)
+            | Answer::Confirming(_) => Err(PluginFailure::BadAnswer("to-another-question")),
+        }))
+    }
+
+    /// Lends a key for one call.
+    pub(super) async fn lend(
+        &mut self,
+        judgement: &Judgement,
+        key: Grant,
+    ) -> Result<Result<Answer, PluginFailure>, String> {
+        answered(self.call(judgement, Some(key)).await)
+    }
+
+    async fn call(&mut self, judgement: &Judgement, key: Option<Grant>) -> Verdict {
+        let verdict = self.engine.call(self.plugin, judgement, key).await;
+        self.calls += 1;
+        self.fuel = self.fuel.saturating_add(verdict.fuel);
+        self.elapsed += verdict.elapsed;
+        verdict
+    }
+}
+
+/// An answer, or the error that the plugin reported; whatever else keeps a plugin from answering is a fault.
+fn answered(verdict: Verdict) -> Result<Result<Answer, PluginFailure>, String> {
+    match verdict.answer {
+        Err(failure @ PluginFailure::Reported { .. }) => Ok(Err(failure)),
+        Err(failure) => Err(format!("the plugin {failure}")),
+        Ok(answer) => Ok(Ok(answer)),
+    }
+}

@@ -1,0 +1,285 @@
+//! Cases of connectors: a call, the request that it becomes, a response, and the events that it becomes.
+
+use nephron_engine::contract::{Attribute, ChatCall, Event, Plan, RequestInfo, Usage, Value};
+use nephron_engine::{Answer, Judgement};
+use serde::{Deserialize, Serialize};
+use serde_json::Map;
+
+use super::asking::Asking;
+use super::expected::{Expected, refuses};
+use super::http::{CaseBytes, CaseRequest};
+use super::words::{CaseInfo, CaseMessage, messages};
+use super::{Case, same};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct ConnectorCase {
+    #[serde(default)]
+    info: CaseInfo,
+    call: Option<CaseCall>,
+    /// Without one, the connector answers by itself, or the call is refused with this kind of error.
+    request: Option<CaseRequest>,
+    answer: Option<Vec<CaseEvent>>,
+    refused: Option<String>,
+    /// What of the call the refusal names.
+    about: Option<String>,
+    response: Option<CaseResponse>,
+    /// Without them, the response is refused with this kind of error.
+    events: Option<Vec<CaseEvent>>,
+    failure: Option<String>,
+    /// Any answer will do, and any error of the plugin's own.
+    #[serde(default)]
+    any: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct CaseCall {
+    model: String,
+    messages: Vec<CaseMessage>,
+    max_tokens: Option<u32>,
+    temperature: Option<f64>,
+    #[serde(default)]
+    stop: Vec<String>,
+    want_stream: bool,
+    #[serde(default)]
+    options: Map<String, serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CaseResponse {
+    status: u16,
+    headers: Vec<(String, String)>,
+    chunks: Vec<CaseBytes>,
+}
+
+#[derive(Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+enum CaseEvent {
+    Text(String),
+    ToolCall(CaseToolCall),
+    Stopped(String),
+    Used(CaseUsage),
+    Model(String),
+    Other { name: String, text: String },
+}
+
+#[derive(Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+struct CaseToolCall {
+    index: u32,
+    id: Option<String>,
+    name: Option<String>,
+    arguments: String,
+}
+
+#[derive(Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct CaseUsage {
+    input_tokens: Option<u64>,
+    output_tokens: Option<u64>,
+}
+
+pub(super) fn questions(case: &Case) -> Result<Vec<Judgement>, String> {
+    let case: ConnectorCase = case.read()?;
+    let info = case.info.read()?;
+    let encode = case.call.map(|call| Judgement::Encode {
+        info: info.clone(),
+        call: call.into(),
+    });
+    let decode = case.response.map(|response| -> Result<Judgement, String> {
+        let chunks = response.chunks()?;
+        Ok(response.decode(&info, chunks))
+    });
+    Ok(encode.into_iter().chain(decode.transpose()?).collect())
+}
+
+pub(super) async fn check(asking: &mut Asking<'_>, case: &Case) -> Result<(), String> {
+    let mut case: ConnectorCase = case.read()?;
+    let info = std::mem::take(&mut case.info).read()?;
+    if case.call.is_none() && case.response.is_none() {
+        return Err("the case itself is faulty: it has a `call`, a `response` or both".to_owned());
+    }
+    if let Some(call) = case.call.take() {
+        let judgement = Judgement::Encode {
+            info: info.clone(),
+            call: call.into(),
+        };
+        let plan = asking.ask(&judgement).await?.and_then(Answer::plan);
+        case.check_plan(plan)?;
+    } else if case.request.is_some() || case.answer.is_some() || case.refused.is_some() {
+        let lacks =
+            "the case itself is faulty: `request`, `answer` and `refused` are about a `call`";
+        return Err(lacks.to_owned());
+    }
+    let Some(response) = &case.response else {
+        return match (&case.events, &case.failure) {
+            (None, None) => Ok(()),
+            _ => {
+                Err("the case itself is faulty: `events` and `failure` are of a `response`".into())
+            }
+        };
+    };
+    for chunks in cuts(&response.chunks()?) {
+        let pieces: Vec<_> = chunks.iter().map(Vec::len).take(8).collect();
+        let events = asking.decode(&response.decode(&info, chunks)).await?;
+        case.check_events(events)
+            .map_err(|fault| format!("cut {pieces:?}…: {fault}"))?;
+    }
+    Ok(())
+}
+
+impl ConnectorCase {
+    fn check_plan(&self, plan: Result<Plan, nephron_engine::PluginFailure>) -> Result<(), String> {
+        match (plan, &self.request, &self.answer, &self.refused) {
+            (_, None, None, None) if self.any => Ok(()),
+            (Ok(Plan::Call(request)), Some(expected), None, None) => expected.check(&request),
+            (Ok(Plan::Answer(events)), None, Some(expected), None) => {
+                same("answer", &joined(events)?, expected)
+            }
+            (Err(failure), None, None, Some(expected)) => {
+                refuses(&failure, expected, self.about.as_deref())
+            }
+            (Err(failure), ..) => Err(format!("the plugin {failure}")),
+            (Ok(Plan::Call(_)), ..) => {
+                Err("the plugin makes a request, and the case has none".to_owned())
+            }
+            (Ok(Plan::Answer(_)), ..) => {
+                Err("the plugin answers by itself, and the case has no `answer`".to_owned())
+            }
+        }
+    }
+
+    fn check_events(
+        &self,
+        events: Result<Vec<Event>, nephron_engine::PluginFailure>,
+    ) -> Result<(), String> {
+        let any = self.any && self.events.is_none() && self.failure.is_none();
+        let expected = Expected::new(self.events.as_ref(), self.failure.clone(), any);
+        match expected.against("events", events)? {
+            Some((events, expected)) => same("events", &joined(events)?, expected),
+            None => Ok(()),
+        }
+    }
+}
+
+/// As it was recorded; whole; each byte by itself; and in three pieces at places that are the same in every run.
+fn cuts(recorded: &[Vec<u8>]) -> Vec<Vec<Vec<u8>>> {
+    let whole = recorded.concat();
+    let mut cuts = vec![
+        recorded.to_vec(),
+        vec![whole.clone()],
+        whole.iter().map(|byte| vec![*byte]).collect(),
+    ];
+    let mut places = Places(0x6e65_7068_726f_6e21);
+    for _ in 0..64 {
+        let (a, b) = (places.up_to(whole.len()), places.up_to(whole.len()));
+        let (first, rest) = whole.split_at(a.min(b));
+        let (second, third) = rest.split_at(a.max(b) - a.min(b));
+        cuts.push([first, second, third].map(<[u8]>::to_vec).to_vec());
+    }
+    cuts
+}
+
+/// Places to cut at: Marsaglia's xorshift, so that every host cuts at the same.
+struct Places(u64);
+
+impl Places {
+    /// One of 0 to `most`.
+    fn up_to(&mut self, most: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        let most = u64::try_from(most).unwrap_or(u64::MAX - 1);
+        usize::try_from(self.0 % (most + 1)).unwrap_or_default()
+    }
+}
+
+/// Neighbouring texts are one text, and so are the deltas of one tool call: how finely a connector cuts is its own affair.
+fn joined(events: Vec<Event>) -> Result<Vec<CaseEvent>, String> {
+    let mut joined: Vec<CaseEvent> = Vec::new();
+    for event in events {
+        match (joined.last_mut(), CaseEvent::from(event)) {
+            (Some(CaseEvent::Text(said)), CaseEvent::Text(more)) => said.push_str(&more),
+            (Some(CaseEvent::ToolCall(call)), CaseEvent::ToolCall(more))
+                if call.index == more.index =>
+            {
+                if more.id.is_some() || more.name.is_some() {
+                    let index = more.index;
+                    return Err(format!("id or name of tool call {index} are told twice"));
+                }
+                call.arguments.push_str(&more.arguments);
+            }
+            (_, event) => joined.push(event),
+        }
+    }
+    Ok(joined)
+}
+
+impl CaseResponse {
+    fn chunks(&self) -> Result<Vec<Vec<u8>>, String> {
+        self.chunks.iter().map(CaseBytes::read).collect()
+    }
+
+    fn decode(&self, info: &RequestInfo, chunks: Vec<Vec<u8>>) -> Judgement {
+        Judgement::Decode {
+            info: info.clone(),
+            status: self.status,
+            headers: self.headers.clone(),
+            chunks,
+            is_cut_off: false,
+        }
+    }
+}
+
+impl From<CaseCall> for ChatCall {
+    fn from(call: CaseCall) -> Self {
+        let option = |(name, json): (String, serde_json::Value)| Attribute {
+            name,
+            value: Value::Json(json.to_string()),
+        };
+        Self {
+            model: call.model,
+            messages: messages(call.messages),
+            max_tokens: call.max_tokens,
+            temperature: call.temperature,
+            stop: call.stop,
+            want_stream: call.want_stream,
+            options: call.options.into_iter().map(option).collect(),
+        }
+    }
+}
+
+impl From<Event> for CaseEvent {
+    fn from(event: Event) -> Self {
+        match event {
+            Event::Text(text) => Self::Text(text),
+            Event::ToolCall(call) => Self::ToolCall(CaseToolCall {
+                index: call.index,
+                id: call.id,
+                name: call.name,
+                arguments: call.arguments,
+            }),
+            Event::Stopped(reason) => Self::Stopped(reason),
+            Event::Used(Usage {
+                input_tokens,
+                output_tokens,
+            }) => Self::Used(CaseUsage {
+                input_tokens,
+                output_tokens,
+            }),
+            Event::Model(model) => Self::Model(model),
+            Event::Other(Attribute { name, value }) => Self::Other {
+                name,
+                text: match value {
+                    Value::Text(text) | Value::Json(text) => text,
+                    // A case has no word for these, and so none that is equal.
+                    value @ (Value::Number(_) | Value::Boolean(_) | Value::Texts(_)) => {
+                        format!("{value:?}")
+                    }
+                },
+            },
+        }
+    }
+}

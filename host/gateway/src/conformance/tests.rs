@@ -1,0 +1,62 @@
+//! Cases as text; `tests/it/conformance.rs` runs them.
+
+use expect_test::{Expect, expect};
+use nephron_engine::vet::World;
+
+use super::*;
+
+#[test]
+fn the_cases_of_every_plugin_can_be_read_and_expect_nothing_in_particular() {
+    for world in World::ALL {
+        let cases = every(world).unwrap();
+        assert!(!cases.is_empty(), "{}", world.name());
+        for case in cases {
+            assert!(case.is_every_plugins(), "{}", case.place());
+            let questions = case.questions(world);
+            assert!(!questions.unwrap().is_empty(), "{}", case.place());
+            let says = [
+                "decision", "spans", "request", "events", "delivery", "refused",
+            ];
+            assert!(!says.iter().any(|said| case.rest.contains_key(*said)));
+        }
+    }
+}
+
+#[track_caller]
+fn faulty(world: World, text: &str, expected: &Expect) {
+    let said = match Case::parse("x", "x.json", text) {
+        Ok(case) => case.questions(world).map(|_| ()).unwrap_err(),
+        Err(error) => error.to_string(),
+    };
+    expected.assert_eq(&said);
+}
+
+#[test]
+fn a_faulty_case_says_what_is_wrong_with_it() {
+    faulty(
+        World::AccessPolicy,
+        "{\"query\": {}}",
+        &expect![
+            "x.json: missing field `description` at line 1 column 13; docs/conformance.md says what a case holds"
+        ],
+    );
+    faulty(
+        World::AccessPolicy,
+        r#"{"description": "", "query": {"point": "ingress", "action": "chat", "target": "x"}, "decision": {"effect": "allow"}}"#,
+        &expect![
+            "the case itself is faulty: unknown variant `allow`, expected one of `permit`, `deny`, `not-applicable`, `indeterminate`"
+        ],
+    );
+    faulty(
+        World::Deidentifier,
+        r#"{"description": "", "messages": [], "spans": [], "found": []}"#,
+        &expect![
+            "the case itself is faulty: unknown field `found`, expected one of `info`, `messages`, `spans`, `refused`, `any`"
+        ],
+    );
+    faulty(
+        World::KeyedDeidentifier,
+        r#"{"description": "", "messages": [{"parts": [{"text": "Zoë"}]}], "found": [{"start": 2, "text": "ë", "kind": "name"}, {"start": 3, "text": "x", "kind": "name"}]}"#,
+        &expect!["the case itself is faulty: `x` does not stand at byte 3 of message 0, part 0"],
+    );
+}

@@ -1,0 +1,249 @@
+//! A gateway changes its roster, and its logs say so first (I1).
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use nephron_model::{Draft, EntryKind, Record, Recorder as _, Space, TenantId};
+use tracing::error;
+
+use super::{Canary, Change, Generation, Standing, SwapError, Warrant};
+use crate::Gateway;
+use crate::roster::Roster;
+
+/// For which one log is waited for: what ails a tenant's disk holds up nobody else.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Gateway {
+    /// Changes the roster, or says how it stands. `user` is who asks, as the system names him.
+    pub(crate) async fn change(&self, change: Change, user: &str) -> Result<Standing, SwapError> {
+        let changed = match change {
+            Change::Look => Ok(()),
+            Change::Retire { by, reason } => {
+                let warrant = Warrant::of(&by, user, &reason)?;
+                let _turn = self.swap().turn().await;
+                self.swap().retire();
+                let draft = told(EntryKind::RosterStaged, "retired", &warrant);
+                let _told = self.tell_all(&draft).await;
+                Ok(())
+            }
+            Change::Stage { file, by, reason } => {
+                let warrant = Warrant::of(&by, user, &reason)?;
+                self.stage(&file, warrant).await.map(drop)
+            }
+            Change::Activate {
+                generation,
+                by,
+                reason,
+            } => {
+                let warrant = Warrant::of(&by, user, &reason)?;
+                let _turn = self.swap().turn().await;
+                match self.swap().staged(generation, &warrant) {
+                    Ok(staged) => self.exchange(staged, false, warrant).await,
+                    Err(error) => Err(self.refused(error, &warrant).await),
+                }
+            }
+            Change::Canary {
+                generation,
+                percent,
+                bounds,
+                by,
+                reason,
+            } => {
+                let warrant = Warrant::of(&by, user, &reason)?;
+                let _turn = self.swap().turn().await;
+                let staged = match (1..=99).contains(&percent) {
+                    true => self.swap().staged(generation, &warrant),
+                    false => Err(SwapError::NoPercentage),
+                };
+                match staged {
+                    Ok(staged) => {
+                        let canary = Canary::new(staged, percent, bounds);
+                        self.try_out(canary, &warrant).await
+                    }
+                    Err(error) => Err(self.refused(error, &warrant).await),
+                }
+            }
+            Change::Rollback { by, reason } => {
+                let warrant = Warrant::of(&by, user, &reason)?;
+                let _turn = self.swap().turn().await;
+                if let Some(canary) = self.swap().canary() {
+                    self.end_canary(&canary, "canary-ended", &warrant).await;
+                    return Ok(self.swap().standing());
+                }
+                match self.swap().before() {
+                    Ok(before) => self.exchange(before, true, warrant).await,
+                    Err(error) => Err(self.refused(error, &warrant).await),
+                }
+            }
+        };
+        changed.map(|()| self.swap().standing())
+    }
+
+    /// Takes a configuration over for whose change no person answers, unless that widens anything.
+    ///
+    /// # Errors
+    /// [`SwapError`]: it may be staged, and does not serve.
+    pub(crate) async fn take_over(&self, file: &Path) -> Result<Arc<Generation>, SwapError> {
+        let staged = self.stage(file, Warrant::of_nobody()).await?;
+        let generation = staged.roster().generation();
+        if self.swap().is_rolled_back(generation) {
+            return Err(SwapError::RolledBack { generation });
+        }
+        let warrant = Warrant::of_nobody();
+        let _turn = self.swap().turn().await;
+        let ready = self.swap().staged(Some(generation), &warrant)?;
+        self.exchange(ready, false, warrant).await?;
+        Ok(staged)
+    }
+
+    /// Makes a candidate, and keeps it ready. Nothing but another candidate waits for its compiler.
+    async fn stage(&self, file: &Path, warrant: Warrant) -> Result<Arc<Generation>, SwapError> {
+        let _making = self.swap().making().await;
+        let made = async {
+            let config = self.swap().read(file)?;
+            let serving = self.swap().serving();
+            let roster = self.workshop().make_beside(&config, &serving).await;
+            Ok((config, roster.map_err(SwapError::Candidate)?))
+        };
+        let made: Result<_, SwapError> = made.await;
+        let _turn = self.swap().turn().await;
+        let staged = made.and_then(|(config, roster)| {
+            let now = self.clock().now();
+            self.swap().stage(config, roster, warrant.clone(), now)
+        });
+        match staged {
+            Ok(staged) => {
+                let draft = staged.draft(EntryKind::RosterStaged, "ok", &warrant);
+                if self.tell_all(&draft).await == 0 {
+                    self.swap().unstage();
+                    return Err(SwapError::NotRecorded);
+                }
+                Ok(staged)
+            }
+            Err(error @ (SwapError::Same | SwapError::Waiting { .. } | SwapError::OnTrial)) => {
+                Err(error)
+            }
+            Err(error) => {
+                self.swap().refuse(crate::keeper::chain(&error), &warrant);
+                Err(self.refused(error, &warrant).await)
+            }
+        }
+    }
+
+    /// Records that a candidate, or an act, was refused, and why.
+    async fn refused(&self, error: SwapError, warrant: &Warrant) -> SwapError {
+        let mut draft = told(EntryKind::PluginRefused, "refused", warrant);
+        if let Some(plugin) = error.plugin() {
+            draft = draft.fact("plugin", plugin);
+        }
+        draft.reasons.push(error.code().to_owned());
+        let _told = self.tell_all(&draft).await;
+        error
+    }
+
+    /// Lets a candidate serve some callers.
+    async fn try_out(&self, canary: Canary, warrant: &Warrant) -> Result<(), SwapError> {
+        if self.tell_all(&canary_draft(&canary, warrant)).await == 0 {
+            return Err(SwapError::NotRecorded);
+        }
+        self.swap().set_canary(Some(Arc::new(canary)));
+        Ok(())
+    }
+
+    async fn end_canary(&self, canary: &Canary, code: &str, warrant: &Warrant) {
+        self.swap().set_canary(None);
+        let shown = canary.shown();
+        let mut draft = told(EntryKind::RosterStaged, code, warrant);
+        draft.generation = Some(shown.generation);
+        for (name, counts) in [("canary", shown.canary), ("others", shown.others)] {
+            draft.counts.insert(format!("{name}-judged"), counts.judged);
+            draft.counts.insert(format!("{name}-failed"), counts.failed);
+            draft.counts.insert(format!("{name}-micros"), counts.micros);
+        }
+        let _told = self.tell_all(&draft).await;
+    }
+
+    /// Ends a canary that went beyond a bound. It serves nobody any more; this says so.
+    pub(crate) async fn watch_canary(&self) {
+        let Some(canary) = self.swap().canary() else {
+            return;
+        };
+        let Some(why) = canary.why() else { return };
+        let _turn = self.swap().turn().await;
+        error!(generation = %canary.shown().generation, why, "the canary went beyond its bound and was stopped");
+        let warrant = Warrant {
+            person: String::new(),
+            by: "the gateway".to_owned(),
+            reason: format!("beyond its bound: {why}"),
+        };
+        self.end_canary(&canary, "canary-stopped", &warrant).await;
+        let why = format!("the canary went beyond its bound: {why}");
+        self.swap().refuse(why, &warrant);
+    }
+
+    async fn exchange(
+        &self,
+        next: Generation,
+        is_rollback: bool,
+        warrant: Warrant,
+    ) -> Result<(), SwapError> {
+        let code = if is_rollback { "rolled-back" } else { "ok" };
+        let mut draft = next.draft(EntryKind::RosterActivated, code, &warrant);
+        if !is_rollback {
+            draft = draft.fact("staged-by", next.warrant().by.as_str());
+        }
+        draft.records.push(manifest_record(next.roster()));
+        // A tenant whose log has stopped is not served; when it opens again, its log says which roster serves.
+        if self.tell_all(&draft).await == 0 {
+            return Err(SwapError::NotRecorded);
+        }
+        let now = self.clock().now();
+        self.swap().set_canary(None);
+        self.swap().exchange(next, warrant, now, is_rollback);
+        Ok(())
+    }
+
+    /// Records `draft` in every log that is open, in all at once, and gives how many tenants' took it.
+    async fn tell_all(&self, draft: &Draft) -> usize {
+        let told = self.serving().map(async |tenant| {
+            let recorded = tokio::time::timeout(PATIENCE, tenant.log().record(draft.clone()));
+            let why = match recorded.await {
+                Ok(Ok(_recorded)) => return *tenant.id() != TenantId::host(),
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => format!("it took more than {} s", PATIENCE.as_secs()),
+            };
+            error!(tenant = %tenant.id(), why, "a change of the roster is not in its log");
+            false
+        });
+        let told = join_all(told).await;
+        told.into_iter().filter(|told| *told).count()
+    }
+}
+
+/// The entry that a canary begins, in a log that is open or opens while it runs.
+pub(crate) fn canary_draft(canary: &Canary, warrant: &Warrant) -> Draft {
+    let generation = canary.generation();
+    let mut draft = generation.draft(EntryKind::RosterActivated, "canary", warrant);
+    draft = draft
+        .fact("staged-by", generation.warrant().by.as_str())
+        .fact("percent", canary.percent().to_string());
+    draft.records.push(manifest_record(generation.roster()));
+    draft
+}
+
+fn told(kind: EntryKind, code: &str, warrant: &Warrant) -> Draft {
+    Draft::new(kind, code)
+        .fact("by", warrant.by.as_str())
+        .fact("reason", warrant.reason.as_str())
+}
+
+/// A roster's manifest, beside the entry that it begins to serve.
+pub(crate) fn manifest_record(roster: &Roster) -> Record {
+    Record {
+        space: Space::Generation,
+        key: roster.generation().0.to_vec(),
+        value: roster.manifest().to_bytes(),
+    }
+}

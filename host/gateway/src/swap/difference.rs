@@ -1,0 +1,205 @@
+//! What a candidate changes, and whether that widens what plugins may do.
+
+use std::collections::BTreeSet;
+
+use nephron_engine::Limits;
+use nephron_model::Digest;
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Chain, Plugin, PluginKind};
+use crate::roster::{Manifest, Roster};
+
+/// One thing that a candidate changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Difference {
+    pub(crate) what: String,
+    /// A plugin may do more than before, or less is looked at.
+    pub(crate) widens: bool,
+}
+
+/// A roster, and the configuration that it was made from.
+pub(super) struct Side<'a> {
+    plugins: &'a [Plugin],
+    chain: &'a Chain,
+    manifest: Manifest,
+    method: Option<&'static str>,
+}
+
+impl<'a> Side<'a> {
+    pub(super) fn new(plugins: &'a [Plugin], chain: &'a Chain, roster: &Roster) -> Self {
+        Self {
+            plugins,
+            chain,
+            manifest: roster.manifest(),
+            method: roster.method(),
+        }
+    }
+
+    fn plugin(&self, name: &str) -> Option<&'a Plugin> {
+        self.plugins.iter().find(|plugin| plugin.name == name)
+    }
+
+    /// Digests of its component and of its settings.
+    fn digests(&self, name: &str) -> Option<(Digest, Digest)> {
+        let mut seats = self.manifest.seats();
+        let seat = seats.find(|seat| seat.plugin.name == name)?;
+        Some((seat.plugin.digest, seat.plugin.settings))
+    }
+}
+
+/// What `new` changes in `old`: plugin by plugin, then the chain.
+pub(super) fn differences(old: &Side<'_>, new: &Side<'_>) -> Vec<Difference> {
+    let mut found = Vec::new();
+    let both = old.plugins.iter().chain(new.plugins);
+    let names: BTreeSet<&str> = both.map(|plugin| plugin.name.as_str()).collect();
+    for name in names {
+        match (old.plugin(name), new.plugin(name)) {
+            (None, Some(new)) => found.push(Difference {
+                what: format!("plugin `{name}` is new: a {}", new.kind.as_str()),
+                widens: new.grants.keys || new.grants.null_wasi || is_beyond_defaults(&new.limits),
+            }),
+            (Some(_), None) => found.push(Difference {
+                what: format!("plugin `{name}` is gone"),
+                widens: false,
+            }),
+            (Some(was), Some(is)) => {
+                let (was_digests, digests) = (old.digests(name), new.digests(name));
+                of_code(is, was_digests, digests, &mut found);
+                of_authority(was, is, &mut found);
+            }
+            (None, None) => {}
+        }
+    }
+    let chains = [
+        ("deciders", &old.chain.deciders, &new.chain.deciders),
+        ("detectors", &old.chain.detectors, &new.chain.detectors),
+    ];
+    for (place, was, is) in chains {
+        if was != is {
+            let (before, after) = (was.join(", "), is.join(", "));
+            found.push(Difference {
+                what: format!("`chain.{place}` was [{before}] and is [{after}]"),
+                // What one decider permits is permitted, if no other denies it.
+                widens: was.iter().any(|name| !is.contains(name))
+                    || place == "deciders" && is.iter().any(|name| !was.contains(name)),
+            });
+        }
+    }
+    if old.method != new.method {
+        let shown = |method: Option<&'static str>| method.unwrap_or("none");
+        found.push(Difference {
+            what: format!(
+                "texts were de-identified by the method {} and are by {}",
+                shown(old.method),
+                shown(new.method)
+            ),
+            // By its method, cleared text may go where no agreement is (I10).
+            widens: new.method.is_some(),
+        });
+    }
+    let (was, is) = (&old.chain.transformer, &new.chain.transformer);
+    if was != is {
+        let shown = |name: &Option<String>| name.as_deref().unwrap_or("none").to_owned();
+        found.push(Difference {
+            what: format!(
+                "`chain.transformer` was {} and is {}",
+                shown(was),
+                shown(is)
+            ),
+            // It is lent a key, and its word is what is written.
+            widens: is.is_some(),
+        });
+    }
+    found
+}
+
+/// Whether any limit is above what a plugin has without a word in the configuration.
+fn is_beyond_defaults(is: &Limits) -> bool {
+    limits(&Limits::default(), is).any(|(_, default, is)| is > default)
+}
+
+/// Another component, or other settings. Of what looks for identifiers, and of what is lent a key, nobody can tell from the digests whether it
+/// still does what it did; of a policy, its text is what was asked for.
+fn of_code(
+    plugin: &Plugin,
+    was: Option<(Digest, Digest)>,
+    is: Option<(Digest, Digest)>,
+    found: &mut Vec<Difference>,
+) {
+    let (Some((was_component, was_settings)), Some((component, settings))) = (was, is) else {
+        // In one of the two no chain names it; the chain's own difference says so.
+        return;
+    };
+    let name = &plugin.name;
+    let widens =
+        plugin.grants.keys || matches!(plugin.kind, PluginKind::Detector | PluginKind::Transformer);
+    let changes = [
+        (was_component, component, "component"),
+        (was_settings, settings, "settings"),
+    ];
+    for (was, is, what) in changes {
+        if was != is {
+            found.push(Difference {
+                what: format!(
+                    "plugin `{name}` has another digest of its {what}: was {was}, is {is}"
+                ),
+                widens,
+            });
+        }
+    }
+}
+
+fn of_authority(was: &Plugin, is: &Plugin, found: &mut Vec<Difference>) {
+    let name = &is.name;
+    if was.kind != is.kind {
+        let (before, after) = (was.kind.as_str(), is.kind.as_str());
+        found.push(Difference {
+            what: format!("plugin `{name}` was a {before} and is a {after}"),
+            widens: true,
+        });
+    }
+    for (limit, was, is) in limits(&was.limits, &is.limits) {
+        if was != is {
+            found.push(Difference {
+                what: format!("plugin `{name}`: `limits.{limit}` was {was} and is {is}"),
+                widens: is > was,
+            });
+        }
+    }
+    let grants = [
+        ("keys", was.grants.keys, is.grants.keys),
+        ("null-wasi", was.grants.null_wasi, is.grants.null_wasi),
+    ];
+    for (grant, was, is) in grants {
+        if was != is {
+            let now = if is { "now" } else { "no longer" };
+            found.push(Difference {
+                what: format!("plugin `{name}`: `grant.{grant}` is {now} given"),
+                widens: is,
+            });
+        }
+    }
+}
+
+/// Each limit, before and after: bytes, counts, or milliseconds.
+fn limits(was: &Limits, is: &Limits) -> impl Iterator<Item = (&'static str, u128, u128)> {
+    let size = |bytes: usize| u128::try_from(bytes).unwrap_or(u128::MAX);
+    let of = |it: &Limits| -> [(&'static str, u128); 11] {
+        [
+            ("fuel", it.fuel.into()),
+            ("configure-fuel", it.configure_fuel.into()),
+            ("deadline", it.deadline.as_millis()),
+            ("memory", size(it.memory)),
+            ("table-elements", size(it.table_elements)),
+            ("copied", size(it.copied)),
+            ("host-calls", it.host_calls.into()),
+            ("host-call-time", it.host_call_time.as_millis()),
+            ("component", it.component.into()),
+            ("compile-time", u128::from(it.compile_seconds) * 1000),
+            ("compile-memory", it.compile_memory.into()),
+        ]
+    };
+    let pairs = of(was).into_iter().zip(of(is));
+    pairs.map(|((name, was), (_, is))| (name, was, is))
+}

@@ -1,0 +1,221 @@
+//! Where rosters are made: vetted, compiled and kept by digest, off the path of requests.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use nephron_engine::aot::AotCache;
+use nephron_engine::compile::Compiler;
+use nephron_engine::vet::{Vetted, vet};
+use nephron_engine::{Engine, Plugin};
+use nephron_keys::RootKey;
+use nephron_model::Digest;
+
+use crate::Surroundings;
+use crate::config::{self, Component, Config};
+use crate::gateway::{OpenError, in_data, write_durably};
+use crate::replay::Replayer;
+use crate::roster::Roster;
+use crate::swap::Generation;
+
+/// What it takes to make a roster.
+pub(crate) struct Workshop {
+    engine: Arc<Engine>,
+    data: PathBuf,
+    first_party: PathBuf,
+    compiler: Compiler,
+    cache: AotCache,
+}
+
+/// Each plugin of a configuration, with its component.
+type AllVetted<'a> = Vec<(&'a config::Plugin, Ready)>;
+
+/// A plugin's component.
+pub(crate) enum Ready {
+    /// Nothing of it has run.
+    Vetted(Vetted),
+    /// It serves already, with the same settings, limits and grants, and so need not be made again.
+    Loaded(Arc<Plugin>),
+}
+
+impl Workshop {
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        data: &Path,
+        around: &Surroundings,
+        root: &RootKey,
+    ) -> Result<Self, OpenError> {
+        let folder = in_data(data, "host/aot")?;
+        let cache = AotCache::new(&folder, root.mac_key("aot"));
+        Ok(Self {
+            engine,
+            data: data.to_owned(),
+            first_party: around.first_party.clone(),
+            compiler: around.compiler.clone(),
+            cache: cache.map_err(|source| OpenError::Data {
+                path: folder,
+                source,
+            })?,
+        })
+    }
+
+    /// The sandbox.
+    pub(crate) const fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// What runs judgements again. It compiles as this does.
+    pub(crate) fn replayer(&self) -> Replayer<'_> {
+        let replayer = Replayer::new(&self.data, &self.engine);
+        replayer.compiled_by(self.compiler.clone(), &self.cache)
+    }
+
+    /// Vets a configuration's plugins, and makes its roster. What `serving` has already is not made again.
+    ///
+    /// # Errors
+    /// [`OpenError`], of a plugin or of the data folder.
+    pub(crate) async fn make_beside(
+        &self,
+        config: &Config,
+        serving: &Generation,
+    ) -> Result<Arc<Roster>, OpenError> {
+        let loaded = |plugin: &config::Plugin, digest| serving.loaded(plugin, digest);
+        let vetted = vet_all(config, &self.first_party, loaded)?;
+        self.make(config, vetted).await
+    }
+
+    /// Loads what was vetted, and keeps each part for replay.
+    ///
+    /// # Errors
+    /// [`OpenError`], of a plugin or of the data folder.
+    pub(crate) async fn make(
+        &self,
+        config: &Config,
+        vetted: AllVetted<'_>,
+    ) -> Result<Arc<Roster>, OpenError> {
+        let data = &self.data;
+        let mut plugins = Vec::with_capacity(vetted.len());
+        for (plugin, ready) in vetted {
+            let vetted = match ready {
+                Ready::Vetted(vetted) => vetted,
+                Ready::Loaded(loaded) => {
+                    plugins.push((plugin.kind, loaded));
+                    continue;
+                }
+            };
+            let settings = sorted(&plugin.settings).to_string();
+            keep(data, vetted.digest(), "wasm", vetted.bytes())?;
+            let digest = Digest::of(settings.as_bytes());
+            keep(data, digest, "json", settings.as_bytes())?;
+            let load = self.engine.load(
+                &plugin.name,
+                &vetted,
+                &settings,
+                &plugin.limits,
+                &self.compiler,
+                Some(&self.cache),
+            );
+            plugins.push((plugin.kind, Arc::new(load.await?)));
+        }
+        let roster = Roster::new(&plugins, &config.chain, method(config));
+        let roster = Arc::new(roster.map_err(OpenError::Roster)?);
+        let manifest = roster.manifest().to_bytes();
+        keep(data, roster.generation(), ROSTER, &manifest)?;
+        Ok(roster)
+    }
+}
+
+/// Safe Harbor, 45 CFR 164.514(b)(2), is met by the plugin of that name, as it comes: settings that make it find less
+/// make it something else.
+fn method(config: &Config) -> Option<&'static str> {
+    const NAME: &str = "safe-harbor";
+    let narrowed = |plugin: &config::Plugin| {
+        ["kinds", "keep", "minimum-confidence"]
+            .iter()
+            .any(|key| plugin.settings.get(key).is_some())
+    };
+    let meets = |plugin: &config::Plugin| {
+        let first_party = matches!(&plugin.component, Component::FirstParty(name) if name == NAME);
+        first_party && config.chain.detectors.contains(&plugin.name) && !narrowed(plugin)
+    };
+    config.plugins.iter().any(meets).then_some(NAME)
+}
+
+/// The same settings with their keys in order, so that equal settings have one text and one digest, whichever features
+/// of serde_json a build has.
+fn sorted(settings: &serde_json::Value) -> serde_json::Value {
+    match settings {
+        serde_json::Value::Object(map) => {
+            let by_key: BTreeMap<&String, &serde_json::Value> = map.iter().collect();
+            by_key
+                .into_iter()
+                .map(|(key, value)| (key.clone(), sorted(value)))
+                .collect()
+        }
+        serde_json::Value::Array(list) => list.iter().map(sorted).collect(),
+        serde_json::Value::Null
+        | serde_json::Value::Bool(_)
+        | serde_json::Value::Number(_)
+        | serde_json::Value::String(_) => settings.clone(),
+    }
+}
+
+/// Vets the component of each plugin that `config` names, but for what is `loaded` with the same entry in the configuration and the
+/// same component. Nothing of them runs.
+///
+/// # Errors
+/// [`OpenError::Vet`].
+pub(crate) fn vet_all<'a>(
+    config: &'a Config,
+    first_party: &Path,
+    loaded: impl Fn(&config::Plugin, Digest) -> Option<Arc<Plugin>>,
+) -> Result<AllVetted<'a>, OpenError> {
+    let vet_one = |plugin: &'a config::Plugin| {
+        let path = match &plugin.component {
+            Component::FirstParty(name) => first_party.join(format!("{name}.component.wasm")),
+            Component::File(path) => path.clone(),
+        };
+        let vetted = nephron_engine::vet::read(&path, &plugin.limits).and_then(|bytes| {
+            if let Some(loaded) = loaded(plugin, Digest::of(&bytes)) {
+                return Ok(Ready::Loaded(loaded));
+            }
+            vet(
+                bytes,
+                Some(plugin.kind.world()),
+                plugin.digest,
+                plugin.grants,
+                &plugin.limits,
+            )
+            .map(Ready::Vetted)
+        });
+        let vetted = vetted.map_err(|source| OpenError::Vet {
+            name: plugin.name.clone(),
+            source,
+        })?;
+        Ok((plugin, vetted))
+    };
+    config.plugins.iter().map(vet_one).collect()
+}
+
+/// How a roster's manifest is kept.
+pub(crate) const ROSTER: &str = "roster.json";
+
+/// Where a component, its settings or a roster are kept by digest, for replay as long as entries name them.
+pub(crate) fn kept(data: &Path, digest: Digest, kind: &str) -> PathBuf {
+    data.join("host/kept")
+        .join(format!("{}.{kind}", digest.hex()))
+}
+
+fn keep(data: &Path, digest: Digest, kind: &str, bytes: &[u8]) -> Result<(), OpenError> {
+    in_data(data, "host/kept")?;
+    let path = kept(data, digest, kind);
+    let fault = |source| OpenError::Data {
+        path: path.clone(),
+        source,
+    };
+    // A file that a crash or an accident changed is written anew.
+    if std::fs::read(&path).is_ok_and(|there| Digest::of(&there) == digest) {
+        return Ok(());
+    }
+    write_durably(&path, bytes).map_err(fault)
+}

@@ -1,0 +1,634 @@
+//! The roster is exchanged while requests are in flight.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use nephron_gateway::{LOG, Manifest};
+use nephron_model::{Digest, EntryKind};
+use nephron_tests::{MockModel, PASSPHRASE, Served, Setup, compiled_into, component};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+
+/// Requests that are in flight through all changes of a wave.
+const IN_FLIGHT: usize = 512;
+const WAVES: usize = 4;
+/// Changes of the roster, tried and made, in each wave.
+const CHANGES: usize = 50;
+
+/// For how long a process may say nothing.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What a gateway under load allows.
+const LISTEN: &str = "requests-per-tenant = 1024\nrequests-per-caller = 1024\nrequests-per-second-per-caller = 100000";
+
+/// A gateway whose model says which configuration it serves from.
+fn setup(answer: &str) -> Setup {
+    Setup::default()
+        .decider("does-nothing", "")
+        .connector("shouts-tokens", &format!("answer = {answer:?}"))
+}
+
+/// What an operator has of a gateway: its configuration, and its control socket.
+struct Operator<'s> {
+    served: &'s Served,
+    file: PathBuf,
+}
+
+impl<'s> Operator<'s> {
+    fn new(served: &'s Served) -> Self {
+        let file = served.data().join("gateway.toml");
+        Self { served, file }
+    }
+
+    /// Writes the configuration with each `from` replaced by `to`.
+    fn write(&self, changes: &[(&str, &str)]) {
+        let mut text = self.served.setup().toml();
+        for (from, to) in changes {
+            assert!(text.contains(from), "{from} in {text}");
+            text = text.replace(from, to);
+        }
+        let data = self.served.data().display();
+        std::fs::write(&self.file, format!("data = \"{data}\"\n{text}")).unwrap();
+    }
+
+    async fn ask(&self, asked: Value) -> Result<Value, String> {
+        let socket = self.served.data().join("host/control");
+        let mut stream = UnixStream::connect(socket).await.unwrap();
+        stream
+            .write_all(format!("{asked}\n").as_bytes())
+            .await
+            .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        match answer.get("plugins") {
+            Some(standing) => Ok(standing.clone()),
+            None => Err(answer["failed"].to_string()),
+        }
+    }
+
+    async fn stage(&self, by: &str) -> Result<Value, String> {
+        let stage = json!({ "file": self.file, "by": by, "reason": "a test" });
+        self.ask(json!({ "plugins": { "stage": stage } })).await
+    }
+
+    async fn activate(&self, by: &str) -> Result<Value, String> {
+        let standing = self.ask(json!({ "plugins": "look" })).await?;
+        let staged = &standing["staged"]["generation"];
+        let activate = json!({ "generation": staged, "by": by, "reason": "a test" });
+        self.ask(json!({ "plugins": { "activate": activate } }))
+            .await
+    }
+
+    async fn rollback(&self) -> Result<Value, String> {
+        let rollback = json!({ "by": "dana", "reason": "a test" });
+        self.ask(json!({ "plugins": { "rollback": rollback } }))
+            .await
+    }
+}
+
+fn generation(of: &Value) -> Digest {
+    of["generation"].as_str().unwrap().parse().unwrap()
+}
+
+fn kept(data: &Path, generation: Digest) -> Manifest {
+    let name = format!("host/kept/{}.roster.json", generation.hex());
+    let manifest = std::fs::read(data.join(name)).unwrap();
+    assert_eq!(Digest::of(&manifest), generation);
+    serde_json::from_slice(&manifest).unwrap()
+}
+
+/// The answer that a generation gives, as its manifest and what is kept of its settings say.
+fn answer_of(data: &Path, generation: Digest) -> String {
+    let manifest = kept(data, generation);
+    let settings = manifest.connectors.first().unwrap().plugin.settings;
+    let settings = std::fs::read(data.join(format!("host/kept/{}.json", settings.hex()))).unwrap();
+    let settings: Value = serde_json::from_slice(&settings).unwrap();
+    settings["answer"].as_str().unwrap().to_owned()
+}
+
+/// Whether a generation permits: its decider is told by its digest.
+fn permits(data: &Path, generation: Digest) -> bool {
+    let manifest = kept(data, generation);
+    let decider = manifest.deciders.first().unwrap().plugin.digest;
+    let permitting = std::fs::read(component("does-nothing")).unwrap();
+    decider == Digest::of(&permitting)
+}
+
+fn numbers() -> impl Iterator<Item = usize> {
+    // Numerical Recipes' generator: any order will do, and the same in each run.
+    let mut state = 7_u64;
+    std::iter::from_fn(move || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).ok()
+    })
+}
+
+const DECIDER: &str = "component = \"does-nothing\"\n";
+
+/// What is tried beside candidates that are as they should be, and why each is refused.
+const BAD: [(&str, &str, &str); 5] = [
+    (
+        DECIDER,
+        "component = \"fails-to-configure\"\n",
+        "the candidate is refused",
+    ),
+    (
+        DECIDER,
+        "component = \"nowhere.wasm\"\n",
+        "the candidate is refused",
+    ),
+    (
+        DECIDER,
+        "component = \"loops-in-configure\"\nlimits = { configure-fuel = 1_000_000 }\n",
+        "the candidate is refused",
+    ),
+    ("[chain]", "[chain", "the configuration is refused"),
+    (
+        "requests-per-tenant = 1024",
+        "requests-per-tenant = 1025",
+        "takes a restart",
+    ),
+];
+
+/// How often each thing was done.
+#[derive(Default)]
+struct Done {
+    staged: usize,
+    activated: usize,
+    refused: usize,
+}
+
+impl Operator<'_> {
+    /// Tries one change, good or bad. Gives the generation that serves afterwards, if that is another one.
+    async fn change_somehow(&self, number: usize, done: &mut Done) -> Option<Digest> {
+        if number % 4 == 3 {
+            let (from, to, why) = BAD.into_iter().cycle().nth(number / 4 % BAD.len()).unwrap();
+            self.write(&[(from, to)]);
+            let said = self.stage("dana").await.unwrap_err();
+            assert!(said.contains(why), "{said}");
+            done.refused += 1;
+            return None;
+        }
+        let decider = match number % 3 {
+            0 => "component = \"unknown-obligation\"\n",
+            _ => DECIDER,
+        };
+        // Another fuel is another generation, and more of it widens what the plugin may do.
+        let fuel = 1_000_000_000 + number % 8;
+        self.write(&[(DECIDER, &format!("{decider}limits = {{ fuel = {fuel} }}\n"))]);
+        let standing = match self.stage("dana").await {
+            Ok(standing) => standing,
+            Err(said) => {
+                assert!(said.contains("serves already"), "{said}");
+                return None;
+            }
+        };
+        done.staged += 1;
+        let differences = standing["staged"]["differences"].as_array().unwrap();
+        let by = match differences.iter().any(|one| one["widens"] == true) {
+            true => {
+                let alone = self.activate(" DANA").await.unwrap_err();
+                assert!(alone.contains("another person"), "{alone}");
+                done.refused += 1;
+                "noor"
+            }
+            false => "dana",
+        };
+        let mut standing = self.activate(by).await.unwrap();
+        assert_eq!(
+            generation(&standing["serving"]).to_string(),
+            standing["serving"]["generation"]
+        );
+        done.activated += 1;
+        if number.is_multiple_of(8) {
+            standing = self.rollback().await.unwrap();
+            done.activated += 1;
+            let again = self.rollback().await.unwrap_err();
+            assert!(again.contains("nothing served before"), "{again}");
+            done.refused += 1;
+        }
+        Some(generation(&standing["serving"]))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i7_requests_in_flight_have_one_generation_each_while_the_roster_is_exchanged() {
+    let model = MockModel::start(200, "About {user} - done.").await;
+    let setup = Setup::default().decider("does-nothing", "");
+    // All are searched at the same time, on however few cores.
+    let patient = "[plugin.limits]\ndeadline = \"60s\"\n";
+    let setup = setup.detector("safe-harbor", patient);
+    let setup = setup.upstream(&model.url(), "", "cleared-without-baa = \"safe-harbor\"");
+    let served = Arc::new(setup.serve(LISTEN).await);
+    let operator = Operator::new(&served);
+    let (answered, mut answers) = tokio::sync::mpsc::unbounded_channel();
+    let ask = || {
+        let (served, answered) = (Arc::clone(&served), answered.clone());
+        let message = json!({ "role": "user", "content": "Chest pain." });
+        let body = json!({ "model": "clinical", "messages": [message] });
+        tokio::spawn(async move {
+            let answer = served.chat(&body).await;
+            drop(served);
+            answered.send(answer)
+        });
+    };
+    let (mut numbers, mut done, mut received) = (numbers(), Done::default(), Vec::new());
+    let mut serving = None;
+    for _ in 0..WAVES {
+        if serving.is_some_and(|serving| !permits(served.data(), serving)) {
+            operator.write(&[]);
+            operator.stage("dana").await.unwrap();
+            let standing = operator.activate("noor").await.unwrap();
+            serving = Some(generation(&standing["serving"]));
+            (done.staged, done.activated) = (done.staged + 1, done.activated + 1);
+        }
+        let held = model.hold().await;
+        let before = model.seen().len();
+        (0..IN_FLIGHT).for_each(|_| ask());
+        let mut asked = IN_FLIGHT;
+        tokio::select! {
+            () = model.is_sent(before + IN_FLIGHT) => {}
+            early = answers.recv() => panic!("none is answered yet, but: {}", early.unwrap().text),
+        }
+        for _ in 0..CHANGES {
+            let number = numbers.next().unwrap();
+            if let Some(now) = operator.change_somehow(number, &mut done).await {
+                serving = Some(now);
+                // One that begins now has this generation, and not what those before it have.
+                ask();
+                asked += 1;
+            }
+        }
+        drop(held);
+        for _ in 0..asked {
+            received.push(answers.recv().await.unwrap());
+        }
+    }
+    let standing = operator.ask(json!({ "plugins": "look" })).await.unwrap();
+    assert_eq!(
+        standing["draining"], 0,
+        "what no request holds is freed: {standing}"
+    );
+
+    drop(operator);
+    let rig = Arc::into_inner(served).unwrap().reopened().await;
+    let tenant = rig.tenant();
+    let entries = tenant.log().entries(0..u64::MAX);
+    let entries: Vec<_> = entries.map(|entry| entry.unwrap()).collect();
+    drop(tenant);
+    let mut of_request: BTreeMap<String, BTreeSet<Digest>> = BTreeMap::new();
+    for entry in &entries {
+        if let (Some(request), Some(generation)) = (entry.header.request, entry.header.generation) {
+            let of_it = of_request.entry(request.to_string()).or_default();
+            of_it.insert(generation);
+        }
+    }
+    let (mut generations, mut denied) = (BTreeMap::new(), 0);
+    for one in &received {
+        let event = one.header("x-request-id").unwrap();
+        let of_it = &of_request[event];
+        assert_eq!(of_it.len(), 1, "{event}: one request, one generation");
+        let generation = *of_it.first().unwrap();
+        let permits = *generations
+            .entry(generation)
+            .or_insert_with(|| permits(rig.folder.path(), generation));
+        assert_eq!(
+            one.status,
+            if permits { 200 } else { 403 },
+            "{event}: {}",
+            one.text
+        );
+        denied += usize::from(!permits);
+    }
+    assert!(
+        received.len() > WAVES * IN_FLIGHT && denied > 10,
+        "{} {denied}",
+        received.len()
+    );
+    assert!(generations.len() > 10, "{}", generations.len());
+    let count = |kind| {
+        let of_kind = entries.iter().filter(|entry| entry.header.kind == kind);
+        let by = of_kind.filter_map(|entry| entry.header.facts.get("by"));
+        by.filter(|by| {
+            ["dana", "DANA", "noor"]
+                .iter()
+                .any(|name| by.starts_with(name))
+        })
+        .count()
+    };
+    assert_eq!(count(EntryKind::RosterStaged), done.staged);
+    assert_eq!(count(EntryKind::RosterActivated), done.activated);
+    assert_eq!(count(EntryKind::PluginRefused), done.refused);
+    let folder = rig.close();
+    let log = folder.path().join("tenants/st-marys").join(LOG);
+    let verdict = nephron_audit::verify(&log, nephron_audit::VerifyOptions::default()).unwrap();
+    assert!(verdict.verified, "{verdict:?}");
+}
+
+/// The command line beside a gateway that serves.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_stages_activates_and_rolls_back() {
+    let served = setup("answer 0").serve(LISTEN).await;
+    let operator = Operator::new(&served);
+    operator.write(&[("answer = \"answer 0\"", "answer = \"answer 1\"")]);
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(super::nephron());
+        let output = command
+            .arg("plugin")
+            .args(arguments)
+            .arg("--config")
+            .arg(&operator.file)
+            .output()
+            .unwrap();
+        let (out, err) = (
+            String::from_utf8(output.stdout).unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        );
+        (output.status.code().unwrap(), out + &err)
+    };
+    let warrant = ["--by", "Dana Reyes", "--reason", "ticket 7"];
+    let with = |verb: &'static str| [&[verb][..], &warrant].concat();
+
+    let (code, said) = run(&with("rollback"));
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("nothing served before"), "{said}");
+    let (code, said) = run(&with("stage"));
+    assert_eq!(code, 0, "{said}");
+    assert!(
+        said.contains("changes plugin `model` has another digest of its settings"),
+        "{said}"
+    );
+    let (code, said) = run(&with("activate"));
+    assert_eq!(code, 0, "{said}");
+    let message = json!({ "role": "user", "content": "which one serves?" });
+    let body = json!({ "model": "clinical", "messages": [message] });
+    assert!(served.chat(&body).await.text.contains("answer 1"));
+    let (code, said) = run(&with("rollback"));
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("by Dana Reyes (operator uid="), "{said}");
+    assert!(served.chat(&body).await.text.contains("answer 0"));
+    let received = served.chat(&body).await;
+    let event = received.header("x-request-id").unwrap();
+    let audit = |arguments: &[&str]| {
+        let mut command = Command::new(super::nephron());
+        let configuration = ["--json", "--config"];
+        command.args(arguments).args(warrant).args(configuration);
+        let output = command.arg(&operator.file).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let ran: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        (output.status.code().unwrap(), ran, said)
+    };
+    let (code, ran, said) = audit(&["audit", "replay", event]);
+    assert_eq!(code, 0, "{said}");
+    assert!(ran["judgements"].as_u64().unwrap() >= 5, "{ran}");
+    assert_eq!(ran["judgements"], ran["same"], "{ran}");
+    let candidate = served.data().join("candidate.toml");
+    let configured = std::fs::read_to_string(&operator.file).unwrap();
+    let traps = configured.replace("\"does-nothing\"", "\"traps\"");
+    std::fs::write(&candidate, traps).unwrap();
+    let candidate = candidate.to_str().unwrap();
+    let (code, ran, said) = audit(&["what-if", "--candidate", candidate]);
+    assert_eq!(code, 0, "{said}");
+    assert!(
+        ran["differences"]["permit to trapped"].as_u64().unwrap() >= 6,
+        "{ran}"
+    );
+    let first = ran["differing"].as_array().unwrap().first().unwrap();
+    assert_eq!(first["differences"], json!(["permit to trapped"]), "{ran}");
+    assert!(
+        served.chat(&body).await.text.contains("answer 0"),
+        "nothing that serves is touched"
+    );
+    let later = [
+        "what-if",
+        "--candidate",
+        candidate,
+        "--since",
+        "2100-01-01T00:00:00Z",
+    ];
+    let (code, ran, said) = audit(&later);
+    assert_eq!((code, &ran["judgements"]), (0, &json!(0)), "{said}");
+
+    let (code, said) = run(&with("retire"));
+    assert_eq!((code, said.contains("before")), (0, false), "{said}");
+    let (code, said) = run(&["status", "--json"]);
+    assert_eq!(code, 0, "{said}");
+    let standing: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(
+        answer_of(served.data(), generation(&standing["serving"])),
+        "answer 0"
+    );
+}
+
+/// In which hundredth of all callers a canary of this generation finds the physician.
+fn hundredth(generation: Digest) -> u64 {
+    let digest = Digest::of(format!("{generation}\nst-marys\ndr.okafor").as_bytes());
+    let number = digest.0.iter().take(8);
+    number.fold(0_u64, |sum, byte| (sum << 8) | u64::from(*byte)) % 100
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_serves_the_same_callers_and_stops_when_it_fails() {
+    let served = setup("answer 0").serve(LISTEN).await;
+    let operator = Operator::new(&served);
+    let message = json!({ "role": "user", "content": "which one serves?" });
+    let body = json!({ "model": "clinical", "messages": [message] });
+    let says = async || {
+        let received = served.chat(&body).await;
+        (
+            received.status,
+            received.json()["choices"][0]["message"]["content"].clone(),
+        )
+    };
+    let canary = |percent: u64, by: &'static str, generation: Digest| {
+        let bounds = json!({ "failures": 5, "time": 10_000 });
+        let canary = json!({ "generation": generation, "percent": percent, "bounds": bounds, "by": by, "reason": "a test" });
+        operator.ask(json!({ "plugins": { "canary": canary } }))
+    };
+    // Some candidate finds this caller neither first nor last.
+    let find = async |replaced: &str, by: &dyn Fn(u64) -> String| {
+        for number in 1..9 {
+            operator.write(&[(replaced, &by(number))]);
+            let staged = operator.stage("dana").await.unwrap();
+            let staged = generation(&staged["staged"]);
+            if (1..=98).contains(&hundredth(staged)) {
+                return (number, staged);
+            }
+        }
+        panic!("eight digests in a row end on the same two hundredths")
+    };
+    let (number, staged) = find("answer = \"answer 0\"", &|number| {
+        format!("answer = \"answer {number}\"")
+    })
+    .await;
+    let at = hundredth(staged);
+    let nobody = canary(0, "dana", staged).await.unwrap_err();
+    assert!(nobody.contains("1 to 99 percent"), "{nobody}");
+    canary(at, "dana", staged).await.unwrap();
+    assert_eq!(says().await, (200, json!("answer 0")));
+    let busy = operator.stage("dana").await.unwrap_err();
+    assert!(busy.contains("a canary runs"), "{busy}");
+    operator.rollback().await.unwrap();
+    canary(at + 1, "dana", staged).await.unwrap();
+    assert_eq!(says().await, (200, json!(format!("answer {number}"))));
+    let standing = operator.activate("dana").await.unwrap();
+    assert_eq!(standing["canary"], Value::Null);
+    assert_eq!(generation(&standing["serving"]), staged);
+
+    // One that fails serves nobody after its twentieth judgement, and the log says why.
+    let (_, failing) = find(DECIDER, &|number| {
+        let fuel = 1_000_000 + number;
+        format!("component = \"traps\"\nlimits = {{ fuel = {fuel} }}\n")
+    })
+    .await;
+    canary(hundredth(failing) + 1, "dana", failing)
+        .await
+        .unwrap();
+    let mut refused = 0;
+    while says().await.0 != 200 {
+        refused += 1;
+        assert!(refused <= 20, "it is not stopped");
+    }
+    assert!(refused > 0);
+    assert_eq!(says().await.1, format!("answer {number}"));
+    let told = async {
+        loop {
+            let standing = operator.ask(json!({ "plugins": "look" })).await.unwrap();
+            if !standing["refused"].is_null() && standing["draining"] == 0 {
+                return standing;
+            }
+        }
+    };
+    let standing = tokio::time::timeout(PATIENCE, told).await.unwrap();
+    assert!(standing["canary"].is_null(), "{standing}");
+    let refused = standing["refused"].as_str().unwrap();
+    assert!(refused.contains("beyond its bound: failures"), "{refused}");
+    drop(operator);
+    let rig = served.reopened().await;
+    let tenant = rig.tenant();
+    let entries = tenant.log().entries(0..u64::MAX);
+    let entries: Vec<_> = entries.map(|entry| entry.unwrap().header).collect();
+    for (kind, code, times) in [
+        (EntryKind::RosterActivated, "canary", 3),
+        (EntryKind::RosterStaged, "canary-ended", 1),
+        (EntryKind::RosterStaged, "canary-stopped", 1),
+    ] {
+        let such = entries
+            .iter()
+            .filter(|entry| entry.kind == kind && entry.outcome == code);
+        assert_eq!(such.count(), times, "{code}");
+    }
+}
+
+/// A gateway in a process of its own, which ends with it.
+struct Process {
+    child: Child,
+    said: Receiver<String>,
+}
+
+/// The path as people name it, from where they are.
+fn from_here(path: &Path) -> PathBuf {
+    let here = std::env::current_dir().unwrap();
+    let up = here.components().skip(1).map(|_| Path::new(".."));
+    up.collect::<PathBuf>()
+        .join(path.strip_prefix("/").unwrap())
+}
+
+impl Process {
+    fn start(configuration: &Path) -> Self {
+        let mut child = Command::new(super::nephron())
+            .args(["--log-level", "info", "serve", "--config"])
+            .arg(from_here(configuration))
+            .env("UNUSED", PASSPHRASE)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (sender, said) = channel();
+        std::thread::spawn(move || {
+            let mut lines = lines.map_while(Result::ok);
+            while lines.next().is_some_and(|line| sender.send(line).is_ok()) {}
+        });
+        Self { child, said }
+    }
+
+    /// Waits until it says so.
+    fn says(&self, what: &str) {
+        loop {
+            match self.said.recv_timeout(PATIENCE) {
+                Ok(line) if line.contains(what) => return,
+                Ok(_) => {}
+                Err(error) => panic!("it does not say `{what}`: {error}"),
+            }
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+#[test]
+fn a_configuration_that_is_watched_is_taken_over_unless_it_widens() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    compiled_into(&data);
+    let file = folder.path().join("gateway.toml");
+    let text = setup("answer 0")
+        .and("[listen]\naddress = \"127.0.0.1:0\"\n[reload]\nwatch = true\n")
+        .toml();
+    let answer = "answer = \"answer 0\"\n";
+    // Put in its place whole, as editors and mounts do.
+    let write = |from: &str, to: &str| {
+        assert!(text.contains(from), "{from} in {text}");
+        let new = folder.path().join("new");
+        std::fs::write(&new, text.replace(from, to)).unwrap();
+        std::fs::rename(new, &file).unwrap();
+    };
+    write(answer, answer);
+    let process = Process::start(&file);
+    process.says("serving http://");
+    write(answer, "answer = \"answer 1\"\n");
+    process.says("the configuration was taken over");
+    let beside = |arguments: &[&str]| {
+        let output = Command::new(super::nephron())
+            .arg("plugin")
+            .args(arguments)
+            .args(["--by", "dana", "--reason", "a test", "--config"])
+            .arg(&file)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{said}");
+    };
+    beside(&["rollback"]);
+    write(answer, "# As it was.\nanswer = \"answer 1\"\n");
+    process.says("was rolled back; it is staged");
+    write("[reload]", "[egress]\nregions = [\"us\"]\n[reload]");
+    process.says("`[egress]` changed too, which takes a restart");
+    write(
+        answer,
+        "answer = \"answer 2\"\n[plugin.limits]\nfuel = 3_000_000_000\n",
+    );
+    process.says("nobody staged it but the configuration");
+    beside(&["stage"]);
+    let kept = std::fs::read_dir(data.join("host/kept")).unwrap();
+    let rosters = kept.filter(|item| {
+        let name = item.as_ref().unwrap().file_name();
+        name.to_string_lossy().ends_with(".roster.json")
+    });
+    assert!(rosters.count() >= 3);
+}
