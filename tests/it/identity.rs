@@ -1,6 +1,6 @@
 //! Who the clients are, as the listener finds out.
 
-mod certificates;
+pub(crate) mod certificates;
 mod emergency;
 mod keys;
 mod tokens;

@@ -9,6 +9,7 @@
     reason = "a test stops at the first surprise, and so does what it calls"
 )]
 
+mod admin;
 mod agreements;
 mod anchors;
 mod anthropic;
@@ -16,6 +17,7 @@ mod aot;
 mod audit;
 mod bedrock;
 mod blobs;
+mod breaker;
 mod canary;
 mod chain;
 mod conformance;

@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const LISTEN: &str = "requests-per-tenant = 1024\nrequests-per-caller = 1024\nrequests-per-second-per-caller = 100000";
 
 /// A gateway whose model says which configuration it serves from.
-fn setup(answer: &str) -> Setup {
+pub(crate) fn setup(answer: &str) -> Setup {
     Setup::default()
         .decider("does-nothing", "")
         .connector("shouts-tokens", &format!("answer = {answer:?}"))
@@ -90,6 +90,48 @@ impl<'s> Operator<'s> {
         let rollback = json!({ "by": "dana", "reason": "a test" });
         self.ask(json!({ "plugins": { "rollback": rollback } }))
             .await
+    }
+
+    async fn canary(
+        &self,
+        percent: u64,
+        generation: Digest,
+        divergence: Option<u8>,
+    ) -> Result<Value, String> {
+        let bounds = json!({ "failures": 5, "time": 10_000, "divergence": divergence });
+        let canary = json!({ "generation": generation, "percent": percent, "bounds": bounds, "by": "dana", "reason": "a test" });
+        self.ask(json!({ "plugins": { "canary": canary } })).await
+    }
+
+    async fn shadow(&self, percent: u8) -> Result<Value, String> {
+        let shadow = json!({ "percent": percent, "by": "dana", "reason": "a test" });
+        self.ask(json!({ "plugins": { "shadow": shadow } })).await
+    }
+
+    /// Stages a candidate of which a canary would find the physician neither first nor last.
+    async fn stage_one(&self, replaced: &str, by: impl Fn(u64) -> String) -> (u64, Digest) {
+        for number in 1..9 {
+            self.write(&[(replaced, &by(number))]);
+            let staged = self.stage("dana").await.unwrap();
+            let staged = generation(&staged["staged"]);
+            if (1..=98).contains(&hundredth(staged)) {
+                return (number, staged);
+            }
+        }
+        panic!("eight digests in a row end on the same two hundredths")
+    }
+
+    /// How it stands, as soon as that is so.
+    async fn stands(&self, so: impl Fn(&Value) -> bool) -> Value {
+        let stands = async {
+            loop {
+                let standing = self.ask(json!({ "plugins": "look" })).await.unwrap();
+                if so(&standing) {
+                    return standing;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, stands).await.unwrap()
     }
 }
 
@@ -449,50 +491,30 @@ async fn a_canary_serves_the_same_callers_and_stops_when_it_fails() {
             received.json()["choices"][0]["message"]["content"].clone(),
         )
     };
-    let canary = |percent: u64, by: &'static str, generation: Digest| {
-        let bounds = json!({ "failures": 5, "time": 10_000 });
-        let canary = json!({ "generation": generation, "percent": percent, "bounds": bounds, "by": by, "reason": "a test" });
-        operator.ask(json!({ "plugins": { "canary": canary } }))
-    };
-    // Some candidate finds this caller neither first nor last.
-    let find = async |replaced: &str, by: &dyn Fn(u64) -> String| {
-        for number in 1..9 {
-            operator.write(&[(replaced, &by(number))]);
-            let staged = operator.stage("dana").await.unwrap();
-            let staged = generation(&staged["staged"]);
-            if (1..=98).contains(&hundredth(staged)) {
-                return (number, staged);
-            }
-        }
-        panic!("eight digests in a row end on the same two hundredths")
-    };
-    let (number, staged) = find("answer = \"answer 0\"", &|number| {
-        format!("answer = \"answer {number}\"")
-    })
-    .await;
+    let another = |number| format!("answer = \"answer {number}\"");
+    let (number, staged) = operator.stage_one("answer = \"answer 0\"", another).await;
     let at = hundredth(staged);
-    let nobody = canary(0, "dana", staged).await.unwrap_err();
+    let nobody = operator.canary(0, staged, None).await.unwrap_err();
     assert!(nobody.contains("1 to 99 percent"), "{nobody}");
-    canary(at, "dana", staged).await.unwrap();
+    operator.canary(at, staged, None).await.unwrap();
     assert_eq!(says().await, (200, json!("answer 0")));
     let busy = operator.stage("dana").await.unwrap_err();
     assert!(busy.contains("a canary runs"), "{busy}");
     operator.rollback().await.unwrap();
-    canary(at + 1, "dana", staged).await.unwrap();
+    operator.canary(at + 1, staged, None).await.unwrap();
     assert_eq!(says().await, (200, json!(format!("answer {number}"))));
     let standing = operator.activate("dana").await.unwrap();
     assert_eq!(standing["canary"], Value::Null);
     assert_eq!(generation(&standing["serving"]), staged);
 
     // One that fails serves nobody after its twentieth judgement, and the log says why.
-    let (_, failing) = find(DECIDER, &|number| {
+    let failing = |number| {
         let fuel = 1_000_000 + number;
         format!("component = \"traps\"\nlimits = {{ fuel = {fuel} }}\n")
-    })
-    .await;
-    canary(hundredth(failing) + 1, "dana", failing)
-        .await
-        .unwrap();
+    };
+    let (_, failing) = operator.stage_one(DECIDER, failing).await;
+    let all = hundredth(failing) + 1;
+    operator.canary(all, failing, None).await.unwrap();
     let mut refused = 0;
     while says().await.0 != 200 {
         refused += 1;
@@ -500,15 +522,8 @@ async fn a_canary_serves_the_same_callers_and_stops_when_it_fails() {
     }
     assert!(refused > 0);
     assert_eq!(says().await.1, format!("answer {number}"));
-    let told = async {
-        loop {
-            let standing = operator.ask(json!({ "plugins": "look" })).await.unwrap();
-            if !standing["refused"].is_null() && standing["draining"] == 0 {
-                return standing;
-            }
-        }
-    };
-    let standing = tokio::time::timeout(PATIENCE, told).await.unwrap();
+    let is_told = |one: &Value| !one["refused"].is_null() && one["draining"] == 0;
+    let standing = operator.stands(is_told).await;
     assert!(standing["canary"].is_null(), "{standing}");
     let refused = standing["refused"].as_str().unwrap();
     assert!(refused.contains("beyond its bound: failures"), "{refused}");
@@ -529,8 +544,116 @@ async fn a_canary_serves_the_same_callers_and_stops_when_it_fails() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shadow_is_asked_beside_and_decides_nothing() {
+    let served = setup("answer 0").serve(LISTEN).await;
+    let operator = Operator::new(&served);
+    let text = "Patient: Alma Thistlewood, seen on 03/04/2026, has asthma.";
+    let body = json!({ "model": "clinical", "messages": [{ "role": "user", "content": text }] });
+    let nothing = operator.shadow(100).await.unwrap_err();
+    assert!(nothing.contains("nothing is staged"), "{nothing}");
+
+    let narrow = "component = \"safe-harbor\"\nsettings = { kinds = [\"date\"] }\n";
+    operator.write(&[
+        (DECIDER, "component = \"unknown-obligation\"\n"),
+        ("component = \"safe-harbor\"\n", narrow),
+    ]);
+    let staged = operator.stage("dana").await.unwrap();
+    let share = operator.shadow(0).await.unwrap_err();
+    assert!(share.contains("1 to 100 percent"), "{share}");
+    let standing = operator.shadow(100).await.unwrap();
+    assert_eq!(
+        generation(&standing["shadow"]),
+        generation(&staged["staged"])
+    );
+    for _ in 0..2 {
+        let answered = served.chat(&body).await;
+        assert_eq!(answered.status, 200, "{}", answered.text);
+    }
+    // At three points deciders, at two detectors.
+    let standing = operator
+        .stands(|one| one["shadow"]["findings"]["compared"] == 10)
+        .await;
+    let findings = &standing["shadow"]["findings"];
+    assert_eq!(
+        findings["differences"],
+        json!({ "permit-to-failed": 6, "lost-name": 2 }),
+        "{findings}"
+    );
+    assert_eq!(findings["differing"], 8, "{findings}");
+    let costs = ["cost", "cost-of-serving"].map(|of| findings[of]["calls"].clone());
+    assert_eq!(costs, [json!(10), json!(10)], "{findings}");
+    let refused = operator.activate("dana").await.unwrap_err();
+    assert!(refused.contains("another person"), "{refused}");
+    let standing = operator.activate("noor").await.unwrap();
+    assert!(standing["shadow"].is_null(), "{standing}");
+    assert_eq!(served.chat(&body).await.status, 403);
+    let standing = operator.rollback().await.unwrap();
+    assert!(standing["shadow"].is_null(), "{standing}");
+    operator.stands(|one| one["draining"] == 0).await;
+
+    drop(operator);
+    let rig = served.reopened().await;
+    let entries = rig.entries(None);
+    let beside: Vec<_> = entries
+        .iter()
+        .filter(|entry| entry.header.kind == EntryKind::ShadowJudged)
+        .collect();
+    assert_eq!(beside.len(), 10);
+    let serving = entries
+        .iter()
+        .find(|entry| entry.header.kind == EntryKind::RequestOpened)
+        .unwrap();
+    for entry in &beside {
+        assert_eq!(entry.header.generation, serving.header.generation);
+        assert_eq!(
+            entry.header.facts["beside"],
+            staged["staged"]["generation"].as_str().unwrap()
+        );
+    }
+    let lost = beside
+        .iter()
+        .find(|entry| entry.header.counts.contains_key("lost-name"))
+        .unwrap();
+    let answers = rig.payload(lost, "answers").await;
+    let answers: Value = serde_json::from_slice(&answers).unwrap();
+    let spans = answers[0]["output"]["detected"]["Ok"].as_array().unwrap();
+    assert_eq!(spans.len(), 1, "{answers}");
+    assert_eq!(spans[0]["kind"], "date", "{answers}");
+    let ended = entries
+        .iter()
+        .find(|entry| entry.header.outcome == "shadow-ended")
+        .unwrap();
+    assert_eq!(ended.header.counts["compared"], 10);
+    assert_eq!(ended.header.counts["permit-to-failed"], 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_stops_when_it_comes_to_something_else() {
+    let served = setup("answer 0").serve(LISTEN).await;
+    let operator = Operator::new(&served);
+    let message = json!({ "role": "user", "content": "Chest pain." });
+    let body = json!({ "model": "clinical", "messages": [message] });
+    let other = |number| {
+        let fuel = 1_000_000 + number;
+        format!("component = \"unknown-obligation\"\nlimits = {{ fuel = {fuel} }}\n")
+    };
+    let (_, staged) = operator.stage_one(DECIDER, other).await;
+    let all = hundredth(staged) + 1;
+    operator.canary(all, staged, Some(10)).await.unwrap();
+    let mut refused = 0;
+    while served.chat(&body).await.status != 200 {
+        refused += 1;
+        assert!(refused < 2_000, "it is not stopped");
+    }
+    assert!(refused >= 20, "{refused}");
+    let standing = operator.stands(|one| !one["refused"].is_null()).await;
+    let why = standing["refused"].as_str().unwrap();
+    assert!(why.contains("beyond its bound: divergence"), "{why}");
+}
+
 /// A gateway in a process of its own, which ends with it.
-struct Process {
+pub(crate) struct Process {
     child: Child,
     said: Receiver<String>,
 }
@@ -544,7 +667,7 @@ fn from_here(path: &Path) -> PathBuf {
 }
 
 impl Process {
-    fn start(configuration: &Path) -> Self {
+    pub(crate) fn start(configuration: &Path) -> Self {
         let mut child = Command::new(super::nephron())
             .args(["--log-level", "info", "serve", "--config"])
             .arg(from_here(configuration))
@@ -561,11 +684,11 @@ impl Process {
         Self { child, said }
     }
 
-    /// Waits until it says so.
-    fn says(&self, what: &str) {
+    /// Waits until it says so, and gives the line.
+    pub(crate) fn says(&self, what: &str) -> String {
         loop {
             match self.said.recv_timeout(PATIENCE) {
-                Ok(line) if line.contains(what) => return,
+                Ok(line) if line.contains(what) => return line,
                 Ok(_) => {}
                 Err(error) => panic!("it does not say `{what}`: {error}"),
             }
@@ -631,4 +754,213 @@ fn a_configuration_that_is_watched_is_taken_over_unless_it_widens() {
         name.to_string_lossy().ends_with(".roster.json")
     });
     assert!(rosters.count() >= 3);
+}
+
+/// What an operator does, and what of it can be seen on the disk.
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    Stage,
+    Activate,
+    Rollback,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Trace {
+    /// It was asked for, and nothing of it may have begun.
+    Asked,
+    /// So many files of a kind are kept beyond those that were.
+    Kept(&'static str),
+    /// It stands in the log of the tenant.
+    In(&'static str, EntryKind),
+    /// It was answered.
+    Answered,
+}
+
+/// Every step of a swap, in order.
+const STEPS: [(Act, Trace); 13] = [
+    (Act::Stage, Trace::Asked),
+    (Act::Stage, Trace::Kept(".wasm")),
+    (Act::Stage, Trace::Kept(".json")),
+    (Act::Stage, Trace::Kept(".roster.json")),
+    (Act::Stage, Trace::In("st-marys", EntryKind::RosterStaged)),
+    (Act::Stage, Trace::Answered),
+    (Act::Activate, Trace::Asked),
+    (
+        Act::Activate,
+        Trace::In("lakeside", EntryKind::RosterActivated),
+    ),
+    (
+        Act::Activate,
+        Trace::In("st-marys", EntryKind::RosterActivated),
+    ),
+    (Act::Activate, Trace::Answered),
+    (Act::Rollback, Trace::Asked),
+    (
+        Act::Rollback,
+        Trace::In("st-marys", EntryKind::RosterActivated),
+    ),
+    (Act::Rollback, Trace::Answered),
+];
+
+/// What lies in a data folder.
+struct Disk<'d>(&'d Path);
+
+impl Disk<'_> {
+    fn headers(&self, tenant: &str) -> Vec<nephron_audit::Header> {
+        let log = self.0.join("tenants").join(tenant).join(LOG);
+        let reader = nephron_audit::Reader::open(&log).unwrap();
+        let entries = reader.entries(0..reader.head().entries);
+        entries.map(|entry| entry.unwrap().header).collect()
+    }
+
+    fn traces(&self, trace: Trace) -> usize {
+        match trace {
+            Trace::Kept(end) => std::fs::read_dir(self.0.join("host/kept"))
+                .unwrap()
+                .filter(|item| {
+                    let name = item.as_ref().unwrap().file_name();
+                    name.to_string_lossy().ends_with(end)
+                })
+                .count(),
+            Trace::In(tenant, kind) => {
+                let headers = self.headers(tenant);
+                headers.iter().filter(|header| header.kind == kind).count()
+            }
+            Trace::Asked | Trace::Answered => 0,
+        }
+    }
+}
+
+/// Asks through the control socket, and gives where the answer comes.
+fn begin(data: &Path, change: &Value) -> BufReader<std::os::unix::net::UnixStream> {
+    use std::io::Write as _;
+    let socket = data.join("host/control");
+    let mut stream = std::os::unix::net::UnixStream::connect(socket).unwrap();
+    let asked = json!({ "plugins": change });
+    stream.write_all(format!("{asked}\n").as_bytes()).unwrap();
+    BufReader::new(stream)
+}
+
+fn answer(mut stream: impl std::io::BufRead) {
+    let mut line = String::new();
+    stream.read_line(&mut line).unwrap();
+    assert!(line.contains("\"plugins\""), "{line}");
+}
+
+#[test]
+fn i7_killed_at_every_step_of_a_swap_exactly_one_generation_serves_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    compiled_into(&data);
+    let file = folder.path().join("gateway.toml");
+    let text = setup("answer 0").and("[listen]\naddress = \"127.0.0.1:0\"\n");
+    let text = text.toml();
+    let write = |number: usize| {
+        // Every second has another decider, and the first of them one that was never kept.
+        let decider = match number % 2 {
+            0 => "component = \"unknown-obligation\"\n",
+            _ => DECIDER,
+        };
+        let text = text.replace(DECIDER, decider);
+        std::fs::write(&file, text.replace("answer 0", &format!("answer {number}"))).unwrap();
+    };
+    let disk = Disk(&data);
+    write(1);
+    for (number, (act, trace)) in STEPS.into_iter().enumerate() {
+        let mut process = Process::start(&file);
+        process.says("serving http://");
+        write(number + 2);
+        let warrant = json!({ "by": "dana", "reason": "a test" });
+        let stage = json!({ "stage": { "file": file, "by": "dana", "reason": "a test" } });
+        let activate = json!({ "activate": warrant });
+        let rollback = json!({ "rollback": warrant });
+        let (before, last) = match act {
+            Act::Stage => (vec![], stage),
+            Act::Activate => (vec![stage], activate),
+            Act::Rollback => (vec![stage, activate], rollback),
+        };
+        before
+            .iter()
+            .for_each(|change| answer(begin(&data, change)));
+        let seen = disk.traces(trace);
+        let asked = begin(&data, &last);
+        match trace {
+            Trace::Asked => {}
+            Trace::Answered => answer(asked),
+            Trace::Kept(_) | Trace::In(..) => {
+                let patience = std::time::Instant::now() + PATIENCE;
+                while disk.traces(trace) == seen {
+                    assert!(std::time::Instant::now() < patience, "{act:?} {trace:?}");
+                    std::thread::yield_now();
+                }
+            }
+        }
+        process.child.kill().unwrap();
+        process.child.wait().unwrap();
+        drop(process);
+
+        // The next start follows the configuration, whatever came of the swap.
+        let permits = (number + 2) % 2 == 1;
+        let (status, said) = run(&file);
+        let answers = format!("answer {}", number + 2);
+        assert_eq!(
+            status,
+            if permits { 0 } else { 4 },
+            "{act:?} {trace:?}: {said}"
+        );
+        assert_eq!(
+            said.contains(&answers),
+            permits,
+            "{act:?} {trace:?}: {said}"
+        );
+        let mut serving = BTreeSet::new();
+        for tenant in ["st-marys", "lakeside"] {
+            let headers = disk.headers(tenant);
+            let mut activated = headers.iter().rev();
+            let activated = activated.find(|one| one.kind == EntryKind::RosterActivated);
+            serving.insert(activated.unwrap().generation.unwrap());
+        }
+        assert_eq!(serving.len(), 1, "{act:?} {trace:?}: {serving:?}");
+        let generation = *serving.first().unwrap();
+        assert_eq!(answer_of(&data, generation), answers, "{act:?} {trace:?}");
+        let headers = disk.headers("st-marys");
+        let event = headers.iter().rev().find_map(|header| header.request);
+        let of_it = headers.iter().filter(|header| header.request == event);
+        let generations: BTreeSet<_> = of_it.filter_map(|header| header.generation).collect();
+        assert_eq!(generations, serving, "{act:?} {trace:?}");
+    }
+    let verified = Command::new(super::nephron())
+        .args(["audit", "verify", "--config"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    assert!(verified.status.success(), "{verified:?}");
+}
+
+/// One request to the configuration as it is.
+fn run(file: &Path) -> (i32, String) {
+    use std::io::Write as _;
+    let mut child = Command::new(super::nephron())
+        .args(["run", "-", "--config"])
+        .arg(file)
+        .env("UNUSED", PASSPHRASE)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let request = json!({
+        "tenant": "st-marys", "caller": { "id": "dr.okafor", "roles": ["physician"] }, "purpose": "TREAT",
+        "model": "clinical", "messages": [{ "role": "user", "content": "which one serves?" }],
+    });
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(request.to_string().as_bytes()).unwrap();
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (
+        output.status.code().unwrap(),
+        String::from_utf8(said).unwrap(),
+    )
 }

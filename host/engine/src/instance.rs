@@ -46,6 +46,22 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// [`Verdict::elapsed`] in microseconds, as entries have it.
+    #[must_use]
+    pub fn micros(&self) -> u64 {
+        u64::try_from(self.elapsed.as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Of a plugin that was not asked: `why`, as a code.
+    #[must_use]
+    pub const fn not_run(why: &'static str) -> Self {
+        Self {
+            answer: Err(PluginFailure::NotRun(why)),
+            fuel: 0,
+            elapsed: Duration::ZERO,
+        }
+    }
+
     /// The bytes that are recorded and that replay compares: the answer, or the code of the failure.
     #[must_use]
     pub fn to_bytes(&self) -> Phi<Vec<u8>> {

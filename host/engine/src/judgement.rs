@@ -344,6 +344,47 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, NotRecordedForm> {
 }
 
 impl Judgement {
+    /// Its kind, by the name that it is recorded under.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Decide(_) => "decide",
+            Self::Detect { .. } => "detect",
+            Self::Deidentify { .. } => "deidentify",
+            Self::Reidentify { .. } => "reidentify",
+            Self::Encode { .. } => "encode",
+            Self::Sign { .. } => "sign",
+            Self::Decode { .. } => "decode",
+            Self::Export(_) => "export",
+            Self::Judge { .. } => "judge",
+            Self::Confirm { .. } => "confirm",
+        }
+    }
+
+    /// What is asked, whenever and under whichever id: equal for a request that is sent again.
+    #[must_use]
+    pub fn matter(&self) -> Phi<Vec<u8>> {
+        let mut same = Phi::new(self.clone());
+        if let Some(info) = same.expose_mut().info_mut() {
+            info.id.clear();
+            (info.received_at.seconds, info.received_at.nanoseconds) = (0, 0);
+        }
+        same.expose().to_bytes()
+    }
+
+    const fn info_mut(&mut self) -> Option<&mut RequestInfo> {
+        match self {
+            Self::Decide(query) => Some(&mut query.info),
+            Self::Detect { info, .. }
+            | Self::Deidentify { info, .. }
+            | Self::Reidentify { info, .. }
+            | Self::Encode { info, .. }
+            | Self::Sign { info, .. }
+            | Self::Decode { info, .. } => Some(info),
+            Self::Export(_) | Self::Judge { .. } | Self::Confirm { .. } => None,
+        }
+    }
+
     /// What the plugin is told about the request; exporters are asked about no request.
     pub(crate) const fn info(&self) -> Option<&RequestInfo> {
         match self {

@@ -12,6 +12,7 @@ use crate::gateway::Gateway;
 use crate::origin::Origin;
 use crate::receive::Call;
 use crate::refusal::Refusal;
+use crate::swap::Place;
 use crate::wire::known::Known;
 
 /// A request that has a tenant, a roster and an event id, and whose opening is queued for the log.
@@ -131,13 +132,19 @@ pub(crate) fn open_case(
             value: contract::Value::Boolean(emergency.is_some()),
         }],
     };
-    let (roster, canary) = gateway.swap().roster_for(&tenant_id, &caller.id);
+    let Place {
+        roster,
+        canary,
+        shadow,
+    } = gateway.swap().place_for(&tenant_id, &caller.id);
     let case = Case {
         tenant,
         roster,
         canary,
+        shadow,
         engine: gateway.engine(),
         id,
+        at,
         caller,
         purpose,
         emergency,

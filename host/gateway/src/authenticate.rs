@@ -12,7 +12,7 @@ use nephron_engine::contract::{Attribute, Value};
 use nephron_keys::ApiKey;
 use nephron_model::{Caller, Draft, Phi, Purpose, TenantId, Timestamp};
 
-use crate::config::{self, Holder, Mark};
+use crate::config::{self, Holder};
 use crate::origin::Origin;
 use crate::receive::{Call, Received, Statement};
 use crate::tls::{Marks, Peer};
@@ -344,11 +344,8 @@ impl Callers {
         &self,
         marks: &Marks,
     ) -> Result<Option<&config::ClientCertificate>, Unauthenticated> {
-        let mut described = self.certificates.iter().filter(|known| match &known.mark {
-            Mark::Key(digest) => *digest == marks.key,
-            Mark::Uri(uri) => marks.uris.contains(uri),
-            Mark::Dns(name) => marks.names.contains(name),
-        });
+        let mut described = self.certificates.iter();
+        let mut described = described.by_ref().filter(|known| known.mark.is_of(marks));
         match (described.next(), described.next()) {
             (found, None) => Ok(found),
             (_, Some(_)) => Err(Unauthenticated::UnknownCertificate),

@@ -158,8 +158,7 @@ impl Run {
             let verdict = self.case.engine.call(plugin, judgement.expose(), None);
             let verdict = verdict.await;
             fuel = fuel.saturating_add(verdict.fuel);
-            let took = u64::try_from(verdict.elapsed.as_micros()).unwrap_or(u64::MAX);
-            micros = micros.saturating_add(took);
+            micros = micros.saturating_add(verdict.micros());
             let found = verdict.answer.and_then(Answer::spans);
             let found = found.map_err(|failure| Refusal::PluginFailed {
                 point: Point::Ingress,
@@ -206,7 +205,7 @@ impl Run {
         let key = self.case.lend_for_texts(plugin)?;
         let verdict = self.case.engine.call(plugin, judgement.expose(), Some(key));
         let verdict = verdict.await;
-        let micros = u64::try_from(verdict.elapsed.as_micros()).unwrap_or(u64::MAX);
+        let micros = verdict.micros();
         let fuel = verdict.fuel;
         let outcome = verdict.answer.and_then(Answer::outcome);
         let written = outcome.and_then(|outcome| written(outcome, is_json));

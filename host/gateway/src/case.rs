@@ -10,15 +10,17 @@ use nephron_keys::{
 };
 use nephron_model::{
     Caller, Commit, Draft, EntryKind, EventId, FieldCommitment, Fingerprint, Kind, NotRecorded,
-    Phi, Point, Purpose, Recorded, Recorder as _,
+    Phi, PluginRef, Point, Purpose, Recorded, Recorder as _, Timestamp,
 };
+use tracing::{error, info, warn};
 
+use crate::breaker::{Changed, NotAsked};
 use crate::chain::export::Shipping;
 use crate::emergency::Emergency;
 use crate::metrics::Metrics;
 use crate::refusal::Refusal;
 use crate::roster::Roster;
-use crate::swap::CanarySide;
+use crate::swap::{Came, CanarySide, Shadow};
 use crate::tenant::Tenant;
 use crate::wire::known::Known;
 
@@ -28,8 +30,12 @@ pub struct Case {
     pub(crate) roster: Arc<Roster>,
     /// On which side of a canary it is, if one runs.
     pub(crate) canary: Option<CanarySide>,
+    /// The roster that is asked beside its own, if one is.
+    pub(crate) shadow: Option<Arc<Shadow>>,
     pub(crate) engine: Arc<Engine>,
     pub(crate) id: EventId,
+    /// When it came.
+    pub(crate) at: Timestamp,
     pub(crate) caller: Caller,
     pub(crate) purpose: Purpose,
     /// Whether the purpose is an emergency.
@@ -308,7 +314,10 @@ impl Case {
         judgement: &Judgement,
         answered: impl FnOnce(Answer) -> Result<T, PluginFailure>,
     ) -> Result<T, Refusal> {
-        let verdict = self.engine.call(plugin, judgement, None).await;
+        let verdict = match self.may_ask(plugin, judgement)? {
+            Ok(()) => self.engine.call(plugin, judgement, None).await,
+            Err(why) => Verdict::not_run(why.code()),
+        };
         self.judged(point, plugin, judgement, &verdict)?;
         let name = || plugin.reference().name.clone();
         verdict
@@ -319,6 +328,19 @@ impl Case {
                 plugin: name(),
                 failure,
             })
+    }
+
+    /// Has those who are asked beside, if any are, judge what came to something here. No request waits for them.
+    pub(crate) fn asked(
+        &self,
+        point: Point,
+        judgement: Phi<Judgement>,
+        plugin: &str,
+        came: impl FnOnce() -> Came,
+    ) {
+        if let Some(shadow) = &self.shadow {
+            shadow.see(self, point, judgement, plugin, came);
+        }
     }
 
     /// Records a judgement that was made.
@@ -332,6 +354,9 @@ impl Case {
         if let Some(canary) = &self.canary {
             canary.count(verdict);
         }
+        if let Some(shadow) = &self.shadow {
+            shadow.count(judgement, &plugin.reference().name, verdict);
+        }
         let draft = Draft {
             point: Some(point),
             ..self.draft(EntryKind::Decision, "")
@@ -344,9 +369,80 @@ impl Case {
             judgement,
             verdict,
         )?);
+        self.heard(point, plugin, judgement, verdict)
+    }
+
+    /// Whether a plugin may be asked this, now.
+    fn may_ask(
+        &self,
+        plugin: &Plugin,
+        judgement: &Judgement,
+    ) -> Result<Result<(), NotAsked>, KeyError> {
+        let breakers = self.tenant.breakers();
+        if !breakers.may_ask(plugin.reference(), self.at) {
+            return Ok(Err(NotAsked::Resting));
+        }
+        if breakers.remembers() {
+            let question = self.question(plugin, judgement)?;
+            if breakers.is_quarantined(question, self.at) {
+                return Ok(Err(NotAsked::Quarantined));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// What came of a judgement, to whoever decides whether its plugin is asked again.
+    fn heard(
+        &self,
+        point: Point,
+        plugin: &Plugin,
+        judgement: &Judgement,
+        verdict: &Verdict,
+    ) -> Result<(), Refusal> {
+        let breakers = self.tenant.breakers();
+        let failure = verdict.answer.as_ref().err();
+        let about = |kind, outcome| Draft {
+            point: Some(point),
+            plugin: Some(plugin.reference().clone()),
+            ..self.draft(kind, outcome)
+        };
+        let (name, tenant) = (&plugin.reference().name, self.tenant.id());
+        if let Some(changed) =
+            breakers.heard(plugin.reference(), judgement.kind(), failure, self.at)
+        {
+            match changed {
+                Changed::Opened => {
+                    error!(plugin = %name, %tenant, "the plugin broke down again and again; it is not asked for 30 s, and requests are refused");
+                }
+                Changed::Closed => info!(plugin = %name, %tenant, "the plugin answers again"),
+            }
+            self.note(about(EntryKind::BreakerChanged, changed.code()));
+        }
+        if let Some(PluginFailure::Trapped(detail)) = failure
+            && breakers.broke(self.question(plugin, judgement)?, self.at)
+        {
+            warn!(plugin = %name, %tenant, event = %self.id, "a question broke its plugin twice and is set aside");
+            let mut draft = about(EntryKind::Quarantined, NotAsked::Quarantined.code());
+            draft.reasons.push((*detail).to_owned());
+            draft.payload = self.sealed(QUESTION, judgement.to_bytes().expose())?;
+            self.note(draft);
+        }
         Ok(())
     }
+
+    /// By what a question to a plugin is known when it is asked again.
+    fn question(&self, plugin: &Plugin, judgement: &Judgement) -> Result<Fingerprint, KeyError> {
+        let PluginRef {
+            digest, settings, ..
+        } = plugin.reference();
+        let named = [b"question".as_slice(), &digest.0, &settings.0].concat();
+        let bytes = Phi::new([&named, judgement.matter().expose().as_slice()].concat());
+        self.tenant.keys().fingerprint(bytes.expose())
+    }
 }
+
+/// Name of the payload of a `quarantined` entry, bound into its seal.
+const QUESTION: &str = "question";
 
 /// Name of the payload of a `decision` entry, bound into its seal.
 pub(crate) const JUDGEMENT: &str = "judgement";
@@ -387,7 +483,7 @@ pub(crate) fn outline(mut draft: Draft, plugin: &Plugin, verdict: &Verdict) -> D
     summarise(verdict, &mut draft);
     draft.plugin = Some(plugin.reference().clone());
     draft.fuel = Some(verdict.fuel);
-    draft.micros = Some(u64::try_from(verdict.elapsed.as_micros()).unwrap_or(u64::MAX));
+    draft.micros = Some(verdict.micros());
     draft
 }
 

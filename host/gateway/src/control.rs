@@ -11,11 +11,14 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
+};
 use tokio::net::{UnixListener, UnixStream};
 use tracing::{debug, warn};
 
 use crate::Gateway;
+use crate::config::Operator;
 use crate::custody::{Act, Done};
 use crate::inquiry::{Inquiry, Told};
 use crate::rerun::{Ran, Rerun};
@@ -146,7 +149,7 @@ pub(crate) async fn serve(control: Control, gateway: Arc<Gateway>) {
         match accepted {
             Ok((stream, _)) => {
                 conversations.push(async {
-                    if let Err(error) = converse(stream, &gateway).await {
+                    if let Err(error) = converse_here(stream, &gateway).await {
                         debug!(%error, "a connection to the control socket ended badly");
                     }
                 });
@@ -160,21 +163,58 @@ pub(crate) async fn serve(control: Control, gateway: Arc<Gateway>) {
     }
 }
 
-async fn converse(mut stream: UnixStream, gateway: &Arc<Gateway>) -> std::io::Result<()> {
+async fn converse_here(mut stream: UnixStream, gateway: &Arc<Gateway>) -> std::io::Result<()> {
     let peer = stream.peer_cred()?.uid();
     if peer != 0 && peer != rustix::process::geteuid().as_raw() {
         return Err(std::io::Error::from(std::io::ErrorKind::PermissionDenied));
     }
+    converse(&mut stream, gateway, &Asker::Here { user: peer }).await
+}
+
+/// Who asks.
+pub(crate) enum Asker<'a> {
+    /// A user of this machine.
+    Here { user: u32 },
+    /// An operator elsewhere, known by his certificate.
+    Elsewhere(&'a Operator),
+}
+
+impl Asker<'_> {
+    /// By what he is known, as entries have it beside his name.
+    fn known_by(&self) -> String {
+        match self {
+            Self::Here { user } => operator(*user),
+            Self::Elsewhere(operator) => format!("certificate {}", operator.mark.text()),
+        }
+    }
+}
+
+/// One question, and its answer.
+pub(crate) async fn converse(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    gateway: &Arc<Gateway>,
+    asker: &Asker<'_>,
+) -> std::io::Result<()> {
     let mut line = String::new();
-    let read = BufReader::new((&mut stream).take(LONGEST));
+    let read = BufReader::new((&mut *stream).take(LONGEST));
     let mut read = std::pin::pin!(read);
     tokio::time::timeout(PATIENCE, read.read_line(&mut line))
         .await
         .map_err(|_| std::io::ErrorKind::TimedOut)??;
-    let by = operator(peer);
+    let by = asker.known_by();
     let Ok(asked) = serde_json::from_str(&line) else {
         let why = "the gateway does not understand what it is asked; it may be of another version than this command";
-        return say(&mut stream, &Answered::Failed(vec![why.to_owned()])).await;
+        return say(stream, &Answered::Failed(vec![why.to_owned()])).await;
+    };
+    let asked = match asker {
+        Asker::Here { .. } => asked,
+        Asker::Elsewhere(operator) => match operator.his(asked, gateway.swap().configuration()) {
+            Ok(asked) => asked,
+            Err(refused) => {
+                gateway.refuse_operator(operator, &refused).await;
+                return say(stream, &failed(refused)).await;
+            }
+        },
     };
     let answered = match asked {
         Asked::Keys(act) => match gateway.act(act, by).await {
@@ -198,7 +238,7 @@ async fn converse(mut stream: UnixStream, gateway: &Arc<Gateway>) -> std::io::Re
                     ran = &mut running => break ran,
                     Some((done, of)) = shown.recv(), if is_heard => {
                         let progress = Answered::Progress(done, of);
-                        let said = say(&mut stream, &progress);
+                        let said = say(stream, &progress);
                         // Who no longer listens stops nothing: it ends, and its log says so.
                         let said = tokio::time::timeout(PATIENCE, said).await;
                         is_heard = said.is_ok_and(|said| said.is_ok());
@@ -208,10 +248,10 @@ async fn converse(mut stream: UnixStream, gateway: &Arc<Gateway>) -> std::io::Re
             ran.map_or_else(failed, |ran| Answered::Ran(Box::new(ran)))
         }
     };
-    say(&mut stream, &answered).await
+    say(stream, &answered).await
 }
 
-async fn say(stream: &mut UnixStream, answered: &Answered) -> std::io::Result<()> {
+async fn say(stream: &mut (impl AsyncWrite + Unpin), answered: &Answered) -> std::io::Result<()> {
     let mut text = serde_json::to_string(answered)?;
     text.push('\n');
     stream.write_all(text.as_bytes()).await
@@ -232,9 +272,9 @@ fn failed(error: impl std::error::Error + Send + Sync + 'static) -> Answered {
 pub(crate) async fn ask(
     data: &Path,
     asked: &Asked,
-    mut progress: impl FnMut(u64, u64),
+    progress: impl FnMut(u64, u64),
 ) -> std::io::Result<Option<Answered>> {
-    let mut stream = match UnixStream::connect(place(data)).await {
+    let stream = match UnixStream::connect(place(data)).await {
         Ok(stream) => stream,
         Err(error)
             if matches!(
@@ -246,6 +286,15 @@ pub(crate) async fn ask(
         }
         Err(error) => return Err(error),
     };
+    ask_over(stream, asked, progress).await.map(Some)
+}
+
+/// Asks a gateway that is connected.
+pub(crate) async fn ask_over(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    asked: &Asked,
+    mut progress: impl FnMut(u64, u64),
+) -> std::io::Result<Answered> {
     let mut text = serde_json::to_string(asked)?;
     text.push('\n');
     stream.write_all(text.as_bytes()).await?;
@@ -257,7 +306,7 @@ pub(crate) async fn ask(
             | Answered::Plugins(_)
             | Answered::Ran(_)
             | Answered::Told(_)
-            | Answered::Failed(_)) => return Ok(Some(answered)),
+            | Answered::Failed(_)) => return Ok(answered),
         }
     }
     Err(std::io::ErrorKind::UnexpectedEof.into())

@@ -550,6 +550,7 @@ impl Gateway {
     /// # Errors
     /// [`TenantError`] when a log cannot be sealed.
     pub fn close(self) -> Result<BTreeMap<TenantId, Head>, TenantError> {
+        self.swap.rest();
         self.mark();
         let (mut heads, mut first) = (BTreeMap::new(), None);
         for (id, keeper) in self.tenants {

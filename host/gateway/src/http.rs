@@ -31,6 +31,7 @@ use crate::Gateway;
 use crate::authenticate::{
     Called, Identity, NotIdentified, Presented, TokenFault, Unauthenticated,
 };
+use crate::breaker::REST;
 use crate::config::Listen;
 use crate::egress::Leaving;
 use crate::keeper::Keeper;
@@ -39,7 +40,7 @@ use crate::operations::{self, Asked as Operated};
 use crate::origin::Origin;
 use crate::receive::Malformed;
 use crate::refusal::Refusal;
-use crate::reply::{Outlet, Piece, Reply};
+use crate::reply::{Outlet, Piece, Reply, is_resting};
 use crate::tls::Peer;
 use crate::wire::fields::{ID_RULE, is_structural, wrong};
 use crate::wire::told::Told;
@@ -534,6 +535,9 @@ pub(crate) fn refused(api: Api, reply: &Reply) -> Reaction {
         }
         Some(Refusal::Unauthenticated(Unauthenticated::Token(TokenFault::NoKeys))) => {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("10"));
+        }
+        Some(Refusal::PluginFailed { failure, .. }) if is_resting(failure) => {
+            headers.insert(RETRY_AFTER, HeaderValue::from(REST.as_secs()));
         }
         Some(Refusal::Unauthenticated(why)) => {
             headers.insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));

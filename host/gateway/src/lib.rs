@@ -7,11 +7,13 @@
 //! This crate knows sockets, HTTP, the configuration and the process. It never knows ciphers, hashes or key bytes.
 
 mod address;
+mod admin;
 mod admit;
 mod anchor;
 mod associates;
 pub mod authenticate;
 mod batch;
+mod breaker;
 mod case;
 pub mod chain;
 pub mod cli;

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use nephron_engine::PluginFailure;
 use nephron_keys::KeyError;
 use nephron_model::{EntryKind, EventId, Phi, Recorded};
 use serde_json::json;
@@ -10,6 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::associates::NoGround;
 use crate::authenticate::{TokenFault, Unauthenticated};
+use crate::breaker::NotAsked;
 use crate::case::Case;
 use crate::chain::reidentify::{Restored, Streamed};
 use crate::refusal::Refusal;
@@ -71,7 +73,7 @@ impl Reply {
 
     /// HTTP status (RFC 9110) that says the same.
     #[must_use]
-    pub const fn status(&self) -> u16 {
+    pub fn status(&self) -> u16 {
         match &self.outcome {
             Ok(_) => 200,
             Err(refusal) => match refusal {
@@ -104,6 +106,7 @@ impl Reply {
                 Refusal::TooBusy | Refusal::CallerTooBusy | Refusal::TooOften { .. } => 429,
                 // Nobody reads it: the client has gone.
                 Refusal::CallerGone => 499,
+                Refusal::PluginFailed { failure, .. } if is_resting(failure) => 503,
                 Refusal::PluginFailed { .. }
                 | Refusal::Key(_)
                 | Refusal::ReviewsUnreadable
@@ -134,6 +137,11 @@ impl Reply {
         };
         Phi::new(body.to_string())
     }
+}
+
+/// Whether the plugin is not asked for a while, so that asking again is of use later.
+pub(crate) fn is_resting(failure: &PluginFailure) -> bool {
+    *failure == PluginFailure::NotRun(NotAsked::Resting.code())
 }
 
 /// Closes the request in the log, then lets the answer go. What cannot be closed is refused, and so is what an export is to

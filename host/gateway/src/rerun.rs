@@ -194,6 +194,8 @@ impl Gateway {
                 return (place, Err("unreadable"));
             };
             let outcome = match &candidate {
+                // The host had its reasons, which are not the plugin's.
+                None if entry.header.outcome == NOT_RUN => Err(NOT_RUN),
                 None => {
                     let replayed = replayer.lock().await.replay(grant, &entry).await;
                     replayed
@@ -302,6 +304,9 @@ impl Ran {
         }
     }
 }
+
+/// The outcome of a judgement for which the plugin was not asked.
+const NOT_RUN: &str = PluginFailure::NotRun("").code();
 
 /// Places in the sandbox that are taken from requests, at most.
 const WIDEST: usize = 8;

@@ -25,8 +25,9 @@ use tokio::time::MissedTickBehavior;
 use tracing::{debug, info, warn};
 
 use crate::Gateway;
+use crate::admin::Listening;
 use crate::associates::Alert;
-use crate::config::{Listen, StatusListener};
+use crate::config::{Admin, Listen, StatusListener};
 use crate::follow::Follow;
 use crate::http::Service;
 use crate::status;
@@ -42,6 +43,7 @@ pub struct Server {
     in_flight: tokio::sync::mpsc::Receiver<()>,
     status: Option<TcpListener>,
     follow: Option<Follow>,
+    admin: Option<Listening>,
 }
 
 /// The server cannot start, or did not stop cleanly.
@@ -85,11 +87,11 @@ const GIVING_UP: Duration = Duration::from_secs(10);
 /// Between two looks at the certificate's files, at tenants that do not serve, and between two deliveries of log entries.
 const PERIOD: Duration = Duration::from_secs(1);
 /// Code of a handshake that TLS refused: the peer's certificate, version or bytes.
-const BAD_HANDSHAKE: &str = "bad-handshake";
+pub(crate) const BAD_HANDSHAKE: &str = "bad-handshake";
 /// Code of bytes that are no HTTP.
 const BAD_HTTP: &str = "bad-http";
 /// Code of a connection on which nothing came in time.
-const TOO_SLOW: &str = "too-slow";
+pub(crate) const TOO_SLOW: &str = "too-slow";
 /// Between two looks at the agreements.
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -118,7 +120,24 @@ impl Server {
             in_flight,
             status,
             follow: None,
+            admin: None,
         })
+    }
+
+    /// Listens to operators elsewhere too.
+    ///
+    /// # Errors
+    /// [`ServeError`].
+    pub async fn listen_to_operators(&mut self, admin: &Admin) -> Result<(), ServeError> {
+        let listener = bind(admin.address).await?;
+        self.admin = Some(Listening::new(listener, admin)?);
+        Ok(())
+    }
+
+    /// Where it listens to them, if anywhere.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref()?.address()
     }
 
     /// Follows a configuration while it serves.
@@ -168,6 +187,7 @@ impl Server {
             mut in_flight,
             status,
             follow,
+            admin,
         } = self;
         let status =
             status.map(|listener| tokio::spawn(status::serve(listener, Arc::downgrade(&service))));
@@ -180,9 +200,10 @@ impl Server {
         let reviving = revive(service.gateway());
         let marking = mark(service.gateway(), service.gateway().checkpoint_every());
         let trying = watch_canary(service.gateway());
+        let administering = admin.map(|admin| admin.serve(service.gateway()));
         let following = follow.map(|follow| follow.run(service.gateway()));
         let exporting = tokio::spawn(async {
-            let ((), (), (), (), (), (), (), (), (), _) = tokio::join!(
+            let ((), (), (), (), (), (), (), (), (), _, _) = tokio::join!(
                 trying,
                 shipping,
                 watching,
@@ -192,7 +213,8 @@ impl Server {
                 anchoring,
                 rotating,
                 controlling,
-                OptionFuture::from(following)
+                OptionFuture::from(following),
+                OptionFuture::from(administering)
             );
         });
         let mut ticks = tokio::time::interval(PERIOD);
@@ -287,6 +309,7 @@ impl Server {
         let resting = async {
             // A change of keys that has begun comes to its end.
             let _idle = gateway.turn().await;
+            gateway.aside(|gateway| gateway.swap().rest()).await;
             gateway.aside(Gateway::keep_last_uses).await;
             gateway.at_rest().await;
         };

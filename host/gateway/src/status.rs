@@ -125,6 +125,7 @@ impl Service {
             .map(|state| {
                 let id = state.tenant.parse();
                 let tenant = id.ok().and_then(|id| gateway.tenant(&id));
+                let resting = tenant.as_ref().map(|tenant| tenant.breakers().open());
                 let keys = tenant.and_then(|tenant| tenant.keys().status().ok());
                 let keys = keys.map(|keys| {
                     json!({
@@ -136,6 +137,7 @@ impl Service {
                 json!({
                     "id": state.tenant,
                     "keys": keys,
+                    "plugins-not-asked": resting.unwrap_or_default(),
                     "in-flight": state.in_flight,
                     "log": { "entries": state.log_entries, "stopped": state.is_log_stopped },
                     "closed": state.why_closed,

@@ -17,10 +17,12 @@ use crate::roster::Roster;
 mod act;
 mod canary;
 mod difference;
+mod shadow;
 pub(crate) use act::{canary_draft, manifest_record};
 pub(crate) use canary::{Bounds, Canary, Side as CanarySide};
 pub(crate) use difference::Difference;
 use difference::{Side, differences};
+pub(crate) use shadow::{Came, Findings, Shadow, by_gravity, is_grave};
 
 /// What an operator asks for. `by` is who, in his own words: the gateway adds the user whom the system names.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -37,6 +39,13 @@ pub(crate) enum Change {
     /// Lets what is staged serve, if it is this generation.
     Activate {
         generation: Option<Digest>,
+        by: String,
+        reason: String,
+    },
+    /// Asks what is staged beside what serves, of so many requests in a hundred, until it is activated or retired.
+    Shadow {
+        generation: Option<Digest>,
+        percent: u8,
         by: String,
         reason: String,
     },
@@ -110,6 +119,7 @@ pub(crate) struct Standing {
     pub(crate) staged: Option<Shown>,
     pub(crate) before: Option<Shown>,
     pub(crate) canary: Option<canary::Shown>,
+    pub(crate) shadow: Option<shadow::Shown>,
     /// Generations that serve their last requests.
     pub(crate) draining: usize,
     /// Why the last candidate was not let in, cause by cause.
@@ -167,6 +177,10 @@ pub(crate) enum SwapError {
     OnTrial,
     #[error("a canary serves 1 to 99 percent of callers; `activate` is for all")]
     NoPercentage,
+    #[error("a shadow is asked of 1 to 100 percent of requests")]
+    NoShare,
+    #[error("no thread can be had to ask it on")]
+    NoThread(#[source] std::io::Error),
     #[error("`{by}` has staged something else, which waits; activate or retire that first")]
     Waiting { by: String },
     #[error("say who you are and why, in at most 200 characters each, a name without parentheses")]
@@ -193,7 +207,8 @@ impl SwapError {
             Self::Unnamed { .. } => "generation-not-named",
             Self::Waiting { .. } => "another-waits",
             Self::OnTrial => "canary-runs",
-            Self::NoPercentage => "no-percentage",
+            Self::NoPercentage | Self::NoShare => "no-percentage",
+            Self::NoThread(_) => "no-thread",
             Self::RolledBack { .. } => "rolled-back",
             Self::NoGround => "no-warrant",
             Self::NotRecorded => "not-recorded",
@@ -218,6 +233,8 @@ impl SwapError {
             | Self::Waiting { .. }
             | Self::OnTrial
             | Self::NoPercentage
+            | Self::NoShare
+            | Self::NoThread(_)
             | Self::RolledBack { .. }
             | Self::NoGround
             | Self::NotRecorded => None,
@@ -300,12 +317,23 @@ impl Generation {
     }
 }
 
+/// What serves a request, and what is asked beside.
+pub(crate) struct Place {
+    pub(crate) roster: Arc<Roster>,
+    /// On which side of a canary it is, if one runs.
+    pub(crate) canary: Option<CanarySide>,
+    pub(crate) shadow: Option<Arc<Shadow>>,
+}
+
 /// The roster that serves, and those beside it.
 pub(crate) struct Swap {
     /// What the process was started with. All of it but plugins and chain holds until it ends.
     started: Config,
     serving: RwLock<Arc<Generation>>,
     canary: RwLock<Option<Arc<Canary>>>,
+    shadow: RwLock<Option<Arc<Shadow>>>,
+    /// Shadows whose threads may still be at work.
+    fading: Mutex<Vec<Arc<Shadow>>>,
     beside: Mutex<Beside>,
     /// Held by whoever changes any of it.
     turn: tokio::sync::Mutex<()>,
@@ -341,6 +369,8 @@ impl Swap {
             started,
             serving: RwLock::new(Arc::new(serving)),
             canary: RwLock::new(None),
+            shadow: RwLock::new(None),
+            fading: Mutex::default(),
             beside: Mutex::default(),
             turn: tokio::sync::Mutex::new(()),
             making: tokio::sync::Mutex::new(()),
@@ -352,21 +382,88 @@ impl Swap {
         Arc::clone(&self.serving().roster)
     }
 
-    /// The roster that serves a caller's next request, and on which side of a canary that is, if one runs.
-    pub(crate) fn roster_for(
-        &self,
-        tenant: &TenantId,
-        caller: &str,
-    ) -> (Arc<Roster>, Option<CanarySide>) {
+    /// What serves a caller's next request: the same callers are on the same side of a canary, if one runs.
+    pub(crate) fn place_for(&self, tenant: &TenantId, caller: &str) -> Place {
         let Some(canary) = self.canary() else {
-            return (self.roster(), None);
+            return Place {
+                roster: self.roster(),
+                canary: None,
+                shadow: self.shadow().filter(|shadow| shadow.takes_next()),
+            };
         };
         let is_on_it = canary.serves(tenant, caller);
-        let roster = match is_on_it {
-            true => Arc::clone(canary.generation().roster()),
-            false => self.roster(),
+        let (roster, shadow) = match is_on_it {
+            true => (
+                Arc::clone(canary.generation().roster()),
+                canary.mirror().cloned(),
+            ),
+            false => (self.roster(), None),
         };
-        (roster, Some(CanarySide { canary, is_on_it }))
+        Place {
+            roster,
+            canary: Some(CanarySide { canary, is_on_it }),
+            shadow,
+        }
+    }
+
+    /// The roster that is asked beside the one that serves, if one is.
+    pub(crate) fn shadow(&self) -> Option<Arc<Shadow>> {
+        let shadow = self.shadow.read().unwrap_or_else(PoisonError::into_inner);
+        shadow.clone()
+    }
+
+    /// From now on this is asked beside, or none. Gives what was.
+    pub(crate) fn set_shadow(&self, shadow: Option<Arc<Shadow>>) -> Option<Arc<Shadow>> {
+        let mut place = self.shadow.write().unwrap_or_else(PoisonError::into_inner);
+        let ended = std::mem::replace(&mut *place, shadow);
+        drop(place);
+        if let Some(ended) = &ended {
+            self.fade(ended);
+        }
+        ended
+    }
+
+    /// Has a shadow end: it looks at nothing more, and what it holds of tenants is let go of soon.
+    fn fade(&self, shadow: &Arc<Shadow>) {
+        shadow.end();
+        self.fading().push(Arc::clone(shadow));
+        let roster = Arc::downgrade(shadow.roster());
+        let mut beside = self.beside();
+        if !beside.ended.iter().any(|other| other.ptr_eq(&roster)) {
+            beside.ended.push(roster);
+        }
+    }
+
+    /// Waits until nothing is asked beside what serves any more. Blocks, as long as one call takes.
+    pub(crate) fn rest(&self) {
+        self.set_canary(None);
+        let _ended = self.set_shadow(None);
+        for shadow in self.fading().drain(..) {
+            shadow.join();
+        }
+    }
+
+    fn fading(&self) -> MutexGuard<'_, Vec<Arc<Shadow>>> {
+        self.fading.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is staged, for whoever lets nothing serve but only looks.
+    ///
+    /// # Errors
+    /// [`SwapError::NothingStaged`], [`SwapError::Another`].
+    pub(crate) fn candidate(&self, asked: Option<Digest>) -> Result<Arc<Generation>, SwapError> {
+        let staged = self.beside().staged.clone();
+        let staged = staged.ok_or(SwapError::NothingStaged)?;
+        is_asked(staged.roster.generation(), asked)?;
+        Ok(staged)
+    }
+
+    /// Whether what is asked beside is not what is staged.
+    pub(crate) fn is_shadow_stale(&self) -> bool {
+        let (shadow, staged) = (self.shadow(), self.beside().staged.clone());
+        shadow.is_some_and(|shadow| {
+            staged.is_none_or(|staged| !Arc::ptr_eq(&staged.roster, shadow.roster()))
+        })
     }
 
     /// The canary that runs, or has stopped by itself and was not ended yet.
@@ -378,9 +475,14 @@ impl Swap {
     /// From now on this canary runs, or none. Its activation is in the logs already (I1).
     pub(crate) fn set_canary(&self, canary: Option<Arc<Canary>>) {
         let mut place = self.canary.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(ended) = std::mem::replace(&mut *place, canary) {
+        let ended = std::mem::replace(&mut *place, canary);
+        drop(place);
+        if let Some(ended) = ended {
             let roster = Arc::downgrade(ended.generation().roster());
             self.beside().ended.push(roster);
+            if let Some(mirror) = ended.mirror() {
+                self.fade(mirror);
+            }
         }
     }
 
@@ -406,19 +508,21 @@ impl Swap {
 
     /// What serves, and what is ready to.
     pub(crate) fn standing(&self) -> Standing {
+        self.fading().retain(|shadow| !shadow.has_ended());
+        let (canary, shadow) = (self.canary(), self.shadow());
         let mut beside = self.beside();
         beside.ended.retain(|ended| ended.strong_count() > 0);
         let serving = self.serving();
         let is = |ended: &Weak<Roster>, roster: &Arc<Roster>| ended.as_ptr() == Arc::as_ptr(roster);
-        let canary = self.canary();
         let kept = [
-            beside.before.as_deref(),
-            beside.staged.as_deref(),
-            canary.as_deref().map(Canary::generation),
+            beside.before.as_deref().map(Generation::roster),
+            beside.staged.as_deref().map(Generation::roster),
+            canary.as_deref().map(|canary| canary.generation().roster()),
+            shadow.as_deref().map(Shadow::roster),
         ];
         let held = |ended: &&Weak<Roster>| {
             // What is kept drains only while requests hold it too; what serves again does not.
-            let kept = kept.iter().flatten().filter(|kept| is(ended, &kept.roster));
+            let kept = kept.iter().flatten().filter(|kept| is(ended, kept));
             !is(ended, &serving.roster) && ended.strong_count() > kept.count()
         };
         Standing {
@@ -426,6 +530,7 @@ impl Swap {
             staged: beside.staged.as_deref().map(Generation::shown),
             before: beside.before.as_deref().map(Generation::shown),
             canary: canary.as_ref().map(|canary| canary.shown()),
+            shadow: shadow.as_ref().map(|shadow| shadow.shown()),
             draining: beside.ended.iter().filter(held).count(),
             refused: beside.refused.clone(),
         }
@@ -449,6 +554,11 @@ impl Swap {
     /// Whether this was rolled back, and no person has let it serve since.
     pub(crate) fn is_rolled_back(&self, generation: Digest) -> bool {
         self.beside().rolled_back == Some(generation)
+    }
+
+    /// The file that the process was started with.
+    pub(crate) fn configuration(&self) -> &Path {
+        &self.started.file
     }
 
     /// Reads a configuration that may differ from the one that serves in plugins and chain alone.
@@ -520,12 +630,7 @@ impl Swap {
         let staged = staged.ok_or(SwapError::NothingStaged)?;
         let staged = staged.after(&self.serving());
         let generation = staged.roster.generation();
-        if let Some(asked) = asked.filter(|asked| *asked != generation) {
-            return Err(SwapError::Another {
-                staged: generation,
-                asked,
-            });
-        }
+        is_asked(generation, asked)?;
         if staged.differences.iter().any(|one| one.widens) {
             if staged.warrant.is_nobodys() {
                 return Err(SwapError::Nobodys);
@@ -590,9 +695,18 @@ impl Swap {
     }
 }
 
+/// That `staged` is what an operator has in mind, if he says what that is.
+fn is_asked(staged: Digest, asked: Option<Digest>) -> Result<(), SwapError> {
+    match asked.filter(|asked| *asked != staged) {
+        Some(asked) => Err(SwapError::Another { staged, asked }),
+        None => Ok(()),
+    }
+}
+
 /// The sections of the configuration that differ, other than those that a swap takes over.
 fn other_sections(old: &Config, new: &Config) -> Vec<&'static str> {
     let Config {
+        file: _,
         data,
         root_key,
         key_rotation,
@@ -609,6 +723,7 @@ fn other_sections(old: &Config, new: &Config) -> Vec<&'static str> {
         anchors,
         listen,
         status,
+        admin,
         api_keys,
         client_certificates,
         oidc,
@@ -630,6 +745,7 @@ fn other_sections(old: &Config, new: &Config) -> Vec<&'static str> {
         ("`[[anchor]]`", *anchors == new.anchors),
         ("`[listen]`", *listen == new.listen),
         ("`[status]`", *status == new.status),
+        ("`[admin]`", *admin == new.admin),
         ("`[[api-key]]`", *api_keys == new.api_keys),
         (
             "`[[client-certificate]]`",

@@ -9,6 +9,7 @@ use nephron_audit::{CloseError, Head, Log, OpenError, Options};
 use nephron_keys::{CheckpointKey, RootError, RootKey, TenantKeyError, TenantKeys};
 use nephron_model::{Clock, Draft, NotRecorded, Recorder as _, TenantId};
 
+use crate::breaker::Breakers;
 use crate::emergency::Reviewing;
 use crate::host_log::{CommitError, HostLog};
 use crate::keeper::Opening;
@@ -21,6 +22,7 @@ pub struct Tenant {
     keys: TenantKeys,
     log: Log,
     reviewing: Arc<tokio::sync::Mutex<Reviewing>>,
+    breakers: Breakers,
 }
 
 /// A tenant cannot be opened or made. When it cannot be made, nothing of it stays behind.
@@ -263,6 +265,7 @@ impl Tenant {
             keys,
             log,
             reviewing: Arc::default(),
+            breakers: Breakers::default(),
         })
     }
 
@@ -307,6 +310,11 @@ impl Tenant {
     /// Held by whoever lists reviews or closes one.
     pub(crate) const fn reviewing(&self) -> &Arc<tokio::sync::Mutex<Reviewing>> {
         &self.reviewing
+    }
+
+    /// Which plugins it leaves alone.
+    pub(crate) const fn breakers(&self) -> &Breakers {
+        &self.breakers
     }
 
     /// The folder that its log is kept in.

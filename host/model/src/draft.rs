@@ -136,6 +136,12 @@ pub enum EntryKind {
     RequestRefused,
     /// A plugin answered, or failed to.
     Decision,
+    /// Plugins that do not serve were asked the same beside, and what they came to. Nothing follows from it.
+    ShadowJudged,
+    /// A plugin broke down again and again and is left alone for a while, or is asked again.
+    BreakerChanged,
+    /// A question broke its plugin for the second time, and is not asked of it again. The question is sealed.
+    Quarantined,
     /// Identifiers were replaced; sealed values ride along as records.
     Deidentified,
     /// An endpoint that the route names was not used, and nothing was sent there.

@@ -17,16 +17,16 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use super::{asking, event, facts, opening, reason};
 
 /// A certificate and its key, in PEM.
-type Pair = (String, String);
+pub(crate) type Pair = (String, String);
 
 /// A client's and a server's authority that can issue more.
-pub(super) struct Pki {
+pub(crate) struct Pki {
     folder: TempDir,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Pki {
-    pub(super) fn make() -> Self {
+    pub(crate) fn make() -> Self {
         let mut authority = CertificateParams::new(Vec::new()).unwrap();
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
@@ -46,7 +46,7 @@ impl Pki {
         made
     }
 
-    pub(super) fn issue(&self, names: &[SanType]) -> Pair {
+    pub(crate) fn issue(&self, names: &[SanType]) -> Pair {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.subject_alt_names = names.to_vec();
         let key = KeyPair::generate().unwrap();
@@ -54,16 +54,16 @@ impl Pki {
         (certificate.pem(), key.serialize_pem())
     }
 
-    pub(super) fn uri(&self, uri: &str) -> Pair {
+    pub(crate) fn uri(&self, uri: &str) -> Pair {
         self.issue(&[SanType::URI(uri.try_into().unwrap())])
     }
 
-    pub(super) fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.folder.path().join(name).display().to_string()
     }
 
     /// `[listen.tls]` that asks for its certificates.
-    pub(super) fn listen(&self, more: &str) -> String {
+    pub(crate) fn listen(&self, more: &str) -> String {
         let file = |name| self.path(name);
         format!(
             "[listen.tls]\ncertificate = \"{}\"\nkey = \"{}\"\nclient-ca = \"{}\"\n{more}\n",
@@ -79,7 +79,7 @@ impl Pki {
 }
 
 /// Sends a chat request over TLS, showing this certificate. `None` if there is no connection to be had.
-pub(super) async fn post(
+pub(crate) async fn post(
     served: &Served,
     authority: &str,
     shown: Option<&Pair>,

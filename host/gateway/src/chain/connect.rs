@@ -21,6 +21,7 @@ use crate::gateway::Gateway;
 use crate::receive::Call;
 use crate::refusal::Refusal;
 use crate::said::Said;
+use crate::swap::Came;
 use crate::wire::blob;
 use exchange::{Exchange, pause};
 
@@ -370,9 +371,15 @@ impl<'a> Asked<'a> {
                 options: filled.options,
             },
         });
-        self.case
+        let plan = self
+            .case
             .ask(Point::Egress, connector, chat.expose(), Answer::plan)
-            .await
+            .await?;
+        let name = &connector.reference().name;
+        self.case.asked(Point::Egress, chat, name, || {
+            Came::planned(connector, &plan)
+        });
+        Ok(plan)
     }
 }
 

@@ -2,12 +2,13 @@
 
 use nephron_engine::contract::{Attribute, Decision, Effect, Obligation, Query, Value};
 use nephron_engine::{Answer, Judgement};
-use nephron_model::{Point, Purpose};
+use nephron_model::{Phi, Point, Purpose};
 
 use crate::case::{Case, code, effect, reason_codes};
 use crate::emergency;
 use crate::receive::Call;
 use crate::refusal::Refusal;
+use crate::swap::Came;
 
 /// A request that the deciders permit: a call at `ingress`, anything else at the point that guards it.
 pub struct Permitted<C = Call> {
@@ -126,7 +127,8 @@ pub(crate) async fn opinion(
         target: question.target,
         facts: question.facts,
     };
-    let decisions: Result<Vec<Decision>, Refusal> = ask_all(case, question.point, query)
+    let query = Judgement::Decide(query);
+    let decisions: Result<Vec<Decision>, Refusal> = ask_all(case, question.point, &query)
         .await
         .into_iter()
         .collect();
@@ -158,7 +160,10 @@ pub(crate) async fn ask_deciders<const N: usize>(
         target: target.to_owned(),
         facts: facts.to_vec(),
     };
-    let duties = combine(point, ask_all(case, point, query).await)?;
+    let query = Phi::new(Judgement::Decide(query));
+    let combined = combine(point, ask_all(case, point, query.expose()).await);
+    case.asked(point, query, "", || Came::decided(&combined));
+    let duties = combined?;
     if !SHOWS_NOTHING.contains(&action) {
         emergency::permitted(case, point).await?;
     }
@@ -176,17 +181,16 @@ const SHOWS_NOTHING: [&str; 6] = [
 ];
 
 /// Every decider's answer, or why there is none. All are asked even after a denial, so that the log has every judgement.
-async fn ask_all(case: &Case, point: Point, query: Query) -> Vec<Result<Decision, Refusal>> {
-    let query = Judgement::Decide(query);
+async fn ask_all(case: &Case, point: Point, query: &Judgement) -> Vec<Result<Decision, Refusal>> {
     let mut decisions = Vec::new();
     for plugin in case.roster.deciders() {
-        decisions.push(case.ask(point, plugin, &query, Answer::decision).await);
+        decisions.push(case.ask(point, plugin, query, Answer::decision).await);
     }
     decisions
 }
 
 /// What several decisions come to: deny overrides, and somebody must permit.
-fn combine(
+pub(crate) fn combine(
     point: Point,
     decisions: impl IntoIterator<Item = Result<Decision, Refusal>>,
 ) -> Result<Duties, Refusal> {

@@ -14,6 +14,7 @@ use crate::case::{Case, code};
 use crate::chain::decide::{Duties, Permitted};
 use crate::receive::Call;
 use crate::refusal::Refusal;
+use crate::swap::Came;
 
 /// A call that holds no identifier that the detectors found. Only this stage can make one, and a connector can only be
 /// handed one (I2).
@@ -160,6 +161,10 @@ pub(crate) async fn detect(
             spans.filter(|span| usize::try_from(span.message).is_ok_and(|index| index < texts)),
         );
     }
+    case.asked(point, judgement, "", || Came::Found {
+        spans: found.clone(),
+        messages: texts,
+    });
     Ok(found)
 }
 

@@ -70,15 +70,24 @@ pub(super) async fn ask(
     progress: impl FnMut(u64, u64),
 ) -> Result<Option<Answered>, Failure> {
     let answered = control::ask(data, asked, progress).await;
-    match answered.context("the gateway that has the data folder open does not answer")? {
-        Some(Answered::Failed(causes)) => {
+    let answered = answered.context("the gateway that has the data folder open does not answer")?;
+    answered.map(unless_failed).transpose()
+}
+
+/// What was answered, or why it was refused.
+pub(super) fn unless_failed(answered: Answered) -> Result<Answered, Failure> {
+    match answered {
+        Answered::Failed(causes) => {
             let mut causes = causes.into_iter().rev();
             let deepest = causes.next().unwrap_or_default();
             let error = causes.fold(anyhow::Error::msg(deepest), anyhow::Error::context);
             Err(error.into())
         }
-        Some(answered) => Ok(Some(answered)),
-        None => Ok(None),
+        answered @ (Answered::Done(_)
+        | Answered::Plugins(_)
+        | Answered::Progress(..)
+        | Answered::Ran(_)
+        | Answered::Told(_)) => Ok(answered),
     }
 }
 

@@ -20,6 +20,7 @@ mod logging;
 mod panics;
 mod pki;
 mod plugin;
+mod remote;
 mod rerun;
 mod review;
 mod run;

@@ -9,6 +9,7 @@ use nephron_model::{EventId, TenantId};
 use super::Failure;
 use super::around;
 use super::custody::{ask, misunderstood};
+use super::remote::Remote;
 use super::style::{self, Look};
 use super::text::{number, visible};
 use crate::config::Config;
@@ -50,8 +51,15 @@ struct Common {
     /// Only in the log of this tenant
     #[arg(long, value_name = "ID")]
     tenant: Option<TenantId>,
-    /// Who you are; the system's user is recorded beside it
-    #[arg(long, value_name = "NAME")]
+    #[command(flatten)]
+    remote: Remote,
+    /// Who you are; the system's user is recorded beside it. With `--admin` it is the name that belongs to your certificate
+    #[arg(
+        long,
+        value_name = "NAME",
+        required_unless_present = "admin",
+        default_value_if("admin", clap::builder::ArgPredicate::IsPresent, "")
+    )]
     by: String,
     /// Why
     #[arg(long, value_name = "TEXT")]
@@ -77,9 +85,15 @@ impl Replay {
 
 impl WhatIf {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let candidate = std::path::absolute(self.candidate);
+        // Elsewhere it is a file beside the gateway's configuration.
+        let candidate = match self.common.remote.is_named() {
+            true => self.candidate,
+            false => {
+                std::path::absolute(self.candidate).context("the working folder cannot be named")?
+            }
+        };
         let what = What::WhatIf {
-            candidate: candidate.context("the working folder cannot be named")?,
+            candidate,
             since: self.since,
         };
         let ran = self.common.run(what).await?;
@@ -98,6 +112,7 @@ impl Common {
     async fn run(self, what: What) -> Result<Ran, Failure> {
         let Self {
             config,
+            remote,
             tenant,
             by,
             reason,
@@ -109,7 +124,8 @@ impl Common {
             by,
             reason,
         };
-        let ran = rerun_there_or_here(&config, rerun, io::stderr().is_terminal() && !json).await?;
+        let ran = rerun_there_or_here(&config, &remote, rerun, io::stderr().is_terminal() && !json)
+            .await?;
         let mut out = anstream::stdout().lock();
         let written = if json {
             serde_json::to_writer(&mut out, &ran)
@@ -126,6 +142,7 @@ impl Common {
 /// Has the gateway that serves do it, or opens the data folder for it if none does.
 async fn rerun_there_or_here(
     config: &Path,
+    remote: &Remote,
     rerun: Rerun,
     with_progress: bool,
 ) -> Result<Ran, Failure> {
@@ -141,7 +158,11 @@ async fn rerun_there_or_here(
         }
     };
     let data = Config::data_folder(config);
-    let answered = ask(&data, &Asked::Rerun(rerun.clone()), show).await?;
+    let asked = Asked::Rerun(rerun.clone());
+    let answered = match remote.ask(&asked, show).await? {
+        Some(answered) => Some(answered),
+        None => ask(&data, &asked, show).await?,
+    };
     let ran = match answered {
         Some(answered) => answered.ran().ok_or_else(misunderstood)?,
         None => {

@@ -63,6 +63,13 @@ pub(crate) async fn run(args: Args, _: &Globals) -> Result<(), Failure> {
             "metrics and status: http://{address}/metrics, http://{address}/status"
         );
     }
+    if let Some(admin) = &config.admin {
+        let listening = server.listen_to_operators(admin).await;
+        listening.map_err(anyhow::Error::from)?;
+        if let Some(address) = server.admin_address() {
+            anstream::eprintln!("operators: {address} (`nephron plugin … --admin`)");
+        }
+    }
     let reload_now = follow.asker();
     server.follow(follow);
     let _reloading = tokio::spawn(async move {

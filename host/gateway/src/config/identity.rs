@@ -97,31 +97,7 @@ impl ClientCertificate {
         seen: &mut Seen,
     ) -> Option<Self> {
         let id = id(table, "id = \"ward-app-host\"", seen);
-        const NAME: &str = "must be 1 to 200 visible characters of ASCII";
-        let name = |value: &Value<'_>| {
-            let is_name = |text: &str| {
-                (1..=200).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
-            };
-            value.text_that(NAME, is_name)
-        };
-        let (key, uri, dns) = (table.value("key"), table.value("uri"), table.value("dns"));
-        let mark = match (&key, &uri, &dns) {
-            (Some(value), None, None) => value.parsed().map(Mark::Key),
-            (None, Some(value), None) => name(value).map(Mark::Uri),
-            (None, None, Some(value)) => name(value).map(|n| Mark::Dns(n.to_ascii_lowercase())),
-            (None, None, None) => {
-                table.missing("key", "key = \"sha256:…\"`, `uri = \"…\"` or `dns = \"…\"");
-                None
-            }
-            (_, Some(value), _) | (_, _, Some(value)) => {
-                value.fault("stands beside another mark; a certificate is known by one of `key`, `uri` and `dns`: remove the others");
-                None
-            }
-        };
-        let written = [&key, &uri, &dns].into_iter().flatten().next();
-        if let (Some(value), Some(mark)) = (written, &mark) {
-            refuse_second(value, "mark", mark.text().as_str(), &mut seen.marks);
-        }
+        let mark = read_mark(table, &mut seen.marks);
         let is_multi_factor = table.flag("multi-factor");
         let holder = Holder::read(table, tenants);
         Some(Self {
@@ -133,8 +109,38 @@ impl ClientCertificate {
     }
 }
 
+/// By which of its marks a certificate is known.
+pub(super) fn read_mark(table: &mut Table<'_>, seen: &mut BTreeMap<String, usize>) -> Option<Mark> {
+    const NAME: &str = "must be 1 to 200 visible characters of ASCII";
+    let name = |value: &Value<'_>| {
+        let is_name = |text: &str| {
+            (1..=200).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+        };
+        value.text_that(NAME, is_name)
+    };
+    let (key, uri, dns) = (table.value("key"), table.value("uri"), table.value("dns"));
+    let mark = match (&key, &uri, &dns) {
+        (Some(value), None, None) => value.parsed().map(Mark::Key),
+        (None, Some(value), None) => name(value).map(Mark::Uri),
+        (None, None, Some(value)) => name(value).map(|n| Mark::Dns(n.to_ascii_lowercase())),
+        (None, None, None) => {
+            table.missing("key", "key = \"sha256:…\"`, `uri = \"…\"` or `dns = \"…\"");
+            None
+        }
+        (_, Some(value), _) | (_, _, Some(value)) => {
+            value.fault("stands beside another mark; a certificate is known by one of `key`, `uri` and `dns`: remove the others");
+            None
+        }
+    };
+    let written = [&key, &uri, &dns].into_iter().flatten().next();
+    if let (Some(value), Some(mark)) = (written, &mark) {
+        refuse_second(value, "mark", mark.text().as_str(), seen);
+    }
+    mark
+}
+
 impl Mark {
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         match self {
             Self::Key(digest) => digest.to_string(),
             Self::Uri(name) | Self::Dns(name) => name.clone(),

@@ -109,7 +109,7 @@ pub(super) fn address(value: &Value<'_>) -> Option<SocketAddr> {
 }
 
 impl Tls {
-    fn read(table: &mut Table<'_>) -> Option<Self> {
+    pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
         let certificate = table.required("certificate", "certificate = \"pki/server.pem\"");
         let certificate = certificate.and_then(|value| value.path());
         let key = table.required("key", "key = \"pki/server.key\"");

@@ -12,6 +12,7 @@ use nephron_keys::Schedule;
 use nephron_model::{Purpose, TenantId};
 use toml::de::DeTable;
 
+mod admin;
 mod anchor;
 mod associate;
 mod aws;
@@ -37,6 +38,7 @@ mod units;
 mod upstream;
 mod url;
 
+pub use admin::{Admin, Operator, OperatorRole};
 pub use anchor::{Anchor, AnchorPlace, AnchorService};
 pub use associate::{Agreement, Associate, Role, Status};
 pub use aws::{AccessKey, AwsSigV4};
@@ -66,6 +68,8 @@ use reader::{Reader, Renamed, Table};
 /// What the operator configured, checked: names name what is there, and every path starts at the file's folder.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
+    /// The file that it was read from.
+    pub file: PathBuf,
     /// The folder that tenants' folders and the root key are in.
     pub data: PathBuf,
     /// What wraps the tenants' keys.
@@ -98,6 +102,8 @@ pub struct Config {
     pub listen: Option<Listen>,
     /// Where operators look, if anywhere.
     pub status: Option<StatusListener>,
+    /// From where operators elsewhere change what serves, if from anywhere.
+    pub admin: Option<Admin>,
     /// Who they are.
     pub api_keys: Vec<ApiKey>,
     /// The same, by certificate.
@@ -191,13 +197,14 @@ fn read(
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let (document, syntax) = DeTable::parse_recoverable(text);
     let reader = Reader::new(text, file, renamed, &syntax, told);
-    let config = config(&reader, document.get_ref(), files);
+    let config = config(&reader, document.get_ref(), file, files);
     reader.finish(config)
 }
 
 fn config<'a>(
     reader: &'a Reader<'a>,
     document: &'a DeTable<'a>,
+    file: &Path,
     files: Files<'_>,
 ) -> Option<Config> {
     let gather = |family, key| Names::gather(reader, document, family, key);
@@ -241,6 +248,8 @@ fn config<'a>(
         let listen = listen.map(|value| value.table(Listen::read).flatten());
         let status = root.value("status");
         let status = status.map(|value| value.table(StatusListener::read).flatten());
+        let admin = root.value("admin");
+        let admin = admin.map(|value| value.table(Admin::read).flatten());
         let (mut keys, mut certificates) = (identity::Seen::default(), identity::Seen::default());
         let api_keys = root.each("api-key", |table| {
             ApiKey::read(table, &tenants, &mut keys)
@@ -265,6 +274,7 @@ fn config<'a>(
         });
         let watch = root.section("reload", |table| table.flag("watch"));
         Some(Config {
+            file: file.to_owned(),
             data: data?,
             root_key: root_key?,
             key_rotation: key_rotation?,
@@ -285,6 +295,10 @@ fn config<'a>(
             },
             status: match status {
                 Some(status) => Some(status?),
+                None => None,
+            },
+            admin: match admin {
+                Some(admin) => Some(admin?),
                 None => None,
             },
             api_keys,

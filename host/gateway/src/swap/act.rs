@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use nephron_model::{Draft, EntryKind, Record, Recorder as _, Space, TenantId};
+use nephron_model::{Digest, Draft, EntryKind, Record, Recorder as _, Space, TenantId};
 use tracing::error;
 
-use super::{Canary, Change, Generation, Standing, SwapError, Warrant};
+use super::{Bounds, Canary, Change, Generation, Shadow, Standing, SwapError, Warrant};
 use crate::Gateway;
+use crate::admin::NotHis;
+use crate::config::Operator;
 use crate::roster::Roster;
 
 /// For which one log is waited for: what ails a tenant's disk holds up nobody else.
@@ -23,6 +25,7 @@ impl Gateway {
             Change::Retire { by, reason } => {
                 let warrant = Warrant::of(&by, user, &reason)?;
                 let _turn = self.swap().turn().await;
+                self.end_shadow(&warrant).await;
                 self.swap().retire();
                 let draft = told(EntryKind::RosterStaged, "retired", &warrant);
                 let _told = self.tell_all(&draft).await;
@@ -44,6 +47,19 @@ impl Gateway {
                     Err(error) => Err(self.refused(error, &warrant).await),
                 }
             }
+            Change::Shadow {
+                generation,
+                percent,
+                by,
+                reason,
+            } => {
+                let warrant = Warrant::of(&by, user, &reason)?;
+                let _turn = self.swap().turn().await;
+                match self.beside(generation, percent) {
+                    Ok(shadow) => self.look_beside(shadow, &warrant).await,
+                    Err(error) => Err(self.refused(error, &warrant).await),
+                }
+            }
             Change::Canary {
                 generation,
                 percent,
@@ -57,11 +73,9 @@ impl Gateway {
                     true => self.swap().staged(generation, &warrant),
                     false => Err(SwapError::NoPercentage),
                 };
-                match staged {
-                    Ok(staged) => {
-                        let canary = Canary::new(staged, percent, bounds);
-                        self.try_out(canary, &warrant).await
-                    }
+                let canary = staged.and_then(|staged| self.canary(staged, percent, bounds));
+                match canary {
+                    Ok(canary) => self.try_out(canary, &warrant).await,
                     Err(error) => Err(self.refused(error, &warrant).await),
                 }
             }
@@ -113,6 +127,19 @@ impl Gateway {
             let now = self.clock().now();
             self.swap().stage(config, roster, warrant.clone(), now)
         });
+        let staged = self.told_of(staged, warrant.clone()).await;
+        if self.swap().is_shadow_stale() {
+            self.end_shadow(&warrant).await;
+        }
+        staged
+    }
+
+    /// Has the logs say what was staged, or why nothing was.
+    async fn told_of(
+        &self,
+        staged: Result<Arc<Generation>, SwapError>,
+        warrant: Warrant,
+    ) -> Result<Arc<Generation>, SwapError> {
         match staged {
             Ok(staged) => {
                 let draft = staged.draft(EntryKind::RosterStaged, "ok", &warrant);
@@ -143,11 +170,76 @@ impl Gateway {
         error
     }
 
+    /// What is staged, to be asked beside what serves.
+    fn beside(&self, generation: Option<Digest>, percent: u8) -> Result<Shadow, SwapError> {
+        if !(1..=100).contains(&percent) {
+            return Err(SwapError::NoShare);
+        }
+        if self.swap().canary().is_some() {
+            return Err(SwapError::OnTrial);
+        }
+        let candidate = self.swap().candidate(generation)?;
+        let serving = self.swap().roster();
+        let shadow = Shadow::begin(candidate.roster(), &serving, percent, self.engine());
+        shadow.map_err(SwapError::NoThread)
+    }
+
+    /// A candidate for some callers; with a bound for it, what serves the others is asked beside.
+    fn canary(&self, staged: Generation, percent: u8, bounds: Bounds) -> Result<Canary, SwapError> {
+        let mirror = match bounds.divergence {
+            Some(_) => {
+                let serving = self.swap().roster();
+                let begun = Shadow::begin(&serving, staged.roster(), 100, self.engine());
+                Some(Arc::new(begun.map_err(SwapError::NoThread)?))
+            }
+            None => None,
+        };
+        Ok(Canary::new(staged, percent, bounds, mirror))
+    }
+
+    /// Has a candidate asked beside what serves. Whoever audits a request finds which one that was.
+    async fn look_beside(&self, shadow: Shadow, warrant: &Warrant) -> Result<(), SwapError> {
+        let mut draft = told(EntryKind::RosterStaged, "shadow", warrant);
+        draft = draft.fact("percent", shadow.shown().percent.to_string());
+        draft.generation = Some(shadow.roster().generation());
+        draft.records.push(manifest_record(shadow.roster()));
+        if self.tell_all(&draft).await == 0 {
+            shadow.end();
+            return Err(SwapError::NotRecorded);
+        }
+        self.end_shadow(warrant).await;
+        let _none = self.swap().set_shadow(Some(Arc::new(shadow)));
+        Ok(())
+    }
+
+    /// Asks nobody beside any more, and says what came of it.
+    async fn end_shadow(&self, warrant: &Warrant) {
+        let Some(shadow) = self.swap().set_shadow(None) else {
+            return;
+        };
+        let findings = shadow.findings();
+        let mut draft = told(EntryKind::RosterStaged, "shadow-ended", warrant);
+        draft.generation = Some(shadow.roster().generation());
+        draft.counts = findings.differences;
+        for (name, number) in [
+            ("compared", findings.compared),
+            ("differing", findings.differing),
+            ("skipped", findings.skipped),
+        ] {
+            draft.counts.insert(name.to_owned(), number);
+        }
+        let _told = self.tell_all(&draft).await;
+    }
+
     /// Lets a candidate serve some callers.
     async fn try_out(&self, canary: Canary, warrant: &Warrant) -> Result<(), SwapError> {
         if self.tell_all(&canary_draft(&canary, warrant)).await == 0 {
+            if let Some(mirror) = canary.mirror() {
+                mirror.end();
+            }
             return Err(SwapError::NotRecorded);
         }
+        self.end_shadow(warrant).await;
         self.swap().set_canary(Some(Arc::new(canary)));
         Ok(())
     }
@@ -162,6 +254,15 @@ impl Gateway {
             draft.counts.insert(format!("{name}-failed"), counts.failed);
             draft.counts.insert(format!("{name}-micros"), counts.micros);
         }
+        let _told = self.tell_all(&draft).await;
+    }
+
+    /// Records that an operator elsewhere asked for what is not his.
+    pub(crate) async fn refuse_operator(&self, operator: &Operator, refused: &NotHis) {
+        let known = format!("certificate {}", operator.mark.text());
+        let by = format!("{} ({known})", operator.name);
+        let mut draft = Draft::new(EntryKind::PluginRefused, "refused").fact("by", by);
+        draft.reasons.push(refused.code().to_owned());
         let _told = self.tell_all(&draft).await;
     }
 
@@ -200,6 +301,7 @@ impl Gateway {
             return Err(SwapError::NotRecorded);
         }
         let now = self.clock().now();
+        self.end_shadow(&warrant).await;
         self.swap().set_canary(None);
         self.swap().exchange(next, warrant, now, is_rollback);
         Ok(())

@@ -1,13 +1,13 @@
 //! A candidate that serves some callers before it serves all, and stops by itself when it fails or is slow.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use nephron_engine::Verdict;
 use nephron_model::{Digest, TenantId};
 use serde::{Deserialize, Serialize};
 
-use super::Generation;
+use super::{Findings, Generation, Shadow};
 
 /// When a canary stops by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +17,8 @@ pub(crate) struct Bounds {
     pub(crate) failures: u8,
     /// Percent that its judgements may take, on average, of what they take elsewhere.
     pub(crate) time: u16,
+    /// Percent of its judgements that may come to something else than they would have where it does not serve; not looked at if absent.
+    pub(crate) divergence: Option<u8>,
 }
 
 /// Judgements before which nothing is concluded.
@@ -32,9 +34,8 @@ struct Tally {
 
 impl Tally {
     fn add(&self, verdict: &Verdict) {
-        let micros = u64::try_from(verdict.elapsed.as_micros()).unwrap_or(u64::MAX);
         self.judged.fetch_add(1, Ordering::Relaxed);
-        self.micros.fetch_add(micros, Ordering::Relaxed);
+        self.micros.fetch_add(verdict.micros(), Ordering::Relaxed);
         self.failed
             .fetch_add(u64::from(verdict.answer.is_err()), Ordering::Relaxed);
     }
@@ -80,6 +81,8 @@ pub(crate) struct Shown {
     pub(crate) bounds: Bounds,
     pub(crate) canary: Counts,
     pub(crate) others: Counts,
+    /// What its judgements would have come to where it does not serve, if there is a bound for that.
+    pub(crate) beside: Option<Findings>,
     /// Why it stopped by itself, if it did.
     pub(crate) stopped: Option<String>,
 }
@@ -91,19 +94,26 @@ pub(crate) struct Canary {
     bounds: Bounds,
     on_it: Tally,
     others: Tally,
-    is_stopped: AtomicBool,
+    /// What serves the others, asked beside it.
+    mirror: Option<Arc<Shadow>>,
+    /// Why it stopped by itself.
     why: OnceLock<&'static str>,
 }
 
 impl Canary {
-    pub(crate) fn new(generation: Generation, percent: u8, bounds: Bounds) -> Self {
+    pub(crate) fn new(
+        generation: Generation,
+        percent: u8,
+        bounds: Bounds,
+        mirror: Option<Arc<Shadow>>,
+    ) -> Self {
         Self {
             generation,
             percent,
             bounds,
             on_it: Tally::default(),
             others: Tally::default(),
-            is_stopped: AtomicBool::new(false),
+            mirror,
             why: OnceLock::new(),
         }
     }
@@ -127,7 +137,20 @@ impl Canary {
             .iter()
             .take(8)
             .fold(0_u64, |sum, byte| (sum << 8) | u64::from(*byte));
-        !self.is_stopped.load(Ordering::Acquire) && number % 100 < u64::from(self.percent)
+        self.why().is_none() && number % 100 < u64::from(self.percent)
+    }
+
+    /// What serves the others, asked beside it.
+    pub(crate) const fn mirror(&self) -> Option<&Arc<Shadow>> {
+        self.mirror.as_ref()
+    }
+
+    /// Whether what was compared differs more than it may.
+    fn diverges(&self) -> bool {
+        let found = self.mirror.as_ref().and_then(|one| one.divergence(LEAST));
+        found
+            .zip(self.bounds.divergence)
+            .is_some_and(|(found, bound)| found > u64::from(bound))
     }
 
     /// Counts a judgement of a request that it serves, or of another. What goes beyond a bound stops it: the next request is served as
@@ -148,11 +171,12 @@ impl Canary {
             "failures"
         } else if others.judged >= LEAST && on_it.average() > may_take {
             "time"
+        } else if self.diverges() {
+            "divergence"
         } else {
             return;
         };
         let _first = self.why.set(why);
-        self.is_stopped.store(true, Ordering::Release);
     }
 
     /// Why it stopped by itself, if it did.
@@ -167,6 +191,7 @@ impl Canary {
             bounds: self.bounds,
             canary: self.on_it.get(),
             others: self.others.get(),
+            beside: self.mirror.as_ref().map(|mirror| mirror.findings()),
             stopped: self.why().map(str::to_owned),
         }
     }

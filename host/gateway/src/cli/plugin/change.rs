@@ -8,11 +8,12 @@ use nephron_model::Digest;
 
 use crate::cli::Failure;
 use crate::cli::custody::{ask, misunderstood};
+use crate::cli::remote::Remote;
 use crate::cli::style::{self, Look};
 use crate::cli::text::{count, number, visible};
 use crate::config::Config;
 use crate::control::Asked;
-use crate::swap::{Bounds, Change, Difference, Shown, Standing};
+use crate::swap::{Bounds, Change, Difference, Findings, Shown, Standing, by_gravity, is_grave};
 
 /// Make the configuration, as it is now, ready to serve: check it whole, vet and compile its plugins, list what changes.
 ///
@@ -41,6 +42,24 @@ pub(super) struct Activate {
     generation: Option<Digest>,
 }
 
+/// Ask what is staged beside what serves, and count where it would have come to something else. Nothing follows from its answers, no request
+/// waits for them, and it is lent no key.
+///
+/// It ends with `activate`, `canary`, `retire`, or when something else is staged.
+#[derive(clap::Args)]
+pub(super) struct Shadow {
+    #[command(flatten)]
+    to: To,
+    #[command(flatten)]
+    warrant: Warrant,
+    /// Requests in a hundred, 1 to 100
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    percent: u8,
+    /// Only if this is what is staged (`sha256:...`, as `stage` prints it)
+    #[arg(long, value_name = "DIGEST")]
+    generation: Option<Digest>,
+}
+
 /// Let what is staged serve some callers: always the same ones, chosen by a digest of tenant and caller.
 ///
 /// It ends with `activate` or `rollback`; and by itself, from the next request on, when more of its judgements fail, or they take longer, than
@@ -60,6 +79,10 @@ pub(super) struct Canary {
     /// Percent that its judgements may take on average, of what they take elsewhere
     #[arg(long, value_name = "PERCENT", default_value_t = 200)]
     time: u16,
+    /// Percent of its judgements that may come to something else than they would have where it does not serve: whatever serves the
+    /// others is asked beside. Not looked at if left out
+    #[arg(long, value_name = "PERCENT")]
+    divergence: Option<u8>,
     /// Only if this is what is staged (`sha256:...`, as `stage` prints it)
     #[arg(long, value_name = "DIGEST")]
     generation: Option<Digest>,
@@ -96,6 +119,8 @@ struct To {
     /// The configuration that the gateway was started with
     #[arg(long, short, default_value = "gateway.toml", value_name = "FILE")]
     config: PathBuf,
+    #[command(flatten)]
+    remote: Remote,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -103,8 +128,13 @@ struct To {
 
 #[derive(clap::Args)]
 struct Warrant {
-    /// Who you are; the system's user is recorded beside it
-    #[arg(long, value_name = "NAME")]
+    /// Who you are; the system's user is recorded beside it. With `--admin` it is the name that belongs to your certificate
+    #[arg(
+        long,
+        value_name = "NAME",
+        required_unless_present = "admin",
+        default_value_if("admin", clap::builder::ArgPredicate::IsPresent, "")
+    )]
     by: String,
     /// Why
     #[arg(long, value_name = "TEXT")]
@@ -146,7 +176,21 @@ impl Canary {
             bounds: Bounds {
                 failures: self.failures,
                 time: self.time,
+                divergence: self.divergence,
             },
+            by,
+            reason,
+        };
+        self.to.ask(change).await
+    }
+}
+
+impl Shadow {
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let Warrant { by, reason } = self.warrant;
+        let change = Change::Shadow {
+            generation: self.generation,
+            percent: self.percent,
             by,
             reason,
         };
@@ -176,12 +220,18 @@ impl Status {
 
 impl To {
     async fn ask(self, change: Change) -> Result<(), Failure> {
-        let data = Config::data_folder(&self.config);
-        let answered = ask(&data, &Asked::Plugins(change), |_, _| ()).await?;
-        let answered = answered.with_context(|| {
-            let path = data.display();
-            format!("no gateway has `{path}` open; the next `nephron serve` follows the configuration as it is")
-        })?;
+        let asked = Asked::Plugins(change);
+        let answered = match self.remote.ask(&asked, |_, _| ()).await? {
+            Some(answered) => answered,
+            None => {
+                let data = Config::data_folder(&self.config);
+                let answered = ask(&data, &asked, |_, _| ()).await?;
+                answered.with_context(|| {
+                    let path = data.display();
+                    format!("no gateway has `{path}` open; the next `nephron serve` follows the configuration as it is")
+                })?
+            }
+        };
         let standing = answered.plugins().ok_or_else(misunderstood)?;
         let mut out = anstream::stdout().lock();
         let written = if self.json {
@@ -201,6 +251,7 @@ fn write(standing: &Standing, look: Look, out: &mut impl Write) -> io::Result<()
         staged,
         before,
         canary,
+        shadow,
         draining,
         refused,
     } = standing;
@@ -224,9 +275,21 @@ fn write(standing: &Standing, look: Look, out: &mut impl Write) -> io::Result<()
             number(others.failed),
             number(others.judged)
         )?;
+        if let Some(findings) = &canary.beside {
+            write_findings(findings, look, out)?;
+        }
         if let Some(why) = &canary.stopped {
             writeln!(out, "          {bad}stopped: {why}{bad:#}")?;
         }
+    }
+    if let Some(shadow) = shadow {
+        let heading = look.style(style::HEADING);
+        writeln!(
+            out,
+            "{heading}shadow   {heading:#} {}\n          {} % of requests",
+            shadow.generation, shadow.percent
+        )?;
+        write_findings(&shadow.findings, look, out)?;
     }
     if *draining > 0 {
         let draining = number(count(*draining));
@@ -235,6 +298,50 @@ fn write(standing: &Standing, look: Look, out: &mut impl Write) -> io::Result<()
     if let Some(refused) = refused {
         let bad = look.style(style::BAD);
         writeln!(out, "{bad}refused{bad:#}   {}", visible(refused))?;
+    }
+    Ok(())
+}
+
+fn write_findings(findings: &Findings, look: Look, out: &mut impl Write) -> io::Result<()> {
+    let (bad, quiet) = (look.style(style::BAD), look.style(style::QUIET));
+    writeln!(
+        out,
+        "          {} of {} judgements come to something else",
+        number(findings.differing),
+        number(findings.compared)
+    )?;
+    for (difference, times) in by_gravity(&findings.differences) {
+        let (style, times) = (
+            if is_grave(difference) { bad } else { quiet },
+            number(*times),
+        );
+        writeln!(out, "          {style}{difference:<18}{style:#} {times}")?;
+    }
+    for (why, times) in &findings.not_compared {
+        writeln!(out, "          not compared: {why} {}", number(*times))?;
+    }
+    if findings.skipped > 0 {
+        let skipped = number(findings.skipped);
+        writeln!(out, "          skipped, as others waited: {skipped}")?;
+    }
+    let (cost, serving) = (findings.cost, findings.cost_of_serving);
+    if let (Some(one), Some(other)) = (cost.average_fuel(), serving.average_fuel()) {
+        writeln!(
+            out,
+            "          fuel for a call {}, of what serves {}",
+            number(one),
+            number(other)
+        )?;
+    }
+    for one in &findings.events {
+        writeln!(
+            out,
+            "          {quiet}{} {} {}: {}{quiet:#}",
+            one.tenant,
+            one.event,
+            one.point.as_str(),
+            one.differences.join(", ")
+        )?;
     }
     Ok(())
 }

@@ -1,0 +1,611 @@
+//! A roster that is asked beside the one that serves, to see what it would have said. It decides nothing, is lent no key, and
+//! nobody waits for it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use nephron_engine::contract::{Plan, Span};
+use nephron_engine::{Answer, Engine, Judgement, Plugin, PluginFailure, Verdict};
+use nephron_model::{Digest, Draft, EntryKind, EventId, Phi, Point, Recorder as _, TenantId};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use tokio::sync::mpsc;
+use tracing::warn;
+
+use crate::case::Case;
+use crate::chain::decide::{Duties, combine};
+use crate::chain::deidentify::united;
+use crate::refusal::Refusal;
+use crate::roster::Roster;
+use crate::tenant::Tenant;
+
+/// What was judged, and waits to be judged beside. What comes while so much waits is counted and not looked at.
+const WAITING: usize = 64;
+/// Differences that are named with their events.
+const NAMED: usize = 20;
+/// The least that a thread can ask for: whoever serves goes first.
+const LAST: i32 = 19;
+
+/// Name of the payload of a `shadow-judged` entry, bound into its seal.
+pub(crate) const ANSWERS: &str = "answers";
+
+/// What those who serve came to, together.
+pub(crate) enum Came {
+    /// Deciders.
+    Decided { effect: Effect, duties: Duties },
+    /// Detectors: where identifiers are in so many messages.
+    Found { spans: Vec<Span>, messages: usize },
+    /// A connector of this name.
+    Planned {
+        connector: String,
+        plan: Phi<Vec<u8>>,
+    },
+}
+
+/// What comes of several decisions.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effect {
+    Permit,
+    Deny,
+    /// One gave no answer, or one that the host does not know.
+    Failed,
+}
+
+impl Effect {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Permit => "permit",
+            Self::Deny => "deny",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl Came {
+    pub(crate) fn decided(combined: &Result<Duties, Refusal>) -> Self {
+        let effect = match combined {
+            Ok(_) => Effect::Permit,
+            Err(Refusal::Denied { .. }) => Effect::Deny,
+            Err(_) => Effect::Failed,
+        };
+        let duties = combined.as_ref().copied().unwrap_or_default();
+        Self::Decided { effect, duties }
+    }
+
+    pub(crate) fn planned(connector: &Plugin, plan: &Plan) -> Self {
+        Self::Planned {
+            connector: connector.reference().name.clone(),
+            plan: Answer::Planned(Ok(plan.clone())).to_bytes(),
+        }
+    }
+}
+
+/// A judgement of a request, complete, with what came of it.
+struct Seen {
+    tenant: Arc<Tenant>,
+    request: EventId,
+    /// The entry, as far as the request fills it in.
+    draft: Draft,
+    point: Point,
+    judgement: Phi<Judgement>,
+    came: Came,
+}
+
+/// What a call costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Cost {
+    pub(crate) calls: u64,
+    pub(crate) fuel: u64,
+    /// Wall-clock time: a shadow waits for whoever serves.
+    pub(crate) micros: u64,
+}
+
+impl Cost {
+    pub(crate) const fn average_fuel(self) -> Option<u64> {
+        self.fuel.checked_div(self.calls)
+    }
+
+    fn add(&mut self, verdict: &Verdict) {
+        self.calls += 1;
+        self.fuel = self.fuel.saturating_add(verdict.fuel);
+        self.micros = self.micros.saturating_add(verdict.micros());
+    }
+}
+
+/// What has come of it so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Findings {
+    /// Judgements that were made beside, and compared.
+    pub(crate) compared: u64,
+    /// Of these, how many came to something else.
+    pub(crate) differing: u64,
+    /// Each kind of difference with its count: `deny-to-permit`, `lost-name`.
+    pub(crate) differences: BTreeMap<String, u64>,
+    /// Judgements that say nothing about the roster, by reason.
+    pub(crate) not_compared: BTreeMap<String, u64>,
+    /// Judgements that were not looked at, because others waited.
+    pub(crate) skipped: u64,
+    /// Those that differed last; those first that are denied and would be permitted.
+    pub(crate) events: Vec<Differing>,
+    pub(crate) cost: Cost,
+    /// Of those who serve, for the same kinds of judgement.
+    pub(crate) cost_of_serving: Cost,
+}
+
+/// A judgement that came to something else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Differing {
+    pub(crate) tenant: TenantId,
+    pub(crate) event: EventId,
+    pub(crate) point: Point,
+    pub(crate) differences: Vec<String>,
+}
+
+/// What a denial that becomes a permission is called.
+const GRAVEST: &str = "deny-to-permit";
+
+/// Whether something would be permitted that is denied.
+pub(crate) fn is_grave(difference: &str) -> bool {
+    difference == GRAVEST
+}
+
+/// The gravest first, then by name.
+pub(crate) fn by_gravity(differences: &BTreeMap<String, u64>) -> Vec<(&String, &u64)> {
+    let mut sorted: Vec<_> = differences.iter().collect();
+    sorted.sort_by_key(|(difference, _)| !is_grave(difference));
+    sorted
+}
+
+impl Differing {
+    fn is_grave(&self) -> bool {
+        self.differences.iter().any(|one| is_grave(one))
+    }
+}
+
+impl Findings {
+    /// Percent of what was compared.
+    pub(crate) fn divergence(&self) -> u64 {
+        let differing = self.differing.saturating_mul(100);
+        differing.checked_div(self.compared).unwrap_or_default()
+    }
+
+    fn take(&mut self, seen: &Seen, compared: &Compared) {
+        for (_, verdict) in &compared.verdicts {
+            self.cost.add(verdict);
+        }
+        let differences = match &compared.outcome {
+            Err(why) => return *self.not_compared.entry(why.code().to_owned()).or_default() += 1,
+            Ok(differences) => differences,
+        };
+        self.compared += 1;
+        if differences.is_empty() {
+            return;
+        }
+        self.differing += 1;
+        for difference in differences {
+            *self.differences.entry(difference.clone()).or_default() += 1;
+        }
+        let mut named = differences.clone();
+        named.dedup();
+        self.events.insert(
+            0,
+            Differing {
+                tenant: seen.tenant.id().clone(),
+                event: seen.request,
+                point: seen.point,
+                differences: named,
+            },
+        );
+        self.events.sort_by_key(|one| !one.is_grave());
+        self.events.truncate(NAMED);
+    }
+}
+
+/// A shadow, as operators see it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Shown {
+    pub(crate) generation: Digest,
+    pub(crate) percent: u8,
+    pub(crate) findings: Findings,
+}
+
+/// Which judgements would not be made by the same plugins.
+#[derive(Clone)]
+struct Scope {
+    deciders: bool,
+    detectors: bool,
+    connectors: Vec<String>,
+}
+
+impl Scope {
+    fn of(roster: &Roster, serving: &Roster) -> Self {
+        let (now, was) = (roster.manifest(), serving.manifest());
+        let others = now.connectors.iter();
+        let others = others.filter(|seat| !was.connectors.contains(seat));
+        Self {
+            deciders: now.deciders != was.deciders,
+            detectors: now.detectors != was.detectors,
+            connectors: others.map(|seat| seat.plugin.name.clone()).collect(),
+        }
+    }
+
+    fn holds(&self, judgement: &Judgement, plugin: &str) -> bool {
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "no other judgement is made beside: keys are lent for it, or bytes were received for it"
+        )]
+        match judgement {
+            Judgement::Decide(_) => self.deciders,
+            Judgement::Detect { .. } => self.detectors,
+            Judgement::Encode { .. } => self.connectors.iter().any(|name| name == plugin),
+            _ => false,
+        }
+    }
+}
+
+/// A roster beside the one that serves, on a thread of its own that gives way to every other.
+pub(crate) struct Shadow {
+    percent: u8,
+    scope: Scope,
+    requests: AtomicU64,
+    queue: Mutex<Option<mpsc::Sender<Seen>>>,
+    work: Arc<Work>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the thread shares.
+struct Work {
+    engine: Arc<Engine>,
+    roster: Arc<Roster>,
+    findings: Mutex<Findings>,
+    is_ended: AtomicBool,
+}
+
+impl Shadow {
+    /// Begins to ask `roster` what `serving` is asked, of so many requests in a hundred. Called in a runtime.
+    ///
+    /// # Errors
+    /// Where no thread can be had.
+    pub(crate) fn begin(
+        roster: &Arc<Roster>,
+        serving: &Roster,
+        percent: u8,
+        engine: Arc<Engine>,
+    ) -> std::io::Result<Self> {
+        let work = Arc::new(Work {
+            engine,
+            roster: Arc::clone(roster),
+            findings: Mutex::default(),
+            is_ended: AtomicBool::new(false),
+        });
+        let (queue, seen) = mpsc::channel(WAITING);
+        let (at_work, runtime) = (Arc::clone(&work), tokio::runtime::Handle::current());
+        let thread = std::thread::Builder::new().name("shadow".to_owned());
+        let thread = thread.spawn(move || {
+            if let Err(error) = rustix::process::nice(LAST) {
+                warn!(%error, "a shadow takes as much of the processor as those who serve");
+            }
+            runtime.block_on(at_work.run(seen));
+        })?;
+        Ok(Self {
+            percent,
+            scope: Scope::of(roster, serving),
+            requests: AtomicU64::new(0),
+            queue: Mutex::new(Some(queue)),
+            work,
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// Whether it looks at the next request.
+    pub(super) fn takes_next(&self) -> bool {
+        let number = self.requests.fetch_add(1, Ordering::Relaxed);
+        // Spread out: of 25 in a hundred, every fourth.
+        let percent = u64::from(self.percent);
+        (number % 100 + 1) * percent / 100 > (number % 100) * percent / 100
+    }
+
+    /// Counts what a judgement cost that those who serve made.
+    pub(crate) fn count(&self, judgement: &Judgement, plugin: &str, verdict: &Verdict) {
+        if self.scope.holds(judgement, plugin) {
+            self.work.findings().cost_of_serving.add(verdict);
+        }
+    }
+
+    /// What came of a judgement, to be held against what it would have come to. Costs the request nothing but this.
+    pub(crate) fn see(
+        &self,
+        case: &Case,
+        point: Point,
+        judgement: Phi<Judgement>,
+        plugin: &str,
+        came: impl FnOnce() -> Came,
+    ) {
+        if !self.scope.holds(judgement.expose(), plugin) {
+            return;
+        }
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = match queue.as_ref().map(mpsc::Sender::try_reserve) {
+            Some(Ok(place)) => place,
+            Some(Err(_)) => {
+                self.work.findings().skipped += 1;
+                return;
+            }
+            None => return,
+        };
+        let draft = Draft {
+            point: Some(point),
+            ..case
+                .draft(EntryKind::ShadowJudged, "")
+                .fact("beside", self.roster().generation().to_string())
+        };
+        place.send(Seen {
+            tenant: Arc::clone(&case.tenant),
+            request: case.id,
+            draft,
+            point,
+            judgement,
+            came: came(),
+        });
+    }
+
+    pub(crate) fn findings(&self) -> Findings {
+        self.work.findings().clone()
+    }
+
+    /// Percent of what was compared that differs, if enough was compared to say so.
+    pub(super) fn divergence(&self, least: u64) -> Option<u64> {
+        let findings = self.work.findings();
+        (findings.compared >= least).then(|| findings.divergence())
+    }
+
+    pub(crate) fn roster(&self) -> &Arc<Roster> {
+        &self.work.roster
+    }
+
+    pub(crate) fn shown(&self) -> Shown {
+        Shown {
+            generation: self.roster().generation(),
+            percent: self.percent,
+            findings: self.findings(),
+        }
+    }
+
+    /// Looks at nothing more. What waits is let go of.
+    pub(crate) fn end(&self) {
+        self.work.is_ended.store(true, Ordering::Release);
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        *queue = None;
+    }
+
+    /// Whether its thread has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Waits until its thread has ended, which may be as long as one call takes. Blocks.
+    pub(crate) fn join(&self) {
+        self.end();
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(thread) = thread.take() {
+            // If it panicked, the panic hook has said where.
+            let _ended = thread.join();
+        }
+    }
+}
+
+impl Work {
+    fn findings(&self) -> MutexGuard<'_, Findings> {
+        self.findings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn run(&self, mut queue: mpsc::Receiver<Seen>) {
+        while let Some(mut seen) = queue.recv().await {
+            if self.is_ended.load(Ordering::Acquire) {
+                return;
+            }
+            let compared = self.compare(&seen).await;
+            self.findings().take(&seen, &compared);
+            if let Some(draft) = compared.recorded(&mut seen) {
+                // Nothing follows from it, and so nobody waits for it.
+                let _noted = seen.tenant.log().note(draft);
+            }
+        }
+    }
+
+    async fn compare(&self, seen: &Seen) -> Compared {
+        let mut compared = Compared {
+            verdicts: Vec::new(),
+            outcome: Ok(Vec::new()),
+        };
+        let judgement = seen.judgement.expose();
+        let plugins: Vec<&Arc<Plugin>> = match &seen.came {
+            Came::Decided { .. } => self.roster.deciders().iter().collect(),
+            Came::Found { .. } => self.roster.detectors().iter().collect(),
+            Came::Planned { connector, .. } => match self.roster.connector(connector) {
+                Ok(connector) => vec![connector],
+                Err(_) => {
+                    compared.outcome = Err(NotCompared::NoSuchPlugin);
+                    return compared;
+                }
+            },
+        };
+        for plugin in plugins {
+            let verdict = self.engine.call(plugin, judgement, None).await;
+            let why = match &verdict.answer {
+                Err(PluginFailure::NotRun(_)) => Some(NotCompared::NoPlace),
+                Err(PluginFailure::TimedOut) => Some(NotCompared::TimedOut),
+                Ok(_) | Err(_) => None,
+            };
+            let name = plugin.reference().name.clone();
+            compared.verdicts.push((name, verdict));
+            if let Some(why) = why {
+                compared.outcome = Err(why);
+                return compared;
+            }
+        }
+        let differences = compared.differences(seen);
+        compared.outcome = differences;
+        compared
+    }
+}
+
+/// What a judgement came to beside.
+struct Compared {
+    /// Each plugin's, by name.
+    verdicts: Vec<(String, Verdict)>,
+    /// What differs, or why nothing can be said of it.
+    outcome: Result<Vec<String>, NotCompared>,
+}
+
+/// Why a judgement says nothing about what is asked beside.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum NotCompared {
+    NoSuchPlugin,
+    NoPlace,
+    /// It gives way to others, so that this need not be its own fault.
+    TimedOut,
+    NoKind,
+}
+
+impl NotCompared {
+    const fn code(self) -> &'static str {
+        match self {
+            Self::NoSuchPlugin => "no-such-plugin",
+            Self::NoPlace => "no-place",
+            Self::TimedOut => "timed-out",
+            Self::NoKind => "no-kind",
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Recorded<'a> {
+    plugin: &'a str,
+    output: &'a RawValue,
+}
+
+impl Compared {
+    fn answers(&self) -> impl Iterator<Item = Result<Answer, PluginFailure>> {
+        self.verdicts
+            .iter()
+            .map(|(_, verdict)| verdict.answer.clone())
+    }
+
+    fn differences(&self, seen: &Seen) -> Result<Vec<String>, NotCompared> {
+        let mut differences = Vec::new();
+        match &seen.came {
+            Came::Decided { effect, duties } => {
+                let decisions = self.verdicts.iter().zip(self.answers());
+                let decisions = decisions.map(|((plugin, _), answer)| {
+                    let decision = answer.and_then(Answer::decision);
+                    decision.map_err(|failure| Refusal::PluginFailed {
+                        point: seen.point,
+                        plugin: plugin.clone(),
+                        failure,
+                    })
+                });
+                let now = Came::decided(&combine(seen.point, decisions));
+                let Came::Decided {
+                    effect: now,
+                    duties: then,
+                } = now
+                else {
+                    return Err(NotCompared::NoKind);
+                };
+                if *effect != now {
+                    differences.push(format!("{}-to-{}", effect.as_str(), now.as_str()));
+                } else if *duties != then {
+                    differences.push("other-duties".to_owned());
+                }
+            }
+            Came::Found { spans, messages } => {
+                let mut now = Vec::new();
+                for answer in self.answers() {
+                    match answer.and_then(Answer::spans) {
+                        Ok(found) => now.extend(found),
+                        Err(_) => return Ok(vec!["found-to-failed".to_owned()]),
+                    }
+                }
+                now.retain(|span| {
+                    usize::try_from(span.message).is_ok_and(|index| index < *messages)
+                });
+                differences = moved(spans, &now).ok_or(NotCompared::NoKind)?;
+            }
+            Came::Planned { plan, .. } => {
+                for answer in self.answers() {
+                    match answer {
+                        Ok(answer) if answer.to_bytes().expose() == plan.expose() => {}
+                        Ok(_) => differences.push("other-call".to_owned()),
+                        Err(_) => differences.push("call-to-failed".to_owned()),
+                    }
+                }
+            }
+        }
+        Ok(differences)
+    }
+
+    /// Its entry. Nothing where it cannot be sealed: the tenant's keys have gone.
+    fn recorded(&self, seen: &mut Seen) -> Option<Draft> {
+        let mut draft = std::mem::replace(&mut seen.draft, Draft::new(EntryKind::ShadowJudged, ""));
+        draft.outcome = match &self.outcome {
+            Ok(differences) if differences.is_empty() => "same",
+            Ok(_) => "differs",
+            Err(_) => "not-compared",
+        }
+        .to_owned();
+        match &self.outcome {
+            Ok(differences) => {
+                for difference in differences {
+                    *draft.counts.entry(difference.clone()).or_default() += 1;
+                }
+            }
+            Err(why) => draft.reasons.push(why.code().to_owned()),
+        }
+        let mut cost = Cost::default();
+        for (_, verdict) in &self.verdicts {
+            cost.add(verdict);
+        }
+        (draft.fuel, draft.micros) = (Some(cost.fuel), Some(cost.micros));
+        let outputs: Vec<(&str, Phi<Vec<u8>>)> = self
+            .verdicts
+            .iter()
+            .map(|(plugin, verdict)| (plugin.as_str(), verdict.to_bytes()))
+            .collect();
+        let answers: Option<Vec<Recorded<'_>>> = outputs
+            .iter()
+            .map(|(plugin, output)| {
+                let output = serde_json::from_slice(output.expose()).ok()?;
+                Some(Recorded { plugin, output })
+            })
+            .collect();
+        let answers = Phi::new(serde_json::to_vec(&answers?).ok()?);
+        let keys = seen.tenant.keys();
+        let sealed = keys.seal_payload(Some(seen.request), ANSWERS, answers.expose());
+        draft.payload = Some(sealed.ok()?);
+        Some(draft)
+    }
+}
+
+/// What is a place among `these` and not among `those`, and the other way, by kind.
+fn moved(these: &[Span], those: &[Span]) -> Option<Vec<String>> {
+    let (these, those) = (united(these).ok()?, united(those).ok()?);
+    let places = |finds: &[crate::chain::deidentify::Found]| -> std::collections::BTreeSet<_> {
+        finds.iter().map(|found| found.place.clone()).collect()
+    };
+    let (these, those) = (places(&these), places(&those));
+    let lost = these
+        .difference(&those)
+        .map(|place| format!("lost-{}", place.kind));
+    let gained = those
+        .difference(&these)
+        .map(|place| format!("gained-{}", place.kind));
+    Some(lost.chain(gained).collect())
+}
