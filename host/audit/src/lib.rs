@@ -58,6 +58,7 @@ pub use options::Options;
 pub use outcome::{CloseError, OpenError};
 pub use proof::{EntryProof, GrowthProof, ProofFault, ProveError, ProvenEntry};
 pub use reader::{Reader, Surveyed};
+pub use seal::SEAL;
 pub use tree::leaf_hash;
 pub use verify::{
     KeptCheckpoint, Progress, Verdict, VerifyError, VerifyOptions, ViewCheck, verify,

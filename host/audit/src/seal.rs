@@ -16,7 +16,7 @@ use crate::disk::Folder;
 use crate::{Fault, FaultKind, Head};
 
 /// The seal's name in the log's folder.
-pub(crate) const SEAL: &str = "closed.json";
+pub const SEAL: &str = "closed.json";
 
 /// The contents of `closed.json`, in canonical JSON (RFC 8785): the fields stand in the order of their names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

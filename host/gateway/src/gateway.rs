@@ -19,6 +19,7 @@ use nephron_model::{
 
 use tracing::{Instrument as _, error, info_span};
 
+use crate::aftermath;
 use crate::admit::{Admission, Admitted, admit};
 use crate::anchor::Anchors;
 use crate::associates::{Alert, Associates, Ground, NoGround, Shown};
@@ -845,7 +846,7 @@ async fn begin(tenant: &Tenant, host: &HostLog, roster: &Roster) -> Result<(), T
 
 /// Records in the tenant's log which roster begins to serve it.
 async fn activate(tenant: &Tenant, roster: &Roster) -> Result<(), NotRecorded> {
-    let mut draft = Draft::new(EntryKind::RosterActivated, "ok").fact("reason", "opened");
+    let mut draft = Draft::new(EntryKind::RosterActivated, "ok").fact("reason", aftermath::OPENED);
     draft.generation = Some(roster.generation());
     draft.records.push(manifest_record(roster));
     let _recorded = tenant.log().record(draft).await?;

@@ -9,6 +9,7 @@
 mod address;
 mod admin;
 mod admit;
+mod aftermath;
 mod anchor;
 mod associates;
 pub mod authenticate;

@@ -96,12 +96,12 @@ impl Warrant {
         })
     }
 
-    /// Of a configuration whose files changed, whoever changed them.
-    pub(crate) fn of_nobody() -> Self {
+    /// Of no person: of a configuration whose files changed, whoever changed them, or of the gateway itself.
+    pub(crate) fn of_nobody(by: &str, reason: &str) -> Self {
         Self {
             person: String::new(),
-            by: "the configuration".to_owned(),
-            reason: "its files changed".to_owned(),
+            by: by.to_owned(),
+            reason: reason.to_owned(),
         }
     }
 
@@ -243,6 +243,7 @@ impl SwapError {
 }
 
 /// A roster with the part of the configuration that it was made from.
+#[derive(Clone)]
 pub(crate) struct Generation {
     roster: Arc<Roster>,
     plugins: Vec<Plugin>,
@@ -275,12 +276,8 @@ impl Generation {
             &Side::new(&self.plugins, &self.chain, &self.roster),
         );
         Self {
-            roster: Arc::clone(&self.roster),
-            plugins: self.plugins.clone(),
-            chain: self.chain.clone(),
-            since: self.since,
-            warrant: self.warrant.clone(),
             differences,
+            ..self.clone()
         }
     }
 
@@ -358,11 +355,7 @@ impl Swap {
             plugins: started.plugins.clone(),
             chain: started.chain.clone(),
             since: now,
-            warrant: Warrant {
-                person: String::new(),
-                by: "the gateway".to_owned(),
-                reason: "started".to_owned(),
-            },
+            warrant: Warrant::of_nobody("the gateway", "started"),
             differences: Vec::new(),
         };
         Self {

@@ -9,6 +9,7 @@ use nephron_audit::{CloseError, Head, Log, OpenError, Options};
 use nephron_keys::{CheckpointKey, RootError, RootKey, TenantKeyError, TenantKeys};
 use nephron_model::{Clock, Draft, NotRecorded, Recorder as _, TenantId};
 
+use crate::aftermath;
 use crate::breaker::Breakers;
 use crate::emergency::Reviewing;
 use crate::host_log::{CommitError, HostLog};
@@ -93,6 +94,15 @@ pub enum TenantError {
         /// Why.
         #[source]
         source: NotRecorded,
+    },
+    /// What was in flight when the process ended cannot be told in its log.
+    #[error("the log of tenant `{tenant}` cannot be told what was in flight when it was last open")]
+    NotSettled {
+        /// The tenant.
+        tenant: TenantId,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The host's log and the tenant's cannot be held against each other.
     #[error("tenant `{tenant}` cannot be held against the host's log")]
@@ -226,8 +236,16 @@ impl Tenant {
         let Opening { root, clock, log } = opening;
         let exports = dir(&private_folder(&folder.join("exports"), id)?, id)?;
         let keys = dir(&folder.join("keys"), id)?;
+        let was_closed = folder.join(LOG).join(nephron_audit::SEAL).exists();
         let log = open_log(folder, id, clock, log)?;
         sign(&log, &keys, id, root, &**clock).await?;
+        if !was_closed {
+            let settled = aftermath::settle(&log).await;
+            settled.map_err(|source| TenantError::NotSettled {
+                tenant: id.clone(),
+                source: Box::new(source),
+            })?;
+        }
         let recorder = Arc::new(log.clone());
         let opened = TenantKeys::open(
             keys,

@@ -100,12 +100,12 @@ impl Gateway {
     /// # Errors
     /// [`SwapError`]: it may be staged, and does not serve.
     pub(crate) async fn take_over(&self, file: &Path) -> Result<Arc<Generation>, SwapError> {
-        let staged = self.stage(file, Warrant::of_nobody()).await?;
+        let warrant = Warrant::of_nobody("the configuration", "its files changed");
+        let staged = self.stage(file, warrant.clone()).await?;
         let generation = staged.roster().generation();
         if self.swap().is_rolled_back(generation) {
             return Err(SwapError::RolledBack { generation });
         }
-        let warrant = Warrant::of_nobody();
         let _turn = self.swap().turn().await;
         let ready = self.swap().staged(Some(generation), &warrant)?;
         self.exchange(ready, false, warrant).await?;
@@ -268,17 +268,18 @@ impl Gateway {
 
     /// Ends a canary that went beyond a bound. It serves nobody any more; this says so.
     pub(crate) async fn watch_canary(&self) {
+        let is_stopped = |canary: &Arc<Canary>| canary.why().is_some();
+        if !self.swap().canary().as_ref().is_some_and(is_stopped) {
+            return;
+        }
+        let _turn = self.swap().turn().await;
+        // Whoever had the turn before may have ended it.
         let Some(canary) = self.swap().canary() else {
             return;
         };
         let Some(why) = canary.why() else { return };
-        let _turn = self.swap().turn().await;
         error!(generation = %canary.shown().generation, why, "the canary went beyond its bound and was stopped");
-        let warrant = Warrant {
-            person: String::new(),
-            by: "the gateway".to_owned(),
-            reason: format!("beyond its bound: {why}"),
-        };
+        let warrant = Warrant::of_nobody("the gateway", &format!("beyond its bound: {why}"));
         self.end_canary(&canary, "canary-stopped", &warrant).await;
         let why = format!("the canary went beyond its bound: {why}");
         self.swap().refuse(why, &warrant);
