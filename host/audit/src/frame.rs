@@ -105,6 +105,11 @@ impl<'a> Frame<'a> {
         if u32_at(frame, 36)? != 0 || crc32fast::hash(frame.get(8..)?) != checksum {
             return None;
         }
+        Self::of_whole(frame)
+    }
+
+    /// The parts of a frame that is exactly `frame`, whose checksum was looked at before.
+    pub(crate) fn of_whole(frame: &'a [u8]) -> Option<Self> {
         let (header_length, payload_length, records_length) = lengths_at(frame)?;
         let body = frame.get(FRAME_HEADER..)?;
         let (header, body) = body.split_at_checked(header_length)?;
@@ -117,7 +122,7 @@ impl<'a> Frame<'a> {
             header,
             payload,
             records,
-            length,
+            length: frame.len(),
         })
     }
 

@@ -12,10 +12,11 @@ use crate::checkpoint::{newest, origin};
 use crate::journal::Journal;
 use crate::log::{newest_in, sequences_in, value_in};
 use crate::proof::{prove_entry, prove_growth};
+use crate::threads::all_cores;
 use crate::tree::Edge;
 use crate::verify::is_in_use;
 use crate::view::Term;
-use crate::walk::walk;
+use crate::walk::{Met, Way, walk};
 use crate::{
     Checkpoint, Entries, Entry, EntryProof, Fault, GrowthProof, Head, Header, OpenError,
     ProveError, ReadError, SignedCheckpoint, VerifierKey, leaf_hash,
@@ -72,7 +73,7 @@ impl Reader {
         }
         // Up to the first damage, the heads of the entries as they were met are those of the log.
         let mut sound = Head::START;
-        let mut each = |met: &crate::walk::Met<'_>| {
+        let mut each = |met: &Met<'_>, ()| {
             if met.header.sequence == sound.entries {
                 each(&Surveyed {
                     header: met.header,
@@ -85,7 +86,12 @@ impl Reader {
                 };
             }
         };
-        let walked = walk(&root, is_in_use(&root), &mut each, &mut |_, _| {});
+        let way = Way {
+            is_in_use: is_in_use(&root),
+            threads: all_cores(),
+            prepare: &|_| (),
+        };
+        let walked = walk(&root, &way, &mut each, &mut |_, _| {});
         let broken = walked.faults.iter().filter_map(|fault| fault.entry).min();
         let head = match broken {
             Some(broken) if broken < sound.entries => Head {

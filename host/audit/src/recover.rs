@@ -15,11 +15,13 @@ use crate::entry::entry_hash;
 use crate::frame::{MAX_SEGMENT, SegmentHeader};
 use crate::journal::{Journal, Segment, segment_path};
 use crate::seal::{SEAL, Seal, unseal};
+use crate::threads::all_cores;
 use crate::tiles::Tiling;
+use crate::tree::leaf_hash;
 use crate::view::follow::{repair_entry, set_aside};
 use crate::view::{Damage, View, ViewError, guard, open};
 use crate::vouch::{Beside, TreeCheck, Vouched};
-use crate::walk::{Torn, Walked, walk};
+use crate::walk::{Met, Torn, Walked, Way, walk};
 use crate::writer::{Tail, make_segment};
 use crate::{Fault, FaultKind, Head, Header, OpenError, Options};
 
@@ -54,12 +56,13 @@ pub(crate) fn recover(
     let beside = Beside::read(&folder.root).map_err(storage("reading its tree"))?;
     let sizes = beside.checkpoints.sizes();
     let mut check = TreeCheck::new(&folder.root, &beside, &sizes, beside.claims());
-    let walked = walk(
-        &folder.root,
-        false,
-        &mut |met| check.meet(met),
-        &mut |_, _| {},
-    );
+    let way = Way {
+        is_in_use: false,
+        threads: all_cores(),
+        prepare: &|met| leaf_hash(met.frame.header),
+    };
+    let mut meet = |met: &Met<'_>, leaf| check.meet(met, leaf);
+    let walked = walk(&folder.root, &way, &mut meet, &mut |_, _| {});
     check_journal(folder, tenant, &walked)?;
     check_seal(folder, tenant, &walked)?;
     let vouched = check.finish(walked.head.entries, true);

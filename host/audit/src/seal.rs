@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _};
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use cap_std::fs::Dir;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::disk::Folder;
+use crate::threads::{all_cores, in_order};
 use crate::{Fault, FaultKind, Head};
 
 /// The seal's name in the log's folder.
@@ -69,7 +71,7 @@ impl Seal {
     }
 
     /// Holds every file below `root` against the seal.
-    pub(crate) fn check(&self, root: &Dir, push: &mut dyn FnMut(Fault)) {
+    pub(crate) fn check(&self, root: &Dir, threads: NonZeroUsize, push: &mut dyn FnMut(Fault)) {
         let mut fault = |file: &str, what| {
             push(Fault {
                 entry: None,
@@ -86,17 +88,15 @@ impl Seal {
             .iter()
             .map(|file| (file.path.as_str(), file))
             .collect();
-        for path in &paths {
-            let Some(sealed) = sealed.get(path.as_str()) else {
-                fault(path, FaultKind::FileAltered);
-                continue;
-            };
-            match seal_file(root, path) {
-                Ok(found) if found == **sealed => {}
-                Ok(_) => fault(path, FaultKind::FileAltered),
-                Err(_) => fault(path, FaultKind::Unreadable),
-            }
-        }
+        let look = |path: &String| {
+            let sealed = sealed.get(path.as_str())?;
+            Some(seal_file(root, path).map(|found| found == **sealed))
+        };
+        in_order(threads, &paths, look, |path, looked| match looked {
+            Some(Ok(true)) => {}
+            Some(Ok(false)) | None => fault(path, FaultKind::FileAltered),
+            Some(Err(_)) => fault(path, FaultKind::Unreadable),
+        });
         for sealed in &self.files {
             if paths.binary_search(&sealed.path).is_err() {
                 fault(&sealed.path, FaultKind::FileMissing);
@@ -108,10 +108,12 @@ impl Seal {
 /// Seals the folder of a closed log.
 pub(crate) fn seal(folder: &Folder, tenant: &TenantId, head: Head) -> io::Result<()> {
     let paths = files_below(&folder.root)?;
-    let files = paths.iter().map(|path| seal_file(&folder.root, path));
+    let mut files = Vec::with_capacity(paths.len());
+    let look = |path: &String| seal_file(&folder.root, path);
+    in_order(all_cores(), &paths, look, |_, file| files.push(file));
     let seal = Seal {
         entries: head.entries,
-        files: files.collect::<io::Result<_>>()?,
+        files: files.into_iter().collect::<io::Result<_>>()?,
         format: 1,
         hash: head.hash,
         tenant: tenant.clone(),

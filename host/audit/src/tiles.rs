@@ -202,11 +202,11 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Takes the next entry's header.
-    pub(crate) fn push(&mut self, header: &[u8]) {
+    /// Takes the next entry's leaf.
+    pub(crate) fn push(&mut self, leaf: Digest) {
         let mut whole = Vec::new();
         let edge = &mut self.edge;
-        edge.push(leaf_hash(header), &mut |tile| whole.push(tile));
+        edge.push(leaf, &mut |tile| whole.push(tile));
         for tile in whole {
             // Partial ones of it need not be there any more.
             let whole = TileName::of(&tile);
@@ -286,7 +286,7 @@ pub(crate) fn from_journal(
     let mut cursor = Cursor::new(Arc::clone(journal), 0);
     for _ in 0..size {
         cursor.step(|_, frame| {
-            replay.push(frame.header);
+            replay.push(leaf_hash(frame.header));
             Ok(())
         })?;
     }

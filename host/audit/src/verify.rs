@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,9 +13,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::frame::decode_records;
 use crate::seal::{SEAL, Seal, files_below};
+use crate::threads::all_cores;
+use crate::tree::leaf_hash;
 use crate::view::{PartedViews, RecordName, Term, TermKey, View, ViewError, Views, guard, open};
 use crate::vouch::{Beside, By, Claim, TreeCheck};
-use crate::walk::{Met, walk};
+use crate::walk::{Met, Way, walk};
 use crate::{
     Committed, Fault, FaultKind, Head, Location, SignedCheckpoint, VerifierKey, checkpoint, tiles,
 };
@@ -38,6 +41,9 @@ pub struct VerifyOptions<'a> {
     pub skip_view: bool,
     /// The store of the view, if it is not the usual one.
     pub views: Option<Arc<dyn Views>>,
+    /// How many threads look at entries and files. Default: as many as the machine runs at once. The verdict is the same
+    /// whatever their number.
+    pub threads: Option<NonZeroUsize>,
     /// Hears about progress, once for each segment.
     pub progress: Option<&'a mut dyn FnMut(Progress)>,
 }
@@ -60,6 +66,22 @@ pub struct Progress {
     pub of_bytes: u64,
     /// Entries that were recomputed.
     pub entries: u64,
+}
+
+/// A bar, as a terminal shows it on one line.
+impl std::fmt::Display for Progress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const CELLS: usize = 24;
+        let of = |whole: u64| {
+            let done = u128::from(self.bytes.min(self.of_bytes)) * u128::from(whole);
+            let part = done.checked_div(u128::from(self.of_bytes));
+            part.map_or(whole, |part| u64::try_from(part).unwrap_or(whole))
+        };
+        let full = usize::try_from(of(CELLS as u64)).unwrap_or(CELLS);
+        let (full, percent) = (full.min(CELLS), of(100));
+        let (done, rest) = ("#".repeat(full), "-".repeat(CELLS - full));
+        write!(f, "[{done}{rest}] {percent:3} %  {} entries", self.entries)
+    }
 }
 
 /// What verification found.
@@ -168,7 +190,8 @@ pub fn verify(folder: &Path, mut options: VerifyOptions<'_>) -> Result<Verdict, 
     let is_in_use = is_in_use(&root);
     let beside = Beside::read(&root).map_err(failed)?;
     let seal = Seal::read(&root);
-    let mut checks = Checks::new(&root, folder, &options, &seal, is_in_use);
+    let viewed = Viewed::open(&root, folder, &options, is_in_use);
+    let mut checks = Checks::new(&options, &viewed, &seal);
     let mut claimed = Vec::new();
     let claims = claims(&beside, &options, &mut claimed);
     let sizes = beside.checkpoints.sizes();
@@ -177,12 +200,18 @@ pub fn verify(folder: &Path, mut options: VerifyOptions<'_>) -> Result<Verdict, 
     let of_bytes = journal_bytes(&root);
     let mut bytes = 0;
     let mut progress = options.progress.take();
+    let threads = options.threads.unwrap_or_else(all_cores);
+    let way = Way {
+        is_in_use,
+        threads,
+        prepare: &|met| (leaf_hash(met.frame.header), viewed.hold_against(met)),
+    };
     let walked = walk(
         &root,
-        is_in_use,
-        &mut |met| {
-            checks.meet(met);
-            tree.meet(met);
+        &way,
+        &mut |met, (leaf, held)| {
+            checks.meet(met, held);
+            tree.meet(met, leaf);
         },
         &mut |read, entries| {
             bytes += read;
@@ -198,7 +227,8 @@ pub fn verify(folder: &Path, mut options: VerifyOptions<'_>) -> Result<Verdict, 
     let mut faults = walked.faults;
     let vouched = tree.finish(walked.head.entries, faults.is_empty());
     faults.extend(walked.torn.map(|torn| torn.fault));
-    let view = checks.finish(walked.head, &mut faults);
+    checks.finish(&viewed, walked.head, &mut faults);
+    let view = viewed.close();
     let differing = vouched.differing.iter();
     faults.extend(differing.map(|file| file_fault(file, FaultKind::TileDiffers)));
     let strange = beside.tiles.strange.iter();
@@ -218,7 +248,7 @@ pub fn verify(folder: &Path, mut options: VerifyOptions<'_>) -> Result<Verdict, 
             if seal.head() != walked.head || !names_tenant {
                 faults.push(file_fault(SEAL, FaultKind::SealDiffers));
             }
-            seal.check(&root, &mut |fault| faults.push(fault));
+            seal.check(&root, threads, &mut |fault| faults.push(fault));
             true
         }
         Ok(None) => {
@@ -298,18 +328,11 @@ pub(crate) fn is_in_use(root: &Dir) -> bool {
     }
 }
 
-/// What is held against each entry while the journal is walked.
-struct Checks {
-    expected: Option<Head>,
-    expected_is_met: bool,
+/// The view, as it was found.
+struct Viewed {
     view: OpenView,
-    /// Entries that the view claims to hold.
-    viewed: Head,
-    viewed_is_met: bool,
-    /// Sums over (term, sequence) of the journal, to compare with the view's without holding them all.
-    terms: (u64, u64),
-    records: HashMap<RecordName, (u64, Location)>,
-    faults: Vec<Fault>,
+    /// Entries that it claims to hold.
+    head: Head,
 }
 
 enum OpenView {
@@ -318,14 +341,17 @@ enum OpenView {
     Not(ViewCheck),
 }
 
-impl Checks {
-    fn new(
-        root: &Dir,
-        folder: &Path,
-        options: &VerifyOptions<'_>,
-        seal: &Result<Option<Seal>, FaultKind>,
-        is_in_use: bool,
-    ) -> Self {
+/// One entry held against the view.
+struct Held {
+    /// The view has it as it is.
+    agrees: bool,
+    /// What it adds to the sums over all terms.
+    terms: (u64, u64),
+    records: Vec<RecordName>,
+}
+
+impl Viewed {
+    fn open(root: &Dir, folder: &Path, options: &VerifyOptions<'_>, is_in_use: bool) -> Self {
         let opened = if options.skip_view {
             Ok(OpenView::Not(ViewCheck::Skipped))
         } else if is_in_use {
@@ -336,18 +362,86 @@ impl Checks {
             open_copy(&folder.join("view"), options.views.as_deref())
         };
         let view = opened.unwrap_or(OpenView::Not(ViewCheck::Unreadable));
-        let viewed = match &view {
+        let head = match &view {
             OpenView::Open(view, _) => guard(|| view.head()),
             OpenView::Not(_) => Ok(Head::START),
         };
-        let (view, viewed) = match viewed {
-            Ok(viewed) => (view, viewed),
-            Err(_) => (OpenView::Not(ViewCheck::Unreadable), Head::START),
+        match head {
+            Ok(head) => Self { view, head },
+            Err(_) => Self {
+                view: OpenView::Not(ViewCheck::Unreadable),
+                head: Head::START,
+            },
+        }
+    }
+
+    /// What the view says of an entry; nothing if it claims to hold nothing of it.
+    fn hold_against(&self, met: &Met<'_>) -> Option<Held> {
+        let OpenView::Open(view, _) = &self.view else {
+            return None;
         };
+        let sequence = met.header.sequence;
+        if sequence >= self.head.entries {
+            return None;
+        }
+        let row = guard(|| view.row(sequence)).ok().flatten();
+        let agrees = row.is_some_and(|row| {
+            row.at == met.at && row.hash == met.hash && row.header == met.frame.header
+        });
+        let mut terms = (0, 0);
+        for term in Term::of(met.header) {
+            add_term(&mut terms, term.key(), sequence);
+        }
+        let records = decode_records(met.frame.records).unwrap_or_default();
+        let records = records.iter();
+        Some(Held {
+            agrees,
+            terms,
+            records: records
+                .map(|record| RecordName::of(record.space, &record.key))
+                .collect(),
+        })
+    }
+
+    fn close(self) -> ViewCheck {
+        match self.view {
+            OpenView::Open(view, copy) => {
+                // The store may panic when it closes; the copy goes away either way.
+                drop(guard(|| {
+                    drop(view);
+                    Ok(())
+                }));
+                drop(copy);
+                ViewCheck::Checked
+            }
+            OpenView::Not(why) => why,
+        }
+    }
+}
+
+/// What is held against each entry while the journal is walked.
+struct Checks {
+    expected: Option<Head>,
+    expected_is_met: bool,
+    /// Entries that the view claims to hold.
+    viewed: Head,
+    viewed_is_met: bool,
+    /// Sums over (term, sequence) of the journal, to compare with the view's without holding them all.
+    terms: (u64, u64),
+    records: HashMap<RecordName, (u64, Location)>,
+    faults: Vec<Fault>,
+}
+
+impl Checks {
+    fn new(
+        options: &VerifyOptions<'_>,
+        viewed: &Viewed,
+        seal: &Result<Option<Seal>, FaultKind>,
+    ) -> Self {
         let mut faults = Vec::new();
         // A cleanly closed log has a view that opens.
         if matches!(
-            (&view, seal),
+            (&viewed.view, seal),
             (OpenView::Not(ViewCheck::Unreadable), Ok(Some(_)))
         ) {
             faults.push(file_fault("view", FaultKind::Unreadable));
@@ -355,44 +449,34 @@ impl Checks {
         Self {
             expected: options.expected_head,
             expected_is_met: false,
-            view,
-            viewed,
-            viewed_is_met: viewed.entries == 0,
+            viewed: viewed.head,
+            viewed_is_met: viewed.head.entries == 0,
             terms: (0, 0),
             records: HashMap::new(),
             faults,
         }
     }
 
-    fn meet(&mut self, met: &Met<'_>) {
+    fn meet(&mut self, met: &Met<'_>, held: Option<Held>) {
         let sequence = met.header.sequence;
         let is =
             |head: Head| head.entries.checked_sub(1) == Some(sequence) && head.hash == met.hash;
         self.expected_is_met |= self.expected.is_some_and(is);
         self.viewed_is_met |= is(self.viewed);
-        let OpenView::Open(view, _) = &self.view else {
+        let Some(held) = held else {
             return;
         };
-        if sequence >= self.viewed.entries {
-            return;
-        }
-        let row = guard(|| view.row(sequence)).ok().flatten();
-        let agrees = row.is_some_and(|row| {
-            row.at == met.at && row.hash == met.hash && row.header == met.frame.header
-        });
-        if !agrees {
+        if !held.agrees {
             self.fault(Some(sequence));
         }
-        for term in Term::of(met.header) {
-            add_term(&mut self.terms, term.key(), sequence);
-        }
-        for record in decode_records(met.frame.records).unwrap_or_default() {
-            let name = RecordName::of(record.space, &record.key);
-            self.records.insert(name, (sequence, met.at));
-        }
+        self.terms.0 += held.terms.0;
+        self.terms.1 = self.terms.1.wrapping_add(held.terms.1);
+        let names = held.records.into_iter();
+        self.records
+            .extend(names.map(|name| (name, (sequence, met.at))));
     }
 
-    fn finish(mut self, head: Head, faults: &mut Vec<Fault>) -> ViewCheck {
+    fn finish(mut self, viewed: &Viewed, head: Head, faults: &mut Vec<Fault>) {
         let expects_more = self
             .expected
             .is_some_and(|expected| expected != Head::START);
@@ -413,7 +497,7 @@ impl Checks {
         } else if !self.viewed_is_met {
             self.fault(self.viewed.entries.checked_sub(1));
         }
-        let checked = match &self.view {
+        let checked = match &viewed.view {
             OpenView::Open(view, _) => Some(guard(|| self.indexes_agree(view.as_ref()))),
             OpenView::Not(_) => None,
         };
@@ -425,18 +509,6 @@ impl Checks {
             self.fault(None);
         }
         faults.append(&mut self.faults);
-        match self.view {
-            OpenView::Open(view, copy) => {
-                // The store may panic when it closes; the copy goes away either way.
-                drop(guard(|| {
-                    drop(view);
-                    Ok(())
-                }));
-                drop(copy);
-                ViewCheck::Checked
-            }
-            OpenView::Not(why) => why,
-        }
     }
 
     fn indexes_agree(&self, view: &dyn View) -> Result<bool, ViewError> {
@@ -541,5 +613,32 @@ fn file_fault(file: &str, what: FaultKind) -> Fault {
         file: file.to_owned(),
         offset: None,
         what,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_says_how_far_a_verification_has_come() {
+        let said = |bytes, of_bytes| {
+            let entries = 1812;
+            Progress {
+                bytes,
+                of_bytes,
+                entries,
+            }
+            .to_string()
+        };
+        assert_eq!(
+            said(1 << 40, 1 << 41),
+            "[############------------]  50 %  1812 entries"
+        );
+        assert_eq!(said(0, 1), "[------------------------]   0 %  1812 entries");
+        // Nothing to do is done; a file that has grown meanwhile is no more than done.
+        for done in [said(0, 0), said(3, 2)] {
+            assert_eq!(done, "[########################] 100 %  1812 entries");
+        }
     }
 }

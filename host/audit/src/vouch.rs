@@ -129,7 +129,8 @@ impl<'a> TreeCheck<'a> {
         }
     }
 
-    pub(crate) fn meet(&mut self, met: &Met<'_>) {
+    /// Meets an entry, whose leaf hash is `leaf`.
+    pub(crate) fn meet(&mut self, met: &Met<'_>, leaf: Digest) {
         let sequence = met.header.sequence;
         if sequence == 0 {
             let tenant = &met.header.tenant;
@@ -142,7 +143,7 @@ impl<'a> TreeCheck<'a> {
         if sequence != self.replay.edge.size() {
             return;
         }
-        self.replay.push(met.frame.header);
+        self.replay.push(leaf);
         let size = self.replay.edge.size();
         let Some(claims) = self.claims.remove(&size) else {
             return;

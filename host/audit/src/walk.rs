@@ -2,15 +2,21 @@
 //!
 //! Opening a log and verifying one go through here, so that they never disagree. Nothing is written, any input is
 //! survived, and after damage the walk goes on at the next whole frame.
+//!
+//! What can be said of an entry without those before it is found by several threads, a segment each (`scan.rs`): an entry
+//! names the hash of the one before it, so none has to be hashed before another. How they hang together is looked at here,
+//! in order, by one thread. So the walk finds the same whatever the number of threads.
 
-use std::io::{self, Read as _};
+use std::io;
+use std::num::NonZeroUsize;
 
 use cap_std::fs::Dir;
 use nephron_model::{Digest, EntryKind, TenantId, Timestamp};
 
-use crate::entry::{Header, entry_hash, parse_header};
-use crate::frame::{Frame, MAX_SEGMENT, Next, SEGMENT_HEADER, SegmentHeader};
-use crate::journal::{Segment, segment_name, segment_path};
+use crate::entry::Header;
+use crate::frame::{Frame, Next, SEGMENT_HEADER, SegmentHeader};
+use crate::journal::{Segment, segment_name};
+use crate::scan::{Scanned, ScannedEntry, read_segment, scan, scanned};
 use crate::{Fault, FaultKind, Head, Location};
 
 /// Faults that are told one by one; a thoroughly broken log has more, and nobody reads them.
@@ -52,16 +58,27 @@ pub(crate) struct Met<'a> {
     pub(crate) hash: Digest,
 }
 
-/// Walks the journal below `root`. `each` gets every entry that holds by itself; `bytes_done` hears about progress.
-pub(crate) fn walk(
+/// How a journal is walked.
+pub(crate) struct Way<'a, P> {
+    /// Somebody has the log open for writing.
+    pub(crate) is_in_use: bool,
+    /// How many threads look at entries; with one it is the caller's.
+    pub(crate) threads: NonZeroUsize,
+    /// What is made of an entry by itself, by any of the threads and in any order.
+    pub(crate) prepare: &'a (dyn Fn(&Met<'_>) -> P + Sync),
+}
+
+/// Walks the journal below `root`. `each` gets every entry that holds by itself and what was prepared of it, in order;
+/// `bytes_done` hears about progress.
+pub(crate) fn walk<P: Send>(
     root: &Dir,
-    is_in_use: bool,
-    each: &mut dyn FnMut(&Met<'_>),
+    way: &Way<'_, P>,
+    each: &mut dyn FnMut(&Met<'_>, P),
     bytes_done: &mut dyn FnMut(u64, u64),
 ) -> Walked {
     let mut walk = Walk {
         root,
-        is_in_use,
+        way,
         each,
         found: Walked {
             segments: Vec::new(),
@@ -80,25 +97,27 @@ pub(crate) fn walk(
     };
     let numbers = walk.list();
     let mut expected = 0;
-    for (index, number) in numbers.iter().enumerate() {
-        if *number != expected {
+    let last = numbers.last().copied();
+    scanned(root, &numbers, way, |number, read| {
+        let number = *number;
+        if number != expected {
             walk.fault_at(expected, 0, FaultKind::SegmentMissing);
             walk.link = None;
         }
         expected = number + 1;
-        let read = walk.segment(*number, index + 1 == numbers.len());
+        let read = walk.segment(number, read, Some(number) == last);
         bytes_done(read, walk.found.head.entries);
-    }
+    });
     if let Some((earlier, _)) = walk.suspect.take() {
         walk.push(earlier);
     }
     walk.found
 }
 
-struct Walk<'a> {
+struct Walk<'a, P> {
     root: &'a Dir,
-    is_in_use: bool,
-    each: &'a mut dyn FnMut(&Met<'_>),
+    way: &'a Way<'a, P>,
+    each: &'a mut dyn FnMut(&Met<'_>, P),
     found: Walked,
     /// The hash that the next entry must name, unless damage makes it unknown.
     link: Option<Digest>,
@@ -106,7 +125,7 @@ struct Walk<'a> {
     suspect: Option<(Fault, Fault)>,
 }
 
-impl Walk<'_> {
+impl<P> Walk<'_, P> {
     /// The numbers of the segments, in order.
     fn list(&mut self) -> Vec<u64> {
         let mut numbers = Vec::new();
@@ -144,9 +163,9 @@ impl Walk<'_> {
     }
 
     /// Walks one segment; returns the bytes read.
-    fn segment(&mut self, number: u64, is_last: bool) -> u64 {
-        let bytes = match read_segment(self.root, number) {
-            Ok(bytes) => bytes,
+    fn segment(&mut self, number: u64, read: Result<Scanned<P>, FaultKind>, is_last: bool) -> u64 {
+        let Scanned { bytes, entries } = match read {
+            Ok(scanned) => scanned,
             Err(what) => {
                 self.fault_at(number, 0, what);
                 self.link = None;
@@ -160,7 +179,7 @@ impl Walk<'_> {
             first: self.found.head.entries,
             size: length,
         });
-        self.frames(number, bytes, is_last);
+        self.frames(number, bytes, entries, is_last);
         length
     }
 
@@ -186,16 +205,24 @@ impl Walk<'_> {
         }
     }
 
-    fn frames(&mut self, number: u64, mut bytes: Vec<u8>, is_last: bool) {
+    fn frames(
+        &mut self,
+        number: u64,
+        mut bytes: Vec<u8>,
+        mut entries: Vec<ScannedEntry<P>>,
+        is_last: bool,
+    ) {
         let mut offset = SEGMENT_HEADER;
         let mut reads = 0;
         loop {
+            for entry in std::mem::take(&mut entries) {
+                offset = entry.end;
+                self.entry(entry, &bytes, number);
+            }
             let rest = bytes.get(offset..).unwrap_or_default();
             let is_blank = match Frame::decode(rest) {
-                Next::Frame(frame) => {
-                    offset += frame.length;
-                    let start = offset - frame.length;
-                    self.entry(&frame, number, start as u64);
+                Next::Frame(_) => {
+                    entries = scan(number, &bytes, offset, self.way.prepare);
                     continue;
                 }
                 Next::Blank => true,
@@ -206,7 +233,7 @@ impl Walk<'_> {
             }
             if is_last && self.is_unfinished(rest) {
                 // A writer that is at work may just have been here.
-                if self.is_in_use && reads < TAIL_READS {
+                if self.way.is_in_use && reads < TAIL_READS {
                     reads += 1;
                     if let Ok(again) = read_segment(self.root, number)
                         && again != bytes
@@ -269,31 +296,34 @@ impl Walk<'_> {
         }
     }
 
-    fn entry(&mut self, frame: &Frame<'_>, number: u64, offset: u64) {
+    fn entry(&mut self, entry: ScannedEntry<P>, bytes: &[u8], number: u64) {
+        let offset = entry.start as u64;
         let expected = self.found.head.entries;
-        if frame.sequence != expected {
+        if entry.sequence != expected {
             self.fault_at(number, offset, FaultKind::OutOfOrder);
             self.link = None;
-            if frame.sequence < expected {
+            if entry.sequence < expected {
                 return;
             }
-            self.found.head.entries = frame.sequence;
+            self.found.head.entries = entry.sequence;
         }
-        let hash = entry_hash(frame.header);
-        match parse_header(frame) {
-            Ok(header) => {
-                self.check(&header, hash, number, offset);
-                (self.each)(&Met {
+        let frame = bytes.get(entry.start..entry.end).and_then(Frame::of_whole);
+        match (entry.read, frame) {
+            (Ok((header, prepared)), Some(frame)) => {
+                self.check(&header, entry.hash, number, offset);
+                let met = Met {
                     header: &header,
-                    frame,
+                    frame: &frame,
                     at: Location {
                         segment: number,
                         offset,
                     },
-                    hash,
-                });
+                    hash: entry.hash,
+                };
+                (self.each)(&met, prepared);
             }
-            Err(what) => {
+            (read, _) => {
+                let what = read.err().unwrap_or(FaultKind::FrameDamaged);
                 self.fault_at(number, offset, what);
                 self.suspect = None;
                 self.link = None;
@@ -301,8 +331,8 @@ impl Walk<'_> {
         }
         // Not `+ 1` on a hostile number without a look.
         self.found.head = Head {
-            entries: frame.sequence.saturating_add(1),
-            hash,
+            entries: entry.sequence.saturating_add(1),
+            hash: entry.hash,
         };
     }
 
@@ -364,18 +394,4 @@ impl Walk<'_> {
             self.found.faults.push(fault);
         }
     }
-}
-
-fn read_segment(root: &Dir, number: u64) -> Result<Vec<u8>, FaultKind> {
-    let file = root
-        .open(segment_path(number))
-        .map_err(|_| FaultKind::Unreadable)?;
-    let length = file.metadata().map_err(|_| FaultKind::Unreadable)?.len();
-    if length > MAX_SEGMENT {
-        return Err(FaultKind::SegmentLength);
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
-    let read = file.take(MAX_SEGMENT).read_to_end(&mut bytes);
-    read.map_err(|_| FaultKind::Unreadable)?;
-    Ok(bytes)
 }

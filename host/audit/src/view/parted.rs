@@ -55,9 +55,13 @@ struct PartedView {
     folder: PathBuf,
     views: PartedViews,
     parts: RwLock<Parts>,
-    /// A full part that was asked last. Opening one takes a while, and whoever asks for one thing of it asks for more.
-    again: Mutex<Option<(u64, Arc<dyn View>)>>,
+    /// The full parts that were asked last, the newest first. Opening one takes a while, and whoever asks for one thing of it
+    /// asks for more.
+    again: Mutex<Vec<(u64, Arc<dyn View>)>>,
 }
+
+/// Full parts that stay open: threads that go through the entries together are in two of them for a while.
+const AGAIN: usize = 2;
 
 fn path_of(folder: &Path, first: u64) -> PathBuf {
     folder.join(format!("{first:016}"))
@@ -150,16 +154,15 @@ impl PartedView {
     /// A full part.
     fn open_again(&self, first: u64) -> Result<Arc<dyn View>, ViewError> {
         let mut again = self.again.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*again {
-            Some((there, view)) if *there == first => return Ok(Arc::clone(view)),
-            Some(_) | None => {}
+        if let Some((_, view)) = again.iter().find(|(there, _)| *there == first) {
+            return Ok(Arc::clone(view));
         }
-        *again = None;
+        again.truncate(AGAIN - 1);
         let path = path_of(&self.folder, first);
         // Whoever asked it before may still be letting go of it.
         self.views.parts.released(&path)?;
         let view: Arc<dyn View> = open(self.views.parts.as_ref(), &path)?.into();
-        *again = Some((first, Arc::clone(&view)));
+        again.insert(0, (first, Arc::clone(&view)));
         Ok(view)
     }
 

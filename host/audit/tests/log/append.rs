@@ -7,7 +7,7 @@ use nephron_audit::faults::FaultyDisk;
 use nephron_audit::view::Term;
 use nephron_audit::{
     CloseError, Disk, Head, Log, OpenError, OpenedFile, Options, Reader, RealDisk, VerifyOptions,
-    entry_hash, verify,
+    entry_hash,
 };
 use nephron_model::{
     Clock, Digest, Draft, EntryKind, NotRecorded, Record, Recorder as _, Records as _, Space,
@@ -15,7 +15,7 @@ use nephron_model::{
 };
 
 use crate::support::{
-    check, clock, draft, fill, open, options, place, request, tenant, try_open, with_disk,
+    check, clock, draft, fill, open, options, place, request, tenant, try_open, verify, with_disk,
 };
 
 /// Counts the syncs of journal segments that returned.

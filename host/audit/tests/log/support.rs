@@ -1,10 +1,11 @@
 //! What the tests share: small logs of invented requests, and copies of them.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nephron_audit::view::{PartedViews, SledViews, Views};
-use nephron_audit::{Disk, Log, OpenError, Options, RealDisk, Verdict, VerifyOptions, verify};
+use nephron_audit::{Disk, Log, OpenError, Options, RealDisk, Verdict, VerifyError, VerifyOptions};
 use nephron_model::{
     Clock, Draft, EntryKind, EventId, FixedClock, NotSigned, Record, Recorder as _, Signer, Space,
     TenantId, Timestamp,
@@ -83,6 +84,33 @@ pub(crate) fn in_parts_of(entries: u64) -> PartedViews {
         parts: Arc::new(parts),
         entries,
     }
+}
+
+/// Verifies a log with one thread and with several, which find the same, byte for byte.
+pub(crate) fn verify(path: &Path, options: VerifyOptions<'_>) -> Result<Verdict, VerifyError> {
+    let with_one = VerifyOptions {
+        expected_head: options.expected_head,
+        require_seal: options.require_seal,
+        key: options.key.clone(),
+        checkpoints: options.checkpoints.clone(),
+        committed: options.committed.clone(),
+        skip_view: options.skip_view,
+        views: options.views.clone(),
+        threads: NonZeroUsize::new(1),
+        progress: None,
+    };
+    let with_several = VerifyOptions {
+        threads: NonZeroUsize::new(3),
+        ..options
+    };
+    let one = nephron_audit::verify(path, with_one);
+    let several = nephron_audit::verify(path, with_several);
+    let said = |verdict: &Result<Verdict, VerifyError>| match verdict {
+        Ok(verdict) => serde_json::to_string(verdict).unwrap(),
+        Err(error) => error.to_string(),
+    };
+    assert_eq!(said(&one), said(&several));
+    several
 }
 
 /// Verifies a log of [`options`].

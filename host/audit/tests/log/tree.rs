@@ -9,14 +9,14 @@ use nephron_audit::view::{PartedViews, Term, Views};
 use nephron_audit::{
     CheckpointError, Disk, EntryProof, FaultKind, FieldDisclosure, GrowthProof, KeptCheckpoint,
     Log, NoteError, OpenError, Options, ProofFault, ProveError, Reader, RealDisk, SignedCheckpoint,
-    Verdict, VerifierKey, VerifyOptions, verify,
+    Verdict, VerifierKey, VerifyOptions,
 };
 use nephron_model::{Draft, EntryKind, FieldCommitment, Recorder as _, Signer as _};
 use serde_json::Value;
 
 use crate::support::{
     Place, TestKey, alter, clock, copy, draft, files, fill, place, segment, tenant, try_open,
-    with_disk,
+    verify, with_disk,
 };
 
 /// As elsewhere, but with room in the view for the large batches in which it follows here.

@@ -5,12 +5,12 @@
 
 use std::path::{Path, PathBuf};
 
-use nephron_audit::{Options, VerifyOptions, verify};
+use nephron_audit::{Options, VerifyOptions};
 use nephron_model::{Digest, Draft, EntryKind, PluginRef, Point, Record, Recorder as _, Space};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::support::{TestKey, options, place, request, try_open};
+use crate::support::{TestKey, options, place, request, try_open, verify};
 
 fn vectors() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/vectors/log")

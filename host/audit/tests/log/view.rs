@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use nephron_audit::view::{
     Addition, RecordName, Row, Shelf, Term, TermKey, View, ViewError, Views,
 };
-use nephron_audit::{Head, Location, Log, OpenError, Options, VerifyOptions, ViewCheck, verify};
+use nephron_audit::{Head, Location, Log, OpenError, Options, VerifyOptions, ViewCheck};
 use nephron_model::{Draft, EntryKind, Record, Recorder as _, Records as _, Space};
 
 use crate::support::{
-    alter, check, files, fill, in_parts_of, open, options, place, request, try_open, views,
+    alter, check, files, fill, in_parts_of, open, options, place, request, try_open, verify, views,
 };
 
 /// Entries that say that the view was rebuilt, with the reason.

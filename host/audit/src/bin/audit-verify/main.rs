@@ -6,6 +6,7 @@ mod proof;
 
 use std::error::Error;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -48,6 +49,9 @@ struct Arguments {
     /// The host's log, as `nephron` keeps it in `host/record/log`: whatever it committed to of this log must hold
     #[arg(long, value_name = "FOLDER", conflicts_with = "alone")]
     host_log: Option<PathBuf>,
+    /// How many threads check entries. Default: as many as the machine has cores. The verdict is the same
+    #[arg(long, value_name = "N", conflicts_with = "alone")]
+    threads: Option<NonZeroUsize>,
     /// A proof instead of a log: of one entry, or, with the older --checkpoint, that the log grew and did nothing else
     #[arg(long, value_name = "FILE", group = "alone", requires = "vkey", conflicts_with_all = ["expect_head", "require_seal"])]
     proof: Option<PathBuf>,
@@ -144,16 +148,8 @@ fn run_log(
     let expected = arguments.expect_head.zip(arguments.expect_entries);
     let committed = arguments.host_log.as_deref().map(Commitment::all_below);
     let shows_progress = io::stderr().is_terminal() && !arguments.json;
-    let mut progress = |at: Progress| {
-        if shows_progress {
-            let percent = (at.bytes * 100).checked_div(at.of_bytes).unwrap_or(100);
-            drop(write!(
-                io::stderr(),
-                "\r{percent:3} %  {} entries ",
-                at.entries
-            ));
-        }
-    };
+    // Where standard error is gone, nobody looks.
+    let mut progress = |at: Progress| drop(write!(io::stderr(), "\r{at} "));
     let verdict = verify(
         folder,
         VerifyOptions {
@@ -162,7 +158,12 @@ fn run_log(
             key: arguments.vkey.clone(),
             checkpoints: kept,
             committed: committed.transpose()?,
-            progress: Some(&mut progress),
+            threads: arguments.threads,
+            progress: if shows_progress {
+                Some(&mut progress)
+            } else {
+                None
+            },
             ..VerifyOptions::default()
         },
     )?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -49,6 +50,9 @@ pub(super) struct Args {
     /// The host's log: whatever it committed to of these must hold. With a configuration, its own is looked at in any case
     #[arg(long, value_name = "FOLDER", conflicts_with = "config")]
     host_log: Option<PathBuf>,
+    /// How many threads check entries. Default: as many as the machine has cores. The verdicts are the same
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
     /// Print each verdict as one JSON object
     #[arg(long)]
     json: bool,
@@ -193,13 +197,9 @@ fn verify(
 ) -> Result<Verdict, nephron_audit::VerifyError> {
     let on_terminal = io::stderr().is_terminal() && !args.json;
     let mut progress = |at: Progress| {
-        let percent = (u128::from(at.bytes) * 100)
-            .checked_div(u128::from(at.of_bytes))
-            .unwrap_or(100);
         let mut line = io::stderr().lock();
         // Progress that cannot be shown is no reason to stop.
-        let _unwritten = write!(line, "\r{percent:3} %  {} entries ", number(at.entries))
-            .and_then(|()| line.flush());
+        let _unwritten = write!(line, "\r{at} ").and_then(|()| line.flush());
     };
     let options = VerifyOptions {
         expected_head: against.expected_head,
@@ -207,6 +207,7 @@ fn verify(
         key: args.vkey.clone(),
         checkpoints: against.checkpoints.clone(),
         committed: against.committed.clone(),
+        threads: args.threads,
         progress: if on_terminal {
             Some(&mut progress)
         } else {
