@@ -33,6 +33,7 @@ mod reader;
 mod recover;
 mod scan;
 mod seal;
+mod story;
 mod threads;
 mod tiles;
 mod tree;
@@ -61,6 +62,7 @@ pub use outcome::{CloseError, OpenError};
 pub use proof::{EntryProof, GrowthProof, ProofFault, ProveError, ProvenEntry};
 pub use reader::{Reader, Surveyed};
 pub use seal::SEAL;
+pub use story::{Gap, GapKind};
 pub use tree::leaf_hash;
 pub use verify::{
     KeptCheckpoint, Progress, Verdict, VerifyError, VerifyOptions, ViewCheck, verify,

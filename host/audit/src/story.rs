@@ -102,10 +102,10 @@ impl Story {
                 }
             }
             // What an exporter judges belongs to no request.
-            EntryKind::Decision if header.point != Some(Point::Export) => {
-                if self.request(header).is_none() {
-                    self.gap(header, GapKind::DecisionWithoutRequest);
-                }
+            EntryKind::Decision
+                if header.point != Some(Point::Export) && self.request(header).is_none() =>
+            {
+                self.gap(header, GapKind::DecisionWithoutRequest);
             }
             EntryKind::Sending => match self.request(header) {
                 Some(request) => request.sent.push(header.sequence),

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::frame::decode_records;
 use crate::seal::{SEAL, Seal, files_below};
+use crate::story::{Gap, Story};
 use crate::threads::all_cores;
 use crate::tree::leaf_hash;
 use crate::view::{PartedViews, RecordName, Term, TermKey, View, ViewError, Views, guard, open};
@@ -106,6 +107,10 @@ pub struct Verdict {
     pub verified: bool,
     /// What is wrong, in the order in which it stands in the journal.
     pub faults: Vec<Fault>,
+    /// What is missing in the story that the entries tell. The entries are as they were recorded; the host did not record what it
+    /// should have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<Gap>,
     /// Whether the view was held against the journal.
     pub view: ViewCheck,
     /// The log was closed cleanly and its seal is there.
@@ -128,9 +133,16 @@ impl Verdict {
             faults: std::iter::once(file_fault("journal", FaultKind::FileMissing))
                 .chain(ahead)
                 .collect(),
+            gaps: Vec::new(),
             view: ViewCheck::Absent,
             sealed: false,
         }
+    }
+
+    /// Nothing is wrong, and the entries tell a whole story.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        self.verified && self.gaps.is_empty()
     }
 
     /// The first entry that is broken, if an entry is.
@@ -206,10 +218,12 @@ pub fn verify(folder: &Path, mut options: VerifyOptions<'_>) -> Result<Verdict, 
         threads,
         prepare: &|met| (leaf_hash(met.frame.header), viewed.hold_against(met)),
     };
+    let mut story = Story::default();
     let walked = walk(
         &root,
         &way,
         &mut |met, (leaf, held)| {
+            story.meet(met.header);
             checks.meet(met, held);
             tree.meet(met, leaf);
         },
@@ -273,6 +287,7 @@ pub fn verify(folder: &Path, mut options: VerifyOptions<'_>) -> Result<Verdict, 
         committed: is_committed_to.then_some(vouched.committed),
         verified: faults.is_empty(),
         faults,
+        gaps: story.finish(sealed),
         view,
         sealed,
     })

@@ -159,7 +159,7 @@ mod tests {
             if kind == EntryKind::RosterActivated {
                 draft = draft.fact("reason", OPENED);
             }
-            log.record(draft).await.unwrap();
+            let _recorded = log.record(draft).await.unwrap();
         };
         // Of a run before: it was settled then, or never can be.
         write(EntryKind::RequestOpened, "admitted", Some(9)).await;

@@ -19,8 +19,8 @@ use nephron_model::{
 
 use tracing::{Instrument as _, error, info_span};
 
-use crate::aftermath;
 use crate::admit::{Admission, Admitted, admit};
+use crate::aftermath;
 use crate::anchor::Anchors;
 use crate::associates::{Alert, Associates, Ground, NoGround, Shown};
 use crate::authenticate::{Called, Callers, Identity, NotIdentified, Presented};

@@ -21,7 +21,7 @@ use serde::Serialize;
 /// Verify a log: recompute every entry from first to last and compare it with everything that vouches for it. Or verify a
 /// proof, an export or a disclosure, without the log.
 ///
-/// Nothing in FOLDER is written. Exit code: 0 verified, 1 could not be read, 2 usage, 3 faults were found.
+/// Nothing in FOLDER is written. Exit code: 0 verified, 1 could not be read, 2 usage, 3 faults or gaps were found.
 #[derive(Parser)]
 #[command(name = "audit-verify")]
 struct Arguments {
@@ -173,7 +173,7 @@ fn run_log(
     tell(&verdict, arguments.json, |out, in_colour| {
         print(out, &verdict, in_colour)
     })?;
-    Ok(verdict.verified)
+    Ok(verdict.is_whole())
 }
 
 const RED: &str = "\x1b[31m";
@@ -229,6 +229,9 @@ fn print(out: &mut dyn io::Write, verdict: &Verdict, in_colour: bool) -> io::Res
     }
     for fault in &verdict.faults {
         writeln!(out, "{red}fault{plain}    {fault}")?;
+    }
+    for gap in &verdict.gaps {
+        writeln!(out, "{red}gap{plain}      {gap}")?;
     }
     Ok(())
 }

@@ -140,7 +140,7 @@ pub(super) fn run(args: &Args, _: &Globals) -> Result<(), Failure> {
                 )
             };
         }
-        if !verdict.verified {
+        if !verdict.is_whole() {
             broken.push(format!("`{}`", folder.display()));
         }
     }
@@ -298,6 +298,16 @@ fn write(folder: &Path, verdict: &Verdict, look: Look, out: &mut impl Write) -> 
             visible(&fault.to_string())
         )?;
     }
+    if !verdict.gaps.is_empty() {
+        let gaps = plural(verdict.gaps.len(), "gap");
+        writeln!(
+            out,
+            "  {gaps} in the story: the host did not record what it should have"
+        )?;
+    }
+    for gap in &verdict.gaps {
+        writeln!(out, "    {bad}gap{bad:#}    {gap}")?;
+    }
     Ok(())
 }
 
@@ -332,6 +342,7 @@ mod tests {
             committed: None,
             verified: true,
             faults: Vec::new(),
+            gaps: Vec::new(),
             view: ViewCheck::Checked,
             sealed: true,
         }
