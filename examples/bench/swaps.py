@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What swaps cost: latency of `activate`, p99 of requests with and without swaps, and memory over many of them.
+"""What swaps cost: latency of `activate`, p99 of requests with and without swaps, and beside a shadow, and memory over many of them.
 
 Run it beside a gateway that `up.sh` started; the load generator is that of `shared/peers`. Two configurations, which differ in
 one limit, are staged and activated in turn, without a pause; phases with swaps and without alternate, so that noise hits both. Times in
@@ -40,7 +40,11 @@ def ask(what):
 
 def stage(fuel):
     limits = f"{connector}\n[plugin.limits]\nfuel = {fuel}\n"
-    configuration.write_text(text.replace(connector, limits))
+    return stage_text(text.replace(connector, limits))
+
+
+def stage_text(candidate):
+    configuration.write_text(candidate)
     began = time.perf_counter()
     standing = ask({"stage": {"file": str(configuration), "by": "ann", "reason": "measuring"}})
     return (time.perf_counter() - began) * 1000, standing["staged"]["generation"]
@@ -61,6 +65,21 @@ def load(seconds):
 def resident():
     status = pathlib.Path(f"/proc/{pid}/status").read_text()
     return int(status.split("VmRSS:")[1].split()[0]) // 1024
+
+
+def shadowed(seconds):
+    """Load while the same deciders and detectors, under other limits, are asked beside."""
+    candidate = text
+    for name in ("cedar-policy", "safe-harbor"):
+        line = f'component = "{name}"\n'
+        assert candidate.count(line) == 1
+        candidate = candidate.replace(line, f"{line}limits = {{ fuel = 900_000_000 }}\n")
+    stage_text(candidate)
+    ask({"shadow": {"percent": 100, "by": "ann", "reason": "measuring"}})
+    measured = load(seconds)
+    findings = ask("look")["shadow"]["findings"]
+    ask({"retire": {"by": "ann", "reason": "measuring"}})
+    return measured, findings
 
 
 fuels = [900_000_000, 800_000_000]
@@ -96,6 +115,15 @@ try:
             f"{moving['p99_us'] / 1000:.2f} (x{moving['p99_us'] / still['p99_us']:.2f}), errors {still['err']} -> {moving['err']}; "
             f"{len(activations)} swaps, stage p50 {statistics.median(stages):.1f}, activate p50 {statistics.median(activations):.2f}, "
             f"most {max(activations):.2f}",
+            flush=True,
+        )
+    for round in range(args.rounds):
+        still = load(args.seconds)
+        beside, findings = shadowed(args.seconds)
+        print(
+            f"shadow, round {round}: p50 {still['p50_us'] / 1000:.2f} -> {beside['p50_us'] / 1000:.2f}, p99 {still['p99_us'] / 1000:.2f} -> "
+            f"{beside['p99_us'] / 1000:.2f} (x{beside['p99_us'] / still['p99_us']:.2f}); "
+            f"{findings['compared']} compared, {findings['differing']} differ, {findings['skipped']} skipped",
             flush=True,
         )
     quiet = [swap()[1] for _ in range(50)]
