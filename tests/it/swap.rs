@@ -177,7 +177,12 @@ fn numbers() -> impl Iterator<Item = usize> {
 const DECIDER: &str = "component = \"does-nothing\"\n";
 
 /// What is tried beside candidates that are as they should be, and why each is refused.
-const BAD: [(&str, &str, &str); 5] = [
+const BAD: [(&str, &str, &str); 6] = [
+    (
+        DECIDER,
+        "component = \"traps\"\n",
+        "does not keep the conformance case `every/",
+    ),
     (
         DECIDER,
         "component = \"fails-to-configure\"\n",
@@ -510,7 +515,9 @@ async fn a_canary_serves_the_same_callers_and_stops_when_it_fails() {
     // One that fails serves nobody after its twentieth judgement, and the log says why.
     let failing = |number| {
         let fuel = 1_000_000 + number;
-        format!("component = \"traps\"\nlimits = {{ fuel = {fuel} }}\n")
+        format!(
+            "component = \"traps\"\nsettings = {{ target = \"clinical\" }}\nlimits = {{ fuel = {fuel} }}\n"
+        )
     };
     let (_, failing) = operator.stage_one(DECIDER, failing).await;
     let all = hundredth(failing) + 1;

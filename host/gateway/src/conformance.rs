@@ -211,7 +211,7 @@ impl Suite<'_> {
                 loaded.insert(settings.clone(), plugin);
             }
             if let Some(plugin) = loaded.get(&settings) {
-                each(self.check(plugin, case).await);
+                each(check(self.engine, plugin, case).await);
             }
         }
         Ok(())
@@ -236,28 +236,29 @@ impl Suite<'_> {
             .load(name, self.vetted, settings, limits, compiler, None);
         load.await
     }
+}
 
-    async fn check(&self, plugin: &Plugin, case: &Case) -> Outcome {
-        let mut asking = Asking::new(self.engine, plugin);
-        let checked = match plugin.world() {
-            World::AccessPolicy => decider::check(&mut asking, case).await,
-            World::Deidentifier => detector::check(&mut asking, case).await,
-            World::KeyedDeidentifier => transformer::check(&mut asking, case).await,
-            World::LlmConnector | World::SigningLlmConnector => {
-                connector::check(&mut asking, case).await
-            }
-            World::AuditExporter | World::SigningAuditExporter | World::ConfirmingAuditExporter => {
-                exporter::check(&mut asking, case).await
-            }
-        };
-        Outcome {
-            name: case.name.clone(),
-            description: case.description.clone(),
-            fault: checked.err(),
-            calls: asking.calls,
-            fuel: asking.fuel,
-            elapsed: asking.elapsed,
+/// Has a configured plugin answer one case.
+pub(crate) async fn check(engine: &Engine, plugin: &Plugin, case: &Case) -> Outcome {
+    let mut asking = Asking::new(engine, plugin);
+    let checked = match plugin.world() {
+        World::AccessPolicy => decider::check(&mut asking, case).await,
+        World::Deidentifier => detector::check(&mut asking, case).await,
+        World::KeyedDeidentifier => transformer::check(&mut asking, case).await,
+        World::LlmConnector | World::SigningLlmConnector => {
+            connector::check(&mut asking, case).await
         }
+        World::AuditExporter | World::SigningAuditExporter | World::ConfirmingAuditExporter => {
+            exporter::check(&mut asking, case).await
+        }
+    };
+    Outcome {
+        name: case.name.clone(),
+        description: case.description.clone(),
+        fault: checked.err(),
+        calls: asking.calls,
+        fuel: asking.fuel,
+        elapsed: asking.elapsed,
     }
 }
 

@@ -11,12 +11,14 @@ use nephron_model::{Digest, Draft, EntryKind, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Chain, Config, Faults, Plugin};
+use crate::conformance::CaseError;
 use crate::gateway::OpenError;
 use crate::roster::Roster;
 
 mod act;
 mod canary;
 mod difference;
+mod rehearse;
 mod shadow;
 pub(crate) use act::{canary_draft, manifest_record};
 pub(crate) use canary::{Bounds, Canary, Side as CanarySide};
@@ -149,6 +151,20 @@ pub(crate) enum SwapError {
     Elsewhere { sections: String },
     #[error("the candidate is refused, and what served serves on")]
     Candidate(#[source] OpenError),
+    #[error("the conformance cases of plugin `{plugin}` cannot be read")]
+    Cases {
+        plugin: String,
+        #[source]
+        source: CaseError,
+    },
+    #[error(
+        "plugin `{plugin}` does not keep the conformance case `{case}` ({fault}), and what served serves on; `nephron plugin test` runs them all"
+    )]
+    Unfit {
+        plugin: String,
+        case: String,
+        fault: String,
+    },
     #[error("the configuration says what serves already; nothing was staged")]
     Same,
     #[error("nothing is staged; `nephron plugin stage` makes the configuration ready")]
@@ -198,6 +214,8 @@ impl SwapError {
             Self::Candidate(OpenError::Vet { source, .. }) => source.code(),
             Self::Candidate(OpenError::Load(source)) => source.code(),
             Self::Candidate(_) => "not-made",
+            Self::Cases { .. } => "cases-unreadable",
+            Self::Unfit { .. } => "case-not-kept",
             Self::Same => "same",
             Self::NothingStaged => "nothing-staged",
             Self::Another { .. } => "another-staged",
@@ -220,6 +238,7 @@ impl SwapError {
         match self {
             Self::Candidate(OpenError::Vet { name, .. }) => Some(name),
             Self::Candidate(OpenError::Load(source)) => Some(source.plugin()),
+            Self::Cases { plugin, .. } | Self::Unfit { plugin, .. } => Some(plugin),
             Self::Candidate(_)
             | Self::Faults(_)
             | Self::Elsewhere { .. }

@@ -25,6 +25,8 @@ pub struct Plugin {
     pub settings: serde_json::Value,
     /// The files that some of the settings are read from.
     pub settings_files: Vec<PathBuf>,
+    /// Conformance cases that it must keep to be staged: a folder.
+    pub cases: Option<PathBuf>,
     /// What a call of it may use.
     pub limits: Limits,
     /// What it was granted beyond its world's vocabulary.
@@ -131,6 +133,7 @@ impl Plugin {
             .and_then(|value| Component::read(&value));
         let digest = table.value("digest").and_then(|value| value.parsed());
         let (settings, settings_files) = settings::read(table, files);
+        let cases = table.value("cases").and_then(|value| value.path());
         let limits = table.section("limits", limits);
         let grants = table.section("grant", |grant| grants(grant, kind));
         Some(Self {
@@ -140,6 +143,7 @@ impl Plugin {
             digest,
             settings,
             settings_files,
+            cases,
             limits: limits?,
             grants: grants?,
         })

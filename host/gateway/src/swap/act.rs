@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use nephron_model::{Digest, Draft, EntryKind, Record, Recorder as _, Space, TenantId};
 use tracing::error;
 
+use super::rehearse::rehearse;
 use super::{Bounds, Canary, Change, Generation, Shadow, Standing, SwapError, Warrant};
 use crate::Gateway;
 use crate::admin::NotHis;
@@ -119,7 +120,10 @@ impl Gateway {
             let config = self.swap().read(file)?;
             let serving = self.swap().serving();
             let roster = self.workshop().make_beside(&config, &serving).await;
-            Ok((config, roster.map_err(SwapError::Candidate)?))
+            let roster = roster.map_err(SwapError::Candidate)?;
+            let engine = self.engine();
+            Box::pin(rehearse(&engine, &config, &roster, serving.roster())).await?;
+            Ok((config, roster))
         };
         let made: Result<_, SwapError> = made.await;
         let _turn = self.swap().turn().await;

@@ -1,23 +1,43 @@
 //! A decider that traps at once: it aborts, which is the instruction `unreachable` on Wasm.
+//!
+//! With the setting `target` only where it is asked about that; it permits anything else.
 
-use nephron_sdk::decider::{Decider, Decision, Query};
-use nephron_sdk::{Error, NoSettings, Plugin, Problem};
+use nephron_sdk::decider::{Decider, Decision, Effect, Query};
+use nephron_sdk::{Error, Plugin, Problem};
+
+/// Settings of [`Traps`].
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Settings {
+    target: Option<String>,
+}
 
 /// Gives up.
-pub struct Traps;
+pub struct Traps {
+    target: Option<String>,
+}
 
 impl Plugin for Traps {
-    type Settings = NoSettings;
+    type Settings = Settings;
     const NAME: &str = "traps";
     const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-    fn configure(_: NoSettings) -> Result<Self, Vec<Problem>> {
-        Ok(Self)
+    fn configure(Settings { target }: Settings) -> Result<Self, Vec<Problem>> {
+        Ok(Self { target })
     }
 }
 
 impl Decider for Traps {
-    fn decide(&self, _: Query) -> Result<Decision, Error> {
+    fn decide(&self, query: Query) -> Result<Decision, Error> {
+        if let Some(target) = &self.target
+            && *target != query.target
+        {
+            return Ok(Decision {
+                effect: Effect::Permit,
+                obligations: Vec::new(),
+                reasons: Vec::new(),
+            });
+        }
         std::process::abort()
     }
 }
