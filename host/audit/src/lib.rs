@@ -31,6 +31,7 @@ mod overlay;
 mod proof;
 mod reader;
 mod recover;
+mod retain;
 mod scan;
 mod seal;
 mod threads;
@@ -60,6 +61,7 @@ pub use options::Options;
 pub use outcome::{CloseError, OpenError};
 pub use proof::{EntryProof, GrowthProof, ProofFault, ProveError, ProvenEntry};
 pub use reader::{Reader, Surveyed};
+pub use retain::{Hold, InvalidRetention, Prunable, RetainError, Retention};
 pub use tree::leaf_hash;
 pub use verify::{
     KeptCheckpoint, Progress, Verdict, VerifyError, VerifyOptions, ViewCheck, verify,
