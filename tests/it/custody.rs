@@ -345,3 +345,104 @@ async fn what_is_done_without_a_gateway_is_known_to_the_host_all_the_same() {
     assert!(said.contains("root.key` is gone"), "{said}");
     assert!(!data.join("host/root.key").exists());
 }
+
+/// Everything in the tenant's log.
+fn all_entries(rig: &nephron_tests::Rig) -> Vec<nephron_audit::Entry> {
+    let tenant = rig.tenant();
+    let entries = tenant.log().entries(0..u64::MAX);
+    entries.map(Result::unwrap).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_kept_long_enough_goes_by_the_schedule_unless_it_is_on_hold() {
+    let rig = Setup::default()
+        .and("[log]\nretention = \"6y\"\n")
+        .open()
+        .await;
+    drop(rig.ask(CANARY_NOTE).await);
+    let texts = |rig: &nephron_tests::Rig| {
+        let entries = all_entries(rig);
+        entries.iter().filter(|it| it.payload.is_some()).count()
+    };
+    let sealed = texts(&rig);
+    assert!(sealed > 3, "{sealed}");
+    rig.gateway.keep_keys().await;
+    assert_eq!(texts(&rig), sealed, "nothing of it is six years old");
+
+    rig.clock.advance(Duration::from_secs(7 * 366 * 86_400));
+    rig.tenant().log().hold("counsel", "matter 12-77").unwrap();
+    rig.gateway.keep_keys().await;
+    assert!(texts(&rig) >= sealed, "it is on hold");
+    rig.tenant().log().release("counsel", "settled").unwrap();
+    rig.gateway.keep_keys().await;
+    let entries = all_entries(&rig);
+    let pruned = entries.iter().filter(|entry| entry.is_pruned).count();
+    assert_eq!(pruned, sealed);
+    let said = entries
+        .iter()
+        .filter(|entry| entry.header.kind == EntryKind::PayloadsPruned);
+    let said: Vec<_> = said
+        .map(|entry| entry.header.facts["by"].as_str())
+        .collect();
+    assert_eq!(said, ["schedule"]);
+    let log = rig.log_folder();
+    let _folder = rig.close();
+    let verdict = nephron_audit::verify(&log, nephron_audit::VerifyOptions::default()).unwrap();
+    assert!(verdict.verified, "{:?}", verdict.faults);
+    assert_eq!(verdict.pruned, sealed as u64);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_on_hold_keeps_its_keys_and_a_person_answers_for_it() {
+    let served = Setup::default().serve("").await;
+    let folder = tempfile::tempdir().unwrap();
+    let operator = Operator {
+        configuration: configuration(folder.path(), served.data(), FILE),
+        token: None,
+    };
+    let ground = ["--by", "Counsel", "--reason", "matter 12-77"];
+    let prune = [&["audit", "prune", "--dry-run"][..], &ground].concat();
+    let (code, said) = operator.refused(&prune);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("`retention`"), "{said}");
+
+    let act = |what: &'static str| [&["tenant", what, "st-marys"][..], &ground].concat();
+    let (_, said) = operator.refused(&["tenant", "hold", "st-marys", "--by", "", "--reason", "x"]);
+    assert!(said.contains("person"), "{said}");
+    let held = operator.done(&act("hold"));
+    let hold = &state(&held, "st-marys")["hold"];
+    assert!(
+        hold["by"].as_str().unwrap().starts_with("Counsel ("),
+        "{hold}"
+    );
+    let (_, said) = operator.refused(&act("hold"));
+    assert!(said.contains("on hold since"), "{said}");
+    let listed = operator.run(&["tenant", "list"]);
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert!(listed.contains("st-marys: on legal hold since"), "{listed}");
+
+    let terminate = ["tenant", "terminate", "st-marys", "--confirm", "st-marys"];
+    let (_, said) = operator.refused(&terminate);
+    assert!(said.contains("matter 12-77"), "{said}");
+    assert_eq!(chat(&served).await.status, 200);
+    let released = operator.done(&act("release"));
+    assert_eq!(state(&released, "st-marys")["hold"], Value::Null);
+    operator.done(&terminate);
+    let rig = served.reopened().await;
+    let entries = all_entries(&rig);
+    let holds = entries
+        .iter()
+        .filter(|entry| entry.header.kind == EntryKind::LegalHold);
+    let holds: Vec<_> = holds
+        .map(|entry| {
+            (
+                entry.header.outcome.as_str(),
+                entry.header.facts["reason"].as_str(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        holds,
+        [("held", "matter 12-77"), ("released", "matter 12-77")]
+    );
+}

@@ -228,8 +228,10 @@ pub struct Entry {
     pub header: Header,
     /// The exact bytes of the header, over which the hash runs.
     pub header_bytes: Vec<u8>,
-    /// The sealed payload.
+    /// The sealed payload; nothing if there is none, or it was pruned.
     pub payload: Option<Vec<u8>>,
+    /// There was a payload, and it was kept long enough and taken away.
+    pub is_pruned: bool,
     /// What was committed together with it.
     pub records: Vec<Record>,
     /// The entry's hash.
@@ -242,7 +244,11 @@ impl Entry {
         let header = parse_header(frame)?;
         let records = decode_records(frame.records)?;
         Ok(Self {
-            payload: header.payload.map(|_| frame.payload.to_vec()),
+            payload: header
+                .payload
+                .filter(|_| !frame.is_pruned)
+                .map(|_| frame.payload.to_vec()),
+            is_pruned: frame.is_pruned,
             records,
             hash: entry_hash(frame.header),
             header_bytes: frame.header.to_vec(),
@@ -266,7 +272,12 @@ pub(crate) fn parse_header(frame: &Frame<'_>) -> Result<Header, FaultKind> {
         Some(digest) => Digest::of(bytes) == digest,
         None => bytes.is_empty(),
     };
-    if !holds(header.payload, frame.payload) {
+    let payload_holds = match frame.is_pruned {
+        // That it may be gone is for an entry behind it to say.
+        true => header.payload.is_some(),
+        false => holds(header.payload, frame.payload),
+    };
+    if !payload_holds {
         return Err(FaultKind::PayloadDiffers);
     }
     if !holds(header.records, frame.records) {
@@ -407,6 +418,7 @@ mod tests {
                 header: text.as_bytes(),
                 payload: b"",
                 records: b"",
+                is_pruned: false,
                 length: 0,
             })
         };

@@ -100,6 +100,11 @@ pub enum ExportError {
     /// The journal cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// A payload was pruned, so that the archive cannot have all of the period.
+    #[error(
+        "the payload of entry {0} was kept long enough and is pruned: export a later period, or without payloads"
+    )]
+    Pruned(u64),
     /// The archive cannot be written.
     #[error("the archive cannot be written")]
     Write(#[from] io::Error),
@@ -200,6 +205,9 @@ impl Reader {
         if note.payloads {
             for entry in self.entries(note.first..note.end) {
                 let entry = entry?;
+                if entry.is_pruned {
+                    return Err(ExportError::Pruned(entry.header.sequence));
+                }
                 if let Some(payload) = &entry.payload {
                     archive.add(&payload_name(entry.header.sequence), payload)?;
                     payloads += 1;

@@ -46,6 +46,12 @@ pub enum FaultKind {
     ChainBroken,
     /// The sealed payload has another digest than its header says.
     PayloadDiffers,
+    /// A sealed payload is gone, and no later entry says that it was pruned.
+    PayloadMissing,
+    /// A payload was pruned before it had been kept for six years.
+    PrunedEarly,
+    /// Payloads were pruned while the log was on legal hold.
+    PrunedOnHold,
     /// The records have another digest than their header says, or do not decode.
     RecordsDiffer,
     /// The entry belongs to another tenant's log.
@@ -106,6 +112,9 @@ impl std::fmt::Display for FaultKind {
             Self::OutOfOrder => "another entry stands in this one's place",
             Self::ChainBroken => "entry hash is not the one that its successor names",
             Self::PayloadDiffers => "sealed payload differs from its digest",
+            Self::PayloadMissing => "sealed payload is gone, and no later entry says that it was pruned",
+            Self::PrunedEarly => "payloads were pruned before they had been kept for six years",
+            Self::PrunedOnHold => "payloads were pruned while the log was on legal hold",
             Self::RecordsDiffer => "records differ from their digest",
             Self::OtherTenant => "entry belongs to another tenant",
             Self::TimeBackwards => "entry is older than the one before it",

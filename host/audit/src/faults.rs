@@ -38,6 +38,20 @@ impl State {
     }
 }
 
+impl State {
+    /// The file `from`, of which all was synced but its name, stands in the place of another.
+    fn replace(&mut self, from: &Path, to: &Path, replaced: Vec<u8>) {
+        self.unsynced.retain(|unsynced| match unsynced {
+            Unsynced::Created(path) => path != from,
+            Unsynced::Write { path, .. } => path != to,
+            Unsynced::Renamed(..) | Unsynced::Removed(..) | Unsynced::Replaced(..) => true,
+        });
+        self.rename(from, to);
+        self.unsynced
+            .push(Unsynced::Replaced(to.to_owned(), replaced));
+    }
+}
+
 /// What a power cut may take back.
 enum Unsynced {
     /// Bytes that a write replaced, and those it wrote.
@@ -50,6 +64,8 @@ enum Unsynced {
     Created(PathBuf),
     Renamed(PathBuf, PathBuf),
     Removed(PathBuf, Vec<u8>),
+    /// A file that took the place of another, and what that held.
+    Replaced(PathBuf, Vec<u8>),
 }
 
 impl FaultyDisk {
@@ -127,6 +143,13 @@ impl FaultyDisk {
                     root.rename(&to, &root, &from)?;
                     state.rename(&to, &from);
                 }
+                Unsynced::Replaced(path, bytes) => {
+                    // The name was not synced: either file may be found under it.
+                    draw = draw.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    if draw >> 63 == 0 {
+                        root.write(path, bytes)?;
+                    }
+                }
                 Unsynced::Removed(path, bytes) => {
                     // Its folder may have gone after it, and comes back with it.
                     root.create_dir_all(path.parent().unwrap_or_else(|| Path::new(".")))?;
@@ -194,7 +217,10 @@ impl Disk for FaultyDisk {
         // No real sync: the machine stays up, and the tests stay fast. What counts is what a power cut takes back.
         state.unsynced.retain(|unsynced| match unsynced {
             Unsynced::Write { path, .. } => *path != file.path,
-            Unsynced::Created(_) | Unsynced::Renamed(..) | Unsynced::Removed(..) => true,
+            Unsynced::Created(_)
+            | Unsynced::Renamed(..)
+            | Unsynced::Removed(..)
+            | Unsynced::Replaced(..) => true,
         });
         Ok(())
     }
@@ -204,16 +230,22 @@ impl Disk for FaultyDisk {
         RealDisk.sync_folder(root, path)?;
         state.unsynced.retain(|unsynced| match unsynced {
             Unsynced::Write { .. } => true,
-            Unsynced::Created(name) | Unsynced::Renamed(_, name) | Unsynced::Removed(name, _) => {
-                name.parent() != Some(path)
-            }
+            Unsynced::Created(name)
+            | Unsynced::Renamed(_, name)
+            | Unsynced::Removed(name, _)
+            | Unsynced::Replaced(name, _) => name.parent() != Some(path),
         });
         Ok(())
     }
 
     fn rename(&self, root: &Dir, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.enter()?;
+        let replaced = root.read(to).ok();
         RealDisk.rename(root, from, to)?;
+        if let Some(replaced) = replaced {
+            state.replace(from, to, replaced);
+            return Ok(());
+        }
         state.rename(from, to);
         // A file whose first name was not durable either goes altogether.
         let mut unsynced = state.unsynced.iter_mut().rev();
@@ -222,7 +254,8 @@ impl Disk for FaultyDisk {
             Unsynced::Created(_)
             | Unsynced::Write { .. }
             | Unsynced::Renamed(..)
-            | Unsynced::Removed(..) => None,
+            | Unsynced::Removed(..)
+            | Unsynced::Replaced(..) => None,
         });
         match created {
             Some(path) => *path = to.to_owned(),
@@ -241,7 +274,10 @@ impl Disk for FaultyDisk {
         // Its own unsynced writes go with it: what comes back is the file as it was last seen.
         state.unsynced.retain(|unsynced| match unsynced {
             Unsynced::Write { path: written, .. } => written != path,
-            Unsynced::Created(_) | Unsynced::Renamed(..) | Unsynced::Removed(..) => true,
+            Unsynced::Created(_)
+            | Unsynced::Renamed(..)
+            | Unsynced::Removed(..)
+            | Unsynced::Replaced(..) => true,
         });
         state
             .unsynced

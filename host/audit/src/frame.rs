@@ -16,6 +16,10 @@ pub(crate) const MAX_HEADER: usize = 32 << 10;
 const SEGMENT_MAGIC: &[u8; 8] = b"NPHRNLOG";
 const FRAME_MAGIC: &[u8; 4] = b"NFR1";
 const FORMAT: u32 = 1;
+/// Where a frame is marked.
+const MARK: usize = 36;
+/// The mark of a frame whose payload was taken away.
+const PRUNED: u32 = 1;
 
 /// What the first 128 bytes of a segment say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +70,11 @@ pub(crate) struct Frame<'a> {
     /// Every entry before this one was durable when this frame was written.
     pub(crate) group: u64,
     pub(crate) header: &'a [u8],
+    /// Zeros, if it was pruned.
     pub(crate) payload: &'a [u8],
     pub(crate) records: &'a [u8],
+    /// The payload was taken away.
+    pub(crate) is_pruned: bool,
     /// Bytes of the whole frame, padding included.
     pub(crate) length: usize,
 }
@@ -102,10 +109,12 @@ impl<'a> Frame<'a> {
         let length = length_at(bytes)?;
         let frame = bytes.get(..length)?;
         let checksum = u32_at(frame, 4)?;
-        if u32_at(frame, 36)? != 0 || crc32fast::hash(frame.get(8..)?) != checksum {
+        if u32_at(frame, MARK)? > PRUNED || crc32fast::hash(frame.get(8..)?) != checksum {
             return None;
         }
-        Self::of_whole(frame)
+        let frame = Self::of_whole(frame)?;
+        let is_empty = || frame.payload.iter().all(|byte| *byte == 0);
+        (!frame.is_pruned || is_empty()).then_some(frame)
     }
 
     /// The parts of a frame that is exactly `frame`, whose checksum was looked at before.
@@ -122,11 +131,12 @@ impl<'a> Frame<'a> {
             header,
             payload,
             records,
+            is_pruned: u32_at(frame, MARK)? == PRUNED,
             length: frame.len(),
         })
     }
 
-    /// Appends this frame to `buffer`. `length` is not looked at.
+    /// Appends this frame to `buffer`. `length` and `is_pruned` are not looked at.
     ///
     /// Returns the bytes it took, or `None` if a part is longer than four bytes can say.
     pub(crate) fn encode(&self, buffer: &mut Vec<u8>) -> Option<usize> {
@@ -183,6 +193,21 @@ impl<'a> Frame<'a> {
             at += 1;
         }
     }
+}
+
+/// Takes the payload out of a whole frame, which stays as long as it is: zeros are in its place.
+pub(crate) fn prune_frame(frame: &mut [u8]) -> Option<()> {
+    let (header, payload, _) = lengths_at(frame)?;
+    let start = FRAME_HEADER + header;
+    frame.get_mut(start..start + payload)?.fill(0);
+    frame
+        .get_mut(MARK..FRAME_HEADER)?
+        .copy_from_slice(&PRUNED.to_le_bytes());
+    let checksum = crc32fast::hash(frame.get(8..)?);
+    frame
+        .get_mut(4..8)?
+        .copy_from_slice(&checksum.to_le_bytes());
+    Some(())
 }
 
 /// Bytes of the frame at the start of `bytes`, as its header says.
@@ -261,6 +286,7 @@ mod tests {
             header,
             payload,
             records,
+            is_pruned: false,
             length: 0,
         };
         assert_eq!(frame.encode(&mut buffer), Some(buffer.len()));
@@ -292,6 +318,26 @@ mod tests {
             bytes[bit / 8] ^= 1 << (bit % 8);
             assert!(matches!(Frame::decode(&bytes), Next::Damaged), "bit {bit}");
         }
+    }
+
+    #[test]
+    fn a_pruned_frame_is_as_long_as_it_was_and_hides_nothing() {
+        let whole = frame_of(3, br#"{"a":1}"#, b"sealed", b"records");
+        let mut bytes = whole.clone();
+        prune_frame(&mut bytes).unwrap();
+        let Next::Frame(frame) = Frame::decode(&bytes) else {
+            panic!("no frame")
+        };
+        assert!(frame.is_pruned && frame.length == whole.len());
+        assert_eq!(
+            (frame.payload, frame.records),
+            (&[0; 6][..], &b"records"[..])
+        );
+        // Bytes in the payload's place are no pruned frame, whatever the checksum says.
+        bytes[FRAME_HEADER + 7] = 1;
+        let checksum = crc32fast::hash(&bytes[8..]);
+        bytes[4..8].copy_from_slice(&checksum.to_le_bytes());
+        assert!(matches!(Frame::decode(&bytes), Next::Damaged));
     }
 
     #[test]

@@ -249,6 +249,11 @@ impl Intake {
         }
     }
 
+    /// The log's time now.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// Why nothing more is taken, if the disk is the reason.
     pub(crate) fn poisoned(&self) -> Option<String> {
         match &self.lock().standing {
@@ -323,6 +328,7 @@ impl State {
             header: &bytes,
             payload,
             records,
+            is_pruned: false,
             length: size,
         };
         let encoded = frame.encode(&mut self.group.frames);

@@ -86,6 +86,23 @@ impl Journal {
         segments.push(segment);
     }
 
+    /// Whether the entry `sequence` stands in the segment that is written to.
+    pub(crate) fn is_in_last(&self, sequence: u64) -> bool {
+        let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+        segments.last().is_some_and(|last| last.first <= sequence)
+    }
+
+    /// The segments that hold entries of `range`, but not the one that is written to.
+    pub(crate) fn numbers_in(&self, range: Range<u64>) -> Vec<u64> {
+        let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+        let next = segments.iter().skip(1);
+        let pairs = segments.iter().zip(next);
+        pairs
+            .filter(|(segment, next)| segment.first < range.end && range.start < next.first)
+            .map(|(segment, _)| segment.number)
+            .collect()
+    }
+
     /// The entry at `at`, whose sequence must be `sequence`.
     pub(crate) fn read(&self, sequence: u64, at: Location) -> Result<Entry, ReadError> {
         let damaged = |what| damaged(sequence, at, what);

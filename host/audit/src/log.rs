@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -101,6 +102,8 @@ impl Log {
             time,
             tiling,
             view,
+            pruned,
+            unpruned,
             repairs,
         } = recover(&folder, tenant, options)?;
 
@@ -113,6 +116,10 @@ impl Log {
             overlay: Overlay::starting_at(head.entries),
             tide: Tide::new(head, viewed.entries),
             tiling: Mutex::new(tiling),
+            rolls: AtomicBool::new(false),
+            retaining: Mutex::default(),
+            pruned: AtomicU64::new(pruned),
+            unpruned: Mutex::new(unpruned),
         });
         let slot: Slot = Arc::new(RwLock::new(view));
         let writer = Writer::new(Arc::clone(&shared), tail, head, options.segment_size);
@@ -162,6 +169,10 @@ impl Log {
             })?;
         }
         Ok(log)
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.inner.shared
     }
 
     /// Whether the disk has stopped it: then nothing more is taken until it is opened again.

@@ -14,6 +14,7 @@ use crate::disk::Folder;
 use crate::entry::entry_hash;
 use crate::frame::{MAX_SEGMENT, SegmentHeader};
 use crate::journal::{Journal, Segment, segment_path};
+use crate::retain::take_away;
 use crate::seal::{SEAL, Seal, unseal};
 use crate::threads::all_cores;
 use crate::tiles::Tiling;
@@ -39,6 +40,10 @@ pub(crate) struct Recovered {
     pub(crate) tiling: Tiling,
     /// The view and how far it has followed; none if its store cannot be opened at all.
     pub(crate) view: Option<FollowedView>,
+    /// The payloads of entries before this one are pruned.
+    pub(crate) pruned: u64,
+    /// Segments of which that is not done yet.
+    pub(crate) unpruned: BTreeSet<u64>,
     /// Entries that say what was repaired.
     pub(crate) repairs: Vec<Draft>,
 }
@@ -78,6 +83,7 @@ pub(crate) fn recover(
         .sync_folder(&folder.root, Path::new(""))
         .map_err(storage("making `journal`"))?;
     let journal = Journal::new(Arc::clone(&folder.root), walked.segments.clone());
+    let unpruned = finish_pruning(folder, &walked)?;
     let mut repairs = Vec::new();
     let view = open_view(folder, options, &journal, walked.head, &mut repairs)?;
     let tiling = open_tree(folder, &journal, vouched, &sizes, &mut repairs);
@@ -98,8 +104,27 @@ pub(crate) fn recover(
         time: walked.time,
         tiling,
         view,
+        pruned: walked.prune.end(),
+        unpruned,
         repairs,
     })
+}
+
+/// Takes away what an entry says is pruned, and a crash left; on legal hold it stays until that is released. Gives the
+/// segments of which it was not done.
+fn finish_pruning(folder: &Folder, walked: &Walked) -> Result<BTreeSet<u64>, OpenError> {
+    if walked.prune.is_held {
+        return Ok(walked.prune.unfinished());
+    }
+    for number in walked.prune.unfinished() {
+        let taken = take_away(folder, number, walked.prune.end());
+        taken.map_err(|error| OpenError::Storage {
+            path: folder.path.clone(),
+            what: "taking pruned payloads away",
+            source: io::Error::other(error),
+        })?;
+    }
+    Ok(BTreeSet::new())
 }
 
 /// Refuses a journal that what vouches for it contradicts.

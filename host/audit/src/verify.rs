@@ -94,6 +94,9 @@ pub struct Verdict {
     pub head: Digest,
     /// Root of the tree over all of them (RFC 6962 §2.1); nothing if one cannot be read.
     pub root: Option<Digest>,
+    /// Sealed payloads that are gone since they were kept long enough, as later entries say.
+    #[serde(default)]
+    pub pruned: u64,
     /// Checkpoints, stored and kept elsewhere, that hold.
     pub checkpoints: u64,
     /// How many entries, from the first, the largest checkpoint covers that holds and is signed by the given key. Nothing
@@ -126,6 +129,7 @@ impl Verdict {
             entries: 0,
             head: Head::START.hash,
             root: None,
+            pruned: 0,
             checkpoints: 0,
             vouched: None,
             committed: committed.map(|_| 0),
@@ -281,6 +285,7 @@ pub fn verify(folder: &Path, mut options: VerifyOptions<'_>) -> Result<Verdict, 
     Ok(Verdict {
         entries: walked.head.entries,
         head: walked.head.hash,
+        pruned: walked.prune.pruned,
         root: (vouched.edge.size() == walked.head.entries).then(|| vouched.edge.root()),
         checkpoints: vouched.held,
         vouched: options.key.is_some().then_some(vouched.vouched),

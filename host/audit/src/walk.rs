@@ -16,6 +16,7 @@ use nephron_model::{Digest, EntryKind, TenantId, Timestamp};
 use crate::entry::Header;
 use crate::frame::{Frame, Next, SEGMENT_HEADER, SegmentHeader};
 use crate::journal::{Segment, segment_name};
+use crate::retain::PruneCheck;
 use crate::scan::{Scanned, ScannedEntry, read_segment, scan, scanned};
 use crate::{Fault, FaultKind, Head, Location};
 
@@ -25,7 +26,6 @@ const MAX_FAULTS: usize = 1000;
 const TAIL_READS: usize = 8;
 
 /// What the walk found.
-#[derive(Debug)]
 pub(crate) struct Walked {
     pub(crate) segments: Vec<Segment>,
     /// The last whole entry.
@@ -37,6 +37,7 @@ pub(crate) struct Walked {
     pub(crate) end: u64,
     /// An unfinished write at the very end. Not among the faults: a crash leaves such, and opening repairs it.
     pub(crate) torn: Option<Torn>,
+    pub(crate) prune: PruneCheck,
     pub(crate) faults: Vec<Fault>,
 }
 
@@ -90,6 +91,7 @@ pub(crate) fn walk<P: Send>(
             },
             end: 0,
             torn: None,
+            prune: PruneCheck::default(),
             faults: Vec::new(),
         },
         link: Some(Head::START.hash),
@@ -110,6 +112,9 @@ pub(crate) fn walk<P: Send>(
     });
     if let Some((earlier, _)) = walk.suspect.take() {
         walk.push(earlier);
+    }
+    for fault in walk.found.prune.faults() {
+        walk.push(fault);
     }
     walk.found
 }
@@ -320,6 +325,9 @@ impl<P> Walk<'_, P> {
                     },
                     hash: entry.hash,
                 };
+                if let Some(what) = self.found.prune.meet(&header, &frame, met.at) {
+                    self.fault_at(number, offset, what);
+                }
                 (self.each)(&met, prepared);
             }
             (read, _) => {

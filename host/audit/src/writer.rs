@@ -1,7 +1,9 @@
 //! The one thread that writes the journal: take what is queued, write it, sync it, and only then resolve it (I1).
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -31,12 +33,25 @@ pub(crate) struct Shared {
     pub(crate) overlay: Overlay,
     pub(crate) tide: Tide,
     pub(crate) tiling: Mutex<Tiling>,
+    /// The next entry begins another segment.
+    pub(crate) rolls: AtomicBool,
+    /// Held by whoever prunes, or changes the legal hold.
+    pub(crate) retaining: Mutex<()>,
+    /// The payloads of entries before this one are pruned, or about to be.
+    pub(crate) pruned: AtomicU64,
+    /// Segments of which that is not done yet.
+    pub(crate) unpruned: Mutex<BTreeSet<u64>>,
 }
 
 impl Shared {
     /// The tree. Nobody holds it while waiting for an entry.
     pub(crate) fn tiling(&self) -> MutexGuard<'_, Tiling> {
         self.tiling.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Segments that are still to be written anew.
+    pub(crate) fn unpruned(&self) -> MutexGuard<'_, BTreeSet<u64>> {
+        self.unpruned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -106,9 +121,10 @@ impl Writer {
         let mut places = Vec::with_capacity(group.entries.len());
         let mut rest = group.frames.as_slice();
         let mut run = 0usize;
+        let mut rolls = self.shared.rolls.swap(false, Ordering::Relaxed);
         for entry in &group.entries {
             let end = self.tail.offset + (run + entry.length) as u64;
-            if end > self.tail.size {
+            if end > self.tail.size || std::mem::take(&mut rolls) {
                 rest = self.write_run(rest, run)?;
                 run = 0;
                 self.roll(entry.length)?;

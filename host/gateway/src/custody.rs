@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use nephron_audit::{Hold, Prunable, RetainError, Retention};
 use nephron_keys::{Boundary, Kek, KeyError, KeyStatus, Schedule, Shredded, TenantKeyError};
 use nephron_model::{Clock, Draft, EntryKind, NotRecorded, Recorder as _, TenantId};
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ use crate::gateway::{OpenError, in_data, lock, open_root};
 use crate::host_log::HostLog;
 use crate::keeper::Opening;
 use crate::root::RootAccess;
+use crate::swap::{SwapError, Warrant};
 use crate::tenant::{Tenant, TenantError};
 
 /// The tenants that a gateway serves: nothing for one that it cannot open now, and which nobody else opens either.
@@ -27,6 +29,7 @@ pub(crate) struct Custody {
     /// Knows how far each tenant had come.
     host: Arc<HostLog>,
     schedule: Schedule,
+    retention: Option<Retention>,
     /// Held where no gateway does.
     _lock: Option<std::fs::File>,
 }
@@ -45,6 +48,20 @@ pub(crate) enum Act {
     Destroy(TenantId),
     /// The same, and says that the tenant has ended.
     Terminate(TenantId),
+    /// Keeps everything of a tenant's log, whatever its age; or no longer.
+    Hold {
+        tenant: TenantId,
+        holds: bool,
+        by: String,
+        reason: String,
+    },
+    /// Takes sealed payloads away that were kept long enough, of this tenant or of each that has a folder; or only counts them.
+    Prune {
+        tenant: Option<TenantId>,
+        counts_only: bool,
+        by: String,
+        reason: String,
+    },
 }
 
 /// What came of an act.
@@ -55,6 +72,20 @@ pub(crate) struct Done {
     pub(crate) tenants: Vec<Standing>,
     /// What the provider said of each key-encryption key that was destroyed.
     pub(crate) answers: Vec<Answer>,
+    /// What was pruned, or would be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) pruned: Vec<Pruned>,
+}
+
+/// What became of a tenant's payloads that were kept long enough.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Pruned {
+    pub(crate) tenant: TenantId,
+    /// Up to which entry, how many and how large.
+    pub(crate) found: Prunable,
+    /// Why nothing was done.
+    pub(crate) problem: Option<String>,
 }
 
 /// What a provider said when a key-encryption key was destroyed.
@@ -87,6 +118,9 @@ pub(crate) struct Standing {
     pub(crate) due: Vec<String>,
     /// Key files wrapped anew, of how many, while that is under way.
     pub(crate) rewrapped: Option<(usize, usize)>,
+    /// The legal hold that its log is on.
+    #[serde(default)]
+    pub(crate) hold: Option<Hold>,
 }
 
 /// What became of a tenant's keys.
@@ -165,6 +199,22 @@ pub(crate) enum CustodyError {
         #[source]
         source: NotRecorded,
     },
+    #[error(
+        "tenant `{tenant}` is on legal hold since {} by {}: {}; release it first (`nephron tenant release {tenant}`)", .hold.since, .hold.by, .hold.reason
+    )]
+    OnHold { tenant: TenantId, hold: Hold },
+    #[error("the log of tenant `{tenant}` was not changed, or not wholly")]
+    Retain {
+        tenant: TenantId,
+        #[source]
+        source: RetainError,
+    },
+    #[error("it is for a person to do, and for a reason")]
+    NoGround(#[source] Box<SwapError>),
+    #[error(
+        "no time is configured for which payloads are kept, so none is pruned; set `retention` in `[log]`, six years or more"
+    )]
+    NoRetention,
     #[error("the tenants' folder `{folder}` cannot be read")]
     Folder {
         folder: PathBuf,
@@ -180,12 +230,14 @@ impl Custody {
         opening: Arc<Opening>,
         host: Arc<HostLog>,
         schedule: Schedule,
+        retention: Option<Retention>,
     ) -> Self {
         Self {
             data,
             opening,
             host,
             schedule,
+            retention,
             _lock: None,
         }
     }
@@ -196,6 +248,7 @@ impl Custody {
         access: &RootAccess,
         clock: Arc<dyn Clock>,
         schedule: Schedule,
+        retention: Option<Retention>,
     ) -> Result<Self, CustodyError> {
         if !data.is_dir() {
             let path = data.to_owned();
@@ -213,6 +266,7 @@ impl Custody {
             host: Arc::new(HostLog::open(data, &opening).await?),
             opening,
             schedule,
+            retention,
             _lock: Some(lock),
         })
     }
@@ -243,8 +297,10 @@ impl Custody {
                 for id in self.known(served)? {
                     tenants.push(self.look(served, &id).await?);
                 }
-                let answers = Vec::new();
-                Ok(Done { tenants, answers })
+                Ok(Done {
+                    tenants,
+                    ..Done::default()
+                })
             }
             Act::Look(Some(id)) => {
                 self.is_there(served, &id)?;
@@ -290,18 +346,101 @@ impl Custody {
                 self.release(held)?;
                 self.done(served, &id, ended?).await
             }
+            Act::Hold {
+                tenant: id,
+                holds,
+                by: person,
+                reason,
+            } => {
+                let Warrant { by, reason, .. } = warrant(&person, by, &reason)?;
+                let held = self.hold(served, &id).await?;
+                let log = held.tenant().log();
+                let changed = match holds {
+                    true => log.hold(&by, &reason),
+                    false => log.release(&by, &reason),
+                };
+                self.release(held)?;
+                changed.map_err(|source| not_retained(&id, source))?;
+                self.done(served, &id, Shredded::default()).await
+            }
+            Act::Prune {
+                tenant,
+                counts_only,
+                by: person,
+                reason,
+            } => {
+                let warrant = warrant(&person, by, &reason)?;
+                let retention = self.retention.ok_or(CustodyError::NoRetention)?;
+                let ids = match tenant {
+                    Some(id) => vec![id],
+                    None => self.known(served)?,
+                };
+                let mut pruned = Vec::new();
+                for id in ids {
+                    let one = self.prune(served, &id, retention, counts_only, &warrant);
+                    pruned.push(one.await?);
+                }
+                Ok(Done {
+                    pruned,
+                    ..Done::default()
+                })
+            }
+        }
+    }
+
+    /// Prunes one tenant's log, or counts what there is; what keeps it from that is no other tenant's matter.
+    async fn prune(
+        &self,
+        served: &Served,
+        id: &TenantId,
+        retention: Retention,
+        counts_only: bool,
+        warrant: &Warrant,
+    ) -> Result<Pruned, CustodyError> {
+        let mut pruned = Pruned {
+            tenant: id.clone(),
+            found: Prunable::default(),
+            problem: None,
+        };
+        let held = match self.hold(served, id).await {
+            Ok(held) => held,
+            Err(error) => {
+                pruned.problem = Some(format!("{:#}", anyhow::Error::new(error)));
+                return Ok(pruned);
+            }
+        };
+        let log = held.tenant().log();
+        let found = match counts_only {
+            true => log.prunable(retention),
+            false => log.prune(retention, &warrant.by, &warrant.reason),
+        };
+        self.release(held)?;
+        match found {
+            Ok(found) => pruned.found = found,
+            Err(error) => pruned.problem = Some(format!("{:#}", anyhow::Error::new(error))),
+        }
+        Ok(pruned)
+    }
+
+    /// Prunes what the configuration says was kept long enough; of a log on hold nothing.
+    pub(crate) fn retain(&self, tenant: &Tenant) -> Result<(), RetainError> {
+        let Some(retention) = self.retention else {
+            return Ok(());
+        };
+        match tenant.log().prune(retention, SCHEDULE, "retention") {
+            Ok(_) | Err(RetainError::OnHold(_)) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 
     /// What the schedule asks for: takes up what was interrupted, rotates what is due, and destroys what is retired for long
     /// enough.
     pub(crate) async fn keep(&self, tenant: &Tenant) -> Result<(), TenantKeyError> {
-        const BY: &str = "schedule";
         let keys = tenant.keys();
         keys.finish().await?;
         let due = keys.due(&self.schedule).unwrap_or_default();
         if !due.is_empty() {
-            keys.rotate(&due, BY).await?;
+            keys.rotate(&due, SCHEDULE).await?;
         }
         if keys.is_live() {
             keys.destroy_retired(self.schedule.retired).await?;
@@ -319,6 +458,7 @@ impl Custody {
         Ok(Done {
             tenants: vec![self.look(served, id).await?],
             answers: shredded.answers.into_iter().map(answer).collect(),
+            pruned: Vec::new(),
         })
     }
 
@@ -335,6 +475,7 @@ impl Custody {
             keks: Vec::new(),
             due: Vec::new(),
             rewrapped: None,
+            hold: None,
         };
         let held = match self.hold(served, id).await {
             Ok(held) => held,
@@ -349,6 +490,10 @@ impl Custody {
             source,
         };
         standing.entries = Some(tenant.log().head().entries);
+        match tenant.log().held() {
+            Ok(hold) => standing.hold = hold,
+            Err(error) => standing.problem = Some(error.to_string()),
+        }
         let keys = tenant.keys();
         let (status, is_destroyed) = (keys.status(), keys.is_destroyed());
         let due = keys.due(&self.schedule).unwrap_or_default();
@@ -454,7 +599,25 @@ impl Custody {
     }
 }
 
+/// Who does what the schedule asks for.
+const SCHEDULE: &str = "schedule";
+
+fn warrant(person: &str, user: &str, reason: &str) -> Result<Warrant, CustodyError> {
+    let warrant = Warrant::of(person, user, reason);
+    warrant.map_err(|error| CustodyError::NoGround(Box::new(error)))
+}
+
+fn not_retained(tenant: &TenantId, source: RetainError) -> CustodyError {
+    let tenant = tenant.clone();
+    CustodyError::Retain { tenant, source }
+}
+
 async fn destroy(tenant: &Tenant, by: &str) -> Result<Shredded, CustodyError> {
+    let held = tenant.log().held();
+    if let Some(hold) = held.map_err(|source| not_retained(tenant.id(), source))? {
+        let tenant = tenant.id().clone();
+        return Err(CustodyError::OnHold { tenant, hold });
+    }
     let destroyed = tenant.keys().destroy(by).await;
     destroyed.map_err(|source| CustodyError::Keys {
         tenant: tenant.id().clone(),

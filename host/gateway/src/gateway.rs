@@ -235,6 +235,7 @@ impl Gateway {
                 opening,
                 Arc::clone(&host),
                 config.key_rotation,
+                config.log.retention,
             ),
             turn: Arc::default(),
             _lock: lock,
@@ -531,13 +532,17 @@ impl Gateway {
         Arc::clone(&self.turn).lock_owned().await
     }
 
-    /// Does to the tenants' keys what is due: interrupted changes, rotation, the end of what is retired. It may block its
-    /// thread. What cannot be done now is tried again by the next call.
+    /// Does to the tenants' keys what is due: interrupted changes, rotation, the end of what is retired; and prunes their logs.
+    /// It may block its thread. What cannot be done now is tried again by the next call.
     pub async fn keep_keys(&self) {
         for tenant in self.serving() {
             if let Err(error) = self.custody.keep(&tenant).await {
                 let causes = format!("{:#}", anyhow::Error::new(error));
                 tracing::error!(tenant = %tenant.id(), error = causes, "the tenant's keys could not be kept; tried again in an hour");
+            }
+            if let Err(error) = self.custody.retain(&tenant) {
+                let causes = format!("{:#}", anyhow::Error::new(error));
+                tracing::error!(tenant = %tenant.id(), error = causes, "what was kept long enough could not be pruned; tried again in an hour");
             }
         }
     }

@@ -80,6 +80,8 @@ pub(crate) enum InquiryError {
     Several { field: String, entries: Vec<String> },
     #[error("the payload of entry {0} is not in a form that is known")]
     Form(u64),
+    #[error("what entry {0} sealed was kept long enough, and is pruned")]
+    Pruned(u64),
     #[error("what entry {0} seals is not what it is committed to")]
     Differs(u64),
     #[error("the log of tenant `{tenant}` cannot be read")]
@@ -145,6 +147,9 @@ async fn disclosed(
     let entry = committed(tenant, event, field, wanted)?;
     let sequence = entry.header.sequence;
     let form = || InquiryError::Form(sequence);
+    if entry.is_pruned {
+        return Err(InquiryError::Pruned(sequence));
+    }
     let sealed = entry.payload.as_ref().ok_or_else(form)?;
     let name = payload_of(entry.header.kind).ok_or_else(form)?;
     let grant = auditors_grant(tenant, warrant).map_err(unusable(tenant))?;

@@ -39,6 +39,12 @@ pub enum ReplayError {
         /// The entry.
         sequence: u64,
     },
+    /// What it sealed was kept long enough, and is pruned.
+    #[error("what entry {sequence} sealed was kept long enough, and is pruned")]
+    Pruned {
+        /// The entry.
+        sequence: u64,
+    },
     /// The payload cannot be opened.
     #[error("the recorded input cannot be opened")]
     Sealed(#[from] KeyError),
@@ -102,6 +108,11 @@ impl<'a> Replayer<'a> {
     /// [`ReplayError`].
     pub async fn replay(&mut self, grant: &Grant, entry: &Entry) -> Result<Replayed, ReplayError> {
         let header = &entry.header;
+        if entry.is_pruned {
+            return Err(ReplayError::Pruned {
+                sequence: header.sequence,
+            });
+        }
         let (EntryKind::Decision, Some(reference), Some(payload)) =
             (header.kind, &header.plugin, &entry.payload)
         else {

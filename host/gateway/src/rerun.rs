@@ -349,7 +349,12 @@ async fn under(
     engine: &Arc<Engine>,
 ) -> Result<Outcome, &'static str> {
     let header = &entry.header;
-    let sealed = entry.payload.as_ref().ok_or("no-payload")?;
+    let missing = if entry.is_pruned {
+        "pruned"
+    } else {
+        "no-payload"
+    };
+    let sealed = entry.payload.as_ref().ok_or(missing)?;
     let opened = grant.open_payload(sealed, header.request, JUDGEMENT).await;
     let opened = opened.map_err(|_| "sealed")?;
     let payload: Payload<'_> =
@@ -504,6 +509,7 @@ async fn tell(
 const fn code(error: &ReplayError) -> &'static str {
     match error {
         ReplayError::NotADecision { .. } => "no-decision",
+        ReplayError::Pruned { .. } => "pruned",
         ReplayError::Sealed(_) => "sealed",
         ReplayError::Form => "unknown-form",
         ReplayError::NotKept { .. } => "not-kept",

@@ -107,6 +107,10 @@ pub enum EntryKind {
     LogOpened,
     /// The log was repaired: a torn tail set aside, or the view rebuilt from the journal.
     LogRepaired,
+    /// Everything of the log is to be kept, whatever its age; or no longer.
+    LegalHold,
+    /// Sealed payloads that were kept long enough are about to be taken away.
+    PayloadsPruned,
     /// A tenant's key was made, rotated or destroyed.
     KeyChanged,
     /// A grant was minted.
@@ -249,11 +253,13 @@ pub enum Space {
     Tenant = 8,
     /// In the host's log: when each anchor last took a checkpoint, by the anchor's name (no secret).
     Anchor = 9,
+    /// The legal hold that a log is on (no secret).
+    Hold = 10,
 }
 
 impl Space {
     /// Every space.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::VaultValue,
         Self::VaultToken,
         Self::Grant,
@@ -263,6 +269,7 @@ impl Space {
         Self::Review,
         Self::Tenant,
         Self::Anchor,
+        Self::Hold,
     ];
 
     /// The space that is written as `byte`.

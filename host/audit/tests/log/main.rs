@@ -7,6 +7,8 @@ mod crash;
 #[cfg(test)]
 mod export;
 #[cfg(test)]
+mod retain;
+#[cfg(test)]
 mod sumdb;
 #[cfg(test)]
 mod support;

@@ -169,6 +169,23 @@ fn gos_sumdb_accepts_checkpoints_proofs_and_tiles_and_rejects_altered_ones() {
         good.push(case(&["entry", &write(&proof)]));
     }
 
+    // The same log, seven years later, without its payloads.
+    let aged = place();
+    copy(&log.path, &aged.path);
+    assert!(crate::retain::prune(&aged.path).payloads > 100);
+    let aged_reader = Reader::open(&aged.path).unwrap();
+    let aged_newest = aged_reader.newest_checkpoint().unwrap().unwrap();
+    let aged_newest = write(&aged_newest.note);
+    good.push(case(&["checkpoint", &aged_newest]));
+    let aged_growth = aged_reader.prove_growth(300).unwrap().to_string();
+    good.push(case(&["growth", &old_file, &write(&aged_growth)]));
+    let aged_folder = aged.path.display().to_string();
+    good.push(case(&["tiles", &aged_folder, &aged_newest]));
+    for sequence in [1, 256, 619, 620] {
+        let proof = aged_reader.prove(sequence).unwrap().to_string();
+        good.push(case(&["entry", &write(&proof)]));
+    }
+
     let mut bad = Vec::new();
     let other_size = old.note.replace("\n300\n", "\n301\n");
     bad.push(case(&["checkpoint", &write(&other_size)]));

@@ -7,6 +7,7 @@ mod export;
 mod patient;
 mod period;
 mod prove;
+mod prune;
 mod readmit;
 mod scope;
 mod search;
@@ -46,6 +47,7 @@ enum Command {
     Vkey(vkey::Args),
     Checkpoint(checkpoint::Args),
     Prove(prove::Args),
+    Prune(prune::Args),
     Readmit(readmit::Args),
     Replay(super::rerun::Replay),
 }
@@ -63,6 +65,7 @@ pub(crate) async fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
         Command::Vkey(args) => vkey::run(&args),
         Command::Checkpoint(args) => checkpoint::run(&args),
         Command::Prove(args) => prove::run(&args),
+        Command::Prune(args) => prune::run(args).await,
         Command::Readmit(args) => readmit::run(&args).await,
         Command::Replay(args) => args.run().await,
     }

@@ -44,7 +44,8 @@ pub(super) async fn inquire(config: &Path, inquiry: Inquiry) -> Result<Told, Fai
 async fn alone(config: &Config) -> Result<Custody, Failure> {
     let access = RootAccess::of(&config.root_key).map_err(anyhow::Error::from)?;
     let (clock, schedule) = (Arc::new(SystemClock), config.key_rotation);
-    let custody = Custody::alone(&config.data, &access, clock, schedule).await;
+    let retention = config.log.retention;
+    let custody = Custody::alone(&config.data, &access, clock, schedule, retention).await;
     Ok(custody.map_err(anyhow::Error::from)?)
 }
 
@@ -161,7 +162,7 @@ pub(super) fn state(standing: &Standing) -> Cell {
     }
 }
 
-/// Why some of them cannot be opened.
+/// Why some of them cannot be opened, and which are on hold.
 pub(super) fn write_problems(
     tenants: &[Standing],
     out: &mut dyn std::io::Write,
@@ -170,6 +171,19 @@ pub(super) fn write_problems(
         if let Some(problem) = &standing.problem {
             let problem = super::text::visible(problem);
             writeln!(out, "{}: {problem}", standing.tenant)?;
+        }
+    }
+    for standing in tenants {
+        if let Some(hold) = &standing.hold {
+            let (by, reason) = (
+                super::text::visible(&hold.by),
+                super::text::visible(&hold.reason),
+            );
+            let (tenant, since) = (&standing.tenant, day(&hold.since));
+            writeln!(
+                out,
+                "{tenant}: on legal hold since {since} by {by}: {reason}"
+            )?;
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! `nephron tenant`: those that there are, how one begins, and how one ends.
+//! `nephron tenant`: those that there are, how one begins, what is kept of it, and how one ends.
 
 mod export;
 
@@ -13,7 +13,7 @@ use super::table::Cell;
 use super::{Failure, Globals};
 use crate::custody::{Act, Standing};
 
-/// Create, list, export and terminate tenants.
+/// Create, list, export, hold and terminate tenants.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -36,6 +36,10 @@ enum Command {
     },
     /// Copy a tenant's log, which verifies by itself, with a list of what was copied. Sealed things stay sealed
     Export(export::Args),
+    /// Keep everything of a tenant, whatever its age: nothing is pruned and no key destroyed until the hold is released
+    Hold(Holding),
+    /// Release a tenant from its legal hold
+    Release(Holding),
     /// End a tenant: its keys are destroyed, here and at their provider, and the log says so and stays. The six years for which
     /// it is kept are yours to keep
     Terminate {
@@ -47,6 +51,34 @@ enum Command {
         #[command(flatten)]
         how: How,
     },
+}
+
+/// Of a legal hold.
+#[derive(clap::Args)]
+struct Holding {
+    /// Whose
+    tenant: TenantId,
+    /// Who you are; the system's user is recorded beside it
+    #[arg(long, value_name = "NAME")]
+    by: String,
+    /// Why: the matter, such as a case number
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    #[command(flatten)]
+    how: How,
+}
+
+impl Holding {
+    async fn run(self, holds: bool) -> Result<(), Failure> {
+        let act = Act::Hold {
+            tenant: self.tenant,
+            holds,
+            by: self.by,
+            reason: self.reason,
+        };
+        let done = perform(&self.how.config, act).await?;
+        custody::write(&done, self.how.json, write_table)
+    }
 }
 
 pub(crate) async fn run(args: Args, _: &Globals) -> Result<(), Failure> {
@@ -66,6 +98,8 @@ pub(crate) async fn run(args: Args, _: &Globals) -> Result<(), Failure> {
             custody::write(&done, how.json, write_table)
         }
         Command::Export(args) => export::run(args).await,
+        Command::Hold(holding) => holding.run(true).await,
+        Command::Release(holding) => holding.run(false).await,
         Command::Terminate {
             tenant,
             confirm: given,

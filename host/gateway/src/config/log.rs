@@ -1,6 +1,8 @@
-//! `[log]`: how the logs are vouched for.
+//! `[log]`: how the logs are vouched for, and how long what is sealed in them is kept.
 
 use std::time::Duration;
+
+use nephron_audit::Retention;
 
 use super::reader::Table;
 
@@ -11,6 +13,8 @@ pub struct Log {
     pub checkpoint_every: Duration,
     /// Between two that each anchor takes.
     pub anchor_every: Duration,
+    /// How long sealed payloads are kept; nothing: for ever.
+    pub retention: Option<Retention>,
 }
 
 impl Log {
@@ -20,6 +24,7 @@ impl Log {
         Self {
             checkpoint_every: table.duration("checkpoint-every", minute..=24 * hour, hour),
             anchor_every: table.duration("anchor-every", minute..=24 * hour, 24 * hour),
+            retention: table.value("retention").and_then(|value| value.parsed()),
         }
     }
 }

@@ -227,6 +227,13 @@ fn print(out: &mut dyn io::Write, verdict: &Verdict, in_colour: bool) -> io::Res
             "host     its log committed to the first {entries} entries"
         )?;
     }
+    if verdict.pruned > 0 {
+        let pruned = verdict.pruned;
+        writeln!(
+            out,
+            "pruned   {pruned} payloads were kept long enough, as later entries say"
+        )?;
+    }
     for fault in &verdict.faults {
         writeln!(out, "{red}fault{plain}    {fault}")?;
     }

@@ -288,6 +288,13 @@ fn write(folder: &Path, verdict: &Verdict, look: Look, out: &mut impl Write) -> 
             "  {quiet}host{quiet:#}  its log committed to the first {entries} entries"
         )?;
     }
+    if verdict.pruned > 0 {
+        let pruned = number(verdict.pruned);
+        writeln!(
+            out,
+            "  {quiet}kept{quiet:#}  {pruned} payloads were kept long enough and are pruned, as later entries say"
+        )?;
+    }
     if !verdict.faults.is_empty() {
         writeln!(out, "  {}", plural(verdict.faults.len(), "fault"))?;
     }
@@ -337,6 +344,7 @@ mod tests {
             entries: 1812,
             head: Digest([0xab; 32]),
             root: Some(Digest([0xcd; 32])),
+            pruned: 0,
             checkpoints: 0,
             vouched: None,
             committed: None,

@@ -944,3 +944,18 @@ fn keys_last_a_quarter_of_a_year_unless_told_otherwise() {
     let short = format!("{GOOD}\n[key-rotation]\nvault = \"1h\"\n");
     assert!(report(&parse(&short)).contains("`key-rotation.vault`"));
 }
+
+#[test]
+fn what_is_sealed_is_kept_for_six_years_at_the_least() {
+    assert_eq!(parse(GOOD).unwrap().log.retention, None);
+    let kept = |text: &str| parse(&format!("{GOOD}\n[log]\nretention = \"{text}\"\n"));
+    let seven = kept("7y").unwrap().log.retention;
+    assert_eq!(seven.map(nephron_audit::Retention::years), Some(7));
+    for (text, remedy) in [("5y", "write \"6y\" or more"), ("2192d", "such as \"6y\"")] {
+        let report = report(&kept(text));
+        assert!(
+            report.contains("`log.retention`") && report.contains(remedy),
+            "{report}"
+        );
+    }
+}
