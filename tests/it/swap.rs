@@ -176,32 +176,33 @@ fn numbers() -> impl Iterator<Item = usize> {
 
 const DECIDER: &str = "component = \"does-nothing\"\n";
 
+/// What a decider may take, however many are asked on however few cores.
+const PATIENT: &str = "deadline = \"59s\"\n";
+
 /// What is tried beside candidates that are as they should be, and why each is refused.
-const BAD: [(&str, &str, &str); 6] = [
+const BAD: [(&[(&str, &str)], &str); 6] = [
     (
-        DECIDER,
-        "component = \"traps\"\n",
+        &[(DECIDER, "component = \"traps\"\n")],
         "does not keep the conformance case `every/",
     ),
     (
-        DECIDER,
-        "component = \"fails-to-configure\"\n",
+        &[(DECIDER, "component = \"fails-to-configure\"\n")],
         "the candidate is refused",
     ),
     (
-        DECIDER,
-        "component = \"nowhere.wasm\"\n",
+        &[(DECIDER, "component = \"nowhere.wasm\"\n")],
         "the candidate is refused",
     ),
     (
-        DECIDER,
-        "component = \"loops-in-configure\"\nlimits = { configure-fuel = 1_000_000 }\n",
+        &[
+            (DECIDER, "component = \"loops-in-configure\"\n"),
+            (PATIENT, "configure-fuel = 1_000_000\n"),
+        ],
         "the candidate is refused",
     ),
-    ("[chain]", "[chain", "the configuration is refused"),
+    (&[("[chain]", "[chain")], "the configuration is refused"),
     (
-        "requests-per-tenant = 1024",
-        "requests-per-tenant = 1025",
+        &[("requests-per-tenant = 1024", "requests-per-tenant = 1025")],
         "takes a restart",
     ),
 ];
@@ -218,8 +219,8 @@ impl Operator<'_> {
     /// Tries one change, good or bad. Gives the generation that serves afterwards, if that is another one.
     async fn change_somehow(&self, number: usize, done: &mut Done) -> Option<Digest> {
         if number % 4 == 3 {
-            let (from, to, why) = BAD.into_iter().cycle().nth(number / 4 % BAD.len()).unwrap();
-            self.write(&[(from, to)]);
+            let (changes, why) = BAD[number / 4 % BAD.len()];
+            self.write(changes);
             let said = self.stage("dana").await.unwrap_err();
             assert!(said.contains(why), "{said}");
             done.refused += 1;
@@ -231,7 +232,8 @@ impl Operator<'_> {
         };
         // Another fuel is another generation, and more of it widens what the plugin may do.
         let fuel = 1_000_000_000 + number % 8;
-        self.write(&[(DECIDER, &format!("{decider}limits = {{ fuel = {fuel} }}\n"))]);
+        let limits = format!("{PATIENT}fuel = {fuel}\n");
+        self.write(&[(DECIDER, decider), (PATIENT, &limits)]);
         let standing = match self.stage("dana").await {
             Ok(standing) => standing,
             Err(said) => {
@@ -270,10 +272,11 @@ impl Operator<'_> {
 #[tokio::test(flavor = "multi_thread")]
 async fn i7_requests_in_flight_have_one_generation_each_while_the_roster_is_exchanged() {
     let model = MockModel::start(200, "About {user} - done.").await;
-    let setup = Setup::default().decider("does-nothing", "");
-    // All are searched at the same time, on however few cores.
-    let patient = "[plugin.limits]\ndeadline = \"60s\"\n";
-    let setup = setup.detector("safe-harbor", patient);
+    // All are judged and searched at the same time, on however few cores.
+    let decider = format!("[plugin.limits]\n{PATIENT}");
+    let setup = Setup::default().decider("does-nothing", &decider);
+    let detector = "[plugin.limits]\ndeadline = \"60s\"\n";
+    let setup = setup.detector("safe-harbor", detector);
     let setup = setup.upstream(&model.url(), "", "cleared-without-baa = \"safe-harbor\"");
     let served = Arc::new(setup.serve(LISTEN).await);
     let operator = Operator::new(&served);
@@ -516,10 +519,11 @@ async fn a_canary_serves_the_same_callers_and_stops_when_it_fails() {
     let failing = |number| {
         let fuel = 1_000_000 + number;
         format!(
-            "component = \"traps\"\nsettings = {{ target = \"clinical\" }}\nlimits = {{ fuel = {fuel} }}\n"
+            "component = \"traps\"\nlimits = {{ fuel = {fuel} }}\n[plugin.settings]\ntarget = \"clinical\"\n"
         )
     };
-    let (_, failing) = operator.stage_one(DECIDER, failing).await;
+    let replaced = format!("{DECIDER}[plugin.settings]\n");
+    let (_, failing) = operator.stage_one(&replaced, failing).await;
     let all = hundredth(failing) + 1;
     operator.canary(all, failing, None).await.unwrap();
     let mut refused = 0;
@@ -553,17 +557,19 @@ async fn a_canary_serves_the_same_callers_and_stops_when_it_fails() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shadow_is_asked_beside_and_decides_nothing() {
-    let served = setup("answer 0").serve(LISTEN).await;
+    let setup = setup("answer 0").detector("safe-harbor", "");
+    let served = setup.serve(LISTEN).await;
     let operator = Operator::new(&served);
     let text = "Patient: Alma Thistlewood, seen on 03/04/2026, has asthma.";
     let body = json!({ "model": "clinical", "messages": [{ "role": "user", "content": text }] });
     let nothing = operator.shadow(100).await.unwrap_err();
     assert!(nothing.contains("nothing is staged"), "{nothing}");
 
-    let narrow = "component = \"safe-harbor\"\nsettings = { kinds = [\"date\"] }\n";
+    let detector = "component = \"safe-harbor\"\n[plugin.settings]\n";
+    let narrow = format!("{detector}kinds = [\"date\"]\n");
     operator.write(&[
         (DECIDER, "component = \"unknown-obligation\"\n"),
-        ("component = \"safe-harbor\"\n", narrow),
+        (detector, &narrow),
     ]);
     let staged = operator.stage("dana").await.unwrap();
     let share = operator.shadow(0).await.unwrap_err();

@@ -28,6 +28,7 @@ use crate::Gateway;
 use crate::admin::Listening;
 use crate::associates::Alert;
 use crate::config::{Admin, Listen, StatusListener};
+use crate::control::Control;
 use crate::follow::Follow;
 use crate::http::Service;
 use crate::status;
@@ -44,6 +45,7 @@ pub struct Server {
     status: Option<TcpListener>,
     follow: Option<Follow>,
     admin: Option<Listening>,
+    control: Option<Control>,
 }
 
 /// The server cannot start, or did not stop cleanly.
@@ -111,6 +113,14 @@ impl Server {
             Some(status) => Some(bind(status.address).await?),
             None => None,
         };
+        // Whoever is told that it serves can ask at once.
+        let control = match crate::control::bind(gateway.data()) {
+            Ok(control) => Some(control),
+            Err(error) => {
+                warn!(%error, "there is no control socket; `nephron key`, `tenant` and `plugin` need the gateway stopped");
+                None
+            }
+        };
         let (alive, in_flight) = tokio::sync::mpsc::channel(1);
         Ok(Self {
             listener,
@@ -121,6 +131,7 @@ impl Server {
             status,
             follow: None,
             admin: None,
+            control,
         })
     }
 
@@ -188,6 +199,7 @@ impl Server {
             status,
             follow,
             admin,
+            control,
         } = self;
         let status =
             status.map(|listener| tokio::spawn(status::serve(listener, Arc::downgrade(&service))));
@@ -196,14 +208,15 @@ impl Server {
         let places = Arc::new(Semaphore::new(listen.connections));
         let (shipping, watching) = (export(service.gateway()), watch(service.gateway()));
         let (keeping, rotating) = (keep(service.gateway()), keep_keys(service.gateway()));
-        let (controlling, anchoring) = (control(service.gateway()), anchor(service.gateway()));
+        let controlling = control.map(|control| crate::control::serve(control, service.gateway()));
+        let anchoring = anchor(service.gateway());
         let reviving = revive(service.gateway());
         let marking = mark(service.gateway(), service.gateway().checkpoint_every());
         let trying = watch_canary(service.gateway());
         let administering = admin.map(|admin| admin.serve(service.gateway()));
         let following = follow.map(|follow| follow.run(service.gateway()));
         let exporting = tokio::spawn(async {
-            let ((), (), (), (), (), (), (), (), (), _, _) = tokio::join!(
+            let ((), (), (), (), (), (), (), (), _, _, _) = tokio::join!(
                 trying,
                 shipping,
                 watching,
@@ -212,7 +225,7 @@ impl Server {
                 reviving,
                 anchoring,
                 rotating,
-                controlling,
+                OptionFuture::from(controlling),
                 OptionFuture::from(following),
                 OptionFuture::from(administering)
             );
@@ -419,16 +432,6 @@ fn tell_key_memory() {
             unlocked,
             "pages of keys could not be locked in memory; raise `LimitMEMLOCK` (`ulimit -l`) to a page for each version of each tenant's key"
         );
-    }
-}
-
-/// Does what operators ask for through the data folder.
-async fn control(gateway: Arc<Gateway>) {
-    match crate::control::bind(gateway.data()) {
-        Ok(control) => crate::control::serve(control, gateway).await,
-        Err(error) => {
-            warn!(%error, "there is no control socket; `nephron key` and `nephron tenant` need the gateway stopped");
-        }
     }
 }
 
