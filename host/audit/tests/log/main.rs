@@ -7,7 +7,11 @@ mod crash;
 #[cfg(test)]
 mod export;
 #[cfg(test)]
+mod power;
+#[cfg(test)]
 mod retain;
+#[cfg(test)]
+mod states;
 #[cfg(test)]
 mod sumdb;
 #[cfg(test)]
