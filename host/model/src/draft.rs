@@ -243,11 +243,13 @@ pub enum Space {
     Tenant = 8,
     /// In the host's log: when each anchor last took a checkpoint, by the anchor's name (no secret).
     Anchor = 9,
+    /// In the host's log: the greatest counter of each version line of plugins that has served, by that line (no secret).
+    Counter = 10,
 }
 
 impl Space {
     /// Every space.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::VaultValue,
         Self::VaultToken,
         Self::Grant,
@@ -257,6 +259,7 @@ impl Space {
         Self::Review,
         Self::Tenant,
         Self::Anchor,
+        Self::Counter,
     ];
 
     /// The space that is written as `byte`.

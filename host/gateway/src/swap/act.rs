@@ -10,6 +10,7 @@ use tracing::error;
 
 use super::{Canary, Change, Generation, Standing, SwapError, Warrant};
 use crate::Gateway;
+use crate::counters;
 use crate::roster::Roster;
 
 /// For which one log is waited for: what ails a tenant's disk holds up nobody else.
@@ -105,7 +106,9 @@ impl Gateway {
             let config = self.swap().read(file)?;
             let serving = self.swap().serving();
             let roster = self.workshop().make_beside(&config, &serving).await;
-            Ok((config, roster.map_err(SwapError::Candidate)?))
+            let roster = roster.map_err(SwapError::Candidate)?;
+            counters::check(self.host(), &roster).map_err(SwapError::Candidate)?;
+            Ok((config, roster))
         };
         let made: Result<_, SwapError> = made.await;
         let _turn = self.swap().turn().await;
@@ -195,6 +198,8 @@ impl Gateway {
             draft = draft.fact("staged-by", next.warrant().by.as_str());
         }
         draft.records.push(manifest_record(next.roster()));
+        let kept = counters::keep(self.host(), next.roster(), &warrant.by, &warrant.reason);
+        kept.await.map_err(|_| SwapError::NotRecorded)?;
         // A tenant whose log has stopped is not served; when it opens again, its log says which roster serves.
         if self.tell_all(&draft).await == 0 {
             return Err(SwapError::NotRecorded);
