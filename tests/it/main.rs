@@ -41,6 +41,7 @@ mod small_model;
 mod swap;
 mod tidy;
 mod tokens;
+mod trust;
 
 /// The command line, as a program of its own.
 fn nephron() -> &'static std::path::Path {

@@ -26,6 +26,7 @@ pub struct Setup {
     route: Option<&'static str>,
     second_decider: Option<&'static str>,
     more: String,
+    replaced: Vec<(String, String)>,
     at: Option<u64>,
     log: nephron_audit::Options,
 }
@@ -107,6 +108,13 @@ impl Setup {
         self
     }
 
+    /// With this text of the configuration replaced.
+    #[must_use]
+    pub fn replacing(mut self, from: &str, to: &str) -> Self {
+        self.replaced.push((from.to_owned(), to.to_owned()));
+        self
+    }
+
     /// At this time, in seconds since the epoch, and not at [`NOW`].
     #[must_use]
     pub const fn at(mut self, seconds: u64) -> Self {
@@ -135,7 +143,7 @@ impl Setup {
             .second_decider
             .map_or(String::new(), |name| format!(", \"{name}\""));
         let chain = format!("[chain]\ndeciders = [\"access\"{second}]\ndetectors = [\"finder\"]\n");
-        [
+        let text = [
             "[root-key]\nprovider = \"file\"\npassphrase = { environment = \"UNUSED\" }\n\
              [[tenant]]\nid = \"st-marys\"\n[[tenant]]\nid = \"lakeside\"\n",
             &chain,
@@ -152,7 +160,9 @@ impl Setup {
             self.endpoint.as_deref().unwrap_or(endpoint),
             &self.more,
         ]
-        .join("\n")
+        .join("\n");
+        let replaced = self.replaced.iter();
+        replaced.fold(text, |text, (from, to)| text.replace(from, to))
     }
 
     /// Opens the gateway.
@@ -190,8 +200,9 @@ impl Setup {
     #[must_use]
     pub fn config(&self) -> Config {
         let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/policies");
-        let files = |path: &Path| {
-            std::fs::read_to_string(policies.join(path.file_name().unwrap_or_default()))
+        let files = |path: &Path| match path.is_absolute() {
+            true => std::fs::read_to_string(path),
+            false => std::fs::read_to_string(policies.join(path.file_name().unwrap_or_default())),
         };
         Config::parse(&self.toml(), Path::new("test.toml"), &files).expect("a good configuration")
     }

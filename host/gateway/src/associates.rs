@@ -4,8 +4,9 @@
 mod standing;
 
 use nephron_model::Timestamp;
+use nephron_trust::{DataClass, Role as Vouching, Vouch};
 
-use crate::config::{Agreement, Associate, Egress, Endpoint, Role, Status};
+use crate::config::{Agreement, Associate, Config, Egress, Endpoint, Role, Status};
 
 pub(crate) use standing::{Alert, Standing};
 
@@ -13,6 +14,8 @@ pub(crate) use standing::{Alert, Standing};
 pub(crate) struct Associates {
     associates: Vec<Associate>,
     policy: Egress,
+    /// Whether identifiable text goes through certified connectors alone.
+    asks_for_certificates: bool,
 }
 
 /// What is to go to an endpoint.
@@ -89,6 +92,11 @@ pub enum NoGround {
     /// An agreement covers the endpoint, and the operator does not let it see what cannot be searched.
     #[error("the endpoint has no `may-see-phi = true`")]
     NotForPhi,
+    /// An agreement covers the endpoint, and nobody who counts certified for it the connector that would carry the text.
+    #[error(
+        "no live certificate of its connector names the agreement and the associate, and allows identifiable text; have it certified with both (`nephron plugin certify`)"
+    )]
+    NotCertified,
     /// The endpoint, or its associate, is in a region that policy does not name, or in none that is known.
     #[error("it is in no region of `egress.regions`")]
     WrongRegion,
@@ -115,6 +123,7 @@ impl NoGround {
             Self::ServiceNotCovered => "service-not-covered",
             Self::TrainingNotExcluded => "training-not-excluded",
             Self::NotForPhi => "endpoint-not-for-phi",
+            Self::NotCertified => "connector-not-certified",
             Self::WrongRegion => "wrong-region",
             Self::SubprocessorUncovered { .. } => "subprocessor-uncovered",
         }
@@ -133,6 +142,7 @@ impl NoGround {
             | Self::ServiceNotCovered
             | Self::TrainingNotExcluded
             | Self::NotForPhi
+            | Self::NotCertified
             | Self::WrongRegion => None,
         };
         let codes = [Some(self.code()), behind];
@@ -154,11 +164,21 @@ impl Agreement {
 }
 
 impl Associates {
-    pub(crate) const fn new(associates: Vec<Associate>, policy: Egress) -> Self {
-        Self { associates, policy }
+    /// The register of a configuration.
+    pub(crate) fn of(config: &Config) -> Self {
+        let (associates, policy) = (config.associates.clone(), config.egress.clone());
+        Self::new(associates, policy, config.trust.is_some())
     }
 
-    /// Whether what is `shown` may go to `endpoint` at this time, and on what ground.
+    const fn new(associates: Vec<Associate>, policy: Egress, asks_for_certificates: bool) -> Self {
+        Self {
+            associates,
+            policy,
+            asks_for_certificates,
+        }
+    }
+
+    /// Whether what is `shown` may go to `endpoint` at this time, and on what ground. Its connector is `vouched` for by these.
     ///
     /// This function alone decides it. Everybody counts who sees what is sent: the endpoint's associate and, since an
     /// agreement binds a subcontractor too (45 CFR 164.504(e)(2)(ii)(D), (e)(5)), all who stand behind it.
@@ -166,6 +186,7 @@ impl Associates {
         &self,
         endpoint: &Endpoint,
         shown: Shown<'_>,
+        vouched: &[Vouch],
         now: Timestamp,
     ) -> Result<Ground, NoGround> {
         if endpoint.upstream.is_none() {
@@ -181,6 +202,13 @@ impl Associates {
         let lacks = match (&misplaced, uncovered) {
             (None, Ok(_)) if shown == Shown::Unsearched && !endpoint.may_see_phi => {
                 return Err(NoGround::NotForPhi);
+            }
+            (None, Ok(agreement))
+                if shown.method().is_none()
+                    && self.asks_for_certificates
+                    && !is_certified(vouched, agreement, runs, now) =>
+            {
+                return Err(NoGround::NotCertified);
             }
             (None, Ok(agreement)) => {
                 return Ok(Ground::Agreement {
@@ -289,6 +317,22 @@ impl Associates {
             .find(|one| one.residency.is_empty() || !one.residency.iter().all(allowed))
             .map(|one| uncovered(one, NoGround::WrongRegion))
     }
+}
+
+/// Whether somebody who counts certified the connector for identifiable text under this agreement with this associate.
+fn is_certified(
+    vouched: &[Vouch],
+    agreement: &Agreement,
+    associate: &Associate,
+    now: Timestamp,
+) -> bool {
+    vouched.iter().any(|vouch| {
+        vouch.role == Vouching::Certifier
+            && vouch.is_live(now)
+            && vouch.classes.contains(&DataClass::Identifiable)
+            && vouch.agreements.contains(&agreement.id)
+            && vouch.associates.contains(&associate.name)
+    })
 }
 
 fn uncovered(subprocessor: &Associate, why: NoGround) -> NoGround {

@@ -164,6 +164,12 @@ impl Case {
         self.name.starts_with("every/")
     }
 
+    /// Whether it is an exchange that was recorded: what went, or what came and what that means.
+    pub(crate) fn is_recorded_exchange(&self) -> bool {
+        let has = |field| self.rest.contains_key(field);
+        has("call") && has("request") || has("response") && has("events")
+    }
+
     /// What is of its world, in the form of that world.
     fn read<C: serde::de::DeserializeOwned>(&self) -> Result<C, String> {
         let rest = Value::Object(self.rest.clone());
@@ -213,6 +219,41 @@ impl Suite<'_> {
             if let Some(plugin) = loaded.get(&settings) {
                 each(check(self.engine, plugin, case).await);
             }
+        }
+        Ok(())
+    }
+
+    /// Has a connector keep what no recorded exchange can show, under each case of its own.
+    ///
+    /// # Errors
+    /// [`LoadError`], as for [`Self::run`].
+    pub async fn certify(
+        &self,
+        cases: &[Case],
+        mut each: impl FnMut(Outcome),
+    ) -> Result<(), LoadError> {
+        let own = || cases.iter().filter(|case| !case.is_every_plugins());
+        let declared = connector::Declared::of(own());
+        let mut loaded: BTreeMap<String, Plugin> = BTreeMap::new();
+        for case in own() {
+            let settings = self.settings_of(case);
+            if !loaded.contains_key(&settings) {
+                let plugin = self.load(&settings).await?;
+                loaded.insert(settings.clone(), plugin);
+            }
+            let Some(plugin) = loaded.get(&settings) else {
+                continue;
+            };
+            let mut asking = Asking::new(self.engine, plugin);
+            let checked = connector::certify(&mut asking, case, &declared).await;
+            each(Outcome {
+                name: format!("certify/{}", case.name),
+                description: "Without surprises: any cut of a response gives the same, nothing of the input is in errors, paths and credentials are those of the cases, and what comes out is bounded.".to_owned(),
+                fault: checked.err(),
+                calls: asking.calls,
+                fuel: asking.fuel,
+                elapsed: asking.elapsed,
+            });
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ use nephron_model::{
     Clock, Draft, EntryKind, EventId, NotRecorded, Phi, Purpose, Recorder as _, TenantId,
 };
 
+use nephron_trust::TrustError;
 use tracing::{Instrument as _, error, info_span};
 
 use crate::admit::{Admission, Admitted, admit};
@@ -28,6 +29,7 @@ use crate::case::Case;
 use crate::chain::export::{ExportState, Shipping};
 use crate::chain::reidentify::Streamed;
 use crate::config::{self, Config, Endpoint, Route};
+use crate::counters;
 use crate::custody::{Act, Custody, CustodyError, Done, Served};
 use crate::egress::Egress;
 use crate::emergency::{Alerts, Emergency};
@@ -149,6 +151,15 @@ pub enum OpenError {
         #[source]
         source: VetError,
     },
+    /// Nobody who counts vouches for a plugin, or not as policy asks.
+    #[error("plugin `{name}` is refused")]
+    Trust {
+        /// The operator's name for it.
+        name: String,
+        /// Why.
+        #[source]
+        source: TrustError,
+    },
     /// A plugin cannot be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -183,7 +194,8 @@ impl Gateway {
             return Err(OpenError::NoData { path: data.clone() });
         }
         let engine = Arc::new(Engine::new()?);
-        let vetted = workshop::vet_all(config, &around.first_party, |_, _| None)?;
+        let vetted =
+            workshop::vet_all(config, &around.first_party, around.clock.now(), |_, _| None)?;
 
         let host = in_data(data, "host")?;
         let lock = lock(&host.join("lock"))?;
@@ -197,6 +209,12 @@ impl Gateway {
             log: around.log.clone(),
         });
         let host = Arc::new(HostLog::open(data, &opening).await?);
+        counters::check(&host, &roster)?;
+        let kept = counters::keep(&host, &roster, "the gateway", "opened").await;
+        kept.map_err(|source| TenantError::NotRecorded {
+            tenant: TenantId::host(),
+            source,
+        })?;
         let every = config.log.anchor_every;
         let spoken_to = config.anchors.iter().filter_map(config::Anchor::upstream);
         let egress = Egress::new(spoken_to)?;
@@ -217,7 +235,7 @@ impl Gateway {
             host: Arc::clone(&host),
             opening: Arc::clone(&opening),
             tenants,
-            associates: Associates::new(config.associates.clone(), config.egress.clone()),
+            associates: Associates::of(config),
             endpoints: config.endpoints.clone(),
             routes: config.routes.clone(),
             limits: config.limits.clone(),
@@ -717,8 +735,16 @@ impl Gateway {
         &self.egress
     }
 
-    pub(crate) fn ground(&self, endpoint: &Endpoint, shown: Shown<'_>) -> Result<Ground, NoGround> {
-        self.associates.ground(endpoint, shown, self.clock.now())
+    /// Whether what is `shown` may go to `endpoint`, spoken to by the connector of `roster`.
+    pub(crate) fn ground(
+        &self,
+        endpoint: &Endpoint,
+        shown: Shown<'_>,
+        roster: &Roster,
+    ) -> Result<Ground, NoGround> {
+        let vouched = roster.vouched_for(&endpoint.connector);
+        self.associates
+            .ground(endpoint, shown, vouched, self.clock.now())
     }
 
     /// The route for `model`: one by that name, else the one for `*`. What a caller calls a model goes no further than
@@ -782,6 +808,7 @@ async fn record_refused_plugin(config: &Config, around: &Surroundings, error: &O
     )]
     let (name, code) = match error {
         OpenError::Vet { name, source } => (name.as_str(), source.code()),
+        OpenError::Trust { name, source } => (name.as_str(), source.code()),
         OpenError::Load(source) => (source.plugin(), source.code()),
         _ => return,
     };

@@ -123,7 +123,11 @@ impl HostLog {
         self.own.revive(open).await;
     }
 
-    fn own(&self) -> Result<Arc<Tenant>, NotRecorded> {
+    /// The same, if it is open.
+    ///
+    /// # Errors
+    /// [`NotRecorded::Closed`].
+    pub(crate) fn own(&self) -> Result<Arc<Tenant>, NotRecorded> {
         self.own.open().ok_or(NotRecorded::Closed)
     }
 

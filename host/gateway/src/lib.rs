@@ -21,6 +21,7 @@ pub mod cli;
 pub mod config;
 pub mod conformance;
 mod control;
+mod counters;
 mod courier;
 mod custody;
 mod egress;

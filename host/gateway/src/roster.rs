@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use nephron_engine::{Limits, Plugin};
 use nephron_model::{Digest, PluginRef};
+use nephron_trust::Vouch;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Chain, PluginKind};
@@ -19,7 +20,12 @@ pub struct Roster {
     exporters: BTreeMap<String, Arc<Plugin>>,
     transformer: Option<Arc<Plugin>>,
     method: Option<&'static str>,
+    /// What each plugin is, by its name, and who vouches for it.
+    vouched: BTreeMap<String, (PluginKind, Vec<Vouch>)>,
 }
+
+/// A plugin, as it was configured and loaded, with who vouches for it.
+pub(crate) type Loaded = (PluginKind, Arc<Plugin>, Vec<Vouch>);
 
 /// A roster as the log keeps it, so that years later each generation still says what it was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +55,9 @@ pub struct Seat {
     pub plugin: PluginRef,
     /// What one call of it may use.
     pub limits: Limits,
+    /// Who vouches for it: none where policy asks for nobody.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vouched: Vec<Vouch>,
 }
 
 impl Manifest {
@@ -78,14 +87,14 @@ impl Roster {
     /// # Errors
     /// [`Refusal::Incomplete`] when the chain names a plugin that was not loaded.
     pub(crate) fn new(
-        plugins: &[(PluginKind, Arc<Plugin>)],
+        plugins: &[Loaded],
         chain: &Chain,
         method: Option<&'static str>,
     ) -> Result<Self, Refusal> {
         let of_kind = |kinds: &[PluginKind]| -> BTreeMap<String, Arc<Plugin>> {
-            let of_it = plugins.iter().filter(|(kind, _)| kinds.contains(kind));
+            let of_it = plugins.iter().filter(|(kind, ..)| kinds.contains(kind));
             of_it
-                .map(|(_, plugin)| (plugin.reference().name.clone(), Arc::clone(plugin)))
+                .map(|(_, plugin, _)| (plugin.reference().name.clone(), Arc::clone(plugin)))
                 .collect()
         };
         let named = |kinds: &[PluginKind], names: &[String]| -> Result<Vec<Arc<Plugin>>, Refusal> {
@@ -104,6 +113,12 @@ impl Roster {
             exporters: of_kind(&[PluginKind::Exporter]),
             transformer: named(&[PluginKind::Transformer], chain.transformer.as_slice())?.pop(),
             method,
+            vouched: plugins
+                .iter()
+                .map(|(kind, plugin, vouches)| {
+                    (plugin.reference().name.clone(), (*kind, vouches.clone()))
+                })
+                .collect(),
         };
         roster.generation = Digest::of(&roster.manifest().to_bytes());
         Ok(roster)
@@ -115,6 +130,7 @@ impl Roster {
         let seat = |plugin: &Arc<Plugin>| Seat {
             plugin: plugin.reference().clone(),
             limits: plugin.limits().clone(),
+            vouched: self.vouched_for(&plugin.reference().name).to_vec(),
         };
         Manifest {
             deciders: self.deciders.iter().map(seat).collect(),
@@ -135,6 +151,22 @@ impl Roster {
     /// The de-identification method that the detectors amount to, if to one (45 CFR 164.514(b)).
     pub(crate) const fn method(&self) -> Option<&'static str> {
         self.method
+    }
+
+    /// Who vouches for the plugin of that name.
+    pub(crate) fn vouched_for(&self, name: &str) -> &[Vouch] {
+        let found = self.vouched.get(name);
+        found.map_or(&[], |(_, vouches)| vouches.as_slice())
+    }
+
+    /// Everybody who vouches, each with the plugin's name and with what he vouches for a version of.
+    pub(crate) fn lineages(&self) -> impl Iterator<Item = (&str, String, &Vouch)> {
+        self.vouched.iter().flat_map(|(name, (kind, vouches))| {
+            let of = |vouch: &'_ Vouch| vouch.lineage(kind.as_str());
+            vouches
+                .iter()
+                .map(move |vouch| (name.as_str(), of(vouch), vouch))
+        })
     }
 
     pub(crate) fn deciders(&self) -> &[Arc<Plugin>] {

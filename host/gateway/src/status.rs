@@ -19,6 +19,7 @@ use tracing::{debug, warn};
 
 use crate::associates::Alert;
 use crate::chain::export::ExportState;
+use crate::config::Trust;
 use crate::http::Service;
 use crate::metrics::OPEN_METRICS;
 
@@ -148,7 +149,13 @@ impl Service {
         let plugins = |seats: &[crate::Seat]| -> Vec<_> {
             let plugin = |seat: &crate::Seat| {
                 let plugin = &seat.plugin;
-                json!({ "name": plugin.name, "version": plugin.version, "digest": plugin.digest.to_string() })
+                let vouched = seat.vouched.iter().map(|vouch| {
+                    json!({ "role": vouch.role, "by": vouch.by, "version": vouch.version, "counter": vouch.counter, "until": vouch.until })
+                });
+                json!({
+                    "name": plugin.name, "version": plugin.version, "digest": plugin.digest.to_string(),
+                    "vouched": vouched.collect::<Vec<_>>(),
+                })
             };
             seats.iter().map(plugin).collect()
         };
@@ -179,6 +186,7 @@ impl Service {
             "stopping": self.is_stopping(),
             "generation": roster.generation().to_string(),
             "swap": gateway.swap().standing(),
+            "trust": Trust::word(gateway.swap().trust()),
             "plugins": {
                 "deciders": plugins(&manifest.deciders),
                 "detectors": plugins(&manifest.detectors),

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use nephron_model::{Digest, Draft, EntryKind, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Chain, Config, Faults, Plugin};
+use crate::config::{Chain, Config, Faults, Plugin, Trust};
 use crate::conformance::CaseError;
 use crate::gateway::OpenError;
 use crate::roster::Roster;
@@ -201,7 +201,9 @@ pub(crate) enum SwapError {
     Waiting { by: String },
     #[error("say who you are and why, in at most 200 characters each, a name without parentheses")]
     NoGround,
-    #[error("no tenant's log takes the change, and so what served serves on")]
+    #[error(
+        "no tenant's log takes the change, or the host's does not, and so what served serves on"
+    )]
     NotRecorded,
 }
 
@@ -212,6 +214,7 @@ impl SwapError {
             Self::Faults(_) => "bad-configuration",
             Self::Elsewhere { .. } => "takes-a-restart",
             Self::Candidate(OpenError::Vet { source, .. }) => source.code(),
+            Self::Candidate(OpenError::Trust { source, .. }) => source.code(),
             Self::Candidate(OpenError::Load(source)) => source.code(),
             Self::Candidate(_) => "not-made",
             Self::Cases { .. } => "cases-unreadable",
@@ -236,7 +239,9 @@ impl SwapError {
     /// The plugin that it is about, by the operator's name.
     pub(crate) fn plugin(&self) -> Option<&str> {
         match self {
-            Self::Candidate(OpenError::Vet { name, .. }) => Some(name),
+            Self::Candidate(OpenError::Vet { name, .. } | OpenError::Trust { name, .. }) => {
+                Some(name)
+            }
             Self::Candidate(OpenError::Load(source)) => Some(source.plugin()),
             Self::Cases { plugin, .. } | Self::Unfit { plugin, .. } => Some(plugin),
             Self::Candidate(_)
@@ -387,6 +392,11 @@ impl Swap {
             turn: tokio::sync::Mutex::new(()),
             making: tokio::sync::Mutex::new(()),
         }
+    }
+
+    /// Who vouches for plugins, if anybody is asked for.
+    pub(crate) const fn trust(&self) -> Option<&Trust> {
+        self.started.trust.as_ref()
     }
 
     /// The roster that serves now.
@@ -723,6 +733,7 @@ fn other_sections(old: &Config, new: &Config) -> Vec<&'static str> {
         root_key,
         key_rotation,
         tenants,
+        trust,
         plugins: _,
         chain: _,
         associates,
@@ -747,6 +758,10 @@ fn other_sections(old: &Config, new: &Config) -> Vec<&'static str> {
         ("`[root-key]`", *root_key == new.root_key),
         ("`[key-rotation]`", *key_rotation == new.key_rotation),
         ("`[[tenant]]`", *tenants == new.tenants),
+        (
+            "`[trust]`",
+            is_same_trust(trust.as_ref(), new.trust.as_ref()),
+        ),
         ("`[[associate]]`", *associates == new.associates),
         ("`[[endpoint]]`", *endpoints == new.endpoints),
         ("`[[route]]`", *routes == new.routes),
@@ -769,4 +784,13 @@ fn other_sections(old: &Config, new: &Config) -> Vec<&'static str> {
     ];
     let differ = same.into_iter().filter(|(_, is_same)| !is_same);
     differ.map(|(name, _)| name).collect()
+}
+
+/// Whether the same count in both; what is revoked is looked at anew for each candidate.
+fn is_same_trust(old: Option<&Trust>, new: Option<&Trust>) -> bool {
+    match (old, new) {
+        (Some(old), Some(new)) => old.names_the_same(new),
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    }
 }

@@ -9,7 +9,8 @@ use nephron_engine::compile::Compiler;
 use nephron_engine::vet::{Vetted, vet};
 use nephron_engine::{Engine, Plugin};
 use nephron_keys::RootKey;
-use nephron_model::Digest;
+use nephron_model::{Clock, Digest, Timestamp};
+use nephron_trust::{Offered, TrustError, Vouch};
 
 use crate::Surroundings;
 use crate::config::{self, Component, Config};
@@ -25,10 +26,17 @@ pub(crate) struct Workshop {
     first_party: PathBuf,
     compiler: Compiler,
     cache: AotCache,
+    clock: Arc<dyn Clock>,
 }
 
-/// Each plugin of a configuration, with its component.
-type AllVetted<'a> = Vec<(&'a config::Plugin, Ready)>;
+/// A plugin of a configuration, with its component and with who vouches for it.
+pub(crate) struct Candidate<'a> {
+    plugin: &'a config::Plugin,
+    ready: Ready,
+    vouches: Vec<Vouch>,
+    /// What lies beside the component, one envelope a line.
+    statements: String,
+}
 
 /// A plugin's component.
 pub(crate) enum Ready {
@@ -52,6 +60,7 @@ impl Workshop {
             data: data.to_owned(),
             first_party: around.first_party.clone(),
             compiler: around.compiler.clone(),
+            clock: Arc::clone(&around.clock),
             cache: cache.map_err(|source| OpenError::Data {
                 path: folder,
                 source,
@@ -80,7 +89,7 @@ impl Workshop {
         serving: &Generation,
     ) -> Result<Arc<Roster>, OpenError> {
         let loaded = |plugin: &config::Plugin, digest| serving.loaded(plugin, digest);
-        let vetted = vet_all(config, &self.first_party, loaded)?;
+        let vetted = vet_all(config, &self.first_party, self.clock.now(), loaded)?;
         self.make(config, vetted).await
     }
 
@@ -91,15 +100,22 @@ impl Workshop {
     pub(crate) async fn make(
         &self,
         config: &Config,
-        vetted: AllVetted<'_>,
+        vetted: Vec<Candidate<'_>>,
     ) -> Result<Arc<Roster>, OpenError> {
         let data = &self.data;
         let mut plugins = Vec::with_capacity(vetted.len());
-        for (plugin, ready) in vetted {
-            let vetted = match ready {
+        for candidate in vetted {
+            let (plugin, vouches) = (candidate.plugin, candidate.vouches);
+            for line in candidate.statements.lines().map(str::trim) {
+                let digest = Digest::of(line.as_bytes());
+                if vouches.iter().any(|vouch| vouch.statement == digest) {
+                    keep(data, digest, STATEMENT, line.as_bytes())?;
+                }
+            }
+            let vetted = match candidate.ready {
                 Ready::Vetted(vetted) => vetted,
                 Ready::Loaded(loaded) => {
-                    plugins.push((plugin.kind, loaded));
+                    plugins.push((plugin.kind, loaded, vouches));
                     continue;
                 }
             };
@@ -115,7 +131,7 @@ impl Workshop {
                 &self.compiler,
                 Some(&self.cache),
             );
-            plugins.push((plugin.kind, Arc::new(load.await?)));
+            plugins.push((plugin.kind, Arc::new(load.await?), vouches));
         }
         let roster = Roster::new(&plugins, &config.chain, method(config));
         let roster = Arc::new(roster.map_err(OpenError::Roster)?);
@@ -161,20 +177,18 @@ fn sorted(settings: &serde_json::Value) -> serde_json::Value {
 }
 
 /// Vets the component of each plugin that `config` names, but for what is `loaded` with the same entry in the configuration and the
-/// same component. Nothing of them runs.
+/// same component; who vouches for it is asked of all. Nothing of them runs.
 ///
 /// # Errors
-/// [`OpenError::Vet`].
+/// [`OpenError::Vet`] and [`OpenError::Trust`].
 pub(crate) fn vet_all<'a>(
     config: &'a Config,
     first_party: &Path,
+    now: Timestamp,
     loaded: impl Fn(&config::Plugin, Digest) -> Option<Arc<Plugin>>,
-) -> Result<AllVetted<'a>, OpenError> {
+) -> Result<Vec<Candidate<'a>>, OpenError> {
     let vet_one = |plugin: &'a config::Plugin| {
-        let path = match &plugin.component {
-            Component::FirstParty(name) => first_party.join(format!("{name}.component.wasm")),
-            Component::File(path) => path.clone(),
-        };
+        let path = plugin.component.path(first_party);
         let vetted = nephron_engine::vet::read(&path, &plugin.limits).and_then(|bytes| {
             if let Some(loaded) = loaded(plugin, Digest::of(&bytes)) {
                 return Ok(Ready::Loaded(loaded));
@@ -188,14 +202,84 @@ pub(crate) fn vet_all<'a>(
             )
             .map(Ready::Vetted)
         });
-        let vetted = vetted.map_err(|source| OpenError::Vet {
+        let ready = vetted.map_err(|source| OpenError::Vet {
             name: plugin.name.clone(),
             source,
         })?;
-        Ok((plugin, vetted))
+        let (vouches, statements) = match &config.trust {
+            Some(trust) => {
+                let (digest, world) = match &ready {
+                    Ready::Vetted(vetted) => (vetted.digest(), vetted.world()),
+                    Ready::Loaded(loaded) => (loaded.reference().digest, loaded.world()),
+                };
+                let offered = Offered {
+                    component: digest,
+                    kind: plugin.kind.as_str(),
+                    world: Some(world.name()),
+                };
+                let statements = statements(plugin.statements.as_deref(), &path);
+                let vouched = statements.and_then(|statements| {
+                    let vouches = trust.policy.judge(offered, &statements, now)?;
+                    Ok((vouches, statements))
+                });
+                vouched.map_err(|source| OpenError::Trust {
+                    name: plugin.name.clone(),
+                    source,
+                })?
+            }
+            None => Default::default(),
+        };
+        Ok(Candidate {
+            plugin,
+            ready,
+            vouches,
+            statements,
+        })
     };
     config.plugins.iter().map(vet_one).collect()
 }
+
+/// Who vouches for each plugin of a configuration, by its name. Of what would be refused there is nobody.
+pub(crate) fn vouched_for_all(
+    config: &Config,
+    first_party: &Path,
+    now: Timestamp,
+) -> BTreeMap<String, Vec<Vouch>> {
+    let vouched = |plugin: &config::Plugin| {
+        let alone = Config {
+            plugins: vec![plugin.clone()],
+            ..config.clone()
+        };
+        let vetted = vet_all(&alone, first_party, now, |_, _| None).ok()?;
+        Some((plugin.name.clone(), vetted.into_iter().next()?.vouches))
+    };
+    config.plugins.iter().filter_map(vouched).collect()
+}
+
+/// Where the statements about a component lie, unless the configuration says otherwise.
+pub(crate) fn beside(component: &Path) -> PathBuf {
+    let mut name = component.as_os_str().to_owned();
+    name.push(".statements.jsonl");
+    PathBuf::from(name)
+}
+
+/// What is stated of a component: of the file that is named, or else of the one beside it, which need not be there.
+///
+/// # Errors
+/// [`TrustError::Unreadable`].
+pub(crate) fn statements(named: Option<&Path>, component: &Path) -> Result<String, TrustError> {
+    let path = named.map_or_else(|| beside(component), Path::to_owned);
+    match config::read_text(&path) {
+        Ok(text) => Ok(text),
+        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+            Ok(String::new())
+        }
+        Err(source) => Err(TrustError::Unreadable { path, source }),
+    }
+}
+
+/// How an envelope is kept.
+const STATEMENT: &str = "dsse.json";
 
 /// How a roster's manifest is kept.
 pub(crate) const ROSTER: &str = "roster.json";

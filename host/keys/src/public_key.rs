@@ -1,8 +1,8 @@
 //! Public keys of others, by which what they signed is known: no secret, and nothing here can sign.
 
 use ring::signature::{
-    ECDSA_P256_SHA256_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents,
-    UnparsedPublicKey,
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256,
+    RsaPublicKeyComponents, UnparsedPublicKey,
 };
 
 /// An algorithm that a signature is checked by, as RFC 7518 §3.1 and RFC 8037 §3.1 name it.
@@ -10,15 +10,17 @@ use ring::signature::{
 pub enum SignatureAlgorithm {
     /// RSASSA-PKCS1-v1_5 with SHA-256, keys of 2048 to 8192 bits.
     Rs256,
-    /// ECDSA on P-256 with SHA-256; the signature is r and s, 32 bytes each.
+    /// ECDSA on P-256 with SHA-256; the signature is r and s, 32 bytes each, or their ASN.1.
     Es256,
     /// Ed25519.
     EdDsa,
 }
 
 /// A key, of one algorithm and no other.
+#[derive(Clone, PartialEq, Eq)]
 pub struct PublicKey(Form);
 
+#[derive(Clone, PartialEq, Eq)]
 enum Form {
     Rsa {
         modulus: Vec<u8>,
@@ -26,6 +28,8 @@ enum Form {
     },
     /// Uncompressed (SEC 1 §2.3.3).
     P256([u8; 65]),
+    /// The same, whose signatures are written in ASN.1.
+    P256Asn1([u8; 65]),
     Ed25519([u8; 32]),
 }
 
@@ -51,6 +55,13 @@ impl PublicKey {
         Self(Form::P256(point))
     }
 
+    /// A point of P-256, uncompressed (SEC 1 §2.3.3), whose signatures are written in ASN.1 (RFC 3279 §2.2.3), as OpenSSL and
+    /// cosign write them.
+    #[must_use]
+    pub const fn p256_asn1(point: [u8; 65]) -> Self {
+        Self(Form::P256Asn1(point))
+    }
+
     /// An Ed25519 key.
     #[must_use]
     pub const fn ed25519(key: [u8; 32]) -> Self {
@@ -62,7 +73,7 @@ impl PublicKey {
     pub const fn algorithm(&self) -> SignatureAlgorithm {
         match self.0 {
             Form::Rsa { .. } => SignatureAlgorithm::Rs256,
-            Form::P256(_) => SignatureAlgorithm::Es256,
+            Form::P256(_) | Form::P256Asn1(_) => SignatureAlgorithm::Es256,
             Form::Ed25519(_) => SignatureAlgorithm::EdDsa,
         }
     }
@@ -80,6 +91,9 @@ impl PublicKey {
             .verify(&RSA_PKCS1_2048_8192_SHA256, message, signature),
             Form::P256(point) => {
                 UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).verify(message, signature)
+            }
+            Form::P256Asn1(point) => {
+                UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point).verify(message, signature)
             }
             Form::Ed25519(key) => UnparsedPublicKey::new(&ED25519, key).verify(message, signature),
         };

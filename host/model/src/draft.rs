@@ -255,11 +255,13 @@ pub enum Space {
     Anchor = 9,
     /// The legal hold that a log is on (no secret).
     Hold = 10,
+    /// In the host's log: the greatest counter of each version line of plugins that has served, by that line (no secret).
+    Counter = 11,
 }
 
 impl Space {
     /// Every space.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::VaultValue,
         Self::VaultToken,
         Self::Grant,
@@ -270,6 +272,7 @@ impl Space {
         Self::Tenant,
         Self::Anchor,
         Self::Hold,
+        Self::Counter,
     ];
 
     /// The space that is written as `byte`.

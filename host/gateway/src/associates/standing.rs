@@ -110,6 +110,7 @@ impl Associates {
                 | NoGround::ServiceNotCovered
                 | NoGround::TrainingNotExcluded
                 | NoGround::NotForPhi
+                | NoGround::NotCertified
                 | NoGround::WrongRegion
                 | NoGround::SubprocessorUncovered { .. },
             ) => Standing::Lapsed(agreement.until),

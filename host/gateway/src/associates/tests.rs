@@ -129,9 +129,13 @@ fn i10_text_goes_only_where_every_agreement_region_and_clause_allows_it_or_polic
                                     requires_no_training: true,
                                     ..policy(&["US"])
                                 };
-                                let associates = Associates::new(vec![cloud, chips], policy);
-                                let result =
-                                    associates.ground(&endpoint(region), Shown::Text(method), NOW);
+                                let associates = Associates::new(vec![cloud, chips], policy, false);
+                                let result = associates.ground(
+                                    &endpoint(region),
+                                    Shown::Text(method),
+                                    &[],
+                                    NOW,
+                                );
 
                                 let is_placed = matches!(region, Some("US" | "US-VA"));
                                 let training = trains.then_some("training-not-excluded");
@@ -177,8 +181,8 @@ fn i10_whoever_stands_at_the_far_end_of_the_chain_counts_too() {
         // Whoever names each other is asked about once.
         chips.subprocessors = vec!["cloud".to_owned(), "racks".to_owned()];
         let racks = associate("racks", agreement(far, false), residency);
-        let associates = Associates::new(vec![cloud, racks, chips], policy(regions));
-        let result = associates.ground(&endpoint(Some("US")), Shown::Text(None), NOW);
+        let associates = Associates::new(vec![cloud, racks, chips], policy(regions), false);
+        let result = associates.ground(&endpoint(Some("US")), Shown::Text(None), &[], NOW);
         result
             .map(|ground| ground.as_str().to_owned())
             .map_err(|why| why.to_string())
@@ -216,8 +220,8 @@ fn i10_no_agreement_makes_an_associate_of_who_is_none() {
     cloud.role = Role::None;
     let mut chips = associate("chips", agreement("in force", true), &[]);
     chips.subprocessors.push("cloud".to_owned());
-    let associates = Associates::new(vec![cloud, chips], Egress::default());
-    let result = associates.ground(&endpoint(None), Shown::Text(None), NOW);
+    let associates = Associates::new(vec![cloud, chips], Egress::default(), false);
+    let result = associates.ground(&endpoint(None), Shown::Text(None), &[], NOW);
     assert_eq!(found(result), "no-agreement");
     // As a subprocessor it sees nothing, and so needs none.
     let other = Endpoint {
@@ -225,7 +229,7 @@ fn i10_no_agreement_makes_an_associate_of_who_is_none() {
         ..endpoint(None)
     };
     assert_eq!(
-        found(associates.ground(&other, Shown::Text(None), NOW)),
+        found(associates.ground(&other, Shown::Text(None), &[], NOW)),
         "agreement"
     );
 }
@@ -243,13 +247,13 @@ fn i10_what_cannot_be_searched_goes_only_under_an_agreement_and_only_where_it_ma
             ..Egress::default()
         };
         let cloud = associate("cloud", agreement(standing, true), &[]);
-        let associates = Associates::new(vec![cloud], policy);
+        let associates = Associates::new(vec![cloud], policy, false);
         for (may_see_phi, expected) in [(false, expected), (true, marked)] {
             let endpoint = Endpoint {
                 may_see_phi,
                 ..endpoint(None)
             };
-            let result = associates.ground(&endpoint, Shown::Unsearched, NOW);
+            let result = associates.ground(&endpoint, Shown::Unsearched, &[], NOW);
             assert_eq!(found(result), expected);
         }
     }
@@ -257,14 +261,14 @@ fn i10_what_cannot_be_searched_goes_only_under_an_agreement_and_only_where_it_ma
 
 #[test]
 fn where_nothing_leaves_nothing_is_asked() {
-    let associates = Associates::new(Vec::new(), policy(&["US"]));
+    let associates = Associates::new(Vec::new(), policy(&["US"]), false);
     let inside = Endpoint {
         upstream: None,
         associate: None,
         ..endpoint(None)
     };
     assert_eq!(
-        found(associates.ground(&inside, Shown::Text(None), NOW)),
+        found(associates.ground(&inside, Shown::Text(None), &[], NOW)),
         "in-sandbox"
     );
 }
@@ -277,7 +281,7 @@ fn what_lapses_soon_or_has_lapsed_is_an_alert_and_nothing_else_is() {
         ..Egress::default()
     };
     let alerts = |days| -> Vec<(String, &str)> {
-        let associates = Associates::new(all.to_vec(), policy(days));
+        let associates = Associates::new(all.to_vec(), policy(days), false);
         let alerts = associates.alerts(NOW).into_iter();
         alerts
             .map(|one| (one.associate, one.standing.as_str()))
@@ -287,4 +291,67 @@ fn what_lapses_soon_or_has_lapsed_is_an_alert_and_nothing_else_is() {
     let soon = |name: &str| (name.to_owned(), "lapsing");
     assert_eq!(alerts(0), vec![lapsed.clone()]);
     assert_eq!(alerts(1), [soon("in force"), lapsed, soon("other service")]);
+}
+
+/// A certificate that holds on the day before [`NOW`] and on that day.
+fn certificate() -> Vouch {
+    let digest = nephron_model::Digest::of(b"");
+    Vouch {
+        role: Vouching::Certifier,
+        by: "lab".to_owned(),
+        key: digest,
+        statement: digest,
+        name: "cloud".to_owned(),
+        version: "1.0.0".to_owned(),
+        counter: 1,
+        from: at(99).to_string(),
+        until: at(101).to_string(),
+        report: Some(digest),
+        associates: vec!["cloud".to_owned()],
+        agreements: vec!["BAA-1".to_owned()],
+        classes: vec![DataClass::Cleared, DataClass::Identifiable],
+    }
+}
+
+#[test]
+fn i10_where_certificates_are_asked_for_identifiable_text_goes_through_certified_connectors_alone()
+{
+    let good = certificate();
+    let but = |change: fn(&mut Vouch)| {
+        let mut changed = certificate();
+        change(&mut changed);
+        vec![changed]
+    };
+    let cases = [
+        (vec![good], true),
+        (Vec::new(), false),
+        (but(|it| it.role = Vouching::Vendor), false),
+        (but(|it| it.from = at(101).to_string()), false),
+        (but(|it| it.until = at(100).to_string()), false),
+        (but(|it| it.until = "soon".to_owned()), false),
+        (but(|it| it.classes = vec![DataClass::Cleared]), false),
+        (but(|it| it.agreements = vec!["BAA-2".to_owned()]), false),
+        (but(|it| it.associates = vec!["racks".to_owned()]), false),
+    ];
+    let cloud = associate("cloud", agreement("in force", true), &[]);
+    for (vouched, is_certified) in cases {
+        for asks in [false, true] {
+            let (all, policy) = (vec![cloud.clone()], Egress::default());
+            let associates = Associates::new(all, policy, asks);
+            let mut endpoint = endpoint(None);
+            endpoint.may_see_phi = true;
+            let code = |shown| match associates.ground(&endpoint, shown, &vouched, NOW) {
+                Ok(ground) => ground.as_str(),
+                Err(why) => why.code(),
+            };
+            let identifiable = match is_certified || !asks {
+                true => "agreement",
+                false => "connector-not-certified",
+            };
+            assert_eq!(code(Shown::Text(None)), identifiable, "{vouched:?}");
+            assert_eq!(code(Shown::Unsearched), identifiable, "{vouched:?}");
+            // What was cleared goes under the agreement alone.
+            assert_eq!(code(Shown::Text(Some("safe-harbor"))), "agreement");
+        }
+    }
 }

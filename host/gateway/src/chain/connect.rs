@@ -211,7 +211,7 @@ impl<'a> Asked<'a> {
             };
             self.passed_over(endpoint, refusal)
         };
-        let ground = gateway.ground(endpoint, self.shown());
+        let ground = gateway.ground(endpoint, self.shown(), &case.roster);
         let ground = ground.map_err(no_agreement)?;
         let at_egress = self.permitted(endpoint, &ground).await;
         let at_egress = at_egress.map_err(|refusal| {

@@ -6,15 +6,20 @@ mod list;
 mod mermaid;
 mod svg;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use nephron_model::{Clock as _, SystemClock, Timestamp};
 
+use nephron_trust::Vouch;
+
+use super::around::first_party_folder;
 use super::style::{BAD, GOOD, QUIET, WARNING};
 use super::{Failure, Globals};
 use crate::associates::{Associates, Standing};
 use crate::config::{self, Config};
+use crate::workshop::vouched_for_all;
 
 /// Show and check the register of associates: business associates, their subcontractors, and the agreements with them.
 #[derive(clap::Args)]
@@ -52,15 +57,23 @@ struct Opened {
     config: Config,
     associates: Associates,
     now: Timestamp,
+    /// Who vouches for each plugin, by its name; what is refused is vouched for by nobody.
+    vouched: BTreeMap<String, Vec<Vouch>>,
     within: Duration,
 }
 
 impl Register {
     fn open(&self) -> Result<Opened, Failure> {
         let config = Config::load(&self.config).map_err(|faults| Failure::check(faults.into()))?;
+        let now = self.at.unwrap_or_else(|| SystemClock.now());
+        let vouched = match config.trust {
+            Some(_) => vouched_for_all(&config, &first_party_folder()?, now),
+            None => BTreeMap::new(),
+        };
         Ok(Opened {
-            associates: Associates::new(config.associates.clone(), config.egress.clone()),
-            now: self.at.unwrap_or_else(|| SystemClock.now()),
+            associates: Associates::of(&config),
+            now,
+            vouched,
             within: self.within.unwrap_or(config.egress.warn_before),
             config,
         })

@@ -8,7 +8,7 @@ use nephron_model::{Clock as _, SystemClock, Timestamp};
 use super::api_key::State;
 use super::text::{plural, visible};
 use super::{Failure, Globals, style};
-use crate::config::{Config, Faults};
+use crate::config::{Config, Faults, Trust};
 
 /// Check a configuration and report everything that is wrong with it, one `file:line:column: message` a line.
 ///
@@ -59,6 +59,8 @@ struct Found {
     endpoints: usize,
     routes: usize,
     exports: usize,
+    /// Whether who made a plugin matters: `enforced`, `unsigned-accepted` or `not-enforced`.
+    trust: &'static str,
     api_keys: usize,
     client_certificates: usize,
     identity_providers: usize,
@@ -83,6 +85,7 @@ impl Found {
             endpoints: config.endpoints.len(),
             routes: config.routes.len(),
             exports: config.exports.len(),
+            trust: Trust::word(config.trust.as_ref()),
             api_keys: config.api_keys.len(),
             client_certificates: config.client_certificates.len(),
             identity_providers: config.oidc.len(),
@@ -114,6 +117,17 @@ fn write_found(args: &Args, found: &Found, out: &mut impl Write) -> io::Result<(
     let path = visible(&args.config.display().to_string());
     writeln!(out, "{good}ok{good:#}  {path}: {}", words.join(", "))?;
     let bad = style::BAD;
+    let warning = style::WARNING;
+    let trust = match found.trust {
+        "enforced" => None,
+        "unsigned-accepted" => {
+            Some("plugins are loaded that no vendor signed: `accept-unsigned-plugins`")
+        }
+        _ => Some("plugins are loaded whoever made them: there is no `[trust]`"),
+    };
+    if let Some(trust) = trust {
+        writeln!(out, "{warning}!{warning:#}   {trust}")?;
+    }
     let expired = found.expired_api_keys.iter().map(|id| (id, "has expired"));
     let ending = found.api_keys_that_end_soon.iter();
     for (id, what) in expired.chain(ending.map(|id| (id, "ends within 30 days"))) {

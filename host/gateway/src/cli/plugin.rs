@@ -2,15 +2,20 @@
 
 mod bench;
 mod build;
+mod certify;
 mod change;
 mod inspect;
+mod keygen;
 mod run;
+mod sign;
+mod stated;
 mod subject;
 mod test;
+mod verify;
 
 use super::{Failure, Globals};
 
-/// Build, test and inspect plugins, and exchange those that serve.
+/// Build, test, inspect, sign and certify plugins, and exchange those that serve.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -24,6 +29,10 @@ enum Command {
     Run(run::Args),
     Bench(bench::Args),
     Inspect(inspect::Args),
+    Keygen(keygen::Args),
+    Sign(sign::Args),
+    Certify(certify::Args),
+    Verify(verify::Args),
     Stage(change::Stage),
     Shadow(change::Shadow),
     Canary(change::Canary),
@@ -40,6 +49,10 @@ pub(crate) async fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
         Command::Run(args) => run::run(args, globals).await,
         Command::Bench(args) => bench::run(args, globals).await,
         Command::Inspect(args) => inspect::run(args, globals).await,
+        Command::Keygen(args) => keygen::run(args, globals).await,
+        Command::Sign(args) => sign::run(args, globals).await,
+        Command::Certify(args) => certify::run(args, globals).await,
+        Command::Verify(args) => verify::run(args, globals).await,
         Command::Stage(args) => args.run().await,
         Command::Shadow(args) => args.run().await,
         Command::Canary(args) => args.run().await,

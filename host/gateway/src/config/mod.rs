@@ -34,6 +34,7 @@ mod settings;
 mod status;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod units;
 mod upstream;
 mod url;
@@ -54,6 +55,7 @@ pub use root_key::{KeyService, RootKey};
 pub use route::{Chain, Egress, METHODS, RequestLimits, Route, RouteEndpoint};
 pub use secret::{SecretError, SecretRef};
 pub use status::StatusListener;
+pub use trust::Trust;
 pub use upstream::{Credential, Upstream, UpstreamTls};
 pub use url::{BaseUrl, InvalidUrl};
 
@@ -80,6 +82,8 @@ pub struct Config {
     pub tenants: Vec<TenantId>,
     /// Every plugin, each used by something below.
     pub plugins: Vec<Plugin>,
+    /// Who vouches for plugins, if the operator says so; without it nobody is asked for.
+    pub trust: Option<Trust>,
     /// Who judges a request.
     pub chain: Chain,
     /// Who runs endpoints.
@@ -142,14 +146,21 @@ impl Config {
 
     /// The files that plugins are read from, other than those that come with Nephron.
     pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
-        self.plugins.iter().flat_map(|plugin| {
-            let component = match &plugin.component {
-                Component::File(path) => Some(path),
-                Component::FirstParty(_) => None,
-            };
-            let all = plugin.settings_files.iter().chain(component);
-            all.map(PathBuf::as_path)
-        })
+        self.plugins
+            .iter()
+            .flat_map(|plugin| {
+                let component = match &plugin.component {
+                    Component::File(path) => Some(path),
+                    Component::FirstParty(_) => None,
+                };
+                let all = plugin.settings_files.iter().chain(component);
+                all.chain(&plugin.statements).map(PathBuf::as_path)
+            })
+            .chain(
+                self.trust
+                    .iter()
+                    .filter_map(|trust| trust.revoked_file.as_deref()),
+            )
     }
 
     /// The data folder of the configuration in `path`, whatever else is wrong with it.
@@ -227,6 +238,8 @@ fn config<'a>(
         let mut ids = BTreeMap::new();
         let tenants = root.some("tenant", |table| tenant(table, &mut ids));
         let read_plugins = root.some("plugin", |table| Plugin::read(table, files));
+        let trust = root.value("trust");
+        let trust = trust.map(|value| value.table(|table| Trust::read(table, files)).flatten());
         let chain = root.required("chain", "[chain]");
         let chain = chain.and_then(|value| value.table(|table| Chain::read(table, &plugins)));
         let read_associates = root.each("associate", |table| Associate::read(table, &known));
@@ -280,6 +293,10 @@ fn config<'a>(
             key_rotation: key_rotation?,
             tenants,
             plugins: read_plugins,
+            trust: match trust {
+                Some(trust) => Some(trust?),
+                None => None,
+            },
             chain: chain?,
             associates: read_associates,
             endpoints: read_endpoints,
@@ -328,7 +345,7 @@ fn tenant(table: &mut Table<'_>, ids: &mut BTreeMap<String, usize>) -> Option<Te
     Some(id)
 }
 
-fn read_text(path: &Path) -> std::io::Result<String> {
+pub(crate) fn read_text(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
     let read = std::fs::File::open(path)?
         .take(LARGEST + 1)

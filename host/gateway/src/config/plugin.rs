@@ -21,6 +21,8 @@ pub struct Plugin {
     pub component: Component,
     /// The component's digest, if the operator pins it.
     pub digest: Option<Digest>,
+    /// Where the statements of those who vouch for it are, if not beside the component.
+    pub statements: Option<PathBuf>,
     /// What it is configured with: a JSON object.
     pub settings: serde_json::Value,
     /// The files that some of the settings are read from.
@@ -49,7 +51,7 @@ pub enum PluginKind {
 }
 
 impl PluginKind {
-    const WORDS: [(&str, Self); 5] = [
+    pub(super) const WORDS: [(&str, Self); 5] = [
         ("decider", Self::Decider),
         ("detector", Self::Detector),
         ("transformer", Self::Transformer),
@@ -81,6 +83,19 @@ impl PluginKind {
         }
     }
 
+    /// What a component of this world is, as a plugin.
+    pub(crate) const fn of_world(world: World) -> Self {
+        match world {
+            World::AccessPolicy => Self::Decider,
+            World::Deidentifier => Self::Detector,
+            World::KeyedDeidentifier => Self::Transformer,
+            World::LlmConnector | World::SigningLlmConnector => Self::Connector,
+            World::AuditExporter | World::SigningAuditExporter | World::ConfirmingAuditExporter => {
+                Self::Exporter
+            }
+        }
+    }
+
     pub(super) fn of_word(word: &str) -> Option<Self> {
         Self::WORDS
             .into_iter()
@@ -99,6 +114,14 @@ pub enum Component {
 }
 
 impl Component {
+    /// Its file, where those that come with Nephron are in `first_party`.
+    pub(crate) fn path(&self, first_party: &Path) -> PathBuf {
+        match self {
+            Self::FirstParty(name) => first_party.join(format!("{name}.component.wasm")),
+            Self::File(path) => path.clone(),
+        }
+    }
+
     /// A bare name is a first-party plugin; what holds a `/` or ends in `.wasm` is a file.
     fn read(value: &Value<'_>) -> Option<Self> {
         let text = value.text()?;
@@ -132,6 +155,10 @@ impl Plugin {
             .required("component", "component = \"safe-harbor\"")
             .and_then(|value| Component::read(&value));
         let digest = table.value("digest").and_then(|value| value.parsed());
+        let statements = match table.value("statements") {
+            Some(value) => Some(value.path()?),
+            None => None,
+        };
         let (settings, settings_files) = settings::read(table, files);
         let cases = table.value("cases").and_then(|value| value.path());
         let limits = table.section("limits", limits);
@@ -141,6 +168,7 @@ impl Plugin {
             kind: kind?,
             component: component?,
             digest,
+            statements,
             settings,
             settings_files,
             cases,

@@ -1,7 +1,11 @@
 //! Cases of connectors: a call, the request that it becomes, a response, and the events that it becomes.
 
-use nephron_engine::contract::{Attribute, ChatCall, Event, Plan, RequestInfo, Usage, Value};
-use nephron_engine::{Answer, Judgement};
+use std::collections::BTreeSet;
+
+use nephron_engine::contract::{
+    Attribute, ChatCall, Event, HttpRequest, Part, Plan, RequestInfo, Usage, Value,
+};
+use nephron_engine::{Answer, Judgement, PluginFailure};
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
@@ -130,8 +134,151 @@ pub(super) async fn check(asking: &mut Asking<'_>, case: &Case) -> Result<(), St
     Ok(())
 }
 
+/// Paths and credentials that the cases of a connector declare: it asks for no others.
+#[derive(Default)]
+pub(super) struct Declared {
+    paths: BTreeSet<String>,
+    credentials: BTreeSet<Option<String>>,
+}
+
+impl Declared {
+    pub(super) fn of<'a>(cases: impl Iterator<Item = &'a Case>) -> Self {
+        let mut declared = Self::default();
+        // A case that cannot be read is a fault of its own.
+        let read = cases.filter_map(|case| case.read::<ConnectorCase>().ok());
+        for request in read.filter_map(|case| case.request) {
+            declared.paths.insert(request.path().to_owned());
+            let credential = request.credential().map(str::to_owned);
+            declared.credentials.insert(credential);
+        }
+        declared
+    }
+
+    fn check(&self, request: &HttpRequest) -> Result<(), String> {
+        if !self.paths.contains(&request.path) {
+            return Err("it asks for a path that no case declares".to_owned());
+        }
+        if !self.credentials.contains(&request.credential) {
+            return Err("it asks for a credential that no case declares".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// Text that is nobody's and that stands nowhere else: where it turns up, what was in the input is out.
+const MARK: &str = "Zebulon-Quackenbush-90210557";
+
+/// Most bytes of text that a response may become: so many for each of its own, and some beside.
+const TIMES: usize = 8;
+const BESIDE: usize = 64 << 10;
+
+/// What no single recorded exchange shows. The call is made again with other text, which must change neither path nor credential
+/// and be in no error; the response is cut everywhere, broken off and broken, which must give the same events for each cut,
+/// no more than a bound, and errors that hold nothing of it.
+pub(super) async fn certify(
+    asking: &mut Asking<'_>,
+    case: &Case,
+    declared: &Declared,
+) -> Result<(), String> {
+    let mut case: ConnectorCase = case.read()?;
+    let info = std::mem::take(&mut case.info).read()?;
+    if let Some(call) = case.call.take() {
+        let mut call = ChatCall::from(call);
+        mark(&mut call);
+        for want_stream in [false, true] {
+            call.want_stream = want_stream;
+            let judgement = Judgement::Encode {
+                info: info.clone(),
+                call: call.clone(),
+            };
+            match asking.ask(&judgement).await?.and_then(Answer::plan) {
+                // A connector may find another path for a stream, which the cases then show too.
+                Ok(Plan::Call(request)) => declared.check(&request)?,
+                Ok(Plan::Answer(_)) => {}
+                Err(failure) => silent(&failure)?,
+            }
+        }
+    }
+    let Some(response) = &case.response else {
+        return Ok(());
+    };
+    let recorded = response.chunks()?;
+    let whole = recorded.concat();
+    let most = whole.len().saturating_mul(TIMES).saturating_add(BESIDE);
+    let mut first = None;
+    for chunks in cuts(&recorded) {
+        let events = asking.decode(&response.decode(&info, chunks)).await?;
+        let events = match events {
+            Ok(events) => Ok(joined(events)?),
+            Err(failure) => {
+                silent(&failure)?;
+                Err(failure.code())
+            }
+        };
+        let said = serde_json::to_vec(&events.as_ref().ok()).map_err(|error| error.to_string())?;
+        if said.len() > most {
+            let (said, read) = (said.len(), whole.len());
+            return Err(format!("a response of {read} bytes becomes {said}"));
+        }
+        match &first {
+            None => first = Some(events),
+            Some(first) if *first == events => {}
+            Some(_) => return Err("two cuts of one response give two answers".to_owned()),
+        }
+    }
+    let half = whole.get(..whole.len() / 2).unwrap_or_default();
+    let marked = MARK.as_bytes();
+    let bodies = [
+        half.to_vec(),
+        [half, marked].concat(),
+        [marked, &whole].concat(),
+        format!("{{\"error\":{{\"message\":\"{MARK}\",\"type\":\"{MARK}\"}}}}").into_bytes(),
+        format!("data: {{\"{MARK}\n\n").into_bytes(),
+    ];
+    for status in [response.status, 400, 401, 429, 500] {
+        for body in &bodies {
+            let broken = Judgement::Decode {
+                info: info.clone(),
+                status,
+                headers: response.headers.clone(),
+                chunks: vec![body.clone()],
+                is_cut_off: false,
+            };
+            if let Err(failure) = asking.decode(&broken).await? {
+                silent(&failure)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Puts other text in the place of all that people wrote.
+fn mark(call: &mut ChatCall) {
+    for message in &mut call.messages {
+        for part in &mut message.parts {
+            if let Part::Text(text) = part {
+                MARK.clone_into(text);
+            }
+        }
+    }
+}
+
+/// Refuses an error that repeats what the plugin was given.
+fn silent(failure: &PluginFailure) -> Result<(), String> {
+    let PluginFailure::Reported {
+        about: Some(about), ..
+    } = failure
+    else {
+        return Ok(());
+    };
+    match MARK.split('-').any(|part| about.contains(part)) {
+        true => Err("an error repeats text of what it was given".to_owned()),
+        false => Ok(()),
+    }
+}
+
 impl ConnectorCase {
-    fn check_plan(&self, plan: Result<Plan, nephron_engine::PluginFailure>) -> Result<(), String> {
+    fn check_plan(&self, plan: Result<Plan, PluginFailure>) -> Result<(), String> {
         match (plan, &self.request, &self.answer, &self.refused) {
             (_, None, None, None) if self.any => Ok(()),
             (Ok(Plan::Call(request)), Some(expected), None, None) => expected.check(&request),
@@ -151,10 +298,7 @@ impl ConnectorCase {
         }
     }
 
-    fn check_events(
-        &self,
-        events: Result<Vec<Event>, nephron_engine::PluginFailure>,
-    ) -> Result<(), String> {
+    fn check_events(&self, events: Result<Vec<Event>, PluginFailure>) -> Result<(), String> {
         let any = self.any && self.events.is_none() && self.failure.is_none();
         let expected = Expected::new(self.events.as_ref(), self.failure.clone(), any);
         match expected.against("events", events)? {

@@ -20,6 +20,14 @@ pub(super) struct CaseRequest {
 }
 
 impl CaseRequest {
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    pub(super) fn credential(&self) -> Option<&str> {
+        self.credential.as_deref()
+    }
+
     pub(super) fn check(&self, request: &HttpRequest) -> Result<(), String> {
         same("method", &request.method, &self.method)?;
         same("path", &request.path, &self.path)?;

@@ -13,6 +13,7 @@ use super::{Bounds, Canary, Change, Generation, Shadow, Standing, SwapError, War
 use crate::Gateway;
 use crate::admin::NotHis;
 use crate::config::Operator;
+use crate::counters;
 use crate::roster::Roster;
 
 /// For which one log is waited for: what ails a tenant's disk holds up nobody else.
@@ -121,6 +122,7 @@ impl Gateway {
             let serving = self.swap().serving();
             let roster = self.workshop().make_beside(&config, &serving).await;
             let roster = roster.map_err(SwapError::Candidate)?;
+            counters::check(self.host(), &roster).map_err(SwapError::Candidate)?;
             let engine = self.engine();
             Box::pin(rehearse(&engine, &config, &roster, serving.roster())).await?;
             Ok((config, roster))
@@ -301,6 +303,8 @@ impl Gateway {
             draft = draft.fact("staged-by", next.warrant().by.as_str());
         }
         draft.records.push(manifest_record(next.roster()));
+        let kept = counters::keep(self.host(), next.roster(), &warrant.by, &warrant.reason);
+        kept.await.map_err(|_| SwapError::NotRecorded)?;
         // A tenant whose log has stopped is not served; when it opens again, its log says which roster serves.
         if self.tell_all(&draft).await == 0 {
             return Err(SwapError::NotRecorded);

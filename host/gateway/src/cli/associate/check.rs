@@ -74,9 +74,11 @@ impl<'a> Row<'a> {
         let associate = associate.and_then(|name| opened.associates.associate(name));
         // Whoever is no business associate is meant to get no identifiable text.
         let is_meant = associate.is_none_or(|associate| associate.role != Role::None);
+        let vouched = opened.vouched.get(&endpoint.connector);
+        let vouched = vouched.map_or(&[][..], Vec::as_slice);
         let result = opened
             .associates
-            .ground(endpoint, Shown::Text(method), opened.now);
+            .ground(endpoint, Shown::Text(method), vouched, opened.now);
         Self {
             endpoint,
             method,

@@ -49,8 +49,9 @@ fn opened(more: &str) -> Opened {
     let config = Config::parse(&toml, &folder.join("gateway.toml"), &files)
         .unwrap_or_else(|faults| panic!("{faults}"));
     Opened {
-        associates: Associates::new(config.associates.clone(), config.egress.clone()),
+        associates: Associates::of(&config),
         now: day("2026-11-22").unwrap(),
+        vouched: BTreeMap::new(),
         within: config.egress.warn_before,
         config,
     }

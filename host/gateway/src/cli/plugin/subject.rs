@@ -47,6 +47,8 @@ pub(super) struct How {
 /// A plugin that was vetted, with its settings and cases. Nothing of it has run.
 pub(super) struct Subject {
     pub(super) name: String,
+    /// Its file.
+    pub(super) component: PathBuf,
     pub(super) vetted: Vetted,
     pub(super) settings: Option<Value>,
     pub(super) cases: Vec<Case>,
@@ -94,6 +96,7 @@ impl How {
             .or_else(|| own("settings.json").filter(|file| file.is_file()));
         Ok(Subject {
             name: name_of(&component),
+            component,
             vetted,
             settings: settings.as_deref().map(read_json).transpose()?,
             cases,

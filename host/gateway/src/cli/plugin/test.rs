@@ -31,8 +31,9 @@ pub(super) struct Args {
     junit: Option<PathBuf>,
 }
 
+/// What came of all cases.
 #[derive(Serialize)]
-struct Report {
+pub(super) struct Report {
     plugin: String,
     world: &'static str,
     digest: Digest,
@@ -53,6 +54,25 @@ struct Tested {
 
 pub(super) async fn run(args: Args, _: &Globals) -> Result<(), Failure> {
     let subject = args.subject.open().await?;
+    let report = report(subject, false).await?;
+    if let Some(path) = &args.junit {
+        std::fs::write(path, junit(&report))
+            .with_context(|| format!("`{}` cannot be written", path.display()))?;
+    }
+    let written = if args.json {
+        write_json(&report, &mut io::stdout().lock())
+    } else {
+        report.write(Look::of_stdout(), &mut anstream::stdout().lock())
+    };
+    written.map_err(Failure::output)?;
+    report.verdict()
+}
+
+/// Has a plugin answer its cases; if it `is_certified` as a connector, also what no recorded exchange can show.
+pub(super) async fn report(
+    subject: subject::Subject,
+    is_certified: bool,
+) -> Result<Report, Failure> {
     let engine = Engine::new().context("the sandbox cannot be set up")?;
     let suite = Suite {
         engine: &engine,
@@ -64,33 +84,56 @@ pub(super) async fn run(args: Args, _: &Globals) -> Result<(), Failure> {
     let mut cases = Vec::new();
     let ran = suite.run(&subject.cases, |outcome| cases.push(outcome.into()));
     ran.await.context("the plugin cannot be loaded")?;
+    if is_certified {
+        let ran = suite.certify(&subject.cases, |outcome| cases.push(outcome.into()));
+        ran.await.context("the plugin cannot be loaded")?;
+    }
     let failed = cases
         .iter()
         .filter(|case: &&Tested| case.fault.is_some())
         .count();
-    let report = Report {
+    Ok(Report {
         plugin: subject.name,
         world: subject.vetted.world().name(),
         digest: subject.vetted.digest(),
         passed: cases.len() - failed,
         failed,
         cases,
-    };
-    if let Some(path) = &args.junit {
-        std::fs::write(path, junit(&report))
-            .with_context(|| format!("`{}` cannot be written", path.display()))?;
+    })
+}
+
+impl Report {
+    /// The table, with faults below it.
+    pub(super) fn write(&self, look: Look, out: &mut impl Write) -> io::Result<()> {
+        write(self, look, out)
     }
-    let written = if args.json {
-        write_json(&report, &mut io::stdout().lock())
-    } else {
-        write(&report, Look::of_stdout(), &mut anstream::stdout().lock())
-    };
-    written.map_err(Failure::output)?;
-    if failed == 0 {
-        return Ok(());
+
+    /// # Errors
+    /// When a case was not kept.
+    pub(super) fn verdict(&self) -> Result<(), Failure> {
+        if self.failed == 0 {
+            return Ok(());
+        }
+        let failed = plural(self.failed, "case");
+        Err(Failure::check(anyhow::anyhow!("{failed} not kept")))
     }
-    let failed = plural(failed, "case");
-    Err(Failure::check(anyhow::anyhow!("{failed} not kept")))
+
+    /// As a certificate names it, by its digest: without times, so that whoever tests the same gets the same.
+    ///
+    /// # Errors
+    /// Never with what a report holds.
+    pub(super) fn lasting(&self) -> serde_json::Result<Vec<u8>> {
+        let mut report = serde_json::to_value(self)?;
+        let cases = report
+            .get_mut("cases")
+            .and_then(serde_json::Value::as_array_mut);
+        for case in cases.into_iter().flatten() {
+            case.as_object_mut().map(|case| case.remove("microseconds"));
+        }
+        let mut text = serde_json::to_vec_pretty(&report)?;
+        text.push(b'\n');
+        Ok(text)
+    }
 }
 
 impl From<Outcome> for Tested {
