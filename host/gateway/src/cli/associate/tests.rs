@@ -122,19 +122,27 @@ fn a_check_says_what_may_go_where_and_why_not_and_what_lapses() {
 #[test]
 fn a_register_in_order_is_no_fault() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/gateway.toml");
-    let on = |at: &str| {
+    let on = |at: &str, asks: bool| {
         let register = Register {
             config: path.clone(),
             at: Some(day(at).unwrap()),
             within: Some(Duration::from_secs(86_400)),
         };
-        checked(&register.open().ok().unwrap(), false)
+        let mut opened = register.open().ok().unwrap();
+        if !asks {
+            opened.config.trust = None;
+            opened.associates = Associates::of(&opened.config);
+        }
+        checked(&opened, false)
     };
-    let (text, code) = on("2026-11-22");
+    // The example asks for certificates of its connectors, and none lies beside them.
+    let (text, code) = on("2026-11-22", true);
+    assert!(code == 3 && text.contains("no live certificate"), "{text}");
+    let (text, code) = on("2026-11-22", false);
     assert_eq!(code, 0, "{text}");
     // The day on which it lapses is near, and then past.
     for at in ["2026-12-31", "2027-01-01"] {
-        assert_eq!(on(at).1, 3);
+        assert_eq!(on(at, false).1, 3);
     }
 }
 

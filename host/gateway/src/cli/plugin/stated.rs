@@ -18,6 +18,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What is stated, by whose key, and for how long.
 #[derive(clap::Args)]
+#[group(skip)]
 pub(super) struct Args {
     /// The key, PKCS #8 in PEM: of `nephron plugin keygen`, or of `openssl genpkey -algorithm ed25519`
     #[arg(long, value_name = "KEY")]
