@@ -162,3 +162,50 @@ async fn i1_an_entry_that_is_too_large_for_the_log_stops_the_request() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_in_flight_when_the_process_ended_is_told_when_the_log_opens_again() {
+    let server = MockModel::start(200, "About {user} - done.").await;
+    let setup =
+        Setup::default().upstream(&server.url(), "", "cleared-without-baa = \"safe-harbor\"");
+    let rig = Arc::new(setup.open().await);
+    let held = server.hold().await;
+    let asking = Arc::clone(&rig);
+    let asked = tokio::spawn(async move { asking.ask("Chest pain.").await.status() });
+    server.is_sent(1).await;
+    // What a process that is killed now leaves behind.
+    let left = tempfile::tempdir().unwrap();
+    super::host_log::copy(&rig.folder.path().join("."), left.path());
+    drop(held);
+    assert_eq!(asked.await.unwrap(), 200);
+
+    let after = setup.open_in(left).await.unwrap();
+    let entries = after.entries(None);
+    let told: Vec<_> = entries
+        .iter()
+        .filter(|entry| entry.header.outcome == "outcome-unknown")
+        .map(|entry| (entry.header.kind, entry.header.request))
+        .collect();
+    let sending = entries
+        .iter()
+        .find(|entry| entry.header.kind == EntryKind::Sending)
+        .unwrap();
+    let event = sending.header.request;
+    assert!(event.is_some());
+    assert_eq!(
+        told,
+        [
+            (EntryKind::Received, event),
+            (EntryKind::RequestClosed, event)
+        ]
+    );
+    let log = after.log_folder();
+    let folder = after.close();
+    let verdict = nephron_audit::verify(&log, nephron_audit::VerifyOptions::default()).unwrap();
+    assert!(verdict.is_whole(), "{verdict:?}");
+    // Told once: what was closed has no open end.
+    let again = setup.open_in(folder).await.unwrap();
+    let unknown = again.entries(None).into_iter();
+    let unknown = unknown.filter(|entry| entry.header.outcome == "outcome-unknown");
+    assert_eq!(unknown.count(), 2);
+}
