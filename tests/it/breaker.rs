@@ -38,7 +38,7 @@ async fn i6_a_plugin_that_traps_again_and_again_is_left_alone_and_then_tried_onc
     assert_eq!(reasons(&received), json!(["not-run", "breaker-open"]));
 
     let rig = served.reopened().await;
-    let entries = rig.entries(None);
+    let entries = rig.all_entries();
     let of = |kind: EntryKind| {
         let of_kind = entries.iter().filter(move |one| one.header.kind == kind);
         of_kind.map(|one| one.header.outcome.as_str())
@@ -66,7 +66,7 @@ async fn i6_what_trapped_a_plugin_twice_is_sealed_and_not_asked_again() {
     assert_eq!(reasons(&other), json!(["trapped", "unreachable"]));
 
     let rig = served.reopened().await;
-    let entries = rig.entries(None);
+    let entries = rig.all_entries();
     let mut set_aside = entries
         .iter()
         .filter(|one| one.header.kind == EntryKind::Quarantined);

@@ -180,7 +180,7 @@ async fn what_was_in_flight_when_the_process_ended_is_told_when_the_log_opens_ag
     assert_eq!(asked.await.unwrap(), 200);
 
     let after = setup.open_in(left).await.unwrap();
-    let entries = after.entries(None);
+    let entries = after.all_entries();
     let told: Vec<_> = entries
         .iter()
         .filter(|entry| entry.header.outcome == "outcome-unknown")
@@ -205,7 +205,7 @@ async fn what_was_in_flight_when_the_process_ended_is_told_when_the_log_opens_ag
     assert!(verdict.is_whole(), "{verdict:?}");
     // Told once: what was closed has no open end.
     let again = setup.open_in(folder).await.unwrap();
-    let unknown = again.entries(None).into_iter();
+    let unknown = again.all_entries().into_iter();
     let unknown = unknown.filter(|entry| entry.header.outcome == "outcome-unknown");
     assert_eq!(unknown.count(), 2);
 }

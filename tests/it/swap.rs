@@ -607,7 +607,7 @@ async fn a_shadow_is_asked_beside_and_decides_nothing() {
 
     drop(operator);
     let rig = served.reopened().await;
-    let entries = rig.entries(None);
+    let entries = rig.all_entries();
     let beside: Vec<_> = entries
         .iter()
         .filter(|entry| entry.header.kind == EntryKind::ShadowJudged)

@@ -351,6 +351,13 @@ impl Rig {
         entries.map(|entry| entry.expect("readable")).collect()
     }
 
+    /// All that the log says.
+    #[must_use]
+    pub fn all_entries(&self) -> Vec<Entry> {
+        let entries = self.tenant().log().entries(0..u64::MAX);
+        entries.map(|entry| entry.expect("readable")).collect()
+    }
+
     /// What the log says about a request.
     #[must_use]
     pub fn entries(&self, event: Option<EventId>) -> Vec<Entry> {

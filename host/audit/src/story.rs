@@ -98,7 +98,10 @@ impl Story {
                         sent: Vec::new(),
                         grants: Vec::new(),
                     };
-                    self.requests.insert(request, begun);
+                    if let Some(before) = self.requests.insert(request, begun) {
+                        self.add(before.opened, GapKind::RequestWithoutEnd);
+                        self.leave(before.sent);
+                    }
                 }
             }
             // What an exporter judges belongs to no request.

@@ -180,12 +180,14 @@ impl Operator {
                         configuration.clone_into(file);
                         *by = name();
                     }
-                    Change::Shadow { by, .. } | Change::Retire { by, .. } => {
+                    Change::Shadow { by, .. } => {
                         has(OperatorRole::Stage)?;
                         *by = name();
                     }
                     Change::Activate { by, .. }
                     | Change::Canary { by, .. }
+                    // It takes away what a rollback would go back to.
+                    | Change::Retire { by, .. }
                     | Change::Rollback { by, .. } => {
                         has(OperatorRole::Activate)?;
                         *by = name();

@@ -40,9 +40,7 @@ fn unsettled(log: &Log) -> Result<Vec<Draft>, ReadError> {
             .collect();
         for header in headers?.into_iter().rev() {
             // Whatever was in flight began after the process did.
-            if header.kind == EntryKind::RosterActivated
-                && header.facts.get("reason").is_some_and(|why| why == OPENED)
-            {
+            if is_opening(&header) {
                 return Ok(open.drafts());
             }
             open.meet_backwards(header);
@@ -50,6 +48,14 @@ fn unsettled(log: &Log) -> Result<Vec<Draft>, ReadError> {
         end = start;
     }
     Ok(open.drafts())
+}
+
+/// Whether a tenant was opened. Where a person let a roster serve, the entry names him, whatever his reason.
+fn is_opening(header: &Header) -> bool {
+    let facts = &header.facts;
+    header.kind == EntryKind::RosterActivated
+        && facts.get("reason").is_some_and(|why| why == OPENED)
+        && !facts.contains_key("by")
 }
 
 /// Why a roster begins to serve when its tenant opens, as the entry has it.

@@ -97,19 +97,19 @@ impl Breakers {
         let Some(plugin) = state.plugins.get_mut(&configured(plugin)) else {
             return true;
         };
-        let open = plugin
+        let mut open = plugin.breakers.values().filter_map(|one| one.rests);
+        if open.any(|rests| rests > now) {
+            return false;
+        }
+        let rested = plugin
             .breakers
             .values_mut()
             .filter_map(|one| one.rests.as_mut());
-        let mut may = true;
-        for rests in open {
-            may &= *rests <= now;
-            if *rests <= now {
-                // Whatever becomes of this one, others wait for as long again.
-                *rests = now.plus(REST);
-            }
+        for rests in rested {
+            // Whatever becomes of this one, others wait for as long again.
+            *rests = now.plus(REST);
         }
-        may
+        true
     }
 
     /// What came of a judgement of this kind. Gives what that changed.
@@ -147,8 +147,9 @@ impl Breakers {
             if breaker.in_a_row < FAILURES {
                 return None;
             }
-            let was_open = breaker.rests.replace(now.plus(REST)).is_some();
-            return (!was_open).then_some(Changed::Opened);
+            let was_open = breaker.rests;
+            breaker.rests = was_open.max(Some(now.plus(REST)));
+            return was_open.is_none().then_some(Changed::Opened);
         }
         let was_open = breaker.rests.is_some();
         one.breakers.remove(kind);

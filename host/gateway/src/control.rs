@@ -248,7 +248,10 @@ pub(crate) async fn converse(
             ran.map_or_else(failed, |ran| Answered::Ran(Box::new(ran)))
         }
     };
-    say(stream, &answered).await
+    // Who does not listen holds no place that others want.
+    tokio::time::timeout(PATIENCE, say(stream, &answered))
+        .await
+        .map_err(|_| std::io::ErrorKind::TimedOut)?
 }
 
 async fn say(stream: &mut (impl AsyncWrite + Unpin), answered: &Answered) -> std::io::Result<()> {

@@ -142,7 +142,7 @@ pub(crate) fn request(number: u64) -> EventId {
 
 /// The `number`-th invented entry: different sizes, some with a payload, some with records.
 pub(crate) fn draft(number: u64) -> Draft {
-    let mut draft = Draft::new(EntryKind::Decision, "permit").about(request(number / 3));
+    let mut draft = Draft::new(EntryKind::PassedOver, "permit").about(request(number / 3));
     draft.caller = Some(format!("nurse-{}", number % 4));
     draft.reasons = vec!["role".to_owned(); usize::try_from(number % 5).unwrap()];
     draft = draft.fact("number", number.to_string());

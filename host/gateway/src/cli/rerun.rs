@@ -54,13 +54,8 @@ struct Common {
     #[command(flatten)]
     remote: Remote,
     /// Who you are; the system's user is recorded beside it. With `--admin` it is the name that belongs to your certificate
-    #[arg(
-        long,
-        value_name = "NAME",
-        required_unless_present = "admin",
-        default_value_if("admin", clap::builder::ArgPredicate::IsPresent, "")
-    )]
-    by: String,
+    #[arg(long, value_name = "NAME", required_unless_present = "admin")]
+    by: Option<String>,
     /// Why
     #[arg(long, value_name = "TEXT")]
     reason: String,
@@ -121,7 +116,7 @@ impl Common {
         let rerun = Rerun {
             what,
             tenant,
-            by,
+            by: by.unwrap_or_default(),
             reason,
         };
         let ran = rerun_there_or_here(&config, &remote, rerun, io::stderr().is_terminal() && !json)

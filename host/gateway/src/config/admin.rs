@@ -35,9 +35,9 @@ pub struct Operator {
 pub enum OperatorRole {
     /// See how everything stands.
     Look,
-    /// Make candidates ready, have them asked beside what serves, and let go of them.
+    /// Make candidates ready, and have them asked beside what serves.
     Stage,
-    /// Let them serve, some callers or all, and what served before again.
+    /// Let them serve, some callers or all, and what served before again; let go of either.
     Activate,
     /// Run judgements again.
     Audit,

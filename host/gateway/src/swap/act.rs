@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use nephron_model::{Digest, Draft, EntryKind, Record, Recorder as _, Space, TenantId};
+use nephron_trust::TrustError;
 use tracing::error;
 
 use super::rehearse::rehearse;
 use super::{Bounds, Canary, Change, Generation, Shadow, Standing, SwapError, Warrant};
 use crate::Gateway;
 use crate::admin::NotHis;
-use crate::config::Operator;
+use crate::config::{Config, Operator};
 use crate::counters;
+use crate::gateway::OpenError;
 use crate::roster::Roster;
 
 /// For which one log is waited for: what ails a tenant's disk holds up nobody else.
@@ -28,6 +30,9 @@ impl Gateway {
                 let warrant = Warrant::of(&by, user, &reason)?;
                 let _turn = self.swap().turn().await;
                 self.end_shadow(&warrant).await;
+                if let Some(canary) = self.swap().canary() {
+                    self.end_canary(&canary, "canary-ended", &warrant).await;
+                }
                 self.swap().retire();
                 let draft = told(EntryKind::RosterStaged, "retired", &warrant);
                 let _told = self.tell_all(&draft).await;
@@ -44,7 +49,8 @@ impl Gateway {
             } => {
                 let warrant = Warrant::of(&by, user, &reason)?;
                 let _turn = self.swap().turn().await;
-                match self.swap().staged(generation, &warrant) {
+                let staged = self.swap().staged(generation, &warrant);
+                match staged.and_then(|staged| self.vouched_for(staged, true)) {
                     Ok(staged) => self.exchange(staged, false, warrant).await,
                     Err(error) => Err(self.refused(error, &warrant).await),
                 }
@@ -75,6 +81,7 @@ impl Gateway {
                     true => self.swap().staged(generation, &warrant),
                     false => Err(SwapError::NoPercentage),
                 };
+                let staged = staged.and_then(|staged| self.vouched_for(staged, true));
                 let canary = staged.and_then(|staged| self.canary(staged, percent, bounds));
                 match canary {
                     Ok(canary) => self.try_out(canary, &warrant).await,
@@ -88,7 +95,8 @@ impl Gateway {
                     self.end_canary(&canary, "canary-ended", &warrant).await;
                     return Ok(self.swap().standing());
                 }
-                match self.swap().before() {
+                let before = self.swap().before();
+                match before.and_then(|before| self.vouched_for(before, false)) {
                     Ok(before) => self.exchange(before, true, warrant).await,
                     Err(error) => Err(self.refused(error, &warrant).await),
                 }
@@ -110,6 +118,7 @@ impl Gateway {
         }
         let _turn = self.swap().turn().await;
         let ready = self.swap().staged(Some(generation), &warrant)?;
+        let ready = self.vouched_for(ready, true)?;
         self.exchange(ready, false, warrant).await?;
         Ok(staged)
     }
@@ -174,6 +183,42 @@ impl Gateway {
         draft.reasons.push(error.code().to_owned());
         let _told = self.tell_all(&draft).await;
         error
+    }
+
+    /// The same, if nothing of it was revoked since it was staged; nor, if it is new, has a statement ended or a newer version served.
+    fn vouched_for(&self, next: Generation, is_new: bool) -> Result<Generation, SwapError> {
+        let Some(trust) = self.swap().trust() else {
+            return Ok(next);
+        };
+        // What is revoked is read anew; a file that cannot be read has revoked nothing more.
+        let latest = Config::load(self.swap().configuration()).ok();
+        let latest = latest.and_then(|config| config.trust);
+        let revoked = &latest.as_ref().unwrap_or(trust).policy.revoked;
+        let refused = |name: &str, source| {
+            let name = name.to_owned();
+            SwapError::Candidate(OpenError::Trust { name, source })
+        };
+        for seat in next.roster().manifest().seats() {
+            let (name, component) = (&seat.plugin.name, seat.plugin.digest);
+            if revoked.contains(&component) {
+                return Err(refused(name, TrustError::ComponentRevoked { component }));
+            }
+        }
+        let now = self.clock().now();
+        for (name, _, vouch) in next.roster().lineages() {
+            if revoked.contains(&vouch.key) {
+                let (by, key) = (vouch.by.clone(), vouch.key);
+                return Err(refused(name, TrustError::KeyRevoked { by, key }));
+            }
+            if is_new && !vouch.is_live(now) {
+                let (by, until) = (vouch.by.clone(), vouch.until.parse().unwrap_or(now));
+                return Err(refused(name, TrustError::Expired { by, until }));
+            }
+        }
+        if is_new {
+            counters::check(self.host(), next.roster()).map_err(SwapError::Candidate)?;
+        }
+        Ok(next)
     }
 
     /// What is staged, to be asked beside what serves.
@@ -303,12 +348,13 @@ impl Gateway {
             draft = draft.fact("staged-by", next.warrant().by.as_str());
         }
         draft.records.push(manifest_record(next.roster()));
-        let kept = counters::keep(self.host(), next.roster(), &warrant.by, &warrant.reason);
-        kept.await.map_err(|_| SwapError::NotRecorded)?;
         // A tenant whose log has stopped is not served; when it opens again, its log says which roster serves.
         if self.tell_all(&draft).await == 0 {
             return Err(SwapError::NotRecorded);
         }
+        // After that: what is not told has not served.
+        let kept = counters::keep(self.host(), next.roster(), &warrant.by, &warrant.reason);
+        kept.await.map_err(|_| SwapError::NotRecorded)?;
         let now = self.clock().now();
         self.end_shadow(&warrant).await;
         self.swap().set_canary(None);

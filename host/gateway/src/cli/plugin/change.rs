@@ -129,22 +129,24 @@ struct To {
 #[derive(clap::Args)]
 struct Warrant {
     /// Who you are; the system's user is recorded beside it. With `--admin` it is the name that belongs to your certificate
-    #[arg(
-        long,
-        value_name = "NAME",
-        required_unless_present = "admin",
-        default_value_if("admin", clap::builder::ArgPredicate::IsPresent, "")
-    )]
-    by: String,
+    #[arg(long, value_name = "NAME", required_unless_present = "admin")]
+    by: Option<String>,
     /// Why
     #[arg(long, value_name = "TEXT")]
     reason: String,
 }
 
+impl Warrant {
+    /// Who and why. Elsewhere the certificate says who.
+    fn parts(self) -> (String, String) {
+        (self.by.unwrap_or_default(), self.reason)
+    }
+}
+
 impl Stage {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let file = std::path::absolute(&self.to.config);
-        let Warrant { by, reason } = self.warrant;
+        let (by, reason) = self.warrant.parts();
         let change = Change::Stage {
             file: file.context("the working folder cannot be named")?,
             by,
@@ -156,7 +158,7 @@ impl Stage {
 
 impl Activate {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let Warrant { by, reason } = self.warrant;
+        let (by, reason) = self.warrant.parts();
         let generation = self.generation;
         let change = Change::Activate {
             generation,
@@ -169,7 +171,7 @@ impl Activate {
 
 impl Canary {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let Warrant { by, reason } = self.warrant;
+        let (by, reason) = self.warrant.parts();
         let change = Change::Canary {
             generation: self.generation,
             percent: self.percent,
@@ -187,7 +189,7 @@ impl Canary {
 
 impl Shadow {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let Warrant { by, reason } = self.warrant;
+        let (by, reason) = self.warrant.parts();
         let change = Change::Shadow {
             generation: self.generation,
             percent: self.percent,
@@ -200,14 +202,14 @@ impl Shadow {
 
 impl Rollback {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let Warrant { by, reason } = self.warrant;
+        let (by, reason) = self.warrant.parts();
         self.to.ask(Change::Rollback { by, reason }).await
     }
 }
 
 impl Retire {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let Warrant { by, reason } = self.warrant;
+        let (by, reason) = self.warrant.parts();
         self.to.ask(Change::Retire { by, reason }).await
     }
 }
