@@ -123,8 +123,11 @@ impl<'s> Operator<'s> {
 
     /// How it stands, as soon as that is so.
     async fn stands(&self, so: impl Fn(&Value) -> bool) -> Value {
+        // A shadow gives way to whoever asks without a pause.
+        let mut looks = tokio::time::interval(Duration::from_millis(50));
         let stands = async {
             loop {
+                looks.tick().await;
                 let standing = self.ask(json!({ "plugins": "look" })).await.unwrap();
                 if so(&standing) {
                     return standing;
@@ -277,7 +280,8 @@ async fn i7_requests_in_flight_have_one_generation_each_while_the_roster_is_exch
     let setup = Setup::default().decider("does-nothing", &decider);
     let detector = "[plugin.limits]\ndeadline = \"60s\"\n";
     let setup = setup.detector("safe-harbor", detector);
-    let setup = setup.upstream(&model.url(), "", "cleared-without-baa = \"safe-harbor\"");
+    let cleared = "cleared-without-baa = \"safe-harbor\"";
+    let setup = setup.spoken("openai-compatible", detector, &model.url(), "", cleared);
     let served = Arc::new(setup.serve(LISTEN).await);
     let operator = Operator::new(&served);
     let (answered, mut answers) = tokio::sync::mpsc::unbounded_channel();
