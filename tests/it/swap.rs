@@ -794,9 +794,8 @@ enum Trace {
 }
 
 /// Every step of a swap, in order.
-const STEPS: [(Act, Trace); 13] = [
+const STEPS: [(Act, Trace); 12] = [
     (Act::Stage, Trace::Asked),
-    (Act::Stage, Trace::Kept(".wasm")),
     (Act::Stage, Trace::Kept(".json")),
     (Act::Stage, Trace::Kept(".roster.json")),
     (Act::Stage, Trace::In("st-marys", EntryKind::RosterStaged)),
@@ -874,7 +873,7 @@ fn i7_killed_at_every_step_of_a_swap_exactly_one_generation_serves_after_a_resta
     let text = setup("answer 0").and("[listen]\naddress = \"127.0.0.1:0\"\n");
     let text = text.toml();
     let write = |number: usize| {
-        // Every second has another decider, and the first of them one that was never kept.
+        // Every second has another decider.
         let decider = match number % 2 {
             0 => "component = \"unknown-obligation\"\n",
             _ => DECIDER,
