@@ -140,7 +140,9 @@ fn kinds(pattern: &Pattern, header: &Header) -> (Value, Vec<Value>, &'static str
             | "requests-counted" | "legal-hold" | "payloads-pruned" | "patient-sought"
             | "field-disclosed" => (dcm("110101", "Audit Log Used"), vec![], "E"),
             "request-opened" | "request-closed" | "deidentified" | "sending" | "received"
-            | "reidentified" | "passed-over" | "decision" => (dcm("110112", "Query"), vec![], "E"),
+            | "reidentified" | "passed-over" | "decision" | "shadow-judged" => {
+                (dcm("110112", "Query"), vec![], "E")
+            }
             _ => (alert(), vec![], "E"),
         },
     }
