@@ -149,6 +149,11 @@ impl NotHis {
 }
 
 impl Operator {
+    /// By what he is known, as entries have it beside his name.
+    pub(crate) fn known_by(&self) -> String {
+        format!("certificate {}", self.mark.text())
+    }
+
     /// What he asks for, in his own name. Files are the gateway's: its configuration, and candidates beside it.
     ///
     /// # Errors

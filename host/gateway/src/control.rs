@@ -184,7 +184,7 @@ impl Asker<'_> {
     fn known_by(&self) -> String {
         match self {
             Self::Here { user } => operator(*user),
-            Self::Elsewhere(operator) => format!("certificate {}", operator.mark.text()),
+            Self::Elsewhere(operator) => operator.known_by(),
         }
     }
 }

@@ -310,8 +310,7 @@ impl Gateway {
 
     /// Records that an operator elsewhere asked for what is not his.
     pub(crate) async fn refuse_operator(&self, operator: &Operator, refused: &NotHis) {
-        let known = format!("certificate {}", operator.mark.text());
-        let by = format!("{} ({known})", operator.name);
+        let by = format!("{} ({})", operator.name, operator.known_by());
         let mut draft = Draft::new(EntryKind::PluginRefused, "refused").fact("by", by);
         draft.reasons.push(refused.code().to_owned());
         let _told = self.tell_all(&draft).await;

@@ -3,9 +3,6 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use nephron_engine::Limits;
-use nephron_engine::vet::{self, Grants};
-
 use super::stated;
 use crate::cli::{Failure, Globals};
 
@@ -23,17 +20,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args, _: &Globals) -> Result<(), Failure> {
-    let limits = Limits::default();
-    let grants = Grants {
-        keys: true,
-        null_wasi: true,
-    };
-    let vetted = vet::read(&args.component, &limits)
-        .and_then(|bytes| vet::vet(bytes, None, None, grants, &limits));
-    let vetted = vetted.map_err(|refusal| {
-        let about = format!("`{}` is refused", args.component.display());
-        Failure::check(anyhow::Error::new(refusal).context(about))
-    })?;
+    let vetted = stated::vetted(&args.component)?;
     let key = args.stated.open_key()?;
     let path = args.stated.state(&args.component, &vetted, &key, None)?;
     let out = &mut anstream::stdout().lock();

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use nephron_engine::vet::Vetted;
+use nephron_engine::Limits;
+use nephron_engine::vet::{self, Grants, Vetted};
 use nephron_keys::PublisherKey;
 use nephron_model::{Clock as _, SystemClock, Timestamp};
 use nephron_trust::{Certificate, Claim, Envelope, Statement, Window};
@@ -15,6 +16,21 @@ use crate::gateway::write_durably;
 use crate::workshop;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A component of any world, as what it is and whatever it would have to be granted.
+pub(super) fn vetted(component: &Path) -> Result<Vetted, Failure> {
+    let limits = Limits::default();
+    let grants = Grants {
+        keys: true,
+        null_wasi: true,
+    };
+    let vetted = vet::read(component, &limits)
+        .and_then(|bytes| vet::vet(bytes, None, None, grants, &limits));
+    vetted.map_err(|refusal| {
+        let about = format!("`{}` is refused", component.display());
+        Failure::check(anyhow::Error::new(refusal).context(about))
+    })
+}
 
 /// What is stated, by whose key, and for how long.
 #[derive(clap::Args)]

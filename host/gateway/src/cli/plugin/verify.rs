@@ -3,12 +3,11 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use nephron_engine::Limits;
-use nephron_engine::vet::{self, Grants};
 use nephron_model::{Clock as _, Digest, SystemClock};
 use nephron_trust::{Offered, Role, TrustError, Vouch};
 use serde::Serialize;
 
+use super::stated;
 use crate::cli::style::{self, Look};
 use crate::cli::text::visible;
 use crate::cli::{Failure, Globals};
@@ -53,17 +52,7 @@ pub(super) async fn run(args: Args, _: &Globals) -> Result<(), Failure> {
             args.config.display()
         )));
     };
-    let limits = Limits::default();
-    let grants = Grants {
-        keys: true,
-        null_wasi: true,
-    };
-    let vetted = vet::read(&args.component, &limits)
-        .and_then(|bytes| vet::vet(bytes, None, None, grants, &limits));
-    let vetted = vetted.map_err(|refusal| {
-        let about = format!("`{}` is refused", args.component.display());
-        Failure::check(anyhow::Error::new(refusal).context(about))
-    })?;
+    let vetted = stated::vetted(&args.component)?;
     let kind = PluginKind::of_world(vetted.world()).as_str();
     let offered = Offered {
         component: vetted.digest(),
