@@ -35,6 +35,7 @@ mod memory;
 mod own;
 mod pkcs11;
 mod record_then_act;
+mod registry;
 mod replay;
 mod serve;
 mod small_model;

@@ -15,13 +15,13 @@ use tokio::net::UnixStream;
 const AGREEMENT: &str = "[associate.agreement]\nid = \"BAA-2026-014\"\nservices = [\"there\"]\nfrom = \"2026-01-01\"\nuntil = \"2027-01-01\"";
 
 /// What a statement says unless a test says otherwise: it holds at [`nephron_tests::NOW`] and on the day of the test.
-const USUAL: [&str; 4] = ["--from", "2026-11-01T00:00:00Z", "--days", "3000"];
+pub(super) const USUAL: [&str; 4] = ["--from", "2026-11-01T00:00:00Z", "--days", "3000"];
 
 const EXPIRED: [&str; 4] = ["--from", "2026-01-01T00:00:00Z", "--days", "30"];
 const LATER: [&str; 4] = ["--from", "2026-12-24T00:00:00Z", "--days", "30"];
 
 /// Runs the command line. Gives its exit code, and what it wrote to both streams.
-fn run(arguments: &[&str]) -> (i32, String) {
+pub(super) fn run(arguments: &[&str]) -> (i32, String) {
     let output = Command::new(super::nephron())
         .args(arguments)
         .output()
@@ -32,10 +32,10 @@ fn run(arguments: &[&str]) -> (i32, String) {
 }
 
 /// A folder of keys, components and their statements.
-struct Bench(TempDir);
+pub(super) struct Bench(TempDir);
 
 impl Bench {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let bench = Self(tempfile::tempdir().unwrap());
         for name in ["acme", "lab", "stranger"] {
             let (code, said) = run(&["plugin", "keygen", &bench.at(name)]);
@@ -44,27 +44,27 @@ impl Bench {
         bench
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    fn at(&self, name: &str) -> String {
+    pub(super) fn at(&self, name: &str) -> String {
         self.path(name).to_str().unwrap().to_owned()
     }
 
     /// Puts a component of ours here, unsigned.
-    fn put(&self, name: &str) -> String {
+    pub(super) fn put(&self, name: &str) -> String {
         let to = self.path(&format!("{name}.wasm"));
         std::fs::copy(component(name), &to).unwrap();
         to.to_str().unwrap().to_owned()
     }
 
-    fn statements(component: &str) -> String {
+    pub(super) fn statements(component: &str) -> String {
         format!("{component}.statements.jsonl")
     }
 
     /// Signs a component with `key`, in place of what was stated of it.
-    fn sign(&self, component: &str, key: &str, counter: &str, how: &[&str]) {
+    pub(super) fn sign(&self, component: &str, key: &str, counter: &str, how: &[&str]) {
         drop(std::fs::remove_file(Self::statements(component)));
         let key = self.at(key);
         let said = [
@@ -84,7 +84,7 @@ impl Bench {
         assert_eq!(code, 0, "{said}");
     }
 
-    fn trust(&self, more: &str) -> String {
+    pub(super) fn trust(&self, more: &str) -> String {
         let kinds = "kinds = [\"decider\", \"detector\", \"connector\"]";
         let party = |role: &str, name: &str| {
             let key = self.at(&format!("{name}.pub"));

@@ -16,6 +16,7 @@ use nephron_keys::{KeyError, RootError, RootKey};
 use nephron_model::{
     Clock, Draft, EntryKind, EventId, NotRecorded, Phi, Purpose, Recorder as _, TenantId,
 };
+use nephron_registry::Reference;
 
 use nephron_trust::TrustError;
 use tracing::{Instrument as _, error, info_span};
@@ -150,6 +151,18 @@ pub enum OpenError {
         /// Why.
         #[source]
         source: VetError,
+    },
+    /// A component of a registry is not here yet.
+    #[error(
+        "plugin `{name}` is refused: `{reference}` was not pulled; run `nephron plugin pull --config {file}`"
+    )]
+    NotPulled {
+        /// The operator's name for it.
+        name: String,
+        /// Where it comes from.
+        reference: Reference,
+        /// The configuration.
+        file: PathBuf,
     },
     /// Nobody who counts vouches for a plugin, or not as policy asks.
     #[error("plugin `{name}` is refused")]
@@ -799,6 +812,9 @@ pub(crate) fn open_root(data: &Path, access: &RootAccess) -> Result<RootKey, Ope
     })
 }
 
+/// How entries name a component of a registry that is not here.
+pub(crate) const NOT_PULLED: &str = "not-pulled";
+
 /// Records in the logs of the tenants that exist that a plugin was refused. The operator is told by the error itself, so
 /// a log that cannot be opened for this takes nothing away from that.
 async fn record_refused_plugin(config: &Config, around: &Surroundings, error: &OpenError) {
@@ -809,6 +825,7 @@ async fn record_refused_plugin(config: &Config, around: &Surroundings, error: &O
     let (name, code) = match error {
         OpenError::Vet { name, source } => (name.as_str(), source.code()),
         OpenError::Trust { name, source } => (name.as_str(), source.code()),
+        OpenError::NotPulled { name, .. } => (name.as_str(), NOT_PULLED),
         OpenError::Load(source) => (source.plugin(), source.code()),
         _ => return,
     };

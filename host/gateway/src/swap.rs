@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Chain, Config, Faults, Plugin, Trust};
 use crate::conformance::CaseError;
-use crate::gateway::OpenError;
+use crate::gateway::{NOT_PULLED, OpenError};
 use crate::roster::Roster;
 
 mod act;
@@ -216,6 +216,7 @@ impl SwapError {
             Self::Candidate(OpenError::Vet { source, .. }) => source.code(),
             Self::Candidate(OpenError::Trust { source, .. }) => source.code(),
             Self::Candidate(OpenError::Load(source)) => source.code(),
+            Self::Candidate(OpenError::NotPulled { .. }) => NOT_PULLED,
             Self::Candidate(_) => "not-made",
             Self::Cases { .. } => "cases-unreadable",
             Self::Unfit { .. } => "case-not-kept",
@@ -239,9 +240,11 @@ impl SwapError {
     /// The plugin that it is about, by the operator's name.
     pub(crate) fn plugin(&self) -> Option<&str> {
         match self {
-            Self::Candidate(OpenError::Vet { name, .. } | OpenError::Trust { name, .. }) => {
-                Some(name)
-            }
+            Self::Candidate(
+                OpenError::Vet { name, .. }
+                | OpenError::Trust { name, .. }
+                | OpenError::NotPulled { name, .. },
+            ) => Some(name),
             Self::Candidate(OpenError::Load(source)) => Some(source.plugin()),
             Self::Cases { plugin, .. } | Self::Unfit { plugin, .. } => Some(plugin),
             Self::Candidate(_)
@@ -729,6 +732,7 @@ fn is_asked(staged: Digest, asked: Option<Digest>) -> Result<(), SwapError> {
 fn other_sections(old: &Config, new: &Config) -> Vec<&'static str> {
     let Config {
         file: _,
+        registries: _,
         data,
         root_key,
         key_rotation,

@@ -180,7 +180,7 @@ fn sorted(settings: &serde_json::Value) -> serde_json::Value {
 /// same component; who vouches for it is asked of all. Nothing of them runs.
 ///
 /// # Errors
-/// [`OpenError::Vet`] and [`OpenError::Trust`].
+/// [`OpenError::NotPulled`], [`OpenError::Vet`] and [`OpenError::Trust`].
 pub(crate) fn vet_all<'a>(
     config: &'a Config,
     first_party: &Path,
@@ -188,7 +188,16 @@ pub(crate) fn vet_all<'a>(
     loaded: impl Fn(&config::Plugin, Digest) -> Option<Arc<Plugin>>,
 ) -> Result<Vec<Candidate<'a>>, OpenError> {
     let vet_one = |plugin: &'a config::Plugin| {
-        let path = plugin.component.path(first_party);
+        let path = plugin.component.path(first_party, &config.data);
+        if let Component::Registry(reference) = &plugin.component
+            && !path.exists()
+        {
+            return Err(OpenError::NotPulled {
+                name: plugin.name.clone(),
+                reference: reference.clone(),
+                file: config.file.clone(),
+            });
+        }
         let vetted = nephron_engine::vet::read(&path, &plugin.limits).and_then(|bytes| {
             if let Some(loaded) = loaded(plugin, Digest::of(&bytes)) {
                 return Ok(Ready::Loaded(loaded));

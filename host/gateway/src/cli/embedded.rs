@@ -50,7 +50,7 @@ pub(super) fn build_plugins(config: &Config) -> anyhow::Result<PathBuf> {
     let workspace = nephron_forge::find_workspace(Path::new("."))?;
     let folder = |plugin: &crate::config::Plugin| match &plugin.component {
         crate::config::Component::FirstParty(name) => Some(workspace.join("plugins").join(name)),
-        crate::config::Component::File(_) => None,
+        crate::config::Component::File(_) | crate::config::Component::Registry(_) => None,
     };
     let folders: Vec<PathBuf> = config.plugins.iter().filter_map(folder).collect();
     let mut progress = nephron_forge::report_to_stderr();

@@ -6,6 +6,8 @@ mod certify;
 mod change;
 mod inspect;
 mod keygen;
+mod pull;
+mod push;
 mod run;
 mod sign;
 mod stated;
@@ -15,7 +17,7 @@ mod verify;
 
 use super::{Failure, Globals};
 
-/// Build, test, inspect, sign and certify plugins, and exchange those that serve.
+/// Build, test, inspect, sign and certify plugins, push and pull them, and exchange those that serve.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -33,6 +35,8 @@ enum Command {
     Sign(sign::Args),
     Certify(certify::Args),
     Verify(verify::Args),
+    Push(push::Args),
+    Pull(pull::Args),
     Stage(change::Stage),
     Shadow(change::Shadow),
     Canary(change::Canary),
@@ -53,6 +57,8 @@ pub(crate) async fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
         Command::Sign(args) => sign::run(args, globals).await,
         Command::Certify(args) => certify::run(args, globals).await,
         Command::Verify(args) => verify::run(args, globals).await,
+        Command::Push(args) => push::run(args, globals).await,
+        Command::Pull(args) => pull::run(args, globals).await,
         Command::Stage(args) => args.run().await,
         Command::Shadow(args) => args.run().await,
         Command::Canary(args) => args.run().await,

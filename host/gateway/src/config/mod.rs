@@ -27,6 +27,7 @@ mod oidc;
 mod plugin;
 mod quantity;
 mod reader;
+mod registry;
 mod root_key;
 mod route;
 mod secret;
@@ -50,7 +51,9 @@ pub use identity::{ApiKey, ClientCertificate, Holder, Mark};
 pub use listen::{Clients, Listen, Tls};
 pub use log::Log;
 pub use oidc::{Oidc, TenantOf};
+pub(crate) use plugin::PULLED;
 pub use plugin::{Component, Plugin, PluginKind};
+pub use registry::Registry;
 pub use root_key::{KeyService, RootKey};
 pub use route::{Chain, Egress, METHODS, RequestLimits, Route, RouteEndpoint};
 pub use secret::{SecretError, SecretRef};
@@ -82,6 +85,8 @@ pub struct Config {
     pub tenants: Vec<TenantId>,
     /// Every plugin, each used by something below.
     pub plugins: Vec<Plugin>,
+    /// Registries that components come from, and how each is reached.
+    pub registries: Vec<Registry>,
     /// Who vouches for plugins, if the operator says so; without it nobody is asked for.
     pub trust: Option<Trust>,
     /// Who judges a request.
@@ -151,7 +156,8 @@ impl Config {
             .flat_map(|plugin| {
                 let component = match &plugin.component {
                     Component::File(path) => Some(path),
-                    Component::FirstParty(_) => None,
+                    // What comes from a registry is what its digest says.
+                    Component::FirstParty(_) | Component::Registry(_) => None,
                 };
                 let all = plugin.settings_files.iter().chain(component);
                 all.chain(&plugin.statements).map(PathBuf::as_path)
@@ -238,6 +244,10 @@ fn config<'a>(
         let mut ids = BTreeMap::new();
         let tenants = root.some("tenant", |table| tenant(table, &mut ids));
         let read_plugins = root.some("plugin", |table| Plugin::read(table, files));
+        let mut registry_hosts = BTreeMap::new();
+        let registries = root.each("registry", |table| {
+            Registry::read(table, &mut registry_hosts)
+        });
         let trust = root.value("trust");
         let trust = trust.map(|value| value.table(|table| Trust::read(table, files)).flatten());
         let chain = root.required("chain", "[chain]");
@@ -293,6 +303,7 @@ fn config<'a>(
             key_rotation: key_rotation?,
             tenants,
             plugins: read_plugins,
+            registries,
             trust: match trust {
                 Some(trust) => Some(trust?),
                 None => None,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use nephron_engine::Limits;
 use nephron_engine::vet::{Grants, World};
 use nephron_model::Digest;
+use nephron_registry::Reference;
 
 use super::reader::{Table, Value};
 use super::settings;
@@ -104,6 +105,9 @@ impl PluginKind {
     }
 }
 
+/// The folder of components of registries, within the data folder.
+pub(crate) const PULLED: &str = "host/pulled";
+
 /// Where a component is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Component {
@@ -111,20 +115,30 @@ pub enum Component {
     FirstParty(String),
     /// A file.
     File(PathBuf),
+    /// One of a registry, by digest: `nephron plugin pull` has put it into the data folder.
+    Registry(Reference),
 }
 
 impl Component {
-    /// Its file, where those that come with Nephron are in `first_party`.
-    pub(crate) fn path(&self, first_party: &Path) -> PathBuf {
+    /// Its file, where those that come with Nephron are in `first_party`, and those of registries in the folder `data`.
+    pub(crate) fn path(&self, first_party: &Path, data: &Path) -> PathBuf {
         match self {
             Self::FirstParty(name) => first_party.join(format!("{name}.component.wasm")),
             Self::File(path) => path.clone(),
+            Self::Registry(reference) => {
+                let name = format!("{}.component.wasm", reference.manifest().hex());
+                data.join(PULLED).join(name)
+            }
         }
     }
 
-    /// A bare name is a first-party plugin; what holds a `/` or ends in `.wasm` is a file.
+    /// A bare name is a first-party plugin; what begins with `oci://` is in a registry; else what holds a `/` or ends in `.wasm` is a
+    /// file.
     fn read(value: &Value<'_>) -> Option<Self> {
         let text = value.text()?;
+        if Reference::is_meant(text) {
+            return value.parsed().map(Self::Registry);
+        }
         if text.contains('/')
             || Path::new(text)
                 .extension()

@@ -17,7 +17,7 @@ use crate::swap::{Bounds, Change, Difference, Findings, Shown, Standing, by_grav
 
 /// Make the configuration, as it is now, ready to serve: check it whole, vet and compile its plugins, list what changes.
 ///
-/// What serves goes on serving. `[[plugin]]` and `[chain]` may differ from what the gateway was started with; anything else takes
+/// What is missing of a registry is pulled before, but for a gateway elsewhere. What serves goes on serving. `[[plugin]]` and `[chain]` may differ from what the gateway was started with; anything else takes
 /// a restart.
 #[derive(clap::Args)]
 pub(super) struct Stage {
@@ -146,6 +146,9 @@ impl Warrant {
 impl Stage {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let file = std::path::absolute(&self.to.config);
+        if !self.to.remote.is_named() {
+            super::pull::missing(&self.to.config).await?;
+        }
         let (by, reason) = self.warrant.parts();
         let change = Change::Stage {
             file: file.context("the working folder cannot be named")?,
