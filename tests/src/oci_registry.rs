@@ -71,8 +71,8 @@ impl OciRegistry {
 
 impl Drop for OciRegistry {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        let _ended = self.process.kill();
+        let _reaped = self.process.wait();
     }
 }
 

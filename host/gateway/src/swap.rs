@@ -4,6 +4,7 @@
 //! listed. Then it is activated: each tenant's log says so, and the next request has it. Requests in flight end with the
 //! roster that they began with, which is freed after the last of them. What served before stays at hand for a rollback.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
@@ -186,7 +187,7 @@ pub(crate) enum SwapError {
     )]
     Unnamed { staged: Digest },
     #[error(
-        "{generation} was rolled back; it is staged, and serves again when somebody activates it by name"
+        "{generation} was rolled back, or has a plugin that was; it is staged, and serves when somebody activates it by name"
     )]
     RolledBack { generation: Digest },
     #[error("a canary runs; activate what is staged, or roll it back")]
@@ -372,7 +373,24 @@ struct Beside {
     ended: Vec<Weak<Roster>>,
     refused: Option<String>,
     /// What was rolled back last: the configuration's files alone do not let it serve again.
-    rolled_back: Option<Digest>,
+    rolled_back: Option<RolledBack>,
+}
+
+/// A generation that a person took back.
+struct RolledBack {
+    generation: Digest,
+    /// Plugins that only it had: name, component, settings.
+    plugins: BTreeSet<(String, Digest, Digest)>,
+}
+
+/// What serves in a roster: name, component and settings of each plugin.
+fn served(roster: &Roster) -> BTreeSet<(String, Digest, Digest)> {
+    let manifest = roster.manifest();
+    let seats = manifest.seats().map(|seat| {
+        let plugin = &seat.plugin;
+        (plugin.name.clone(), plugin.digest, plugin.settings)
+    });
+    seats.collect()
 }
 
 impl Swap {
@@ -576,9 +594,12 @@ impl Swap {
         self.beside().staged = None;
     }
 
-    /// Whether this was rolled back, and no person has let it serve since.
-    pub(crate) fn is_rolled_back(&self, generation: Digest) -> bool {
-        self.beside().rolled_back == Some(generation)
+    /// Whether this was rolled back, or has a plugin that was, and no person has let anything serve since.
+    pub(crate) fn is_rolled_back(&self, roster: &Roster) -> bool {
+        let has_any = |back: &RolledBack| {
+            back.generation == roster.generation() || !back.plugins.is_disjoint(&served(roster))
+        };
+        self.beside().rolled_back.as_ref().is_some_and(has_any)
     }
 
     /// The file that the process was started with.
@@ -691,11 +712,13 @@ impl Swap {
         now: Timestamp,
         is_rollback: bool,
     ) {
+        let is_nobodys = warrant.is_nobodys();
         let next = Arc::new(Generation {
             since: now,
             warrant,
             ..next
         });
+        let of_next = served(&next.roster);
         let mut beside = self.beside();
         let ended = {
             let mut serving = self.serving.write().unwrap_or_else(PoisonError::into_inner);
@@ -705,7 +728,14 @@ impl Swap {
         if !beside.ended.iter().any(|other| other.ptr_eq(&roster)) {
             beside.ended.push(roster);
         }
-        beside.rolled_back = is_rollback.then(|| ended.roster.generation());
+        if is_rollback {
+            beside.rolled_back = Some(RolledBack {
+                generation: ended.roster.generation(),
+                plugins: &served(&ended.roster) - &of_next,
+            });
+        } else if !is_nobodys {
+            beside.rolled_back = None;
+        }
         beside.before = (!is_rollback).then_some(ended);
         beside.staged = None;
     }

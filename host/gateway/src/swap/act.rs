@@ -113,7 +113,7 @@ impl Gateway {
         let warrant = Warrant::of_nobody("the configuration", "its files changed");
         let staged = self.stage(file, warrant.clone()).await?;
         let generation = staged.roster().generation();
-        if self.swap().is_rolled_back(generation) {
+        if self.swap().is_rolled_back(staged.roster()) {
             return Err(SwapError::RolledBack { generation });
         }
         let _turn = self.swap().turn().await;

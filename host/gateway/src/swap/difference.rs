@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use nephron_engine::Limits;
-use nephron_model::Digest;
+use nephron_model::{Digest, PluginRef};
+use nephron_trust::{DataClass, Vouch};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Chain, Plugin, PluginKind};
-use crate::roster::{Manifest, Roster};
+use crate::roster::{Manifest, Roster, Seat};
 
 /// One thing that a candidate changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,11 +41,9 @@ impl<'a> Side<'a> {
         self.plugins.iter().find(|plugin| plugin.name == name)
     }
 
-    /// Digests of its component and of its settings.
-    fn digests(&self, name: &str) -> Option<(Digest, Digest)> {
+    fn seat(&self, name: &str) -> Option<&Seat> {
         let mut seats = self.manifest.seats();
-        let seat = seats.find(|seat| seat.plugin.name == name)?;
-        Some((seat.plugin.digest, seat.plugin.settings))
+        seats.find(|seat| seat.plugin.name == name)
     }
 }
 
@@ -64,8 +63,11 @@ pub(super) fn differences(old: &Side<'_>, new: &Side<'_>) -> Vec<Difference> {
                 widens: false,
             }),
             (Some(was), Some(is)) => {
-                let (was_digests, digests) = (old.digests(name), new.digests(name));
-                of_code(is, was_digests, digests, &mut found);
+                // In one of the two no chain may name it; the chain's own difference says so.
+                if let (Some(before), Some(after)) = (old.seat(name), new.seat(name)) {
+                    of_code(is, &before.plugin, &after.plugin, &mut found);
+                    of_vouching(name, &before.vouched, &after.vouched, &mut found);
+                }
                 of_authority(was, is, &mut found);
             }
             (None, None) => {}
@@ -121,22 +123,13 @@ fn is_beyond_defaults(is: &Limits) -> bool {
 
 /// Another component, or other settings. Of what looks for identifiers, and of what is lent a key, nobody can tell from the digests whether it
 /// still does what it did; of a policy, its text is what was asked for.
-fn of_code(
-    plugin: &Plugin,
-    was: Option<(Digest, Digest)>,
-    is: Option<(Digest, Digest)>,
-    found: &mut Vec<Difference>,
-) {
-    let (Some((was_component, was_settings)), Some((component, settings))) = (was, is) else {
-        // In one of the two no chain names it; the chain's own difference says so.
-        return;
-    };
+fn of_code(plugin: &Plugin, was: &PluginRef, is: &PluginRef, found: &mut Vec<Difference>) {
     let name = &plugin.name;
     let widens =
         plugin.grants.keys || matches!(plugin.kind, PluginKind::Detector | PluginKind::Transformer);
     let changes = [
-        (was_component, component, "component"),
-        (was_settings, settings, "settings"),
+        (was.digest, is.digest, "component"),
+        (was.settings, is.settings, "settings"),
     ];
     for (was, is, what) in changes {
         if was != is {
@@ -148,6 +141,46 @@ fn of_code(
             });
         }
     }
+}
+
+/// Other statements about a plugin. A certificate that names more than before lets it carry more.
+fn of_vouching(name: &str, was: &[Vouch], is: &[Vouch], found: &mut Vec<Difference>) {
+    let statements =
+        |all: &[Vouch]| -> BTreeSet<Digest> { all.iter().map(|vouch| vouch.statement).collect() };
+    if statements(was) == statements(is) {
+        return;
+    }
+    let (before, after) = (carries(was), carries(is));
+    let more: Vec<String> = after.difference(&before).cloned().collect();
+    let vouched = match more.as_slice() {
+        [] => String::new(),
+        more => format!("; now also for {}", more.join(", ")),
+    };
+    found.push(Difference {
+        what: format!("plugin `{name}` is vouched for by other statements{vouched}"),
+        widens: !more.is_empty(),
+    });
+}
+
+/// For what certificates hold: text of a class, to an associate under an agreement.
+fn carries(vouches: &[Vouch]) -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
+    for vouch in vouches {
+        for class in &vouch.classes {
+            let class = match class {
+                DataClass::Cleared => "cleared",
+                DataClass::Identifiable => "identifiable",
+            };
+            for associate in &vouch.associates {
+                let agreements = vouch.agreements.iter();
+                all.extend(
+                    agreements
+                        .map(|agreement| format!("{class} text to {associate} under {agreement}")),
+                );
+            }
+        }
+    }
+    all
 }
 
 fn of_authority(was: &Plugin, is: &Plugin, found: &mut Vec<Difference>) {
