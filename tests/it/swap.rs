@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
+use super::trust::{Bench, USUAL};
+
 /// Requests that are in flight through all changes of a wave.
 const IN_FLIGHT: usize = 512;
 const WAVES: usize = 4;
@@ -177,38 +179,46 @@ fn numbers() -> impl Iterator<Item = usize> {
     })
 }
 
-const DECIDER: &str = "component = \"does-nothing\"\n";
-
 /// What a decider may take, however many are asked on however few cores.
 const PATIENT: &str = "deadline = \"59s\"\n";
 
+/// How a configuration names a decider of the bench.
+fn decided_by(bench: &Bench, name: &str) -> String {
+    format!("component = {:?}\n", bench.at(&format!("{name}.wasm")))
+}
+
 /// What is tried beside candidates that are as they should be, and why each is refused.
-const BAD: [(&[(&str, &str)], &str); 6] = [
-    (
-        &[(DECIDER, "component = \"traps\"\n")],
-        "does not keep the conformance case `every/",
-    ),
-    (
-        &[(DECIDER, "component = \"fails-to-configure\"\n")],
-        "the candidate is refused",
-    ),
-    (
-        &[(DECIDER, "component = \"nowhere.wasm\"\n")],
-        "the candidate is refused",
-    ),
-    (
-        &[
-            (DECIDER, "component = \"loops-in-configure\"\n"),
-            (PATIENT, "configure-fuel = 1_000_000\n"),
-        ],
-        "the candidate is refused",
-    ),
-    (&[("[chain]", "[chain")], "the configuration is refused"),
-    (
-        &[("requests-per-tenant = 1024", "requests-per-tenant = 1025")],
-        "takes a restart",
-    ),
-];
+fn bad(bench: &Bench) -> [(Vec<(String, String)>, &'static str); 7] {
+    let was = decided_by(bench, "does-nothing");
+    let another = |name: &str| vec![(was.clone(), decided_by(bench, name))];
+    let other = |from: &str, to: &str| (from.to_owned(), to.to_owned());
+    let refused = "the candidate is refused";
+    let endless = other(PATIENT, "configure-fuel = 1_000_000\n");
+    [
+        (
+            another("traps"),
+            "does not keep the conformance case `every/",
+        ),
+        (another("fails-to-configure"), refused),
+        (another("nowhere"), refused),
+        (
+            [another("loops-in-configure"), vec![endless]].concat(),
+            refused,
+        ),
+        (another("unsigned"), "no vendor's signature"),
+        (
+            vec![other("[chain]", "[chain]")],
+            "the configuration is refused",
+        ),
+        (
+            vec![other(
+                "requests-per-tenant = 1024",
+                "requests-per-tenant = 1025",
+            )],
+            "takes a restart",
+        ),
+    ]
+}
 
 /// How often each thing was done.
 #[derive(Default)]
@@ -220,23 +230,37 @@ struct Done {
 
 impl Operator<'_> {
     /// Tries one change, good or bad. Gives the generation that serves afterwards, if that is another one.
-    async fn change_somehow(&self, number: usize, done: &mut Done) -> Option<Digest> {
+    async fn change_somehow(
+        &self,
+        bench: &Bench,
+        number: usize,
+        done: &mut Done,
+    ) -> Option<Digest> {
         if number % 4 == 3 {
-            let (changes, why) = BAD[number / 4 % BAD.len()];
-            self.write(changes);
+            let bad = bad(bench);
+            let at = number / 4 % bad.len();
+            let (changes, why) = &bad[at];
+            let changes = changes
+                .iter()
+                .map(|(from, to)| (from.as_str(), to.as_str()));
+            self.write(&changes.collect::<Vec<_>>());
             let said = self.stage("dana").await.unwrap_err();
-            assert!(said.contains(why), "{said}");
+            assert!(said.contains(*why), "{said}");
             done.refused += 1;
             return None;
         }
         let decider = match number % 3 {
-            0 => "component = \"unknown-obligation\"\n",
-            _ => DECIDER,
+            0 => "unknown-obligation",
+            _ => "does-nothing",
         };
         // Another fuel is another generation, and more of it widens what the plugin may do.
         let fuel = 1_000_000_000 + number % 8;
         let limits = format!("{PATIENT}fuel = {fuel}\n");
-        self.write(&[(DECIDER, decider), (PATIENT, &limits)]);
+        let (was, is) = (
+            decided_by(bench, "does-nothing"),
+            decided_by(bench, decider),
+        );
+        self.write(&[(&was, &is), (PATIENT, &limits)]);
         let standing = match self.stage("dana").await {
             Ok(standing) => standing,
             Err(said) => {
@@ -276,12 +300,30 @@ impl Operator<'_> {
 async fn i7_requests_in_flight_have_one_generation_each_while_the_roster_is_exchanged() {
     let model = MockModel::start(200, "About {user} - done.").await;
     // All are judged and searched at the same time, on however few cores.
+    let bench = Bench::new();
+    for name in [
+        "does-nothing",
+        "unknown-obligation",
+        "traps",
+        "fails-to-configure",
+        "loops-in-configure",
+        "safe-harbor",
+        "openai-compatible",
+    ] {
+        bench.sign(&bench.put(name), "acme", "7", &USUAL);
+    }
+    std::fs::copy(bench.path("does-nothing.wasm"), bench.path("unsigned.wasm")).unwrap();
     let decider = format!("[plugin.limits]\n{PATIENT}");
-    let setup = Setup::default().decider("does-nothing", &decider);
-    let detector = "[plugin.limits]\ndeadline = \"60s\"\n";
-    let setup = setup.detector("safe-harbor", detector);
+    let setup = Setup::default().decider(&bench.at("does-nothing.wasm"), &decider);
+    let of_ours = |name: &str| {
+        let statements = Bench::statements(&bench.at(&format!("{name}.wasm")));
+        format!("statements = {statements:?}\n[plugin.limits]\ndeadline = \"60s\"\n")
+    };
+    let setup = setup.detector("safe-harbor", &of_ours("safe-harbor"));
     let cleared = "cleared-without-baa = \"safe-harbor\"";
-    let setup = setup.spoken("openai-compatible", detector, &model.url(), "", cleared);
+    let (ours, url) = (of_ours("openai-compatible"), model.url());
+    let setup = setup.spoken("openai-compatible", &ours, &url, "", cleared);
+    let setup = setup.and(&bench.trust(""));
     let served = Arc::new(setup.serve(LISTEN).await);
     let operator = Operator::new(&served);
     let (answered, mut answers) = tokio::sync::mpsc::unbounded_channel();
@@ -315,7 +357,7 @@ async fn i7_requests_in_flight_have_one_generation_each_while_the_roster_is_exch
         }
         for _ in 0..CHANGES {
             let number = numbers.next().unwrap();
-            if let Some(now) = operator.change_somehow(number, &mut done).await {
+            if let Some(now) = operator.change_somehow(&bench, number, &mut done).await {
                 serving = Some(now);
                 // One that begins now has this generation, and not what those before it have.
                 ask();

@@ -6,6 +6,7 @@
 //!
 //! Read in the order of a plugin's life: [`vet`], [`compile`], [`snapshot`], [`aot`], then [`instance`] for a call.
 
+pub mod about;
 pub mod aot;
 pub mod bindings;
 pub mod capability;

@@ -263,6 +263,21 @@ fn without_a_key_id_the_signer_is_found_by_the_signature() {
     assert_eq!(refused.code(), "statement-malformed");
 }
 
+/// Made by OpenSSL 3.0 and twenty lines of Python, which share no code with this.
+#[test]
+fn a_statement_under_ecdsa_of_another_tool_is_vouched_for() {
+    const KEY: &str = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE4ivzVl65OF+F6bPT+FLn49oSi5XB\nJcg5Jd8L43zcxEq1ihClCE2CGeowfeHKsrXzQjF2eWEc2jGplrl8bF1xDw==\n-----END PUBLIC KEY-----\n";
+    const ENVELOPE: &str = r#"{"payloadType": "application/vnd.in-toto+json", "payload": "eyJfdHlwZSI6ICJodHRwczovL2luLXRvdG8uaW8vU3RhdGVtZW50L3YxIiwgInN1YmplY3QiOiBbeyJuYW1lIjogImNsb3VkIiwgImRpZ2VzdCI6IHsic2hhMjU2IjogIjY5ODVjYTFmNGRhYTVhNTg0YTI4ZWFlMDQzYTIzOWNiOTY2ODlhZjEzMzdlYTEzYWZiNjNlMDBjMmJmNTEyZmEifX1dLCAicHJlZGljYXRlVHlwZSI6ICJ1cm46bmVwaHJvbjpwbHVnaW4tc2lnbmF0dXJlOjEiLCAicHJlZGljYXRlIjogeyJraW5kIjogImNvbm5lY3RvciIsICJ2ZXJzaW9uIjogIjEuMi4wIiwgImNvdW50ZXIiOiA3LCAibm90QmVmb3JlIjogIjIwMjYtMTEtMDFUMDA6MDA6MDBaIiwgIm5vdEFmdGVyIjogIjIwMjctMTEtMDFUMDA6MDA6MDBaIn19", "signatures": [{"sig": "MEUCIQCCqTlHZ2kyfDFZWN9zfMmQmbyXys81fgAU78FgV8nzcAIgNgWUsLcbKbbFJ8BndLwhx9H2iYN/QKTahoF6HJnbY54="}]}"#;
+    let mut policy = People::new().policy();
+    policy.vendors[0].keys = vec![VerifyingKey::of_pem(KEY).unwrap()];
+    let vouches = judge(&policy, ENVELOPE).unwrap();
+    assert_eq!((vouches[0].by.as_str(), vouches[0].counter), ("acme", 7));
+    let altered = ENVELOPE.replace("NgWUsLcb", "NgWUsLcc");
+    assert_ne!(altered, ENVELOPE);
+    let refused = judge(&policy, &altered).unwrap_err();
+    assert_eq!(refused.code(), "unknown-vendor");
+}
+
 #[test]
 fn a_statement_reads_as_it_was_written() {
     for statement in [signature(), certificate()] {

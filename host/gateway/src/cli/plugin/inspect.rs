@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use nephron_engine::Limits;
+use nephron_engine::about::{About, about};
 use nephron_engine::vet::{self, Grants, VetError};
 use nephron_model::Digest;
 use serde::Serialize;
@@ -21,7 +22,10 @@ pub(super) struct Args {
     /// A component's file, or the name of a first-party plugin that was built
     #[arg(value_name = "FILE|NAME")]
     component: PathBuf,
-    /// Print one JSON object
+    /// List the packages that it says it consists of
+    #[arg(long)]
+    packages: bool,
+    /// Print one JSON object, with all it says of itself
     #[arg(long)]
     json: bool,
 }
@@ -32,7 +36,8 @@ pub(super) async fn run(args: Args, _: &Globals) -> Result<(), Failure> {
     let written = if args.json {
         write_json(&report, &mut io::stdout().lock())
     } else {
-        write(&report, Look::of_stdout(), &mut anstream::stdout().lock())
+        let out = &mut anstream::stdout().lock();
+        write(&report, args.packages, Look::of_stdout(), out)
     };
     match &report.refused {
         Some(refusal) => Err(Failure::check(anyhow::anyhow!("{refusal}"))),
@@ -53,6 +58,8 @@ struct Report {
     needs: Vec<&'static str>,
     /// Why no grant would help.
     refused: Option<String>,
+    /// What it says of itself: nobody vouches for that.
+    says: About,
 }
 
 /// The file itself, or the first-party plugin of that name where there is no such file.
@@ -78,6 +85,7 @@ fn inspect(path: &Path, limits: &Limits) -> anyhow::Result<Report> {
         exports: Vec::new(),
         needs: Vec::new(),
         refused: None,
+        says: About::default(),
     };
     let bytes = match vet::read(path, limits) {
         Ok(bytes) => bytes,
@@ -100,6 +108,7 @@ fn inspect(path: &Path, limits: &Limits) -> anyhow::Result<Report> {
     };
     match passes(true, true) {
         Ok(vetted) => {
+            report.says = about(&bytes);
             report.world = Some(vetted.world().name());
             report.imports = vetted.imports().to_vec();
             report.exports = vetted.exports().to_vec();
@@ -120,7 +129,12 @@ fn write_json(report: &Report, out: &mut impl Write) -> io::Result<()> {
     writeln!(out)
 }
 
-fn write(report: &Report, look: Look, out: &mut impl Write) -> io::Result<()> {
+fn write(
+    report: &Report,
+    lists_packages: bool,
+    look: Look,
+    out: &mut impl Write,
+) -> io::Result<()> {
     let (quiet, good, bad) = (
         look.style(style::QUIET),
         look.style(style::GOOD),
@@ -138,6 +152,7 @@ fn write(report: &Report, look: Look, out: &mut impl Write) -> io::Result<()> {
     if let Some(world) = report.world {
         line("world", world)?;
     }
+    write_said(&report.says, lists_packages, &mut line)?;
     for (name, interfaces) in [("imports", &report.imports), ("exports", &report.exports)] {
         if interfaces.is_empty() && report.world.is_some() {
             line(name, "nothing")?;
@@ -172,6 +187,58 @@ fn write(report: &Report, look: Look, out: &mut impl Write) -> io::Result<()> {
     }
 }
 
+/// What it says of itself, in the lines that have something.
+fn write_said(
+    says: &About,
+    lists_packages: bool,
+    line: &mut impl FnMut(&str, &str) -> io::Result<()>,
+) -> io::Result<()> {
+    let said = [
+        ("name", &says.name),
+        ("version", &says.version),
+        ("about", &says.description),
+        ("authors", &says.authors),
+        ("licence", &says.licenses),
+        ("source", &says.source),
+        ("revised", &says.revision),
+        ("page", &says.homepage),
+    ];
+    for (name, said) in said {
+        if let Some(said) = said {
+            line(name, said)?;
+        }
+    }
+    for (place, tool) in says.made_with.iter().enumerate() {
+        line(if place == 0 { "made by" } else { "" }, tool)?;
+    }
+    let Some(packages) = &says.packages else {
+        return Ok(());
+    };
+    let inside = packages.iter().filter(|one| !one.is_for_building);
+    let listed = if lists_packages {
+        ""
+    } else {
+        "; --packages lists them"
+    };
+    let inside = number(count(inside.count()));
+    line(
+        "sbom",
+        &format!("{inside} packages by its own word{listed}"),
+    )?;
+    if lists_packages {
+        for one in packages {
+            let building = if one.is_for_building {
+                ", to build"
+            } else {
+                ""
+            };
+            let (name, version, source) = (&one.name, &one.version, &one.source);
+            line("", &format!("{name} {version} ({source}{building})"))?;
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,6 +251,7 @@ mod tests {
         let mut out = Vec::new();
         write(
             &inspect(&path, limits).unwrap(),
+            false,
             Look {
                 in_colour: false,
                 width: 100,
@@ -244,6 +312,12 @@ mod tests {
 
     #[test]
     fn what_was_granted_or_is_needed_is_shown() {
+        let package = |name: &str, is_for_building| nephron_engine::about::Package {
+            name: name.to_owned(),
+            version: "1.0.0".to_owned(),
+            source: "crates.io".to_owned(),
+            is_for_building,
+        };
         let mut report = Report {
             path: PathBuf::from("vendor.wasm"),
             bytes: Some(1_234_567),
@@ -256,11 +330,17 @@ mod tests {
             exports: vec!["nephron:plugin/detector@0.1.0\u{1b}[2J".to_owned()],
             needs: vec!["keys", "null-wasi"],
             refused: None,
+            says: About {
+                version: Some("1.2.0".to_owned()),
+                packages: Some([package("itoa", false), package("cc", true)].into()),
+                ..About::default()
+            },
         };
         let shown = |report: &Report| {
             let mut out = Vec::new();
             write(
                 report,
+                true,
                 Look {
                     in_colour: false,
                     width: 100,
@@ -275,6 +355,10 @@ mod tests {
             size     1,234,567 bytes
             digest   sha256:630ba09448af522154f38ef7685ef1f44b0f3e9430f80829a03ce24f400f3754
             world    keyed-deidentifier
+            version  1.2.0
+            sbom     1 packages by its own word
+                     cc 1.0.0 (crates.io, to build)
+                     itoa 1.0.0 (crates.io)
             imports  nephron:plugin/keys@0.1.0
                      wasi:clocks/wall-clock@0.2.6
             exports  nephron:plugin/detector@0.1.0\u{1b}[2J
@@ -283,6 +367,7 @@ mod tests {
         "#]].assert_eq(&shown(&report));
         report.needs.clear();
         report.imports.clear();
+        report.says = About::default();
         expect![[r#"
             file     vendor.wasm
             size     1,234,567 bytes
