@@ -179,6 +179,8 @@ fn numbers() -> impl Iterator<Item = usize> {
     })
 }
 
+const DECIDER: &str = "component = \"does-nothing\"\n";
+
 /// What a decider may take, however many are asked on however few cores.
 const PATIENT: &str = "deadline = \"59s\"\n";
 
