@@ -812,9 +812,6 @@ pub(crate) fn open_root(data: &Path, access: &RootAccess) -> Result<RootKey, Ope
     })
 }
 
-/// How entries name a component of a registry that is not here.
-pub(crate) const NOT_PULLED: &str = "not-pulled";
-
 /// Records in the logs of the tenants that exist that a plugin was refused. The operator is told by the error itself, so
 /// a log that cannot be opened for this takes nothing away from that.
 async fn record_refused_plugin(config: &Config, around: &Surroundings, error: &OpenError) {
@@ -825,7 +822,7 @@ async fn record_refused_plugin(config: &Config, around: &Surroundings, error: &O
     let (name, code) = match error {
         OpenError::Vet { name, source } => (name.as_str(), source.code()),
         OpenError::Trust { name, source } => (name.as_str(), source.code()),
-        OpenError::NotPulled { name, .. } => (name.as_str(), NOT_PULLED),
+        OpenError::NotPulled { name, .. } => (name.as_str(), "not-pulled"),
         OpenError::Load(source) => (source.plugin(), source.code()),
         _ => return,
     };

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Chain, Config, Faults, Plugin, Trust};
 use crate::conformance::CaseError;
-use crate::gateway::{NOT_PULLED, OpenError};
+use crate::gateway::OpenError;
 use crate::roster::Roster;
 
 mod act;
@@ -217,7 +217,7 @@ impl SwapError {
             Self::Candidate(OpenError::Vet { source, .. }) => source.code(),
             Self::Candidate(OpenError::Trust { source, .. }) => source.code(),
             Self::Candidate(OpenError::Load(source)) => source.code(),
-            Self::Candidate(OpenError::NotPulled { .. }) => NOT_PULLED,
+            Self::Candidate(OpenError::NotPulled { .. }) => "not-pulled",
             Self::Candidate(_) => "not-made",
             Self::Cases { .. } => "cases-unreadable",
             Self::Unfit { .. } => "case-not-kept",
