@@ -146,6 +146,9 @@ fn each_foreign_crate_stays_in_its_room() {
         ("rustls-webpki", vec!["nephron-gateway"]),
         ("tokio-rustls", vec!["nephron-gateway"]),
         ("rcgen", vec!["nephron-gateway"]),
+        ("regorus", vec!["rego"]),
+        ("fancy-regex", vec!["presidio-recognizers"]),
+        ("yaml_serde", vec!["presidio-recognizers", "rego"]),
     ] {
         let users: Vec<_> = dependencies()
             .into_iter()

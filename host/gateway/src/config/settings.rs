@@ -9,8 +9,8 @@ use super::Files;
 use super::fault::shown;
 use super::reader::{Table, Value};
 
-/// Reads `[plugin.settings]`, whose keys are the plugin's own, and `[plugin.settings-files]`, which gives a file for a
-/// key. What the plugin thinks of them it says when it is configured. Gives the files' paths too.
+/// Reads `[plugin.settings]`, whose keys are the plugin's own, and `[plugin.settings-files]`, which gives a file, or several by
+/// names of their own, for a key. What the plugin thinks of them it says when it is configured. Gives the files' paths too.
 pub(super) fn read(plugin: &mut Table<'_>, files: Files<'_>) -> (Json, Vec<PathBuf>) {
     let (mut settings, mut paths) = (Map::new(), Vec::new());
     plugin.section("settings", |table| {
@@ -21,25 +21,47 @@ pub(super) fn read(plugin: &mut Table<'_>, files: Files<'_>) -> (Json, Vec<PathB
     plugin.section("settings-files", |table| {
         for (key, value) in table.entries() {
             if settings.contains_key(key) {
-                value.fault(format_args!("is in `settings` too; keep `{}` in one of the two", shown(key)));
+                value.fault(format_args!(
+                    "is in `settings` too; keep `{}` in one of the two",
+                    shown(key)
+                ));
                 continue;
             }
-            let Some(path) = value.path() else { continue };
-            match files(&path) {
-                Ok(text) => {
-                    settings.insert(key.to_owned(), Json::String(text));
-                    paths.push(path);
-                }
-                Err(error) => {
-                    let path = path.display();
-                    value.fault(format_args!(
-                        "cannot be read from `{path}`: {error}; correct the path, which starts at the configuration's folder"
-                    ));
-                }
-            }
+            let read = if matches!(value.raw(), DeValue::Table(_)) {
+                value.table(|named| texts(named, files, &mut paths))
+            } else {
+                text(&value, files, &mut paths)
+            };
+            settings.extend(read.map(|read| (key.to_owned(), read)));
         }
     });
     (Json::Object(settings), paths)
+}
+
+/// The texts of files by the names that the plugin shall know them by.
+fn texts(named: &mut Table<'_>, files: Files<'_>, paths: &mut Vec<PathBuf>) -> Json {
+    let read = named
+        .entries()
+        .filter_map(|(name, value)| Some((name.to_owned(), text(&value, files, paths)?)));
+    Json::Object(read.collect())
+}
+
+/// The text of the file that a value names.
+fn text(value: &Value<'_>, files: Files<'_>, paths: &mut Vec<PathBuf>) -> Option<Json> {
+    let path = value.path()?;
+    match files(&path) {
+        Ok(text) => {
+            paths.push(path);
+            Some(Json::String(text))
+        }
+        Err(error) => {
+            let path = path.display();
+            value.fault(format_args!(
+                "cannot be read from `{path}`: {error}; correct the path, which starts at the configuration's folder"
+            ));
+            None
+        }
+    }
 }
 
 /// A date or time becomes its text; what JSON cannot hold is a fault at the setting that it stands in.

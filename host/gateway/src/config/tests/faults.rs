@@ -258,6 +258,13 @@ fn plugins_are_checked() {
         ],
     );
     change(
+        "\"access.cedar\"",
+        "{ \"a.cedar\" = \"acess.cedar\" }",
+        &expect![
+            "15:45: `plugin.settings-files.policies.a.cedar` cannot be read from `etc/acess.cedar`: no such file; correct the path, which starts at the configuration's folder"
+        ],
+    );
+    change(
         "points =",
         "policies =",
         &expect![

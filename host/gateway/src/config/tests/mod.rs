@@ -163,6 +163,20 @@ fn what_is_right_is_read() {
 }
 
 #[test]
+fn a_setting_may_be_several_files_by_name() {
+    let files = "settings-files = { policies = \"access.cedar\", bundle = { \"a/b.rego\" = \"access.cedar\" } }";
+    let config = parse(&GOOD.replace("settings-files = { policies = \"access.cedar\" }", files));
+    let access = &config.unwrap().plugins[0];
+    let text = &access.settings["policies"];
+    assert!(text.is_string());
+    assert_eq!(
+        access.settings["bundle"],
+        serde_json::json!({"a/b.rego": text})
+    );
+    assert_eq!(access.settings_files.len(), 2);
+}
+
+#[test]
 fn settings_are_any_toml() {
     let settings = "settings = { a = 0x10, b = -1.5, c = [1, [true]], d = { e = 2026-01-01T00:00:00Z }, f = 18446744073709551615 }";
     let config = parse(&GOOD.replace("settings = { points = [\"ingress\"] }", settings)).unwrap();
