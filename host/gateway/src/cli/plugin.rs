@@ -6,6 +6,7 @@ mod certify;
 mod change;
 mod inspect;
 mod keygen;
+mod new;
 mod run;
 mod sign;
 mod stated;
@@ -14,6 +15,9 @@ mod test;
 mod verify;
 
 use super::{Failure, Globals};
+
+pub(super) use subject::Args as Subject;
+pub(super) use test::{Report, report};
 
 /// Build, test, inspect, sign and certify plugins, and exchange those that serve.
 #[derive(clap::Args)]
@@ -24,6 +28,7 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand)]
 enum Command {
+    New(new::Args),
     Build(build::Args),
     Test(test::Args),
     Run(run::Args),
@@ -44,6 +49,7 @@ enum Command {
 
 pub(crate) async fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
     match args.command {
+        Command::New(args) => new::run(args, globals).await,
         Command::Build(args) => build::run(args, globals).await,
         Command::Test(args) => test::run(args, globals).await,
         Command::Run(args) => run::run(args, globals).await,
