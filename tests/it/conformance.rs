@@ -62,6 +62,22 @@ async fn check(worlds: &[&str]) {
 
 /// What is not as the cases of a plugin say.
 async fn faults(name: &str, folder: &Path) -> Vec<String> {
+    // Those that sign may be lent a key; these cases ask for no signature.
+    let granted = Grants {
+        keys: true,
+        ..Grants::default()
+    };
+    faults_of(name, nephron_tests::component(name), folder, granted, None).await
+}
+
+/// The same of any component, with settings for cases that have none.
+pub(crate) async fn faults_of(
+    name: &str,
+    component: &Path,
+    folder: &Path,
+    granted: Grants,
+    settings: Option<serde_json::Value>,
+) -> Vec<String> {
     let own = Case::all_in(folder).unwrap();
     assert!(
         !own.is_empty(),
@@ -69,19 +85,14 @@ async fn faults(name: &str, folder: &Path) -> Vec<String> {
         folder.display()
     );
     let limits = Limits::default();
-    let bytes = std::fs::read(nephron_tests::component(name)).unwrap();
-    // Those that sign may be lent a key; these cases ask for no signature.
-    let granted = Grants {
-        keys: true,
-        ..Grants::default()
-    };
+    let bytes = std::fs::read(component).unwrap();
     let vetted = vet(bytes, None, None, granted, &limits).unwrap();
     let suite = Suite {
         engine: &Engine::new().unwrap(),
         vetted: &vetted,
         limits: &limits,
         compiler: &Compiler::InProcess,
-        settings: None,
+        settings,
     };
     let mut cases = every(vetted.world()).unwrap();
     cases.extend(own);

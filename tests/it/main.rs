@@ -31,6 +31,7 @@ mod hostile;
 mod identity;
 mod key_services;
 mod known;
+mod languages;
 mod memory;
 mod own;
 mod pkcs11;

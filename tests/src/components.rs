@@ -8,6 +8,10 @@ static COMPONENTS: LazyLock<BTreeMap<String, PathBuf>> = LazyLock::new(|| {
     let workspace = workspace();
     let mut folders = nephron_forge::plugin_folders(&workspace.join("plugins")).expect("plugins");
     folders.extend(nephron_forge::plugin_folders(&workspace.join("tests/guests")).expect("guests"));
+    // Examples in Rust are members of the same workspace; the others are built apart.
+    for name in ["rust-decider", "rust-detector"] {
+        folders.push(crate::example(name));
+    }
     let mut progress = nephron_forge::report_to_stderr();
     let built = nephron_forge::build(&folders, &mut nephron_forge::Options::new(&mut progress));
     built

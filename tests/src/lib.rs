@@ -10,6 +10,7 @@
 
 mod components;
 mod debian;
+mod examples;
 mod identity_provider;
 mod loopback;
 mod mock_anthropic;
@@ -24,6 +25,7 @@ mod softhsm;
 mod timestamp_authority;
 
 pub use components::component;
+pub use examples::{built, example, own_tests};
 pub use identity_provider::IdentityProvider;
 pub use loopback::Answering;
 pub use mock_anthropic::{MockAnthropic, UPSTREAM_DETAIL};

@@ -1,4 +1,5 @@
-//! From folders to components: one cargo invocation for each workspace, then a wrapping for each plugin.
+//! From folders to components: one cargo invocation for each workspace, then a wrapping for each plugin. Plugins in other
+//! languages are made one by one.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -10,11 +11,13 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::cargo::{build_command, compile};
+use crate::lang::{self, MakeError, Making};
 use crate::machine::Machine;
 use crate::run::{RunError, indented, output_of};
+use crate::toolbox::Toolbox;
 use crate::toolchain::{self, ToolchainError};
 use crate::wrap::{WrapError, wrap_file};
-use crate::{Manifest, ManifestError, Progress};
+use crate::{Lang, Manifest, ManifestError, Progress};
 
 /// How to build.
 pub struct Options<'a> {
@@ -49,7 +52,7 @@ pub struct Built {
     pub name: String,
     /// Its world, from its manifest. Nothing here has held the component to it.
     pub world: String,
-    /// Its version, from its `Cargo.toml`.
+    /// Its version, from its manifest or its `Cargo.toml`.
     pub version: String,
     /// Its source folder, as it was given.
     pub folder: PathBuf,
@@ -124,6 +127,15 @@ pub enum BuildError {
         #[source]
         source: WrapError,
     },
+    /// A plugin in another language than Rust.
+    #[error("cannot make `{name}`")]
+    Make {
+        /// The plugin.
+        name: String,
+        /// Why.
+        #[source]
+        source: Box<MakeError>,
+    },
     /// A folder of ours cannot be made or locked.
     #[error("cannot use `{}`", path.display())]
     Files {
@@ -160,9 +172,14 @@ pub fn build(folders: &[PathBuf], options: &mut Options<'_>) -> Result<Vec<Built
         manifests.push((manifest, folder));
     }
 
+    let mut built = BTreeMap::new();
     let mut workspaces: Vec<Workspace> = Vec::new();
     let mut sources: BTreeMap<PathBuf, Vec<Source<'_>>> = BTreeMap::new();
     for (at, (manifest, folder)) in manifests.iter().enumerate() {
+        if manifest.lang != Lang::Rust {
+            built.insert(at, build_alone(manifest, folder, options)?);
+            continue;
+        }
         let package = match workspaces
             .iter()
             .find_map(|workspace| workspace.package_in(folder))
@@ -190,13 +207,54 @@ pub fn build(folders: &[PathBuf], options: &mut Options<'_>) -> Result<Vec<Built
             .push(source);
     }
 
-    let mut built = BTreeMap::new();
     for workspace in workspaces {
         if let Some(sources) = sources.remove(&workspace.workspace_root) {
             built.extend(workspace.build(&sources, options)?);
         }
     }
     Ok(built.into_values().collect())
+}
+
+/// Makes one plugin with the tool of its language.
+fn build_alone(
+    manifest: &Manifest,
+    folder: &Path,
+    options: &mut Options<'_>,
+) -> Result<Built, BuildError> {
+    let target = match &options.target_dir {
+        Some(target) => target.clone(),
+        None => lang::target_of(folder),
+    };
+    let target = std::path::absolute(&target).unwrap_or(target);
+    let components = target.join("plugins");
+    let _lock = lock(&components, options.progress)?;
+    let name = manifest.name.clone();
+    let component = components.join(format!("{name}.component.wasm"));
+    let making = Making {
+        manifest,
+        folder: &std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()),
+        work: &components.join(format!("{name}.work")),
+        component: &component,
+        toolbox: &Toolbox {
+            machine: &options.machine,
+            folder: target.join("toolchains"),
+            offline: options.offline,
+        },
+    };
+    let digest = making
+        .make(options.progress)
+        .map_err(|source| BuildError::Make {
+            name: name.clone(),
+            source: Box::new(source),
+        })?;
+    Ok(Built {
+        name,
+        world: manifest.world.clone(),
+        version: manifest.version.clone().unwrap_or_default(),
+        folder: folder.to_owned(),
+        component,
+        digest,
+    })
 }
 
 /// Asking cargo about a package reads manifests only.

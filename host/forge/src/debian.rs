@@ -1,4 +1,5 @@
-//! Debian's package `rust-src`: the sources of the standard library for exactly one version of the compiler.
+//! Debian's package `rust-src`: the sources of the standard library for exactly one version of the compiler. And
+//! `python3-pip`, for machines whose Python came without.
 //!
 //! The machine's own apt is used, with its mirror and its network settings, but with every list, cache and status
 //! file in a folder of ours, so that the machine's package state stays as it is. Signatures are checked against the
@@ -66,7 +67,7 @@ pub(crate) fn fetch_rust_src(
     progress(Progress::Seeking(format!(
         "fetching Debian's rust-src {found} (45 MB)"
     )));
-    let package = apt.download(&found)?;
+    let package = apt.download(&format!("rust-src={found}"))?;
     let unpacked = work.join("unpacked");
     create(&unpacked)?;
     unpack(machine, &package, &unpacked)?;
@@ -78,6 +79,35 @@ pub(crate) fn fetch_rust_src(
     })?;
     remove(&work)?;
     library_in(&home).ok_or(DebianError::Unexpected)
+}
+
+/// Fetches pip into a folder of `cache` and gives the folder to put on `PYTHONPATH`.
+pub(crate) fn fetch_pip(
+    machine: &Machine,
+    cache: &Path,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<PathBuf, DebianError> {
+    const INSIDE: &str = "usr/lib/python3/dist-packages";
+    let home = cache.join("python3-pip");
+    if home.join(INSIDE).is_dir() {
+        return Ok(home.join(INSIDE));
+    }
+    let work = cache.join("python3-pip.partial");
+    remove(&work)?;
+    let apt = Apt::new(machine, &work)?;
+    progress(Progress::Fetching("Debian's python3-pip (2 MB)".to_owned()));
+    let package = apt.download_of_own_suite("python3-pip")?;
+    let unpacked = work.join("unpacked");
+    create(&unpacked)?;
+    let mut reader = machine.command("dpkg-deb");
+    output_of(reader.arg("--extract").arg(&package).arg(&unpacked), LONG)?;
+    remove(&home)?;
+    std::fs::rename(&unpacked, &home).map_err(|source| DebianError::Files {
+        path: home.clone(),
+        source,
+    })?;
+    remove(&work)?;
+    Ok(home.join(INSIDE))
 }
 
 /// Suites that carry recent compilers, the smallest index first.
@@ -107,6 +137,8 @@ struct Apt<'m> {
     machine: &'m Machine,
     work: PathBuf,
     mirrors: Vec<String>,
+    /// The first suite of the machine's own.
+    suite: String,
 }
 
 impl<'m> Apt<'m> {
@@ -128,7 +160,8 @@ impl<'m> Apt<'m> {
             "--format",
             "$(CREATED_BY) $(COMPONENT) $(RELEASE) $(REPO_URI)",
         ]);
-        let mirrors = mirrors_in(&output_of(&mut targets, QUICK)?);
+        let targets = output_of(&mut targets, QUICK)?;
+        let mirrors = mirrors_in(&targets);
         if mirrors.is_empty() {
             Err(DebianError::NoMirror)
         } else {
@@ -136,6 +169,7 @@ impl<'m> Apt<'m> {
                 machine,
                 work: work.to_owned(),
                 mirrors,
+                suite: suite_in(&targets).unwrap_or_default(),
             })
         }
     }
@@ -153,20 +187,7 @@ impl<'m> Apt<'m> {
                     "looking for rust-src {release} in Debian {suite}"
                 )));
                 places.push(format!("{mirror} {suite}"));
-                write(
-                    &self.work.join("debian.sources"),
-                    &source_list(mirror, suite),
-                )?;
-                // With Error-Mode=any a signature or download that fails is a failure, not a warning.
-                let mut update = self.command("apt-get");
-                update.args([
-                    "--quiet",
-                    "--quiet",
-                    "-o",
-                    "APT::Update::Error-Mode=any",
-                    "update",
-                ]);
-                if let Err(fault) = output_of(&mut update, LONG) {
+                if let Err(fault) = self.update(mirror, suite) {
                     faults.push(fault.to_string());
                     continue;
                 }
@@ -186,13 +207,39 @@ impl<'m> Apt<'m> {
         })
     }
 
-    /// Downloads that version; apt checks its digest against the signed index.
-    fn download(&self, version: &str) -> Result<PathBuf, DebianError> {
+    /// From then on packages are those of that suite.
+    fn update(&self, mirror: &str, suite: &str) -> Result<(), DebianError> {
+        write(
+            &self.work.join("debian.sources"),
+            &source_list(mirror, suite),
+        )?;
+        // With Error-Mode=any a signature or download that fails is a failure, not a warning.
+        let mut update = self.command("apt-get");
+        update.args([
+            "--quiet",
+            "--quiet",
+            "-o",
+            "APT::Update::Error-Mode=any",
+            "update",
+        ]);
+        output_of(&mut update, LONG)?;
+        Ok(())
+    }
+
+    /// Downloads a package as the machine itself would have it.
+    fn download_of_own_suite(&self, package: &str) -> Result<PathBuf, DebianError> {
+        let mirror = self.mirrors.first().ok_or(DebianError::NoMirror)?;
+        self.update(mirror, &self.suite)?;
+        self.download(package)
+    }
+
+    /// Downloads a package, or one version of it; apt checks its digest against the signed index.
+    fn download(&self, package: &str) -> Result<PathBuf, DebianError> {
         let mut download = self.command("apt-get");
         download
             .current_dir(&self.work)
             .args(["--quiet", "--quiet", "download"]);
-        output_of(download.arg(format!("rust-src={version}")), LONG)?;
+        output_of(download.arg(package), LONG)?;
         let entries = std::fs::read_dir(&self.work)
             .into_iter()
             .flatten()
@@ -254,19 +301,29 @@ fn source_list(mirror: &str, suite: &str) -> String {
 /// From lines `Packages main bookworm URI`, the URIs of Debian's main archive, in the machine's order.
 fn mirrors_in(targets: &str) -> Vec<String> {
     let mut mirrors: Vec<String> = Vec::new();
-    for line in targets.lines() {
-        let mut words = line.split(' ');
-        let (kind, component, suite) = (words.next(), words.next(), words.next());
-        let (Some(suite), Some(uri)) = (suite, words.next()) else {
-            continue;
-        };
-        let is_debian =
-            kind == Some("Packages") && component == Some("main") && MAIN_SUITES.contains(&suite);
-        if is_debian && !mirrors.iter().any(|mirror| mirror == uri) {
+    for (_, uri) in archives_in(targets) {
+        if !mirrors.iter().any(|mirror| mirror == uri) {
             mirrors.push(uri.to_owned());
         }
     }
     mirrors
+}
+
+/// The first suite of Debian's main archive that the machine follows.
+fn suite_in(targets: &str) -> Option<String> {
+    Some(archives_in(targets).next()?.0.to_owned())
+}
+
+/// Suite and URI of each index of Debian's main archive.
+fn archives_in(targets: &str) -> impl Iterator<Item = (&str, &str)> {
+    targets.lines().filter_map(|line| {
+        let mut words = line.split(' ');
+        let (kind, component) = (words.next(), words.next());
+        let (suite, uri) = (words.next()?, words.next()?);
+        let is_debian =
+            kind == Some("Packages") && component == Some("main") && MAIN_SUITES.contains(&suite);
+        is_debian.then_some((suite, uri))
+    })
 }
 
 /// From lines ` rust-src | 1.95.0+dfsg1-2~bpo13+1 | …`, the first version that packages `release`.
@@ -355,6 +412,7 @@ mod tests {
             Packages contrib bookworm http://other.example/debian/\n\
             Packages main trixie http://mirror.example/debian/\n";
         assert_eq!(mirrors_in(targets), ["http://mirror.example/debian/"]);
+        assert_eq!(suite_in(targets).as_deref(), Some("bookworm"));
     }
 
     #[test]

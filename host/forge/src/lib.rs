@@ -1,8 +1,9 @@
-//! Turns a plugin's source folder into a component, on a machine that has cargo and little else.
+//! Turns a plugin's source folder into a component, on a machine that has cargo, or Python, and little else.
 //!
 //! Used by `nephron demo`, by `nephron plugin build` and by the test harness at first use. [`build()`] reads each
-//! folder's [`Manifest`], sees to a standard library for `wasm32-unknown-unknown`, compiles every plugin in one cargo
-//! invocation and wraps each core module as a component that imports nothing but what its world names.
+//! folder's [`Manifest`]. For plugins in Rust it sees to a standard library for `wasm32-unknown-unknown`, compiles them in
+//! one cargo invocation and wraps each core module as a component that imports nothing but what its world names. Plugins
+//! in other languages are made one after the other, each by its language's tool (`lang.rs`), which is fetched at first use.
 //!
 //! It knows nothing of tenants, requests or the sandbox, and links no other crate of the host. It judges no plugin:
 //! a component that asks for too much is built all the same, and refused by the engine.
@@ -25,24 +26,30 @@
 //!     cargo test -p nephron-forge a_built_plugin_imports_its_world_alone
 //! ```
 //!
-//! Read `build.rs` first, then `toolchain.rs`.
+//! Read `build.rs` first, then `toolchain.rs` for Rust and `lang.rs` for the others.
 
 mod build;
 mod cargo;
 mod debian;
+mod lang;
 mod machine;
 mod manifest;
 mod progress;
 mod run;
+mod seal;
+mod toolbox;
 mod toolchain;
 mod workspace;
 mod wrap;
 
 pub use build::{BuildError, Built, Options, build};
 pub use debian::DebianError;
-pub use manifest::{Manifest, ManifestError};
+pub use lang::MakeError;
+pub use manifest::{Lang, Manifest, ManifestError};
 pub use progress::{Progress, report_to_stderr};
 pub use run::RunError;
+pub use seal::SealError;
+pub use toolbox::ToolError;
 pub use toolchain::{Attempt, ToolchainError};
 pub use workspace::{WorkspaceError, find_workspace, plugin_folders};
 pub use wrap::{WrapError, wrap};

@@ -1,4 +1,4 @@
-//! `plugin.toml`, which stands beside a plugin's `Cargo.toml`.
+//! `plugin.toml`, which stands in a plugin's folder.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,45 @@ pub struct Manifest {
     pub name: String,
     /// The world of `nephron:plugin` that it is for, such as `access-policy`. The engine holds the component to it.
     pub world: String,
+    /// What it is written in: Rust, if nothing is said.
+    #[serde(default)]
+    pub lang: Lang,
+    /// Its version, by semantic versioning. A Rust plugin has it in its `Cargo.toml`, and not here.
+    pub version: Option<String>,
+}
+
+/// What a plugin is written in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lang {
+    /// Rust: a cargo package.
+    #[default]
+    Rust,
+    /// Python: `plugin.py`.
+    Python,
+    /// JavaScript: `plugin.js`, a module.
+    Js,
+    /// TypeScript: `plugin.ts`, a module.
+    Ts,
+    /// C: `plugin.c`.
+    C,
+}
+
+impl Lang {
+    /// Every language that plugins are built from.
+    pub const ALL: [Self; 5] = [Self::Rust, Self::Python, Self::Js, Self::Ts, Self::C];
+
+    /// As `plugin.toml` has it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rust => "rust",
+            Self::Python => "python",
+            Self::Js => "js",
+            Self::Ts => "ts",
+            Self::C => "c",
+        }
+    }
 }
 
 /// A manifest that cannot be used.
@@ -49,6 +88,14 @@ pub enum ManifestError {
         key: &'static str,
         /// What it says.
         value: String,
+    },
+    /// A version where there must be none, or none where there must be one.
+    #[error("{}: {message}", path.display())]
+    Version {
+        /// The manifest.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        message: String,
     },
 }
 
@@ -102,7 +149,21 @@ impl Manifest {
                 });
             }
         }
-        Ok(manifest)
+        let message = match (manifest.lang, &manifest.version) {
+            (Lang::Rust, Some(_)) => {
+                "`version` stands in the Cargo.toml of a plugin in Rust; take it out here"
+                    .to_owned()
+            }
+            (Lang::Python | Lang::Js | Lang::Ts | Lang::C, None) => format!(
+                "a plugin in {} has its version here; add `version = \"0.1.0\"`",
+                manifest.lang.name()
+            ),
+            (Lang::Rust, None) | (Lang::Python | Lang::Js | Lang::Ts | Lang::C, Some(_)) => {
+                return Ok(manifest);
+            }
+        };
+        let path = path.to_owned();
+        Err(ManifestError::Version { path, message })
     }
 }
 
@@ -134,7 +195,9 @@ mod tests {
             read,
             Manifest {
                 name: "safe-harbor".to_owned(),
-                world: "deidentifier".to_owned()
+                world: "deidentifier".to_owned(),
+                lang: Lang::Rust,
+                version: None,
             }
         );
     }
@@ -143,7 +206,7 @@ mod tests {
     fn a_fault_is_placed_by_file_line_and_column() {
         assert_eq!(
             fault("name = \"x\"\n\nworlds = \"deidentifier\"\n"),
-            "plugins/x/plugin.toml:3:1: unknown field `worlds`, expected `name` or `world`"
+            "plugins/x/plugin.toml:3:1: unknown field `worlds`, expected one of `name`, `world`, `lang`, `version`"
         );
         assert!(
             fault("name = \"x\"\nworld = 3\n")
@@ -151,6 +214,29 @@ mod tests {
         );
         assert!(fault("name = \"x\"\n").contains("missing field `world`"));
         assert!(fault("name = \"x\nworld = \"y\"").starts_with("plugins/x/plugin.toml:1:"));
+    }
+
+    #[test]
+    fn the_version_stands_where_the_language_has_it() {
+        let of = |lang: &str, version: &str| {
+            let text = format!("name = \"x\"\nworld = \"w\"\nlang = \"{lang}\"\n{version}");
+            Manifest::parse(&text, Path::new("plugin.toml")).map(|manifest| manifest.lang)
+        };
+        for lang in Lang::ALL {
+            let with = of(lang.name(), "version = \"0.1.0\"\n");
+            let without = of(lang.name(), "");
+            let (good, bad) = match lang {
+                Lang::Rust => (without, with),
+                Lang::Python | Lang::Js | Lang::Ts | Lang::C => (with, without),
+            };
+            assert_eq!(good.unwrap(), lang);
+            assert!(bad.unwrap_err().to_string().contains("version"));
+        }
+        let unknown = of("cobol", "").unwrap_err().to_string();
+        assert!(
+            unknown.starts_with("plugin.toml:3:8: unknown variant `cobol`"),
+            "{unknown}"
+        );
     }
 
     #[test]

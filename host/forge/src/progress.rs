@@ -20,6 +20,15 @@ pub enum Progress {
         /// One of those being compiled.
         package: String,
     },
+    /// A language's tool is fetched, once for each target folder.
+    Fetching(String),
+    /// A language's tool turns a plugin's source into a module or a component.
+    Making {
+        /// The plugin.
+        name: String,
+        /// The tool.
+        tool: &'static str,
+    },
     /// A plugin's module is wrapped as a component.
     Wrapping(String),
     /// A program that works for us says something a person should see: a warning, or what it waits for.
@@ -36,6 +45,8 @@ impl fmt::Display for Progress {
                 total,
                 package,
             } => write!(f, "building plugins: {done}/{total} {package}"),
+            Self::Fetching(tool) => write!(f, "fetching {tool}, once"),
+            Self::Making { name, tool } => write!(f, "building plugins: {tool} on {name}"),
             Self::Wrapping(name) => write!(f, "building plugins: wrapping {name}"),
             Self::Said(line) => f.write_str(line),
         }

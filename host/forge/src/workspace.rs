@@ -69,7 +69,7 @@ pub fn plugin_folders(folder: &Path) -> Result<Vec<PathBuf>, WorkspaceError> {
     Ok(folders)
 }
 
-fn is_checkout(folder: &Path) -> bool {
+pub(crate) fn is_checkout(folder: &Path) -> bool {
     let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap_or_default();
     let manifest: toml::Table = manifest.parse().unwrap_or_default();
     let dependencies = manifest

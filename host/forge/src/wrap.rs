@@ -162,12 +162,12 @@ fn is_foreign(module: &str) -> bool {
     !module.contains(':') && !module.starts_with('$') && !module.starts_with('[')
 }
 
-fn sha256(bytes: &[u8]) -> [u8; 32] {
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
 /// Writes beside `path` and renames, so that a reader sees the old file or the new one.
-fn replace(path: &Path, bytes: &[u8]) -> Result<(), WrapError> {
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), WrapError> {
     let partial = path.with_extension(format!("partial-{}", std::process::id()));
     std::fs::write(&partial, bytes).map_err(files(&partial))?;
     std::fs::rename(&partial, path).map_err(files(path))

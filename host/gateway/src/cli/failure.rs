@@ -66,6 +66,12 @@ impl Failure {
         self.code
     }
 
+    /// The causes, one behind the other.
+    pub(crate) fn causes(&self) -> String {
+        let error = self.error.as_ref();
+        error.map_or_else(String::new, |error| format!("{error:#}"))
+    }
+
     /// Writes the causes to standard error and gives the exit code.
     pub(super) fn report(self) -> ExitCode {
         if let Some(error) = &self.error {

@@ -13,6 +13,7 @@ mod completions;
 mod custody;
 mod deidentify;
 mod demo;
+mod dev;
 mod embedded;
 mod failure;
 mod key;
@@ -85,6 +86,8 @@ enum Command {
     Deidentify(deidentify::Args),
     /// Serve requests of OpenAI-compatible clients
     Serve(serve::Args),
+    /// Build a plugin and ask it its cases, whenever one of its files is saved
+    Dev(dev::Args),
     /// Check a configuration and report everything that is wrong with it
     Check(check::Args),
     /// Build, test and inspect plugins, and exchange those that serve
@@ -159,6 +162,7 @@ fn run(command: Command, globals: &Globals) -> Result<(), Failure> {
             Command::Run(args) => Box::pin(run::run(args, globals)).await,
             Command::Deidentify(args) => Box::pin(deidentify::run(args, globals)).await,
             Command::Serve(args) => Box::pin(serve::run(args, globals)).await,
+            Command::Dev(args) => Box::pin(dev::run(args, globals)).await,
             Command::Associate(args) => associate::run(args, globals).await,
             Command::ApiKey(args) => api_key::run(args, globals).await,
             Command::Key(args) => key::run(args, globals).await,

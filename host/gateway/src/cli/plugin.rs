@@ -6,6 +6,7 @@ mod certify;
 mod change;
 mod inspect;
 mod keygen;
+mod new;
 mod pull;
 mod push;
 mod run;
@@ -17,7 +18,10 @@ mod verify;
 
 use super::{Failure, Globals};
 
-/// Build, test, inspect, sign and certify plugins, push and pull them, and exchange those that serve.
+pub(super) use subject::Args as Subject;
+pub(super) use test::{Report, report};
+
+/// Make, build, test, inspect, sign and certify plugins, push and pull them, and exchange those that serve.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -26,6 +30,7 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand)]
 enum Command {
+    New(new::Args),
     Build(build::Args),
     Test(test::Args),
     Run(run::Args),
@@ -48,6 +53,7 @@ enum Command {
 
 pub(crate) async fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
     match args.command {
+        Command::New(args) => new::run(args, globals).await,
         Command::Build(args) => build::run(args, globals).await,
         Command::Test(args) => test::run(args, globals).await,
         Command::Run(args) => run::run(args, globals).await,

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use nephron_forge::{Built, Options, find_workspace, plugin_folders};
+use nephron_forge::{Built, Manifest, Options, find_workspace, plugin_folders};
 use nephron_model::Digest;
 
 use crate::cli::style::Look;
@@ -15,7 +15,7 @@ use crate::cli::{Failure, Globals};
 /// Build plugins from their source folders, each of which holds a `plugin.toml`.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Source folders; without any, every first-party plugin of this checkout
+    /// Source folders; without any, the project that this folder is, else every first-party plugin of this checkout
     folders: Vec<PathBuf>,
     /// Where to build, instead of the workspace's own target folder; components come to its `plugins`
     #[arg(long, value_name = "FOLDER")]
@@ -74,7 +74,9 @@ fn build(
     target_dir: Option<PathBuf>,
     offline: bool,
 ) -> anyhow::Result<Vec<Row>> {
-    if folders.is_empty() {
+    if folders.is_empty() && Path::new(Manifest::FILE).is_file() {
+        folders.push(PathBuf::from("."));
+    } else if folders.is_empty() {
         let here = std::env::current_dir().context("the working folder cannot be named")?;
         let root = find_workspace(&here).context("the first-party plugins cannot be found")?;
         folders = plugin_folders(&root.join("plugins"))?;

@@ -16,7 +16,7 @@ use crate::conformance::{Case, every};
 /// Which plugin, and how it is loaded.
 #[derive(clap::Args, Clone)]
 #[group(skip)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     /// A project, which is built first, or a component
     #[arg(value_name = "DIR|FILE", default_value = ".")]
     plugin: PathBuf,
@@ -45,7 +45,7 @@ pub(super) struct How {
 }
 
 /// A plugin that was vetted, with its settings and cases. Nothing of it has run.
-pub(super) struct Subject {
+pub(in crate::cli) struct Subject {
     pub(super) name: String,
     /// Its file.
     pub(super) component: PathBuf,
@@ -57,8 +57,19 @@ pub(super) struct Subject {
 }
 
 impl Args {
-    pub(super) async fn open(&self) -> Result<Subject, Failure> {
+    pub(in crate::cli) async fn open(&self) -> Result<Subject, Failure> {
         self.how.open(&self.plugin).await
+    }
+
+    /// The project's folder, as the file system names it.
+    pub(in crate::cli) fn folder(&self) -> anyhow::Result<PathBuf> {
+        let plugin = self.plugin.display();
+        anyhow::ensure!(
+            self.plugin.is_dir(),
+            "`{plugin}` is no folder; name the folder of a project"
+        );
+        let folder = self.plugin.canonicalize();
+        folder.with_context(|| format!("`{plugin}` cannot be found"))
     }
 }
 

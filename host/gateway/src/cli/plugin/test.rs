@@ -33,7 +33,7 @@ pub(super) struct Args {
 
 /// What came of all cases.
 #[derive(Serialize)]
-pub(super) struct Report {
+pub(in crate::cli) struct Report {
     plugin: String,
     world: &'static str,
     digest: Digest,
@@ -69,7 +69,7 @@ pub(super) async fn run(args: Args, _: &Globals) -> Result<(), Failure> {
 }
 
 /// Has a plugin answer its cases; if it `is_certified` as a connector, also what no recorded exchange can show.
-pub(super) async fn report(
+pub(in crate::cli) async fn report(
     subject: subject::Subject,
     is_certified: bool,
 ) -> Result<Report, Failure> {
@@ -106,6 +106,28 @@ impl Report {
     /// The table, with faults below it.
     pub(super) fn write(&self, look: Look, out: &mut impl Write) -> io::Result<()> {
         write(self, look, out)
+    }
+
+    /// What was not kept, and how.
+    pub(in crate::cli) fn write_faults(&self, look: Look, out: &mut impl Write) -> io::Result<()> {
+        let bad = look.style(style::BAD);
+        for case in &self.cases {
+            if let Some(fault) = &case.fault {
+                let (description, fault) = (visible_lines(&case.description), visible_lines(fault));
+                writeln!(out, "\n{bad}{}{bad:#}: {description}\n  {fault}", case.name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How many cases were kept.
+    pub(in crate::cli) const fn passed(&self) -> usize {
+        self.passed
+    }
+
+    /// How many were not.
+    pub(in crate::cli) const fn failed(&self) -> usize {
+        self.failed
     }
 
     /// # Errors
@@ -178,13 +200,7 @@ fn write(report: &Report, look: Look, out: &mut impl Write) -> io::Result<()> {
         table.push(cells, look, out)?;
     }
     table.finish(look, out)?;
-    let bad = look.style(style::BAD);
-    for case in &report.cases {
-        if let Some(fault) = &case.fault {
-            let (description, fault) = (visible_lines(&case.description), visible_lines(fault));
-            writeln!(out, "\n{bad}{}{bad:#}: {description}\n  {fault}", case.name)?;
-        }
-    }
+    report.write_faults(look, out)?;
     let (plugin, world) = (&report.plugin, report.world);
     let (passed, failed) = (number(count(report.passed)), number(count(report.failed)));
     writeln!(

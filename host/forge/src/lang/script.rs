@@ -1,0 +1,54 @@
+//! JavaScript and TypeScript: esbuild makes one module of the plugin and what it imports, componentize-qjs puts that and
+//! QuickJS into a component, and what the latter wants of WASI is cut off.
+
+use super::{MakeError, Making};
+use crate::Progress;
+use crate::seal::seal;
+use crate::toolbox::Package;
+
+const BUNDLER: Package = Package {
+    name: "esbuild",
+    version: "0.28.2",
+    megabytes: 11,
+};
+
+const TOOL: Package = Package {
+    name: "componentize-qjs",
+    version: "0.4.5",
+    megabytes: 14,
+};
+
+impl Making<'_> {
+    /// The plugin in `plugin.js` or `plugin.ts`.
+    pub(super) fn script(&self, progress: &mut dyn FnMut(Progress)) -> Result<Vec<u8>, MakeError> {
+        let tools = self.toolbox.npm(&[TOOL, BUNDLER], progress)?;
+        let programs = tools.join("node_modules/.bin");
+        progress(Progress::Making {
+            name: self.manifest.name.clone(),
+            tool: BUNDLER.name,
+        });
+        let mut node = self.toolbox.node("node", progress)?;
+        node.arg(programs.join(BUNDLER.name)).arg(self.source());
+        node.args(["--bundle", "--format=esm", "--target=es2023"]);
+        // What the host gives is an import of the component.
+        node.args(["--external:nephron:*", "--charset=utf8"]);
+        node.args(["--log-level=warning", "--outfile=plugin.js"]);
+        self.run(BUNDLER.name, &mut node)?;
+
+        progress(Progress::Making {
+            name: self.manifest.name.clone(),
+            tool: TOOL.name,
+        });
+        let mut node = self.toolbox.node("node", progress)?;
+        node.arg(programs.join(TOOL.name)).arg("--sync");
+        node.arg("--wit").arg(self.wit());
+        node.args(["--world", &self.manifest.world]);
+        node.args(["--js", "plugin.js", "--output", "plugin.wasm"]);
+        self.run(TOOL.name, &mut node)?;
+        let made = self.made("plugin.wasm")?;
+        seal(&made, "nephron:plugin/").map_err(|source| MakeError::Seal {
+            tool: TOOL.name,
+            source,
+        })
+    }
+}

@@ -1,0 +1,612 @@
+//! Sealing a component that a language's tool made: what it imports beside its world becomes functions that trap.
+//!
+//! The tools can do that themselves, by composing the plugin with a component of stubs; but a composition holds its
+//! modules two levels deep, where the engine cannot freeze them. Here the plugin stays one component with its modules
+//! at the top, and the functions that it would have had from WASI come from one module of ours, each an `unreachable`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+use std::ops::Range;
+
+use wasm_encoder::reencode::{Error as Reencoding, Reencode, ReencodeComponent};
+use wasm_encoder::{
+    Alias, CanonicalFunctionSection, CodeSection, Component, ComponentAliasSection,
+    ComponentExportSection, ComponentImportSection, ComponentTypeSection, ExportKind,
+    ExportSection, Function, FunctionSection, InstanceSection, Module, ModuleSection, RawSection,
+    TypeSection,
+};
+use wasmparser::{
+    CanonicalFunction, ComponentAlias, ComponentExternalKind, ComponentTypeRef, CompositeInnerType,
+    Encoding, Parser, Payload, Validator,
+};
+
+/// A component that cannot be sealed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SealError {
+    /// The bytes are no component.
+    #[error("this is no component")]
+    Invalid(#[source] wasmparser::BinaryReaderError),
+    /// No component in it has modules of its own.
+    #[error("no component in it has a module")]
+    NoPlugin,
+    /// It imports something else than instances, or in a way that is not known here.
+    #[error("{what} cannot be stood in for")]
+    Unknown {
+        /// What.
+        what: String,
+    },
+    /// It could not be written anew.
+    #[error("it could not be written anew: {0}")]
+    Encode(String),
+}
+
+/// The plugin in `bytes`, importing nothing that does not begin with `kept`, and exporting nothing else.
+pub(crate) fn seal(bytes: &[u8], kept: &str) -> Result<Vec<u8>, SealError> {
+    let plugin = bytes
+        .get(innermost(bytes)?)
+        .ok_or(SealError::NoPlugin)?
+        .to_vec();
+    let lowered = signatures(&plugin, kept)?;
+    let mut sealing = Sealing::new(kept, &lowered);
+    let mut sealed = Component::new();
+    if !lowered.is_empty() {
+        sealed.section(&ModuleSection(&traps(&lowered)));
+        let mut instances = InstanceSection::new();
+        instances.instantiate(0, std::iter::empty::<(&str, wasm_encoder::ModuleArg)>());
+        sealed.section(&instances);
+    }
+    sealing
+        .parse_component(&mut sealed, Parser::new(0), &plugin)
+        .map_err(|error| SealError::Encode(error.to_string()))?;
+    if let Some(what) = sealing.unknown {
+        return Err(SealError::Unknown { what });
+    }
+    let sealed = sealed.finish();
+    Validator::new()
+        .validate_all(&sealed)
+        .map_err(|error| SealError::Encode(error.to_string()))?;
+    Ok(sealed)
+}
+
+/// Where the component lies that has modules: the whole, or the first of those that a composition holds.
+fn innermost(bytes: &[u8]) -> Result<Range<usize>, SealError> {
+    let (mut open, mut whole) = (Vec::new(), None);
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload.map_err(SealError::Invalid)? {
+            Payload::Version {
+                encoding: Encoding::Component,
+                ..
+            } if whole.is_none() => {
+                whole = Some(0..bytes.len());
+                open.push(0..bytes.len());
+            }
+            Payload::ComponentSection {
+                unchecked_range, ..
+            } => open.push(unchecked_range),
+            Payload::ModuleSection { .. } => return open.pop().ok_or(SealError::NoPlugin),
+            Payload::End(_) => {
+                open.pop();
+            }
+            _ => {}
+        }
+    }
+    Err(SealError::NoPlugin)
+}
+
+/// Parameters and results of a core function.
+type Signature = (Vec<wasmparser::ValType>, Vec<wasmparser::ValType>);
+
+/// The core functions that stand for what is not kept, by their index.
+fn signatures(plugin: &[u8], kept: &str) -> Result<BTreeMap<u32, Signature>, SealError> {
+    let types = Validator::new()
+        .validate_all(plugin)
+        .map_err(SealError::Invalid)?;
+    let types = types.as_ref();
+    let mut spaces = Spaces::new(kept);
+    let mut found = BTreeMap::new();
+    let mut depth = 0_usize;
+    for payload in Parser::new(0).parse_all(plugin) {
+        let payload = payload.map_err(SealError::Invalid)?;
+        match &payload {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        // A nested component's own spaces are nobody's business here; the section that opens it is counted by depth.
+        if depth > 0 {
+            continue;
+        }
+        match payload {
+            Payload::ComponentImportSection(section) => {
+                for import in section {
+                    let import = import.map_err(SealError::Invalid)?;
+                    spaces.import(import.name.name, &import.ty);
+                }
+            }
+            Payload::ComponentTypeSection(section) => {
+                for _ in section {
+                    spaces.types += 1;
+                }
+            }
+            Payload::ComponentInstanceSection(section) => {
+                spaces.instances += section.count();
+            }
+            Payload::ComponentExportSection(section) => {
+                for export in section {
+                    let export = export.map_err(SealError::Invalid)?;
+                    spaces.count(export.kind);
+                }
+            }
+            Payload::ComponentAliasSection(section) => {
+                for alias in section {
+                    spaces.alias(&alias.map_err(SealError::Invalid)?);
+                }
+            }
+            Payload::ComponentCanonicalSection(section) => {
+                for function in section {
+                    let function = function.map_err(SealError::Invalid)?;
+                    let at = spaces.core_functions;
+                    if spaces.canonical(&function) {
+                        let ty = &types[types.core_function_at(at)].composite_type.inner;
+                        let CompositeInnerType::Func(ty) = ty else {
+                            return Err(SealError::NoPlugin);
+                        };
+                        found.insert(at, (ty.params().to_vec(), ty.results().to_vec()));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
+/// One exported function for each signature, named by its index, that traps.
+fn traps(signatures: &BTreeMap<u32, Signature>) -> Module {
+    let (mut types, mut functions) = (TypeSection::new(), FunctionSection::new());
+    let (mut exports, mut code) = (ExportSection::new(), CodeSection::new());
+    for (place, (index, (parameters, results))) in (0..).zip(signatures) {
+        let plain = |types: &[wasmparser::ValType]| -> Vec<wasm_encoder::ValType> {
+            types.iter().copied().filter_map(numeric).collect()
+        };
+        types.ty().function(plain(parameters), plain(results));
+        functions.function(place);
+        exports.export(&index.to_string(), ExportKind::Func, place);
+        let mut body = Function::new([]);
+        body.instructions().unreachable().end();
+        code.function(&body);
+    }
+    let mut module = Module::new();
+    module.section(&types).section(&functions);
+    module.section(&exports).section(&code);
+    module
+}
+
+/// Flat signatures of the canonical ABI hold numbers only.
+fn numeric(ty: wasmparser::ValType) -> Option<wasm_encoder::ValType> {
+    match ty {
+        wasmparser::ValType::I32 => Some(wasm_encoder::ValType::I32),
+        wasmparser::ValType::I64 => Some(wasm_encoder::ValType::I64),
+        wasmparser::ValType::F32 => Some(wasm_encoder::ValType::F32),
+        wasmparser::ValType::F64 => Some(wasm_encoder::ValType::F64),
+        wasmparser::ValType::V128 | wasmparser::ValType::Ref(_) => None,
+    }
+}
+
+/// How many of each kind there are so far, and which of them go.
+struct Spaces<'a> {
+    kept: &'a str,
+    types: u32,
+    instances: u32,
+    functions: u32,
+    core_functions: u32,
+    gone_types: BTreeSet<u32>,
+    gone_instances: BTreeSet<u32>,
+    gone_functions: BTreeSet<u32>,
+}
+
+impl<'a> Spaces<'a> {
+    fn new(kept: &'a str) -> Self {
+        Self {
+            kept,
+            types: 0,
+            instances: 0,
+            functions: 0,
+            core_functions: 0,
+            gone_types: BTreeSet::new(),
+            gone_instances: BTreeSet::new(),
+            gone_functions: BTreeSet::new(),
+        }
+    }
+
+    fn count(&mut self, kind: ComponentExternalKind) {
+        match kind {
+            ComponentExternalKind::Type => self.types += 1,
+            ComponentExternalKind::Instance => self.instances += 1,
+            ComponentExternalKind::Func => self.functions += 1,
+            ComponentExternalKind::Module
+            | ComponentExternalKind::Component
+            | ComponentExternalKind::Value => {}
+        }
+    }
+
+    /// Whether the import stays.
+    fn import(&mut self, name: &str, ty: &ComponentTypeRef) -> bool {
+        let stays = name.starts_with(self.kept);
+        if let (ComponentTypeRef::Instance(_), false) = (ty, stays) {
+            self.gone_instances.insert(self.instances);
+        }
+        self.count(ty.kind());
+        stays
+    }
+
+    /// Whether the alias stays.
+    fn alias(&mut self, alias: &ComponentAlias<'_>) -> bool {
+        match alias {
+            ComponentAlias::InstanceExport {
+                kind,
+                instance_index,
+                ..
+            } => {
+                let goes = self.gone_instances.contains(instance_index);
+                if goes {
+                    self.go(*kind);
+                }
+                self.count(*kind);
+                !goes
+            }
+            ComponentAlias::CoreInstanceExport { kind, .. } => {
+                self.core_functions += u32::from(matches!(kind, wasmparser::ExternalKind::Func));
+                true
+            }
+            ComponentAlias::Outer { kind, .. } => {
+                self.types += u32::from(matches!(kind, wasmparser::ComponentOuterAliasKind::Type));
+                true
+            }
+        }
+    }
+
+    /// The next of that kind goes. Gives whether that is known here.
+    fn go(&mut self, kind: ComponentExternalKind) -> bool {
+        match kind {
+            ComponentExternalKind::Type => self.gone_types.insert(self.types),
+            ComponentExternalKind::Instance => self.gone_instances.insert(self.instances),
+            ComponentExternalKind::Func => self.gone_functions.insert(self.functions),
+            ComponentExternalKind::Module
+            | ComponentExternalKind::Component
+            | ComponentExternalKind::Value => false,
+        }
+    }
+
+    /// Whether the function goes.
+    fn canonical(&mut self, function: &CanonicalFunction) -> bool {
+        if let CanonicalFunction::Lift { .. } = function {
+            self.functions += 1;
+            return false;
+        }
+        self.core_functions += 1;
+        if let CanonicalFunction::Lower { func_index, .. } = function {
+            return self.gone_functions.contains(func_index);
+        }
+        if let CanonicalFunction::ResourceDrop { resource } = function {
+            return self.gone_types.contains(resource);
+        }
+        false
+    }
+}
+
+/// Writes the component anew without what goes.
+struct Sealing<'a> {
+    spaces: Spaces<'a>,
+    depth: u32,
+    /// One, if the module of traps and its instance stand before all others.
+    ahead: u32,
+    /// Whether what was just written named something that goes.
+    named_gone: bool,
+    unknown: Option<String>,
+}
+
+impl<'a> Sealing<'a> {
+    fn new(kept: &'a str, lowered: &BTreeMap<u32, Signature>) -> Self {
+        Self {
+            spaces: Spaces::new(kept),
+            depth: 0,
+            ahead: u32::from(!lowered.is_empty()),
+            named_gone: false,
+            unknown: None,
+        }
+    }
+
+    fn without(&mut self, kind: ComponentExternalKind, index: u32) -> u32 {
+        if self.depth > 0 {
+            return index;
+        }
+        let gone = match kind {
+            ComponentExternalKind::Type => &self.spaces.gone_types,
+            ComponentExternalKind::Instance => &self.spaces.gone_instances,
+            ComponentExternalKind::Func => &self.spaces.gone_functions,
+            ComponentExternalKind::Module
+            | ComponentExternalKind::Component
+            | ComponentExternalKind::Value => return index,
+        };
+        self.named_gone |= gone.contains(&index);
+        let before = gone.range(..index).count();
+        index - u32::try_from(before).unwrap_or_default()
+    }
+
+    /// Each function in a section of its own: what is lowered from what goes comes from the module of traps instead, in
+    /// the same place.
+    fn canonical(
+        &mut self,
+        component: &mut Component,
+        section: wasmparser::ComponentCanonicalSectionReader<'_>,
+    ) -> Result<(), Reencoding<Infallible>> {
+        for function in section {
+            let function = function?;
+            let at = self.spaces.core_functions;
+            if self.spaces.canonical(&function) {
+                let mut aliases = ComponentAliasSection::new();
+                aliases.alias(Alias::CoreInstanceExport {
+                    instance: 0,
+                    kind: ExportKind::Func,
+                    name: &at.to_string(),
+                });
+                component.section(&aliases);
+            } else {
+                let mut functions = CanonicalFunctionSection::new();
+                self.parse_component_canonical(&mut functions, function)?;
+                component.section(&functions);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Reencode for Sealing<'_> {
+    type Error = Infallible;
+}
+
+impl ReencodeComponent for Sealing<'_> {
+    fn push_depth(&mut self) {
+        self.depth += 1;
+    }
+
+    fn pop_depth(&mut self) {
+        self.depth -= 1;
+    }
+
+    fn component_type_index(&mut self, index: u32) -> u32 {
+        self.without(ComponentExternalKind::Type, index)
+    }
+
+    fn component_instance_index(&mut self, index: u32) -> u32 {
+        self.without(ComponentExternalKind::Instance, index)
+    }
+
+    fn component_func_index(&mut self, index: u32) -> u32 {
+        self.without(ComponentExternalKind::Func, index)
+    }
+
+    fn outer_component_type_index(&mut self, count: u32, index: u32) -> u32 {
+        if count != self.depth {
+            return index;
+        }
+        let depth = std::mem::take(&mut self.depth);
+        let index = self.component_type_index(index);
+        self.depth = depth;
+        index
+    }
+
+    fn module_index(&mut self, index: u32) -> u32 {
+        index + if self.depth == 0 { self.ahead } else { 0 }
+    }
+
+    fn instance_index(&mut self, index: u32) -> u32 {
+        index + if self.depth == 0 { self.ahead } else { 0 }
+    }
+
+    fn parse_component_payload(
+        &mut self,
+        component: &mut Component,
+        payload: Payload<'_>,
+        whole: &[u8],
+    ) -> Result<(), Reencoding<Infallible>> {
+        // Modules and nested components keep their bytes: the latter only tie exports to functions that they are given.
+        let nested = matches!(
+            payload,
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. }
+        );
+        if let Payload::ComponentCanonicalSection(section) = payload {
+            return self.canonical(component, section);
+        }
+        match payload.as_section() {
+            Some((id, range)) if nested => {
+                let data = whole.get(range).unwrap_or_default();
+                component.section(&RawSection { id, data });
+                Ok(())
+            }
+            // Names are by index, and would be others'.
+            Some((0, _)) => Ok(()),
+            Some(_) | None => wasm_encoder::reencode::component_utils::parse_component_payload(
+                self, component, payload, whole,
+            ),
+        }
+    }
+
+    fn parse_component_type_section(
+        &mut self,
+        types: &mut ComponentTypeSection,
+        section: wasmparser::ComponentTypeSectionReader<'_>,
+    ) -> Result<(), Reencoding<Infallible>> {
+        for ty in section {
+            let ty = ty?;
+            self.named_gone = false;
+            let mut tried = ComponentTypeSection::new();
+            self.parse_component_type(tried.ty(), ty.clone())?;
+            if std::mem::take(&mut self.named_gone) {
+                self.spaces.gone_types.insert(self.spaces.types);
+            } else {
+                self.parse_component_type(types.ty(), ty)?;
+            }
+            self.spaces.types += 1;
+        }
+        Ok(())
+    }
+
+    fn parse_component_import_section(
+        &mut self,
+        imports: &mut ComponentImportSection,
+        section: wasmparser::ComponentImportSectionReader<'_>,
+    ) -> Result<(), Reencoding<Infallible>> {
+        for import in section {
+            let import = import?;
+            let is_instance = matches!(import.ty, ComponentTypeRef::Instance(_));
+            if self.spaces.import(import.name.name, &import.ty) {
+                let ty = self.component_type_ref(import.ty)?;
+                imports.import(import.name, ty);
+            } else if !is_instance {
+                self.unknown = Some(format!("the import `{}`", import.name.name));
+            }
+        }
+        Ok(())
+    }
+
+    fn parse_component_alias_section(
+        &mut self,
+        aliases: &mut ComponentAliasSection,
+        section: wasmparser::ComponentAliasSectionReader<'_>,
+    ) -> Result<(), Reencoding<Infallible>> {
+        for alias in section {
+            let alias = alias?;
+            if self.spaces.alias(&alias) {
+                let alias = self.component_alias(alias)?;
+                aliases.alias(alias);
+            }
+        }
+        Ok(())
+    }
+
+    fn parse_component_instance_section(
+        &mut self,
+        instances: &mut wasm_encoder::ComponentInstanceSection,
+        section: wasmparser::ComponentInstanceSectionReader<'_>,
+    ) -> Result<(), Reencoding<Infallible>> {
+        self.spaces.instances += section.count();
+        wasm_encoder::reencode::component_utils::parse_component_instance_section(
+            self, instances, section,
+        )
+    }
+
+    fn parse_component_export_section(
+        &mut self,
+        exports: &mut ComponentExportSection,
+        section: wasmparser::ComponentExportSectionReader<'_>,
+    ) -> Result<(), Reencoding<Infallible>> {
+        for export in section {
+            let export = export?;
+            let kind = export.kind;
+            if export.name.name.starts_with(self.spaces.kept) {
+                self.parse_component_export(exports, export)?;
+            } else {
+                // An export is another index of the same; what nobody sees, nobody names.
+                let name = export.name.name;
+                if !self.spaces.go(kind) {
+                    self.unknown = Some(format!("the export `{name}`"));
+                }
+            }
+            self.spaces.count(kind);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A component as a tool makes it: it wants a clock with a resource, and exports a function beside its interface.
+    const MADE: &str = r#"(component
+        (import "wasi:clocks/clock@0.2.0" (instance $clock
+            (export "tick" (type (sub resource)))
+            (export "now" (func (result u64)))))
+        (alias export $clock "tick" (type $tick))
+        (type $wants (instance (alias outer 1 $tick (type $t)) (export "tick" (type (eq $t)))))
+        (import "wasi:clocks/other@0.2.0" (instance (type $wants)))
+        (import "nephron:plugin/diagnostics@0.1.0" (instance $said (export "log" (func (param "x" u32)))))
+        (core func $now (canon lower (func $clock "now")))
+        (core func $drop (canon resource.drop $tick))
+        (core func $log (canon lower (func $said "log")))
+        (core module $m
+            (import "w" "now" (func (result i64)))
+            (import "w" "drop" (func (param i32)))
+            (import "w" "log" (func $log (param i32)))
+            (func (export "answer") (result i32) (call $log (i32.const 7)) (i32.const 42)))
+        (core instance $i (instantiate $m (with "w" (instance
+            (export "now" (func $now)) (export "drop" (func $drop)) (export "log" (func $log))))))
+        (func $answer (result u32) (canon lift (core func $i "answer")))
+        (export "init" (func $answer))
+        (instance $out (export "answer" (func $answer)))
+        (export "nephron:plugin/plugin@0.1.0" (instance $out)))"#;
+
+    fn imports_and_exports(sealed: &[u8]) -> (Vec<String>, Vec<String>) {
+        Validator::new().validate_all(sealed).unwrap();
+        let (mut imports, mut exports, mut depth) = (Vec::new(), Vec::new(), 0);
+        for payload in Parser::new(0).parse_all(sealed) {
+            match payload.unwrap() {
+                Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+                Payload::End(_) => depth -= 1,
+                Payload::ComponentImportSection(section) if depth == 0 => {
+                    imports.extend(section.into_iter().map(|i| i.unwrap().name.name.to_owned()));
+                }
+                Payload::ComponentExportSection(section) if depth == 0 => {
+                    exports.extend(section.into_iter().map(|e| e.unwrap().name.name.to_owned()));
+                }
+                _ => {}
+            }
+        }
+        (imports, exports)
+    }
+
+    #[test]
+    fn what_is_beside_the_world_goes_and_the_rest_is_valid() {
+        let made = wat::parse_str(MADE).unwrap();
+        let sealed = seal(&made, "nephron:plugin/").unwrap();
+        let (imports, exports) = imports_and_exports(&sealed);
+        assert_eq!(imports, ["nephron:plugin/diagnostics@0.1.0"]);
+        assert_eq!(exports, ["nephron:plugin/plugin@0.1.0"]);
+    }
+
+    #[test]
+    fn of_a_composition_the_component_with_the_modules_is_taken() {
+        let whole = format!(
+            "(component {})",
+            MADE.replacen("(component", "(component $inner", 1)
+        );
+        let sealed = seal(&wat::parse_str(whole).unwrap(), "nephron:plugin/").unwrap();
+        let alone = seal(&wat::parse_str(MADE).unwrap(), "nephron:plugin/").unwrap();
+        assert_eq!(sealed, alone);
+    }
+
+    #[test]
+    fn what_cannot_be_stood_in_for_is_named() {
+        let asks = MADE.replacen(
+            "(core func $now",
+            "(import \"sole\" (func)) (core func $now",
+            1,
+        );
+        let error = seal(&wat::parse_str(asks).unwrap(), "nephron:plugin/").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the import `sole` cannot be stood in for"
+        );
+        assert!(matches!(
+            seal(b"\0asm\x01\0\0\0", "x").unwrap_err(),
+            SealError::NoPlugin
+        ));
+        assert!(matches!(
+            seal(b"no", "x").unwrap_err(),
+            SealError::Invalid(_)
+        ));
+    }
+}

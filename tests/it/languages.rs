@@ -1,0 +1,151 @@
+//! Every language's example is built by its language's tool, asks for nothing but its world, and keeps the same cases.
+
+use std::path::Path;
+use std::process::Command;
+
+use nephron_engine::vet::Grants;
+use nephron_tests::{built, component, example, own_tests};
+
+/// Has a component answer its cases, without any grant: then it imports nothing but its world's vocabulary.
+async fn check(name: &str, component: &Path) {
+    let folder = example(name);
+    let settings = std::fs::read_to_string(folder.join("settings.json")).unwrap();
+    let settings = Some(serde_json::from_str(&settings).unwrap());
+    let (cases, granted) = (folder.join("cases"), Grants::default());
+    let faults = super::conformance::faults_of(name, component, &cases, granted, settings).await;
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[tokio::test]
+async fn the_examples_in_rust_keep_their_cases() {
+    for name in ["rust-decider", "rust-detector"] {
+        check(name, component(name)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_examples_in_c_keep_their_cases_and_their_own_tests() {
+    let names = ["c-decider", "c-detector"];
+    for (name, component) in names.iter().zip(built(&names)) {
+        check(name, &component).await;
+        own_tests(name);
+    }
+}
+
+#[tokio::test]
+async fn the_examples_in_javascript_and_typescript_keep_their_cases() {
+    own_tests("js-decider");
+    own_tests("js-detector");
+    let names = ["js-decider", "js-detector", "ts-decider", "ts-detector"];
+    for (name, component) in names.iter().zip(built(&names)) {
+        check(name, &component).await;
+    }
+}
+
+#[tokio::test]
+async fn the_examples_in_python_keep_their_cases_and_their_own_tests() {
+    let names = ["python-decider", "python-detector", "python-connector"];
+    let components = built(&names);
+    names.iter().for_each(|name| own_tests(name));
+    // Compiling the interpreter unoptimised takes minutes for each: one stands for the others, whose sources the tool has taken.
+    check(names[0], &components[0]).await;
+    types_of_the_sdk_are_those_of_the_contract(&components[0]);
+}
+
+/// What editors and own tests see is what the tool makes of the contract.
+fn types_of_the_sdk_are_those_of_the_contract(component: &Path) {
+    let target = component.parent().unwrap().parent().unwrap();
+    let tool = target.join("toolchains/componentize-py-0.25.0");
+    let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk/python");
+    let made = tempfile::tempdir().unwrap();
+    let mut python = Command::new("python3");
+    python
+        .env("PYTHONPATH", &tool)
+        .arg(tool.join("bin/componentize-py"));
+    python.arg("--wit-path").arg(sdk.join("wit"));
+    for world in [
+        "keyed-deidentifier",
+        "access-policy",
+        "llm-connector",
+        "audit-exporter",
+    ] {
+        python.args(["--world", world]);
+    }
+    assert!(
+        python
+            .arg("bindings")
+            .arg(made.path())
+            .status()
+            .unwrap()
+            .success()
+    );
+    for part in ["wit_world", "componentize_py_types.py"] {
+        let mut diff = Command::new("diff");
+        diff.args(["--recursive", "--exclude=__pycache__"]);
+        diff.arg(made.path().join(part))
+            .arg(sdk.join("bindings").join(part));
+        let differs = String::from_utf8(diff.output().unwrap().stdout).unwrap();
+        assert!(
+            differs.is_empty(),
+            "copy the tool's bindings to sdk/python/bindings:\n{differs}"
+        );
+    }
+}
+
+#[test]
+fn a_new_project_builds_and_keeps_its_cases_outside_of_the_checkout() {
+    let folder = tempfile::tempdir().unwrap();
+    let nephron = |directory: &Path, arguments: &[&str]| {
+        let mut nephron = Command::new(super::nephron());
+        let output = nephron
+            .args(arguments)
+            .current_dir(directory)
+            .output()
+            .unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (
+            output.status.code(),
+            text(&output.stdout),
+            text(&output.stderr),
+        )
+    };
+    let new = [
+        "plugin",
+        "new",
+        "--kind",
+        "decider",
+        "--lang",
+        "c",
+        "ward-rules",
+    ];
+    let (code, _, said) = nephron(folder.path(), &new);
+    assert_eq!(code, Some(0), "{said}");
+    // The toolchain that the examples have.
+    let target = built(&["c-decider"]);
+    let target = target[0]
+        .parent()
+        .unwrap()
+        .parent()
+        .unwrap()
+        .to_str()
+        .unwrap();
+    let project = folder.path().join("ward-rules");
+    let (code, out, said) = nephron(&project, &["plugin", "test", "--target-dir", target]);
+    assert_eq!(code, Some(0), "{out}\n{said}");
+    assert!(
+        out.contains("ward-rules (access-policy): 7 passed, 0 failed"),
+        "{out}"
+    );
+    let (code, _, said) = nephron(folder.path(), &new);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("`ward-rules` is there already"), "{said}");
+    let go = [
+        "plugin", "new", "--kind", "decider", "--lang", "go", "other",
+    ];
+    let (code, _, said) = nephron(folder.path(), &go);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(
+        said.contains("there is no SDK for Go") && !folder.path().join("other").exists(),
+        "{said}"
+    );
+}
