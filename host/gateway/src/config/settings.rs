@@ -42,6 +42,7 @@ pub(super) fn read(plugin: &mut Table<'_>, files: Files<'_>) -> (Json, Vec<PathB
 fn texts(named: &mut Table<'_>, files: Files<'_>, paths: &mut Vec<PathBuf>) -> Json {
     let read = named
         .entries()
+        .into_iter()
         .filter_map(|(name, value)| Some((name.to_owned(), text(&value, files, paths)?)));
     Json::Object(read.collect())
 }
