@@ -566,16 +566,17 @@ mod tests {
         Validator::new().validate_all(sealed).unwrap();
         let (mut imports, mut exports, mut depth) = (Vec::new(), Vec::new(), 0);
         for payload in Parser::new(0).parse_all(sealed) {
-            match payload.unwrap() {
-                Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
-                Payload::End(_) => depth -= 1,
-                Payload::ComponentImportSection(section) if depth == 0 => {
-                    imports.extend(section.into_iter().map(|i| i.unwrap().name.name.to_owned()));
-                }
-                Payload::ComponentExportSection(section) if depth == 0 => {
-                    exports.extend(section.into_iter().map(|e| e.unwrap().name.name.to_owned()));
-                }
-                _ => {}
+            let payload = payload.unwrap();
+            if let Payload::ModuleSection { .. } | Payload::ComponentSection { .. } = payload {
+                depth += 1;
+            } else if let Payload::End(_) = payload {
+                depth -= 1;
+            } else if depth > 0 {
+                continue;
+            } else if let Payload::ComponentImportSection(section) = payload {
+                imports.extend(section.into_iter().map(|i| i.unwrap().name.name.to_owned()));
+            } else if let Payload::ComponentExportSection(section) = payload {
+                exports.extend(section.into_iter().map(|e| e.unwrap().name.name.to_owned()));
             }
         }
         (imports, exports)
