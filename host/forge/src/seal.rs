@@ -73,6 +73,10 @@ pub(crate) fn seal(bytes: &[u8], kept: &str) -> Result<Vec<u8>, SealError> {
 fn innermost(bytes: &[u8]) -> Result<Range<usize>, SealError> {
     let (mut open, mut whole) = (Vec::new(), None);
     for payload in Parser::new(0).parse_all(bytes) {
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "no other section opens or fills a space that is counted here"
+        )]
         match payload.map_err(SealError::Invalid)? {
             Payload::Version {
                 encoding: Encoding::Component,
@@ -108,6 +112,10 @@ fn signatures(plugin: &[u8], kept: &str) -> Result<BTreeMap<u32, Signature>, Sea
     let mut depth = 0_usize;
     for payload in Parser::new(0).parse_all(plugin) {
         let payload = payload.map_err(SealError::Invalid)?;
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "no other section opens or fills a space that is counted here"
+        )]
         match &payload {
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
             Payload::End(_) => depth = depth.saturating_sub(1),
@@ -117,6 +125,10 @@ fn signatures(plugin: &[u8], kept: &str) -> Result<BTreeMap<u32, Signature>, Sea
         if depth > 0 {
             continue;
         }
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "no other section opens or fills a space that is counted here"
+        )]
         match payload {
             Payload::ComponentImportSection(section) => {
                 for import in section {
@@ -148,8 +160,9 @@ fn signatures(plugin: &[u8], kept: &str) -> Result<BTreeMap<u32, Signature>, Sea
                     let function = function.map_err(SealError::Invalid)?;
                     let at = spaces.core_functions;
                     if spaces.canonical(&function) {
-                        let ty = &types[types.core_function_at(at)].composite_type.inner;
-                        let CompositeInnerType::Func(ty) = ty else {
+                        let ty = types.get(types.core_function_at(at));
+                        let ty = ty.map(|ty| &ty.composite_type.inner);
+                        let Some(CompositeInnerType::Func(ty)) = ty else {
                             return Err(SealError::NoPlugin);
                         };
                         found.insert(at, (ty.params().to_vec(), ty.results().to_vec()));
@@ -553,16 +566,17 @@ mod tests {
         Validator::new().validate_all(sealed).unwrap();
         let (mut imports, mut exports, mut depth) = (Vec::new(), Vec::new(), 0);
         for payload in Parser::new(0).parse_all(sealed) {
-            match payload.unwrap() {
-                Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
-                Payload::End(_) => depth -= 1,
-                Payload::ComponentImportSection(section) if depth == 0 => {
-                    imports.extend(section.into_iter().map(|i| i.unwrap().name.name.to_owned()));
-                }
-                Payload::ComponentExportSection(section) if depth == 0 => {
-                    exports.extend(section.into_iter().map(|e| e.unwrap().name.name.to_owned()));
-                }
-                _ => {}
+            let payload = payload.unwrap();
+            if let Payload::ModuleSection { .. } | Payload::ComponentSection { .. } = payload {
+                depth += 1;
+            } else if let Payload::End(_) = payload {
+                depth -= 1;
+            } else if depth > 0 {
+                continue;
+            } else if let Payload::ComponentImportSection(section) = payload {
+                imports.extend(section.into_iter().map(|i| i.unwrap().name.name.to_owned()));
+            } else if let Payload::ComponentExportSection(section) = payload {
+                exports.extend(section.into_iter().map(|e| e.unwrap().name.name.to_owned()));
             }
         }
         (imports, exports)

@@ -136,7 +136,7 @@ pub(super) async fn run(args: Args, _: &Globals) -> Result<(), Failure> {
     let folder = PathBuf::from(&name);
     let project = project(template, &name)?;
     write(&folder, &project)?;
-    let (kind, language) = (word(kind), word(lang));
+    let (kind, language) = (word(&kind), word(&lang));
     writeln!(
         anstream::stderr(),
         "made `{name}`, a {kind} in {language}; next: cd {name} && nephron plugin test (README.md has the rest)"
@@ -160,17 +160,17 @@ fn template_of(kind: Kind, language: Language) -> anyhow::Result<&'static Templa
     );
     let there: Vec<String> = TEMPLATES
         .iter()
-        .map(|template| format!("{} in {}", word(template.kind), word(template.language)))
+        .map(|template| format!("{} in {}", word(&template.kind), word(&template.language)))
         .collect();
     anyhow::bail!(
         "there is no template for a {} in {}; there is {}. A component of any origin is loaded that keeps to the contract",
-        word(kind),
-        word(language),
+        word(&kind),
+        word(&language),
         there.join(", ")
     )
 }
 
-fn word(value: impl clap::ValueEnum) -> String {
+fn word(value: &impl clap::ValueEnum) -> String {
     let word = value.to_possible_value();
     word.map_or_else(String::new, |word| word.get_name().to_owned())
 }
