@@ -310,6 +310,36 @@ async fn i6_repeats_a_megabyte_until_it_is_a_gigabyte() {
 }
 
 #[tokio::test]
+async fn i6_malformed_answers_are_failures_each() {
+    let engine = Engine::new().unwrap();
+    let limits = Limits {
+        fuel: 1_000_000,
+        ..Limits::default()
+    };
+    let components = nephron_made_guests::malformed_answers::components();
+    assert_eq!(components.len(), 24);
+    let mut codes = Vec::new();
+    for (name, bytes) in components {
+        let plugin = load(&engine, bytes, "{}", &limits).await.unwrap();
+        let answer = engine.call(&plugin, &decide(), None).await.answer;
+        codes.push((
+            name,
+            answer.err().map_or("answered", |failure| failure.code()),
+        ));
+    }
+    let allowed = |name: &str| match name {
+        "a-loop-after-the-answer" => "out-of-fuel",
+        "a-trap-after-the-answer" | "a-host-call-after-the-answer" => "trapped",
+        _ => "bad-answer",
+    };
+    let expected: Vec<_> = codes
+        .iter()
+        .map(|(name, _)| (*name, allowed(name)))
+        .collect();
+    assert_eq!(codes, expected);
+}
+
+#[tokio::test]
 async fn i6_claims_ten_million_spans() {
     let code = answer_of(
         nephron_made_guests::claims_ten_million_spans::component(),

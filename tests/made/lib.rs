@@ -26,6 +26,8 @@ pub mod is_a_core_module;
 pub mod is_padding;
 #[path = "is-truncated/make.rs"]
 pub mod is_truncated;
+#[path = "malformed-answers/make.rs"]
+pub mod malformed_answers;
 #[path = "repeats-a-megabyte/make.rs"]
 pub mod repeats_a_megabyte;
 
