@@ -126,13 +126,34 @@ async fn a_component_travels_through_a_registry_with_what_is_stated_of_it() {
     let manifest = rig.gateway.roster().manifest();
     let vouched = manifest.seats().flat_map(|seat| &seat.vouched);
     assert_eq!(vouched.filter(|vouch| vouch.by == "acme").count(), 3);
-    let _folder = rig.close();
+    let folder = rig.close();
+    let (code, _, error) = place.plugin(
+        "",
+        &["pull", "--config", file.to_str().unwrap(), "--user", "acme"],
+    );
+    assert_eq!(code, 2, "{error}");
+    assert!(error.contains("are for one registry"), "{error}");
+
+    // Who has the gateway's disk loads nothing else by that name.
+    let here = pulled["path"].as_str().unwrap();
+    std::fs::copy(bench.put("unknown-obligation"), here).unwrap();
+    let refused = setup.open_at(folder.path()).await.unwrap_err();
+    assert!(
+        matches!(&refused, OpenError::Vet { source, .. } if source.code() == "digest-mismatch"),
+        "{refused}"
+    );
+    std::fs::copy(&decider, here).unwrap();
 
     // What is stated later comes with the next pull; what was stated before stays.
     std::fs::remove_file(Bench::statements(&decider)).unwrap();
     bench.sign(&decider, "acme", "8", &USUAL);
     assert_eq!(place.push(&decider)["reference"], reference);
+    let beside = Bench::statements(here);
+    let own = std::fs::read_to_string(&beside).unwrap();
     assert_eq!(pull()["statements"], 2);
+    let all = std::fs::read_to_string(&beside).unwrap();
+    assert_eq!(all.lines().count(), 2);
+    assert!(all.starts_with(&own), "what lay there stays");
 }
 
 #[test]
@@ -156,19 +177,27 @@ fn what_a_registry_does_not_give_whole_is_not_kept() {
     assert_ne!(code, 0);
     assert!(said.contains("names no digest"), "{said}");
 
-    // Whoever has the registry's disk: first of the component, then of its manifest.
+    // Whoever has the registry's disk: a component with a bit flipped, and the manifest of another component.
     std::fs::remove_file(&output).unwrap();
-    let of_component = pushed["component"].as_str().unwrap();
-    let (_, of_manifest) = reference.split_once('@').unwrap();
-    for (digest, says) in [(of_component, "fetch a layer"), (of_manifest, "manifest")] {
-        let kept = place.registry.file(digest);
+    let other = place.push(&place.bench.put("unknown-obligation"));
+    let manifest_of = |pushed: &Value| {
+        let (_, digest) = pushed["reference"]
+            .as_str()
+            .unwrap()
+            .split_once('@')
+            .unwrap();
+        place.registry.file(digest)
+    };
+    let of_component = place.registry.file(pushed["component"].as_str().unwrap());
+    let mut flipped = std::fs::read(&of_component).unwrap();
+    *flipped.last_mut().unwrap() ^= 1;
+    let another = std::fs::read(manifest_of(&other)).unwrap();
+    for (kept, bytes) in [(of_component, flipped), (manifest_of(&pushed), another)] {
         let good = std::fs::read(&kept).unwrap();
-        let mut changed = good.clone();
-        *changed.last_mut().unwrap() ^= 1;
-        std::fs::write(&kept, changed).unwrap();
+        std::fs::write(&kept, bytes).unwrap();
         let (code, said) = place.pull_to(reference, &output, OciRegistry::PASSWORD);
         assert_ne!(code, 0);
-        assert!(said.contains(says), "{said}");
+        assert!(said.to_lowercase().contains("digest"), "{said}");
         assert!(!output.exists());
         std::fs::write(&kept, good).unwrap();
     }

@@ -806,17 +806,18 @@ fn a_configuration_that_is_watched_is_taken_over_unless_it_widens() {
     };
     beside(&["rollback"]);
     write(answer, "# As it was.\nanswer = \"answer 1\"\n");
-    process.says("was rolled back, or has a plugin that was");
+    process.says("was rolled back, or has a component or settings that were");
     // Nor beside another change, and nothing else that is taken over lets it.
     write(
         answer,
         "answer = \"answer 1\"\n[plugin.limits]\nfuel = 1_000_000_000\n",
     );
-    process.says("was rolled back, or has a plugin that was");
+    process.says("was rolled back, or has a component or settings that were");
     write(answer, "answer = \"answer 3\"\n");
     process.says("the configuration was taken over");
+    beside(&["rollback"]);
     write(answer, "# Once more.\nanswer = \"answer 1\"\n");
-    process.says("was rolled back, or has a plugin that was");
+    process.says("was rolled back, or has a component or settings that were");
     write("[reload]", "[egress]\nregions = [\"us\"]\n[reload]");
     process.says("`[egress]` changed too, which takes a restart");
     write(

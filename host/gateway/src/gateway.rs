@@ -154,7 +154,7 @@ pub enum OpenError {
     },
     /// A component of a registry is not here yet.
     #[error(
-        "plugin `{name}` is refused: `{reference}` was not pulled; run `nephron plugin pull --config {file}`"
+        "plugin `{name}` is refused: `{reference}` was not pulled, or this user cannot read it; run `nephron plugin pull --config {file}` as the gateway's user"
     )]
     NotPulled {
         /// The operator's name for it.
@@ -921,7 +921,10 @@ pub(crate) fn lock(path: &Path) -> Result<std::fs::File, OpenError> {
 
 /// Writes a file whole, or leaves the one that is there.
 pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let draft = path.with_extension("tmp");
+    // Of this process: two that write the same do not meet.
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(format!(".{}.tmp", std::process::id()));
+    let draft = PathBuf::from(draft);
     std::fs::write(&draft, bytes)?;
     std::fs::File::open(&draft)?.sync_all()?;
     std::fs::rename(&draft, path)?;

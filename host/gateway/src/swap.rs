@@ -187,7 +187,7 @@ pub(crate) enum SwapError {
     )]
     Unnamed { staged: Digest },
     #[error(
-        "{generation} was rolled back, or has a plugin that was; it is staged, and serves when somebody activates it by name"
+        "{generation} was rolled back, or has a component or settings that were; it is staged, and serves when somebody activates it by name"
     )]
     RolledBack { generation: Digest },
     #[error("a canary runs; activate what is staged, or roll it back")]
@@ -298,10 +298,11 @@ impl Generation {
     }
 
     /// The same, as it differs from what serves.
-    fn after(&self, serving: &Self) -> Self {
+    fn after(&self, serving: &Self, now: Timestamp) -> Self {
         let differences = differences(
             &Side::new(&serving.plugins, &serving.chain, &serving.roster),
             &Side::new(&self.plugins, &self.chain, &self.roster),
+            now,
         );
         Self {
             differences,
@@ -372,25 +373,37 @@ struct Beside {
     before: Option<Arc<Generation>>,
     ended: Vec<Weak<Roster>>,
     refused: Option<String>,
-    /// What was rolled back last: the configuration's files alone do not let it serve again.
-    rolled_back: Option<RolledBack>,
+    /// What was rolled back: the configuration's files alone do not let it serve again.
+    rolled_back: Vec<RolledBack>,
 }
 
 /// A generation that a person took back.
 struct RolledBack {
     generation: Digest,
-    /// Plugins that only it had: name, component, settings.
-    plugins: BTreeSet<(String, Digest, Digest)>,
+    /// What only it had.
+    only: BTreeSet<Part>,
 }
 
-/// What serves in a roster: name, component and settings of each plugin.
-fn served(roster: &Roster) -> BTreeSet<(String, Digest, Digest)> {
+/// A plugin's name, and the digest of its component or of its settings.
+type Part = (String, &'static str, Digest);
+
+/// What serves in a roster.
+fn parts(roster: &Roster) -> BTreeSet<Part> {
     let manifest = roster.manifest();
-    let seats = manifest.seats().map(|seat| {
+    let seats = manifest.seats().flat_map(|seat| {
         let plugin = &seat.plugin;
-        (plugin.name.clone(), plugin.digest, plugin.settings)
+        [
+            (plugin.name.clone(), "component", plugin.digest),
+            (plugin.name.clone(), "settings", plugin.settings),
+        ]
     });
     seats.collect()
+}
+
+impl RolledBack {
+    fn is_in(&self, generation: Digest, parts: &BTreeSet<Part>) -> bool {
+        self.generation == generation || !self.only.is_disjoint(parts)
+    }
 }
 
 impl Swap {
@@ -594,12 +607,12 @@ impl Swap {
         self.beside().staged = None;
     }
 
-    /// Whether this was rolled back, or has a plugin that was, and no person has let anything serve since.
+    /// Whether this was rolled back, or has a component or settings that were, and no person has let those serve since.
     pub(crate) fn is_rolled_back(&self, roster: &Roster) -> bool {
-        let has_any = |back: &RolledBack| {
-            back.generation == roster.generation() || !back.plugins.is_disjoint(&served(roster))
-        };
-        self.beside().rolled_back.as_ref().is_some_and(has_any)
+        let (generation, parts) = (roster.generation(), parts(roster));
+        let beside = self.beside();
+        let mut rolled_back = beside.rolled_back.iter();
+        rolled_back.any(|back| back.is_in(generation, &parts))
     }
 
     /// The file that the process was started with.
@@ -652,7 +665,7 @@ impl Swap {
             warrant,
             differences: Vec::new(),
         }
-        .after(&serving);
+        .after(&serving, now);
         beside.refused = None;
         let is_same = staged.roster.generation() == serving.roster.generation();
         if is_same && staged.differences.is_empty() {
@@ -671,10 +684,11 @@ impl Swap {
         &self,
         asked: Option<Digest>,
         warrant: &Warrant,
+        now: Timestamp,
     ) -> Result<Generation, SwapError> {
         let staged = self.beside().staged.clone();
         let staged = staged.ok_or(SwapError::NothingStaged)?;
-        let staged = staged.after(&self.serving());
+        let staged = staged.after(&self.serving(), now);
         let generation = staged.roster.generation();
         is_asked(generation, asked)?;
         if staged.differences.iter().any(|one| one.widens) {
@@ -697,10 +711,10 @@ impl Swap {
     ///
     /// # Errors
     /// [`SwapError::NothingBefore`].
-    pub(crate) fn before(&self) -> Result<Generation, SwapError> {
+    pub(crate) fn before(&self, now: Timestamp) -> Result<Generation, SwapError> {
         let before = self.beside().before.clone();
         let before = before.ok_or(SwapError::NothingBefore)?;
-        Ok(before.after(&self.serving()))
+        Ok(before.after(&self.serving(), now))
     }
 
     /// From now on `next` serves. Its activation is in the logs already (I1). What is rolled back is not kept for a rollback: a second
@@ -718,7 +732,7 @@ impl Swap {
             warrant,
             ..next
         });
-        let of_next = served(&next.roster);
+        let (generation, of_next) = (next.roster.generation(), parts(&next.roster));
         let mut beside = self.beside();
         let ended = {
             let mut serving = self.serving.write().unwrap_or_else(PoisonError::into_inner);
@@ -729,12 +743,13 @@ impl Swap {
             beside.ended.push(roster);
         }
         if is_rollback {
-            beside.rolled_back = Some(RolledBack {
+            beside.rolled_back.push(RolledBack {
                 generation: ended.roster.generation(),
-                plugins: &served(&ended.roster) - &of_next,
+                only: &parts(&ended.roster) - &of_next,
             });
         } else if !is_nobodys {
-            beside.rolled_back = None;
+            let rolled_back = &mut beside.rolled_back;
+            rolled_back.retain(|back| !back.is_in(generation, &of_next));
         }
         beside.before = (!is_rollback).then_some(ended);
         beside.staged = None;

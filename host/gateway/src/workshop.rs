@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use nephron_engine::aot::AotCache;
 use nephron_engine::compile::Compiler;
-use nephron_engine::vet::{Vetted, vet};
+use nephron_engine::vet::{VetError, Vetted, vet};
 use nephron_engine::{Engine, Plugin};
 use nephron_keys::RootKey;
 use nephron_model::{Clock, Digest, Timestamp};
+use nephron_registry::{Reference, component_named_by};
 use nephron_trust::{Offered, TrustError, Vouch};
 
 use crate::Surroundings;
@@ -189,16 +190,22 @@ pub(crate) fn vet_all<'a>(
 ) -> Result<Vec<Candidate<'a>>, OpenError> {
     let vet_one = |plugin: &'a config::Plugin| {
         let path = plugin.component.path(first_party, &config.data);
-        if let Component::Registry(reference) = &plugin.component
-            && !path.exists()
-        {
-            return Err(OpenError::NotPulled {
-                name: plugin.name.clone(),
-                reference: reference.clone(),
-                file: config.file.clone(),
-            });
-        }
+        let pulled = match &plugin.component {
+            Component::Registry(reference) => {
+                let named = named_by(reference, &path);
+                Some(named.ok_or_else(|| OpenError::NotPulled {
+                    name: plugin.name.clone(),
+                    reference: reference.clone(),
+                    file: config.file.clone(),
+                })?)
+            }
+            Component::FirstParty(_) | Component::File(_) => None,
+        };
         let vetted = nephron_engine::vet::read(&path, &plugin.limits).and_then(|bytes| {
+            let found = Digest::of(&bytes);
+            if let Some(expected) = pulled.filter(|expected| *expected != found) {
+                return Err(VetError::DigestMismatch { expected, found });
+            }
             if let Some(loaded) = loaded(plugin, Digest::of(&bytes)) {
                 return Ok(Ready::Loaded(loaded));
             }
@@ -263,6 +270,25 @@ pub(crate) fn vouched_for_all(
         Some((plugin.name.clone(), vetted.into_iter().next()?.vouches))
     };
     config.plugins.iter().filter_map(vouched).collect()
+}
+
+/// Where the manifest of a component of a registry lies.
+pub(crate) fn manifest_beside(component: &Path) -> PathBuf {
+    let mut name = component.as_os_str().to_owned();
+    name.push(".manifest.json");
+    PathBuf::from(name)
+}
+
+/// The digest that a reference's manifest gives its component; nothing where the manifest or the component is not here. What cannot be
+/// looked at is for whoever reads the component to tell.
+fn named_by(reference: &Reference, component: &Path) -> Option<Digest> {
+    if !component.try_exists().unwrap_or(true) {
+        return None;
+    }
+    match std::fs::read(manifest_beside(component)) {
+        Ok(manifest) => component_named_by(reference, &manifest),
+        Err(_) => None,
+    }
 }
 
 /// Where the statements about a component lie, unless the configuration says otherwise.

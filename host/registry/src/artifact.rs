@@ -6,6 +6,8 @@ use serde::Serialize;
 
 /// A manifest.
 pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+/// A list of manifests.
+pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 /// A component's config.
 const CONFIG: &str = "application/vnd.wasm.config.v0+json";
 /// A component.
@@ -106,6 +108,14 @@ impl Artifact {
             manifest,
         })
     }
+}
+
+/// The digest of the component that a manifest names, if it is the manifest that the reference names.
+#[must_use]
+pub fn component_named_by(reference: &crate::Reference, manifest: &[u8]) -> Option<Digest> {
+    let is_it = Digest::of(manifest) == reference.manifest();
+    let layer = component_of(manifest).ok().filter(|_| is_it)?;
+    layer.digest.parse().ok()
 }
 
 /// The layer of a component's manifest.

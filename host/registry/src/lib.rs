@@ -12,5 +12,6 @@ mod artifact;
 mod client;
 mod reference;
 
+pub use artifact::component_named_by;
 pub use client::{Access, Pulled, Registry, RegistryError};
 pub use reference::{Destination, Reference, ReferenceError};

@@ -97,6 +97,15 @@ impl Reference {
         oci_client::Reference::with_digest(registry, repository, manifest.to_owned())
     }
 
+    /// The same for putting it there: what a registry answers to that is read as the answer to a tag.
+    pub(crate) fn named(&self, manifest: &str) -> oci_client::Reference {
+        let Place {
+            registry,
+            repository,
+        } = self.place.clone();
+        oci_client::Reference::with_tag(registry, repository, manifest.to_owned())
+    }
+
     /// The tag under which a registry without the referrers API has the list of this manifest's referrers.
     pub(crate) fn referrers_tag(&self) -> oci_client::Reference {
         let Place {

@@ -156,7 +156,7 @@ impl Config {
             .flat_map(|plugin| {
                 let component = match &plugin.component {
                     Component::File(path) => Some(path),
-                    // What comes from a registry is what its digest says.
+                    // What was pulled is held to its digest when it is loaded.
                     Component::FirstParty(_) | Component::Registry(_) => None,
                 };
                 let all = plugin.settings_files.iter().chain(component);

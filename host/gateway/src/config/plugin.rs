@@ -170,7 +170,12 @@ impl Plugin {
             .and_then(|value| Component::read(&value));
         let digest = table.value("digest").and_then(|value| value.parsed());
         let statements = match table.value("statements") {
-            Some(value) => Some(value.path()?),
+            Some(value) => {
+                if matches!(component, Some(Component::Registry(_))) {
+                    value.fault("cannot stand at a component of a registry: `nephron plugin pull` puts its statements beside it; remove it");
+                }
+                Some(value.path()?)
+            }
             None => None,
         };
         let (settings, settings_files) = settings::read(table, files);

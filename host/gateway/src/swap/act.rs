@@ -49,7 +49,7 @@ impl Gateway {
             } => {
                 let warrant = Warrant::of(&by, user, &reason)?;
                 let _turn = self.swap().turn().await;
-                let staged = self.swap().staged(generation, &warrant);
+                let staged = self.swap().staged(generation, &warrant, self.clock().now());
                 match staged.and_then(|staged| self.vouched_for(staged, true)) {
                     Ok(staged) => self.exchange(staged, false, warrant).await,
                     Err(error) => Err(self.refused(error, &warrant).await),
@@ -78,7 +78,7 @@ impl Gateway {
                 let warrant = Warrant::of(&by, user, &reason)?;
                 let _turn = self.swap().turn().await;
                 let staged = match (1..=99).contains(&percent) {
-                    true => self.swap().staged(generation, &warrant),
+                    true => self.swap().staged(generation, &warrant, self.clock().now()),
                     false => Err(SwapError::NoPercentage),
                 };
                 let staged = staged.and_then(|staged| self.vouched_for(staged, true));
@@ -95,7 +95,7 @@ impl Gateway {
                     self.end_canary(&canary, "canary-ended", &warrant).await;
                     return Ok(self.swap().standing());
                 }
-                let before = self.swap().before();
+                let before = self.swap().before(self.clock().now());
                 match before.and_then(|before| self.vouched_for(before, false)) {
                     Ok(before) => self.exchange(before, true, warrant).await,
                     Err(error) => Err(self.refused(error, &warrant).await),
@@ -117,7 +117,9 @@ impl Gateway {
             return Err(SwapError::RolledBack { generation });
         }
         let _turn = self.swap().turn().await;
-        let ready = self.swap().staged(Some(generation), &warrant)?;
+        let ready = self
+            .swap()
+            .staged(Some(generation), &warrant, self.clock().now())?;
         let ready = self.vouched_for(ready, true)?;
         self.exchange(ready, false, warrant).await?;
         Ok(staged)

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use nephron_engine::Limits;
-use nephron_model::{Digest, PluginRef};
+use nephron_model::{Digest, PluginRef, Timestamp};
 use nephron_trust::{DataClass, Vouch};
 use serde::{Deserialize, Serialize};
 
@@ -48,7 +48,7 @@ impl<'a> Side<'a> {
 }
 
 /// What `new` changes in `old`: plugin by plugin, then the chain.
-pub(super) fn differences(old: &Side<'_>, new: &Side<'_>) -> Vec<Difference> {
+pub(super) fn differences(old: &Side<'_>, new: &Side<'_>, now: Timestamp) -> Vec<Difference> {
     let mut found = Vec::new();
     let both = old.plugins.iter().chain(new.plugins);
     let names: BTreeSet<&str> = both.map(|plugin| plugin.name.as_str()).collect();
@@ -66,7 +66,8 @@ pub(super) fn differences(old: &Side<'_>, new: &Side<'_>) -> Vec<Difference> {
                 // In one of the two no chain may name it; the chain's own difference says so.
                 if let (Some(before), Some(after)) = (old.seat(name), new.seat(name)) {
                     of_code(is, &before.plugin, &after.plugin, &mut found);
-                    of_vouching(name, &before.vouched, &after.vouched, &mut found);
+                    let vouched = (before.vouched.as_slice(), after.vouched.as_slice());
+                    of_vouching(name, vouched, now, &mut found);
                 }
                 of_authority(was, is, &mut found);
             }
@@ -144,13 +145,19 @@ fn of_code(plugin: &Plugin, was: &PluginRef, is: &PluginRef, found: &mut Vec<Dif
 }
 
 /// Other statements about a plugin. A certificate that names more than before lets it carry more.
-fn of_vouching(name: &str, was: &[Vouch], is: &[Vouch], found: &mut Vec<Difference>) {
+fn of_vouching(
+    name: &str,
+    (was, is): (&[Vouch], &[Vouch]),
+    now: Timestamp,
+    found: &mut Vec<Difference>,
+) {
     let statements =
         |all: &[Vouch]| -> BTreeSet<Digest> { all.iter().map(|vouch| vouch.statement).collect() };
     if statements(was) == statements(is) {
         return;
     }
-    let (before, after) = (carries(was), carries(is));
+    // One that has ended carries nothing any more.
+    let (before, after) = (carries(was, now), carries(is, now));
     let more: Vec<String> = after.difference(&before).cloned().collect();
     let vouched = match more.as_slice() {
         [] => String::new(),
@@ -162,22 +169,18 @@ fn of_vouching(name: &str, was: &[Vouch], is: &[Vouch], found: &mut Vec<Differen
     });
 }
 
-/// For what certificates hold: text of a class, to an associate under an agreement.
-fn carries(vouches: &[Vouch]) -> BTreeSet<String> {
+/// For what certificates hold that are live: identifiable text, to an associate under an agreement.
+fn carries(vouches: &[Vouch], now: Timestamp) -> BTreeSet<String> {
+    let is_of_those =
+        |vouch: &&Vouch| vouch.is_live(now) && vouch.classes.contains(&DataClass::Identifiable);
     let mut all = BTreeSet::new();
-    for vouch in vouches {
-        for class in &vouch.classes {
-            let class = match class {
-                DataClass::Cleared => "cleared",
-                DataClass::Identifiable => "identifiable",
-            };
-            for associate in &vouch.associates {
-                let agreements = vouch.agreements.iter();
-                all.extend(
-                    agreements
-                        .map(|agreement| format!("{class} text to {associate} under {agreement}")),
-                );
-            }
+    for vouch in vouches.iter().filter(is_of_those) {
+        for associate in &vouch.associates {
+            let agreements = vouch.agreements.iter();
+            all.extend(
+                agreements
+                    .map(|agreement| format!("identifiable text to {associate} under {agreement}")),
+            );
         }
     }
     all

@@ -1,19 +1,21 @@
 //! `nephron plugin pull`: components of a registry, with what is stated of them.
 
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use nephron_engine::Limits;
 use nephron_model::{Digest, Phi};
 use nephron_registry::{Access, Reference, Registry};
+use nephron_trust::Envelope;
 use serde::Serialize;
 
 use crate::cli::text::{count, number};
 use crate::cli::{Failure, Globals};
-use crate::config::{Component, Config, PULLED, SecretRef};
+use crate::config::{self, Component, Config, PULLED, SecretRef};
 use crate::gateway::{in_data, write_durably};
-use crate::workshop::beside;
+use crate::workshop::{beside, manifest_beside, statements};
 
 /// Fetch components from an OCI registry, with what is stated of them: those that a configuration names, or one into a file.
 ///
@@ -58,7 +60,10 @@ struct Report {
     reference: String,
     component: Digest,
     bytes: u64,
+    /// Those that the registry has; what lay beside the component before is there, too.
     statements: usize,
+    /// What was to be statements and is none.
+    passed_over: usize,
     path: PathBuf,
 }
 
@@ -77,7 +82,8 @@ impl Reach {
 
     fn registry_by(&self, host: &str, config: Option<&Config>) -> Result<Registry, Failure> {
         let configured = config.into_iter().flat_map(|config| &config.registries);
-        let configured = configured.into_iter().find(|one| one.host == host);
+        let is_it = |one: &&config::Registry| one.host.eq_ignore_ascii_case(host);
+        let configured = configured.into_iter().find(is_it);
         let mut access = match configured {
             Some(one) => Access {
                 authorities: one.authorities.as_deref().map(read).transpose()?,
@@ -86,6 +92,7 @@ impl Reach {
                     None => None,
                 },
                 plain_http: one.plain_http,
+                ..Access::default()
             },
             None => Access::default(),
         };
@@ -97,6 +104,14 @@ impl Reach {
             access.credentials = Some((user.clone(), password(&secret)?));
         }
         access.plain_http |= self.plaintext_http_unsafe;
+        let variable = |upper: &str, lower: &str| {
+            let named = std::env::var(upper).or_else(|_| std::env::var(lower));
+            named.ok().filter(|value| !value.is_empty())
+        };
+        access.proxy = (
+            variable("HTTPS_PROXY", "https_proxy"),
+            variable("NO_PROXY", "no_proxy"),
+        );
         // One that was there already is as good.
         drop(rustls::crypto::ring::default_provider().install_default());
         Ok(Registry::new(host, access).map_err(anyhow::Error::from)?)
@@ -120,13 +135,19 @@ pub(super) async fn run(args: Args, _: &Globals) -> Result<(), Failure> {
         let report = fetch(&registry, reference, limit, output).await?;
         return report.write(args.json, out).map_err(Failure::output);
     }
+    let of_one = &args.reach;
+    if of_one.ca.is_some() || of_one.user.is_some() || of_one.plaintext_http_unsafe {
+        return Err(Failure::usage(anyhow::anyhow!(
+            "`--ca`, `--user` and `--plaintext-http-unsafe` are for one registry, and a configuration may name several: write them in its `[[registry]]`, or name a REFERENCE"
+        )));
+    }
     let named = args.reach.config.clone();
     let file = named.unwrap_or_else(|| PathBuf::from("gateway.toml"));
     let config = Config::load(&file).map_err(|faults| Failure::check(faults.into()))?;
-    for report in fetch_all(&config, &args.reach, false).await? {
-        report.write(args.json, out).map_err(Failure::output)?;
-    }
-    Ok(())
+    fetch_all(&config, &args.reach, false, |report| {
+        report.write(args.json, out)
+    })
+    .await
 }
 
 /// Fetches what a configuration names and is not there. What is wrong with the configuration is for others to say.
@@ -140,33 +161,55 @@ pub(super) async fn missing(file: &Path) -> Result<(), Failure> {
         user: None,
         plaintext_http_unsafe: false,
     };
-    for report in fetch_all(&config, &reach, true).await? {
-        let out = &mut anstream::stderr().lock();
-        report.write(false, out).map_err(Failure::output)?;
-    }
-    Ok(())
+    fetch_all(&config, &reach, true, |report| {
+        report.write(false, &mut anstream::stderr().lock())
+    })
+    .await
 }
 
 /// Fetches each component that a configuration names, and what is stated of it. `missing` passes over those that are there.
-async fn fetch_all(config: &Config, reach: &Reach, missing: bool) -> Result<Vec<Report>, Failure> {
-    let mut reports = Vec::new();
+async fn fetch_all(
+    config: &Config,
+    reach: &Reach,
+    missing: bool,
+    mut told: impl FnMut(&Report) -> io::Result<()>,
+) -> Result<(), Failure> {
     for plugin in &config.plugins {
         let Component::Registry(reference) = &plugin.component else {
             continue;
         };
         let path = plugin.component.path(Path::new(""), &config.data);
-        if missing && path.exists() {
+        if missing && path.exists() && manifest_beside(&path).exists() {
             continue;
         }
+        ours(&config.data)?;
         in_data(&config.data, PULLED).map_err(anyhow::Error::from)?;
         let registry = reach.registry_by(reference.registry(), Some(config))?;
         let limit = plugin.limits.component;
-        reports.push(fetch(&registry, reference, limit, &path).await?);
+        let report = fetch(&registry, reference, limit, &path).await?;
+        told(&report).map_err(Failure::output)?;
     }
-    Ok(reports)
+    Ok(())
 }
 
-/// Fetches one to `path`. What is stated of it is there before it is.
+/// Whether the data folder is there, and is this user's: what is put into it must be readable to the gateway.
+fn ours(data: &Path) -> anyhow::Result<()> {
+    let folder = std::fs::metadata(data).with_context(|| {
+        let path = data.display();
+        format!(
+            "the data folder `{path}` is not there; make it with `mkdir -m 700 {path}`, or mount it"
+        )
+    })?;
+    let (owner, user) = (folder.uid(), rustix::process::geteuid().as_raw());
+    anyhow::ensure!(
+        owner == user,
+        "the data folder `{}` belongs to user {owner}, and this is user {user}: pull as the user that the gateway runs as",
+        data.display()
+    );
+    Ok(())
+}
+
+/// Fetches one to `path`. What is stated of it, and the manifest that names it, are there before it is. Statements that lie there stay.
 async fn fetch(
     registry: &Registry,
     reference: &Reference,
@@ -175,12 +218,24 @@ async fn fetch(
 ) -> Result<Report, Failure> {
     let about = || format!("`{reference}` cannot be pulled");
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let pulled = registry.pull(reference, limit).await.with_context(about)?;
-    let mut statements = pulled.statements.join("\n");
-    if !statements.is_empty() {
-        statements.push('\n');
+    let mut pulled = registry.pull(reference, limit).await.with_context(about)?;
+    let offered = pulled.statements.len();
+    pulled
+        .statements
+        .retain(|line| Envelope::read(line).is_ok());
+    let passed_over = pulled.passed_over + (offered - pulled.statements.len());
+    let mut statements = statements(None, path).map_err(anyhow::Error::from)?;
+    for line in &pulled.statements {
+        if !statements.lines().any(|there| there.trim() == line) {
+            if !statements.is_empty() && !statements.ends_with('\n') {
+                statements.push('\n');
+            }
+            statements.push_str(line);
+            statements.push('\n');
+        }
     }
     let written = write_durably(&beside(path), statements.as_bytes())
+        .and_then(|()| write_durably(&manifest_beside(path), &pulled.manifest))
         .and_then(|()| write_durably(path, &pulled.component));
     written.with_context(|| format!("`{}` cannot be written", path.display()))?;
     Ok(Report {
@@ -188,6 +243,7 @@ async fn fetch(
         component: Digest::of(&pulled.component),
         bytes: count(pulled.component.len()),
         statements: pulled.statements.len(),
+        passed_over,
         path: path.to_owned(),
     })
 }
@@ -202,6 +258,10 @@ impl Report {
             0 => "no statement".to_owned(),
             1 => "1 statement".to_owned(),
             many => format!("{many} statements"),
+        };
+        let statements = match self.passed_over {
+            0 => statements,
+            some => format!("{statements} ({some} more that are none)"),
         };
         writeln!(
             out,
