@@ -65,7 +65,8 @@ impl OciRegistry {
     pub fn file(&self, digest: &str) -> PathBuf {
         let hex = digest.trim_start_matches("sha256:");
         let blobs = self.storage.join("docker/registry/v2/blobs/sha256");
-        blobs.join(&hex[..2]).join(hex).join("data")
+        let (first, _) = hex.split_at(2);
+        blobs.join(first).join(hex).join("data")
     }
 }
 

@@ -160,7 +160,7 @@ pub enum OpenError {
         /// The operator's name for it.
         name: String,
         /// Where it comes from.
-        reference: Reference,
+        reference: Box<Reference>,
         /// The configuration.
         file: PathBuf,
     },

@@ -195,7 +195,7 @@ pub(crate) fn vet_all<'a>(
                 let named = named_by(reference, &path);
                 Some(named.ok_or_else(|| OpenError::NotPulled {
                     name: plugin.name.clone(),
-                    reference: reference.clone(),
+                    reference: Box::new(reference.clone()),
                     file: config.file.clone(),
                 })?)
             }
