@@ -317,14 +317,19 @@ async fn i7_requests_in_flight_have_one_generation_each_while_the_roster_is_exch
     std::fs::copy(bench.path("does-nothing.wasm"), bench.path("unsigned.wasm")).unwrap();
     let decider = format!("[plugin.limits]\n{PATIENT}");
     let setup = Setup::default().decider(&bench.at("does-nothing.wasm"), &decider);
-    let of_ours = |name: &str| {
-        let statements = Bench::statements(&bench.at(&format!("{name}.wasm")));
-        format!("statements = {statements:?}\n[plugin.limits]\ndeadline = \"60s\"\n")
-    };
-    let setup = setup.detector("safe-harbor", &of_ours("safe-harbor"));
+    let patient = "[plugin.limits]\ndeadline = \"60s\"\n";
+    let setup = setup.detector("safe-harbor", patient);
     let cleared = "cleared-without-baa = \"safe-harbor\"";
-    let (ours, url) = (of_ours("openai-compatible"), model.url());
-    let setup = setup.spoken("openai-compatible", &ours, &url, "", cleared);
+    let setup = setup.spoken("openai-compatible", patient, &model.url(), "", cleared);
+    let stated = |setup: Setup, name: &str| {
+        let statements = Bench::statements(&bench.at(&format!("{name}.wasm")));
+        let component = format!("component = {name:?}\n");
+        setup.replacing(
+            &component,
+            &format!("{component}statements = {statements:?}\n"),
+        )
+    };
+    let setup = stated(stated(setup, "safe-harbor"), "openai-compatible");
     let setup = setup.and(&bench.trust(""));
     let served = Arc::new(setup.serve(LISTEN).await);
     let operator = Operator::new(&served);

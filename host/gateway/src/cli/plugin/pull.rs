@@ -135,8 +135,9 @@ pub(super) async fn run(args: Args, _: &Globals) -> Result<(), Failure> {
         let report = fetch(&registry, reference, limit, output).await?;
         return report.write(args.json, out).map_err(Failure::output);
     }
-    let of_one = &args.reach;
-    if of_one.ca.is_some() || of_one.user.is_some() || of_one.plaintext_http_unsafe {
+    let reach = &args.reach;
+    let is_plain = reach.plaintext_http_unsafe;
+    if reach.ca.is_some() || reach.user.is_some() || is_plain {
         return Err(Failure::usage(anyhow::anyhow!(
             "`--ca`, `--user` and `--plaintext-http-unsafe` are for one registry, and a configuration may name several: write them in its `[[registry]]`, or name a REFERENCE"
         )));
