@@ -209,7 +209,7 @@ fn bad(bench: &Bench) -> [(Vec<(String, String)>, &'static str); 7] {
         ),
         (another("unsigned"), "no vendor's signature"),
         (
-            vec![other("[chain]", "[chain]")],
+            vec![other("[chain]", "[chain]\nunknown = 1")],
             "the configuration is refused",
         ),
         (
