@@ -62,6 +62,11 @@ impl Place {
             repository: parsed.repository().to_owned(),
         })
     }
+
+    fn tagged(&self, tag: &str) -> oci_client::Reference {
+        let (registry, repository) = (self.registry.clone(), self.repository.clone());
+        oci_client::Reference::with_tag(registry, repository, tag.to_owned())
+    }
 }
 
 impl Reference {
@@ -99,21 +104,13 @@ impl Reference {
 
     /// The same for putting it there: what a registry answers to that is read as the answer to a tag.
     pub(crate) fn named(&self, manifest: &str) -> oci_client::Reference {
-        let Place {
-            registry,
-            repository,
-        } = self.place.clone();
-        oci_client::Reference::with_tag(registry, repository, manifest.to_owned())
+        self.place.tagged(manifest)
     }
 
     /// The tag under which a registry without the referrers API has the list of this manifest's referrers.
     pub(crate) fn referrers_tag(&self) -> oci_client::Reference {
-        let Place {
-            registry,
-            repository,
-        } = self.place.clone();
         let tag = self.manifest.to_string().replace(':', "-");
-        oci_client::Reference::with_tag(registry, repository, tag)
+        self.place.tagged(&tag)
     }
 }
 
@@ -125,11 +122,7 @@ impl Destination {
     }
 
     pub(crate) fn tagged(&self) -> oci_client::Reference {
-        let Place {
-            registry,
-            repository,
-        } = self.place.clone();
-        oci_client::Reference::with_tag(registry, repository, self.tag.clone())
+        self.place.tagged(&self.tag)
     }
 }
 

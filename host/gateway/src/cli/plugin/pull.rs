@@ -13,14 +13,14 @@ use serde::Serialize;
 
 use crate::cli::text::{count, number};
 use crate::cli::{Failure, Globals};
-use crate::config::{self, Component, Config, PULLED, SecretRef};
+use crate::config::{Component, Config, PULLED, SecretRef};
 use crate::gateway::{in_data, write_durably};
 use crate::workshop::{beside, manifest_beside, statements};
 
 /// Fetch components from an OCI registry, with what is stated of them: those that a configuration names, or one into a file.
 ///
-/// What is there is not fetched again, but for what is stated of it. The gateway reaches no registry: it loads what this command has put
-/// into the data folder.
+/// Each is fetched whole; statements that lie there stay. The gateway reaches no registry: it loads what this command has put into the data
+/// folder.
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// `oci://REGISTRY/REPOSITORY@sha256:…`; without any, each that the configuration names
@@ -37,7 +37,7 @@ pub(super) struct Args {
 }
 
 /// How a registry is reached.
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 #[group(skip)]
 pub(super) struct Reach {
     /// The configuration, whose `[[registry]]` says how registries are reached
@@ -81,9 +81,8 @@ impl Reach {
     }
 
     fn registry_by(&self, host: &str, config: Option<&Config>) -> Result<Registry, Failure> {
-        let configured = config.into_iter().flat_map(|config| &config.registries);
-        let is_it = |one: &&config::Registry| one.host.eq_ignore_ascii_case(host);
-        let configured = configured.into_iter().find(is_it);
+        let mut configured = config.into_iter().flat_map(|config| &config.registries);
+        let configured = configured.find(|one| one.host.eq_ignore_ascii_case(host));
         let mut access = match configured {
             Some(one) => Access {
                 authorities: one.authorities.as_deref().map(read).transpose()?,
@@ -156,13 +155,7 @@ pub(super) async fn missing(file: &Path) -> Result<(), Failure> {
     let Ok(config) = Config::load(file) else {
         return Ok(());
     };
-    let reach = Reach {
-        config: None,
-        ca: None,
-        user: None,
-        plaintext_http_unsafe: false,
-    };
-    fetch_all(&config, &reach, true, |report| {
+    fetch_all(&config, &Reach::default(), true, |report| {
         report.write(false, &mut anstream::stderr().lock())
     })
     .await
