@@ -922,13 +922,18 @@ pub(crate) fn lock(path: &Path) -> Result<std::fs::File, OpenError> {
 /// Writes a file whole, or leaves the one that is there.
 pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     // Of this process: two that write the same do not meet.
-    let mut draft = path.as_os_str().to_owned();
-    draft.push(format!(".{}.tmp", std::process::id()));
-    let draft = PathBuf::from(draft);
+    let draft = beside(path, &format!(".{}.tmp", std::process::id()));
     std::fs::write(&draft, bytes)?;
     std::fs::File::open(&draft)?.sync_all()?;
     std::fs::rename(&draft, path)?;
     path.parent().map_or(Ok(()), sync_folder)
+}
+
+/// The path with more behind its last name.
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
 pub(crate) fn in_data(data: &Path, name: &str) -> Result<PathBuf, OpenError> {

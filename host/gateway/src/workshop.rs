@@ -15,7 +15,7 @@ use nephron_trust::{Offered, TrustError, Vouch};
 
 use crate::Surroundings;
 use crate::config::{self, Component, Config};
-use crate::gateway::{OpenError, in_data, write_durably};
+use crate::gateway::{self, OpenError, in_data, write_durably};
 use crate::replay::Replayer;
 use crate::roster::Roster;
 use crate::swap::Generation;
@@ -274,9 +274,7 @@ pub(crate) fn vouched_for_all(
 
 /// Where the manifest of a component of a registry lies.
 pub(crate) fn manifest_beside(component: &Path) -> PathBuf {
-    let mut name = component.as_os_str().to_owned();
-    name.push(".manifest.json");
-    PathBuf::from(name)
+    gateway::beside(component, ".manifest.json")
 }
 
 /// The digest that a reference's manifest gives its component; nothing where the manifest or the component is not here. What cannot be
@@ -293,9 +291,7 @@ fn named_by(reference: &Reference, component: &Path) -> Option<Digest> {
 
 /// Where the statements about a component lie, unless the configuration says otherwise.
 pub(crate) fn beside(component: &Path) -> PathBuf {
-    let mut name = component.as_os_str().to_owned();
-    name.push(".statements.jsonl");
-    PathBuf::from(name)
+    gateway::beside(component, ".statements.jsonl")
 }
 
 /// What is stated of a component: of the file that is named, or else of the one beside it, which need not be there.
