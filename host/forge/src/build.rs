@@ -1,5 +1,6 @@
-//! From folders to components: one cargo invocation for each workspace, then a wrapping for each plugin. Plugins in other
-//! languages are made one by one.
+//! From folders to components, one by one: a cargo invocation and a wrapping, or the tools of another language. Built
+//! together, plugins would share the features of their dependencies, and a component's digest would depend on its
+//! neighbours.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -101,10 +102,14 @@ pub enum BuildError {
     #[error(transparent)]
     Run(#[from] RunError),
     /// The compiler or cargo refused.
-    #[error("compiling {} failed ({status}){}{}", names.join(", "), indented(said), remedy(said))]
+    #[error(
+        "compiling `{name}` failed ({status}){}{}",
+        indented(said),
+        remedy(said)
+    )]
     Compile {
-        /// The plugins that were to be compiled.
-        names: Vec<String>,
+        /// The plugin.
+        name: String,
         /// How cargo ended.
         status: ExitStatus,
         /// The compiler's errors, then cargo's last lines.
@@ -348,38 +353,31 @@ impl Workspace {
             options.offline,
             options.progress,
         )?;
-        let mut cargo = build_command(&options.machine, root, &target, &std);
-        cargo
-            .args(["--profile", &options.profile])
-            .arg("--target-dir")
-            .arg(&target);
-        if options.offline {
-            cargo.arg("--offline");
-        }
-        cargo.args(sources.iter().flat_map(|source| ["--package", &source.id]));
-        let own: Vec<&str> = sources.iter().map(|source| source.id.as_str()).collect();
-        let outcome = compile(&mut cargo, &own, options.progress)?;
-        if !outcome.status.success() {
-            let names = sources
-                .iter()
-                .map(|source| format!("`{}`", source.manifest.name))
-                .collect();
-            return Err(BuildError::Compile {
-                names,
-                status: outcome.status,
-                said: outcome.said,
-            });
-        }
-
         let mut built = Vec::new();
         for source in sources {
             let name = &source.manifest.name;
+            let mut cargo = build_command(&options.machine, root, &target, &std);
+            cargo
+                .args(["--profile", &options.profile])
+                .arg("--target-dir")
+                .arg(&target)
+                .args(["--package", &source.id]);
+            if options.offline {
+                cargo.arg("--offline");
+            }
+            let outcome = compile(&mut cargo, &source.id, options.progress)?;
+            if !outcome.status.success() {
+                return Err(BuildError::Compile {
+                    name: name.clone(),
+                    status: outcome.status,
+                    said: outcome.said,
+                });
+            }
             let module = outcome
-                .modules
-                .get(&source.id)
+                .module
                 .ok_or_else(|| BuildError::NoModule { name: name.clone() })?;
             let component = components.join(format!("{name}.component.wasm"));
-            let digest = wrap_file(module, &component, || {
+            let digest = wrap_file(&module, &component, || {
                 (options.progress)(Progress::Wrapping(name.clone()))
             })
             .map_err(|source| BuildError::Wrap {

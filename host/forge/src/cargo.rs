@@ -1,6 +1,5 @@
-//! The one cargo invocation: what it is told, and what is heard from it.
+//! An invocation of cargo: what it is told, and what is heard from it.
 
-use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -93,47 +92,47 @@ struct Diagnostic {
 /// What a run of cargo came to.
 pub(crate) struct Outcome {
     pub(crate) status: ExitStatus,
-    /// Each package's module, by the package's id.
-    pub(crate) modules: BTreeMap<String, PathBuf>,
+    /// The package's module.
+    pub(crate) module: Option<PathBuf>,
     /// The compiler's errors, then what cargo said itself; at most 200 lines.
     pub(crate) said: Vec<String>,
 }
 
-/// Runs `cargo`, reporting the warnings of the packages `own` alone: those of dependencies are not the author's.
+/// Runs `cargo`, reporting the warnings of the package `own` alone: those of dependencies are not the author's.
 pub(crate) fn compile(
     cargo: &mut Command,
-    own: &[&str],
+    own: &str,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Outcome, RunError> {
-    let mut modules = BTreeMap::new();
-    let mut warnings: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut module = None;
+    let mut warnings = Vec::new();
     let (mut errors, mut said) = (Vec::new(), Vec::new());
     let status = run(cargo, COMPILING, |line| match line {
         Line::Out(line) => {
             let Ok(message) = serde_json::from_str::<Message>(&line) else {
                 return;
             };
-            let id = message.package_id.unwrap_or_default();
+            let is_own = message.package_id.as_deref() == Some(own);
             if let Some(diagnostic) = message.message {
                 let rendered = diagnostic.rendered.unwrap_or_default();
                 if diagnostic.level.starts_with("error") {
                     errors.extend(rendered.lines().map(str::to_owned));
-                } else if own.contains(&id.as_str()) {
-                    warnings.entry(id).or_default().push(rendered);
+                } else if is_own {
+                    warnings.push(rendered);
                 }
-            } else if message.reason == "compiler-artifact" {
+            } else if is_own && message.reason == "compiler-artifact" {
                 // Cargo repeats a package's warnings when it has nothing to do for it; a person need not read them twice.
-                let unread = warnings.remove(&id).unwrap_or_default();
+                let unread = std::mem::take(&mut warnings);
                 if !message.fresh {
                     unread
                         .into_iter()
                         .for_each(|warning| progress(Progress::Said(warning)));
                 }
-                let module = message
+                module = message
                     .filenames
                     .into_iter()
-                    .find(|file| file.extension() == Some("wasm".as_ref()));
-                modules.extend(module.map(|module| (id, module)));
+                    .find(|file| file.extension() == Some("wasm".as_ref()))
+                    .or(module.take());
             }
         }
         Line::Err(line) => match Progress::from_cargo(&line) {
@@ -147,7 +146,7 @@ pub(crate) fn compile(
     errors.truncate(200);
     Ok(Outcome {
         status,
-        modules,
+        module,
         said: errors,
     })
 }

@@ -1,9 +1,9 @@
 //! Turns a plugin's source folder into a component, on a machine that has cargo, or Python, and little else.
 //!
 //! Used by `nephron demo`, by `nephron plugin build` and by the test harness at first use. [`build()`] reads each
-//! folder's [`Manifest`]. For plugins in Rust it sees to a standard library for `wasm32-unknown-unknown`, compiles them in
-//! one cargo invocation and wraps each core module as a component that imports nothing but what its world names. Plugins
-//! in other languages are made one after the other, each by its language's tool (`lang.rs`), which is fetched at first use.
+//! folder's [`Manifest`]. For plugins in Rust it sees to a standard library for `wasm32-unknown-unknown`, compiles each in a
+//! cargo invocation of its own and wraps the core module as a component that imports nothing but what its world names.
+//! Plugins in other languages are made by their language's tool (`lang.rs`), which is fetched at first use.
 //!
 //! It knows nothing of tenants, requests or the sandbox, and links no other crate of the host. It judges no plugin:
 //! a component that asks for too much is built all the same, and refused by the engine.

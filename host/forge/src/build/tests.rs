@@ -90,7 +90,7 @@ fn build_on(fake: &Fake, folders: &[PathBuf]) -> (Result<Vec<Built>, BuildError>
 }
 
 #[test]
-fn one_cargo_builds_all_plugins_and_they_come_in_the_order_asked_for() {
+fn each_plugin_is_built_apart_and_they_come_in_the_order_asked_for() {
     let (fake, folders) = two_plugins();
     let (built, steps) = build_on(&fake, &folders);
     let built = built.unwrap();
@@ -108,13 +108,21 @@ fn one_cargo_builds_all_plugins_and_they_come_in_the_order_asked_for() {
             .unwrap()
             .starts_with(b"\0asm\x0d\0\x01\0")
     );
+    let build = |name| {
+        format!(
+            "cargo build --target wasm32-unknown-unknown --message-format json --manifest-path ~/w/Cargo.toml --locked \
+             --profile plugin --target-dir ~/target --package path+file:///w/{name}#0.1.0"
+        )
+    };
     assert_eq!(
         fake.calls(),
         [
-            "cargo metadata --no-deps --format-version=1 --manifest-path ~/w/b/Cargo.toml",
-            "rustc --print sysroot --print target-libdir --target wasm32-unknown-unknown",
-            "cargo build --target wasm32-unknown-unknown --message-format json --manifest-path ~/w/Cargo.toml --locked \
-             --profile plugin --target-dir ~/target --package path+file:///w/b#0.1.0 --package path+file:///w/a#0.1.0",
+            "cargo metadata --no-deps --format-version=1 --manifest-path ~/w/b/Cargo.toml"
+                .to_owned(),
+            "rustc --print sysroot --print target-libdir --target wasm32-unknown-unknown"
+                .to_owned(),
+            build("b"),
+            build("a"),
         ]
     );
     for step in [
@@ -209,7 +217,7 @@ fn the_compilers_errors_stand_in_the_error() {
     let text = build_on(&fake, &folders).0.unwrap_err().to_string();
     assert_eq!(
         text,
-        "compiling `b`, `a` failed (exit status: 101)\n    error[E0425]: no `x`\n     --> lib.rs:1\n    error: could not compile a"
+        "compiling `b` failed (exit status: 101)\n    error[E0425]: no `x`\n     --> lib.rs:1\n    error: could not compile a"
     );
 
     fake.tool("cargo", &format!("{script}\necho 'error: cannot update the lock file, because --locked was passed' >&2; exit 101"));
