@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""What swaps cost: latency of `activate`, p99 of requests with and without swaps, and beside a shadow, and memory over many of them.
+"""What swaps cost: latency of `activate`, p99 of requests with and without swaps, and beside a shadow, memory over many of them,
+and how many judgements a second of one core makes, live and in `what-if`.
 
 Run it beside a gateway that `up.sh` started; the load generator is that of `shared/peers`. Two configurations, which differ in
 one limit, are staged and activated in turn, without a pause; phases with swaps and without alternate, so that noise hits both. Times in
@@ -7,7 +8,7 @@ milliseconds, memory in MiB; each phase stands by itself.
 
 usage: PEERS=DIR KEY=nph_... examples/bench/swaps.py [--rounds 3] [--seconds 8] [--connections 16] [--memory 1000]
 """
-import argparse, json, os, pathlib, socket, statistics, subprocess, threading, time
+import argparse, datetime, json, os, pathlib, socket, statistics, subprocess, threading, time
 
 args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 args.add_argument("--rounds", type=int, default=3)
@@ -27,15 +28,15 @@ connector = 'component = "openai-compatible"\n'
 assert text.count(connector) == 1
 
 
-def ask(what):
+def ask(what, asked="plugins", answered="plugins"):
     with socket.socket(socket.AF_UNIX) as stream:
         stream.connect(str(folder / "data/host/control"))
-        stream.sendall(json.dumps({"plugins": what}).encode() + b"\n")
+        stream.sendall(json.dumps({asked: what}).encode() + b"\n")
         answer = b"".join(iter(lambda: stream.recv(1 << 16), b"")).splitlines()[-1]
     answer = json.loads(answer)
-    if "plugins" not in answer:
+    if answered not in answer:
         raise SystemExit(f"refused: {answer}")
-    return answer["plugins"]
+    return answer[answered]
 
 
 def stage(fuel):
@@ -67,14 +68,38 @@ def resident():
     return int(status.split("VmRSS:")[1].split()[0]) // 1024
 
 
-def shadowed(seconds):
-    """Load while the same deciders and detectors, under other limits, are asked beside."""
-    candidate = text
+def with_limits(candidate):
+    """The same deciders and detectors under other limits."""
     for name in ("cedar-policy", "safe-harbor"):
         line = f'component = "{name}"\n'
         assert candidate.count(line) == 1
         candidate = candidate.replace(line, f"{line}limits = {{ fuel = 900_000_000 }}\n")
-    stage_text(candidate)
+    return candidate
+
+
+def processor():
+    """Seconds of processor time that the gateway has used."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def what_if(seconds):
+    """The judgements of a phase of load, then the same ones by a candidate: how many, and processor seconds live and again."""
+    since = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    live = processor()
+    load(seconds)
+    live = processor() - live
+    candidate = folder / "candidate.toml"
+    candidate.write_text(with_limits(text))
+    again, began = processor(), time.perf_counter()
+    what = {"what-if": {"candidate": str(candidate), "since": since}}
+    ran = ask({"what": what, "by": "ann", "reason": "measuring"}, "rerun", "ran")
+    return ran["judgements"], live, processor() - again, time.perf_counter() - began, ran
+
+
+def shadowed(seconds):
+    """Load while the same deciders and detectors, under other limits, are asked beside."""
+    stage_text(with_limits(text))
     ask({"shadow": {"percent": 100, "by": "ann", "reason": "measuring"}})
     measured = load(seconds)
     findings = ask("look")["shadow"]["findings"]
@@ -126,6 +151,12 @@ try:
             f"{findings['compared']} compared, {findings['differing']} differ, {findings['skipped']} skipped",
             flush=True,
         )
+    judgements, live, again, took, ran = what_if(args.seconds)
+    print(
+        f"what-if: {judgements} judgements in {took:.1f} s; per second of one core {judgements / again:.0f}, "
+        f"live with everything else that a request costs {judgements / live:.0f}; {sum(ran['differences'].values())} differ",
+        flush=True,
+    )
     quiet = [swap()[1] for _ in range(50)]
     print(f"without load: activate p50 {statistics.median(quiet):.2f}, most {max(quiet):.2f}")
     for _ in range(0, args.memory, max(1, args.memory // 5)):

@@ -10,10 +10,8 @@ static COMPONENTS: LazyLock<BTreeMap<String, PathBuf>> = LazyLock::new(|| {
     folders.extend(nephron_forge::plugin_folders(&workspace.join("tests/guests")).expect("guests"));
     // That is for a benchmark, which builds it itself: minutes of Cedar with other features.
     folders.retain(|folder| !folder.ends_with("whole-cedar"));
-    // Examples in Rust are members of the same workspace; the others are built apart.
-    for name in ["rust-decider", "rust-detector"] {
-        folders.push(crate::example(name));
-    }
+    // Examples in Rust are members of the same workspace; the others are built when their tests ask for them.
+    folders.extend(crate::RUST_EXAMPLES.map(crate::example));
     let mut progress = nephron_forge::report_to_stderr();
     let built = nephron_forge::build(&folders, &mut nephron_forge::Options::new(&mut progress));
     built

@@ -5,6 +5,15 @@ use std::process::Command;
 
 use crate::sdk::{need, run};
 
+/// The examples in Rust: one of each kind.
+pub const RUST_EXAMPLES: [&str; 5] = [
+    "rust-connector",
+    "rust-decider",
+    "rust-detector",
+    "rust-exporter",
+    "rust-transformer",
+];
+
 /// The folder of an example.
 #[must_use]
 pub fn example(name: &str) -> PathBuf {

@@ -25,7 +25,7 @@ mod softhsm;
 mod timestamp_authority;
 
 pub use components::component;
-pub use examples::{built, example, own_tests};
+pub use examples::{RUST_EXAMPLES, built, example, own_tests};
 pub use identity_provider::IdentityProvider;
 pub use loopback::Answering;
 pub use mock_anthropic::{MockAnthropic, UPSTREAM_DETAIL};

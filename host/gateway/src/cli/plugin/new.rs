@@ -72,6 +72,24 @@ const TEMPLATES: &[Template] = &[
         files::RUST_DETECTOR,
     ),
     template(
+        Kind::Transformer,
+        Language::Rust,
+        "rust-transformer",
+        files::RUST_TRANSFORMER,
+    ),
+    template(
+        Kind::Connector,
+        Language::Rust,
+        "rust-connector",
+        files::RUST_CONNECTOR,
+    ),
+    template(
+        Kind::Exporter,
+        Language::Rust,
+        "rust-exporter",
+        files::RUST_EXPORTER,
+    ),
+    template(
         Kind::Decider,
         Language::Python,
         "python-decider",

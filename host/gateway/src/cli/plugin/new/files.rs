@@ -207,6 +207,45 @@ pub(super) const RUST_DETECTOR: &[File] = files!(
     "src/lib.rs",
 );
 
+pub(super) const RUST_TRANSFORMER: &[File] = files!(
+    "examples/plugins/rust-transformer":
+    "Cargo.toml",
+    "README.md",
+    "cases/json-is-refused.json",
+    "cases/labelled-numbers.json",
+    "cases/pseudonyms.json",
+    "plugin.toml",
+    "settings.json",
+    "src/lib.rs",
+);
+
+pub(super) const RUST_CONNECTOR: &[File] = files!(
+    "examples/plugins/rust-connector":
+    "Cargo.toml",
+    "README.md",
+    "cases/another-path.json",
+    "cases/cut-off.json",
+    "cases/streamed.json",
+    "cases/the-server-fails.json",
+    "cases/unknown-option.json",
+    "cases/whole.json",
+    "plugin.toml",
+    "settings.json",
+    "src/lib.rs",
+);
+
+pub(super) const RUST_EXPORTER: &[File] = files!(
+    "examples/plugins/rust-exporter":
+    "Cargo.toml",
+    "README.md",
+    "cases/a-time-that-cannot-be-written.json",
+    "cases/another-separator.json",
+    "cases/lines.json",
+    "plugin.toml",
+    "settings.json",
+    "src/lib.rs",
+);
+
 /// The example `ts-decider`.
 pub(super) const TS_DECIDER: &[File] = files!(
     "examples/plugins/ts-decider":
