@@ -187,15 +187,15 @@ export interface DecoderInstance {
   push(chunk: Uint8Array): Event[];
 }
 
-export interface DecoderClass {
-  new (status: number, headers: [string, string][]): DecoderInstance;
-  finish(decoder: DecoderInstance): Event[];
+export interface DecoderClass<D extends DecoderInstance = DecoderInstance> {
+  new (status: number, headers: [string, string][]): D;
+  finish(decoder: D): Event[];
 }
 
 /** World `llm-connector`: exported as `connector`. Throws `PluginError`. */
-export interface Connector {
+export interface Connector<D extends DecoderInstance = DecoderInstance> {
   encode(info: RequestInfo, call: ChatCall): Plan;
-  Decoder: DecoderClass;
+  Decoder: DecoderClass<D>;
 }
 
 export function invalid(message: string): PluginError;

@@ -38,9 +38,17 @@ async fn the_examples_in_c_keep_their_cases_and_their_own_tests() {
 
 #[tokio::test]
 async fn the_examples_in_javascript_and_typescript_keep_their_cases() {
-    own_tests("js-decider");
-    own_tests("js-detector");
-    let names = ["js-decider", "js-detector", "ts-decider", "ts-detector"];
+    let names = [
+        "js-connector",
+        "js-decider",
+        "js-detector",
+        "ts-connector",
+        "ts-decider",
+        "ts-detector",
+    ];
+    for name in names.iter().filter(|name| name.starts_with("js")) {
+        own_tests(name);
+    }
     for (name, component) in names.iter().zip(built(&names)) {
         check(name, &component).await;
     }

@@ -3,6 +3,10 @@
 //! The tools can do that themselves, by composing the plugin with a component of stubs; but a composition holds its
 //! modules two levels deep, where the engine cannot freeze them. Here the plugin stays one component with its modules
 //! at the top, and the functions that it would have had from WASI come from one module of ours, each an `unreachable`.
+//!
+//! One thing is mended on the way. A function that takes a resource of the plugin's own is called with a handle to it, by the
+//! canonical ABI; componentize-qjs 0.4.5 takes that for the resource's representation, and traps. So a second module stands
+//! before the one such function of the contract ([`FINISH`]), and asks `resource.rep`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -11,9 +15,9 @@ use std::ops::Range;
 use wasm_encoder::reencode::{Error as Reencoding, Reencode, ReencodeComponent};
 use wasm_encoder::{
     Alias, CanonicalFunctionSection, CodeSection, Component, ComponentAliasSection,
-    ComponentExportSection, ComponentImportSection, ComponentTypeSection, ExportKind,
-    ExportSection, Function, FunctionSection, InstanceSection, Module, ModuleSection, RawSection,
-    TypeSection,
+    ComponentExportSection, ComponentImportSection, ComponentTypeSection, EntityType, ExportKind,
+    ExportSection, Function, FunctionSection, ImportSection, InstanceSection, Module, ModuleArg,
+    ModuleSection, RawSection, TypeSection,
 };
 use wasmparser::{
     CanonicalFunction, ComponentAlias, ComponentExternalKind, ComponentTypeRef, CompositeInnerType,
@@ -47,15 +51,32 @@ pub(crate) fn seal(bytes: &[u8], kept: &str) -> Result<Vec<u8>, SealError> {
         .get(innermost(bytes)?)
         .ok_or(SealError::NoPlugin)?
         .to_vec();
-    let lowered = signatures(&plugin, kept)?;
-    let mut sealing = Sealing::new(kept, &lowered);
+    let (lowered, takes_own) = signatures(&plugin, kept)?;
     let mut sealed = Component::new();
+    let (mut modules, mut instances) = (0, 0);
     if !lowered.is_empty() {
         sealed.section(&ModuleSection(&traps(&lowered)));
-        let mut instances = InstanceSection::new();
-        instances.instantiate(0, std::iter::empty::<(&str, wasm_encoder::ModuleArg)>());
-        sealed.section(&instances);
+        let mut section = InstanceSection::new();
+        section.instantiate(0, std::iter::empty::<(&str, ModuleArg)>());
+        sealed.section(&section);
+        (modules, instances) = (1, 1);
     }
+    let mut asking = None;
+    if let Some(name) = takes_own {
+        sealed.section(&ModuleSection(&asks_first(&name)));
+        asking = Some(modules);
+        modules += 1;
+    }
+    let mut sealing = Sealing {
+        spaces: Spaces::new(kept),
+        depth: 0,
+        modules,
+        instances,
+        asking,
+        asked_at: None,
+        named_gone: false,
+        unknown: None,
+    };
     sealing
         .parse_component(&mut sealed, Parser::new(0), &plugin)
         .map_err(|error| SealError::Encode(error.to_string()))?;
@@ -101,14 +122,22 @@ fn innermost(bytes: &[u8]) -> Result<Range<usize>, SealError> {
 /// Parameters and results of a core function.
 type Signature = (Vec<wasmparser::ValType>, Vec<wasmparser::ValType>);
 
-/// The core functions that stand for what is not kept, by their index.
-fn signatures(plugin: &[u8], kept: &str) -> Result<BTreeMap<u32, Signature>, SealError> {
+/// How the core function of the contract's `finish: static func(this: decoder)` is named.
+const FINISH: &str = "#[static]decoder.finish";
+
+/// The core functions that stand for what is not kept, by their index; and the name of [`FINISH`], if it is there and there
+/// is a way to ask for a representation.
+fn signatures(
+    plugin: &[u8],
+    kept: &str,
+) -> Result<(BTreeMap<u32, Signature>, Option<String>), SealError> {
     let types = Validator::new()
         .validate_all(plugin)
         .map_err(SealError::Invalid)?;
     let types = types.as_ref();
     let mut spaces = Spaces::new(kept);
     let mut found = BTreeMap::new();
+    let mut takes_own = None;
     let mut depth = 0_usize;
     for payload in Parser::new(0).parse_all(plugin) {
         let payload = payload.map_err(SealError::Invalid)?;
@@ -152,7 +181,11 @@ fn signatures(plugin: &[u8], kept: &str) -> Result<BTreeMap<u32, Signature>, Sea
             }
             Payload::ComponentAliasSection(section) => {
                 for alias in section {
-                    spaces.alias(&alias.map_err(SealError::Invalid)?);
+                    let alias = alias.map_err(SealError::Invalid)?;
+                    if let Some((_, name, _)) = spaces.takes_own(&alias) {
+                        takes_own = Some(name.to_owned());
+                    }
+                    spaces.alias(&alias);
                 }
             }
             Payload::ComponentCanonicalSection(section) => {
@@ -172,7 +205,31 @@ fn signatures(plugin: &[u8], kept: &str) -> Result<BTreeMap<u32, Signature>, Sea
             _ => {}
         }
     }
-    Ok(found)
+    Ok((found, takes_own))
+}
+
+/// A module that stands before a function of `own`, with a handle as its one parameter and a number as its result: it hands
+/// over what `resource` calls the representation.
+fn asks_first(name: &str) -> Module {
+    let mut types = TypeSection::new();
+    types
+        .ty()
+        .function([wasm_encoder::ValType::I32], [wasm_encoder::ValType::I32]);
+    let mut imports = ImportSection::new();
+    imports.import("resource", "rep", EntityType::Function(0));
+    imports.import("own", name, EntityType::Function(0));
+    let mut functions = FunctionSection::new();
+    functions.function(0);
+    let mut exports = ExportSection::new();
+    exports.export(name, ExportKind::Func, 2);
+    let mut body = Function::new([]);
+    body.instructions().local_get(0).call(0).call(1).end();
+    let mut code = CodeSection::new();
+    code.function(&body);
+    let mut module = Module::new();
+    module.section(&types).section(&imports);
+    module.section(&functions).section(&exports).section(&code);
+    module
 }
 
 /// One exported function for each signature, named by its index, that traps.
@@ -214,6 +271,9 @@ struct Spaces<'a> {
     instances: u32,
     functions: u32,
     core_functions: u32,
+    core_instances: u32,
+    /// The core function that gives the representation of the plugin's own resource,
+    representation: Option<u32>,
     gone_types: BTreeSet<u32>,
     gone_instances: BTreeSet<u32>,
     gone_functions: BTreeSet<u32>,
@@ -227,6 +287,8 @@ impl<'a> Spaces<'a> {
             instances: 0,
             functions: 0,
             core_functions: 0,
+            core_instances: 0,
+            representation: None,
             gone_types: BTreeSet::new(),
             gone_instances: BTreeSet::new(),
             gone_functions: BTreeSet::new(),
@@ -280,6 +342,22 @@ impl<'a> Spaces<'a> {
         }
     }
 
+    /// Of an alias of [`FINISH`]: the instance, the name and the function that gives representations.
+    fn takes_own<'n>(&self, alias: &ComponentAlias<'n>) -> Option<(u32, &'n str, u32)> {
+        match alias {
+            ComponentAlias::CoreInstanceExport {
+                kind: wasmparser::ExternalKind::Func,
+                instance_index,
+                name,
+            } if name.starts_with(self.kept) && name.ends_with(FINISH) => {
+                Some((*instance_index, name, self.representation?))
+            }
+            ComponentAlias::CoreInstanceExport { .. }
+            | ComponentAlias::InstanceExport { .. }
+            | ComponentAlias::Outer { .. } => None,
+        }
+    }
+
     /// The next of that kind goes. Gives whether that is known here.
     fn go(&mut self, kind: ComponentExternalKind) -> bool {
         match kind {
@@ -298,6 +376,9 @@ impl<'a> Spaces<'a> {
             self.functions += 1;
             return false;
         }
+        if let CanonicalFunction::ResourceRep { .. } = function {
+            self.representation = Some(self.core_functions);
+        }
         self.core_functions += 1;
         if let CanonicalFunction::Lower { func_index, .. } = function {
             return self.gone_functions.contains(func_index);
@@ -313,24 +394,20 @@ impl<'a> Spaces<'a> {
 struct Sealing<'a> {
     spaces: Spaces<'a>,
     depth: u32,
-    /// One, if the module of traps and its instance stand before all others.
-    ahead: u32,
+    /// Modules that stand before all others.
+    modules: u32,
+    /// Instances of these, which do too.
+    instances: u32,
+    /// The module that [`asks_first`], if one does.
+    asking: Option<u32>,
+    /// Before which instance its own two were put.
+    asked_at: Option<u32>,
     /// Whether what was just written named something that goes.
     named_gone: bool,
     unknown: Option<String>,
 }
 
-impl<'a> Sealing<'a> {
-    fn new(kept: &'a str, lowered: &BTreeMap<u32, Signature>) -> Self {
-        Self {
-            spaces: Spaces::new(kept),
-            depth: 0,
-            ahead: u32::from(!lowered.is_empty()),
-            named_gone: false,
-            unknown: None,
-        }
-    }
-
+impl Sealing<'_> {
     fn without(&mut self, kind: ComponentExternalKind, index: u32) -> u32 {
         if self.depth > 0 {
             return index;
@@ -374,6 +451,49 @@ impl<'a> Sealing<'a> {
         }
         Ok(())
     }
+
+    /// What is kept; before [`FINISH`] stands the module that asks, and its alias is of that.
+    fn aliases(
+        &mut self,
+        component: &mut Component,
+        section: wasmparser::ComponentAliasSectionReader<'_>,
+    ) -> Result<(), Reencoding<Infallible>> {
+        let mut aliases = ComponentAliasSection::new();
+        for alias in section {
+            let alias = alias?;
+            let taking = self.spaces.takes_own(&alias);
+            let taking = taking.and_then(|taking| Some((self.asking.take()?, taking)));
+            if !self.spaces.alias(&alias) {
+                continue;
+            }
+            let Some((module, (own, name, representation))) = taking else {
+                let alias = self.component_alias(alias)?;
+                aliases.alias(alias);
+                continue;
+            };
+            let (own, next) = (
+                self.instance_index(own),
+                self.instance_index(self.spaces.core_instances),
+            );
+            self.asked_at = Some(self.spaces.core_instances);
+            let mut instances = InstanceSection::new();
+            instances.export_items([("rep", ExportKind::Func, representation)]);
+            let given = [
+                ("resource", ModuleArg::Instance(next)),
+                ("own", ModuleArg::Instance(own)),
+            ];
+            instances.instantiate(module, given);
+            component.section(&std::mem::take(&mut aliases));
+            component.section(&instances);
+            aliases.alias(Alias::CoreInstanceExport {
+                instance: next + 1,
+                kind: ExportKind::Func,
+                name,
+            });
+        }
+        component.section(&aliases);
+        Ok(())
+    }
 }
 
 impl Reencode for Sealing<'_> {
@@ -412,11 +532,15 @@ impl ReencodeComponent for Sealing<'_> {
     }
 
     fn module_index(&mut self, index: u32) -> u32 {
-        index + if self.depth == 0 { self.ahead } else { 0 }
+        index + if self.depth == 0 { self.modules } else { 0 }
     }
 
     fn instance_index(&mut self, index: u32) -> u32 {
-        index + if self.depth == 0 { self.ahead } else { 0 }
+        if self.depth > 0 {
+            return index;
+        }
+        let is_behind = self.asked_at.is_some_and(|at| index >= at);
+        index + self.instances + if is_behind { 2 } else { 0 }
     }
 
     fn parse_component_payload(
@@ -432,6 +556,13 @@ impl ReencodeComponent for Sealing<'_> {
         );
         if let Payload::ComponentCanonicalSection(section) = payload {
             return self.canonical(component, section);
+        }
+        if let Payload::ComponentAliasSection(section) = payload {
+            return self.aliases(component, section);
+        }
+        if let Payload::InstanceSection(section) = &payload {
+            // An instance names those before it alone.
+            self.spaces.core_instances += section.count();
         }
         match payload.as_section() {
             Some((id, range)) if nested => {
@@ -480,21 +611,6 @@ impl ReencodeComponent for Sealing<'_> {
                 imports.import(import.name, ty);
             } else if !is_instance {
                 self.unknown = Some(format!("the import `{}`", import.name.name));
-            }
-        }
-        Ok(())
-    }
-
-    fn parse_component_alias_section(
-        &mut self,
-        aliases: &mut ComponentAliasSection,
-        section: wasmparser::ComponentAliasSectionReader<'_>,
-    ) -> Result<(), Reencoding<Infallible>> {
-        for alias in section {
-            let alias = alias?;
-            if self.spaces.alias(&alias) {
-                let alias = self.component_alias(alias)?;
-                aliases.alias(alias);
             }
         }
         Ok(())
@@ -600,6 +716,57 @@ mod tests {
         let sealed = seal(&wat::parse_str(whole).unwrap(), "nephron:plugin/").unwrap();
         let alone = seal(&wat::parse_str(MADE).unwrap(), "nephron:plugin/").unwrap();
         assert_eq!(sealed, alone);
+    }
+
+    #[test]
+    fn before_what_takes_the_plugins_own_resource_stands_a_module_that_asks_for_it() {
+        let finish = "nephron:plugin/connector@0.1.0#[static]decoder.finish";
+        let made = format!(
+            r#"(component
+                (import "wasi:clocks/clock@0.2.0" (instance $clock (export "now" (func (result u64)))))
+                (core func $now (canon lower (func $clock "now")))
+                (type $decoder (resource (rep i32)))
+                (core func $rep (canon resource.rep $decoder))
+                (core module $m
+                    (import "w" "now" (func (result i64)))
+                    (import "w" "rep" (func (param i32) (result i32)))
+                    (func (export "{finish}") (param i32) (result i32) (local.get 0))
+                    (func (export "other") (result i32) (i32.const 7)))
+                (core instance $w (export "now" (func $now)) (export "rep" (func $rep)))
+                (core instance $i (instantiate $m (with "w" (instance $w))))
+                (alias core export $i "other" (core func $other))
+                (alias core export $i "{finish}" (core func $finish))
+                (core instance $last (export "again" (func $finish)))
+                (alias core export $last "again" (core func $again))
+                (type $own (own $decoder))
+                (func $lifted (param "this" $own) (result u32) (canon lift (core func $again)))
+                (component $c
+                    (import "d" (type $d (sub resource)))
+                    (import "f" (func $f (param "this" (own $d)) (result u32)))
+                    (export $e "decoder" (type $d))
+                    (export "[static]decoder.finish" (func $f) (func (param "this" (own $e)) (result u32))))
+                (instance $out (instantiate $c (with "d" (type $decoder)) (with "f" (func $lifted))))
+                (export "nephron:plugin/connector@0.1.0" (instance $out)))"#
+        );
+        let sealed = seal(&wat::parse_str(made).unwrap(), "nephron:plugin/").unwrap();
+        let mut aliased = Vec::new();
+        for payload in Parser::new(0).parse_all(&sealed) {
+            if let Payload::ComponentAliasSection(section) = payload.unwrap() {
+                for alias in section {
+                    if let ComponentAlias::CoreInstanceExport {
+                        instance_index,
+                        name,
+                        ..
+                    } = alias.unwrap()
+                    {
+                        aliased.push((instance_index, name));
+                    }
+                }
+            }
+        }
+        // Instances: the traps, `w`, `i`, what `resource` gives, the module that asks, `last`.
+        let expected = [(0, "0"), (2, "other"), (4, finish), (5, "again")];
+        assert_eq!(aliased, expected);
     }
 
     #[test]

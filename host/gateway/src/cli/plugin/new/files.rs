@@ -134,6 +134,22 @@ pub(super) const JS_DETECTOR: &[File] = files!(
     "settings.json",
 );
 
+pub(super) const JS_CONNECTOR: &[File] = files!(
+    "examples/plugins/js-connector":
+    "README.md",
+    "cases/another-path.json",
+    "cases/cut-off.json",
+    "cases/streamed.json",
+    "cases/the-server-fails.json",
+    "cases/unknown-option.json",
+    "cases/whole.json",
+    "package.json",
+    "plugin.test.js",
+    "plugin.toml",
+    "plugin.js",
+    "settings.json",
+);
+
 /// The example `python-connector`.
 pub(super) const PYTHON_CONNECTOR: &[File] = files!(
     "examples/plugins/python-connector":
@@ -269,6 +285,22 @@ pub(super) const TS_DETECTOR: &[File] = files!(
     "cases/labelled-numbers.json",
     "cases/no-such-number.json",
     "cases/places-are-bytes.json",
+    "package.json",
+    "plugin.test.js",
+    "plugin.toml",
+    "plugin.ts",
+    "settings.json",
+    "tsconfig.json",
+);
+pub(super) const TS_CONNECTOR: &[File] = files!(
+    "examples/plugins/ts-connector":
+    "README.md",
+    "cases/another-path.json",
+    "cases/cut-off.json",
+    "cases/streamed.json",
+    "cases/the-server-fails.json",
+    "cases/unknown-option.json",
+    "cases/whole.json",
     "package.json",
     "plugin.test.js",
     "plugin.toml",
