@@ -3,10 +3,10 @@
 and how many judgements a second of one core makes, live and in `what-if`.
 
 Run it beside a gateway that `up.sh` started; the load generator is that of `shared/peers`. Two configurations, which differ in
-one limit, are staged and activated in turn, without a pause; phases with swaps and without alternate, so that noise hits both. Times in
+one limit, are staged and activated in turn, one every so many seconds; phases with swaps and without alternate, so that noise hits both. Times in
 milliseconds, memory in MiB; each phase stands by itself.
 
-usage: PEERS=DIR KEY=nph_... examples/bench/swaps.py [--rounds 3] [--seconds 8] [--connections 16] [--memory 1000]
+usage: PEERS=DIR KEY=nph_... examples/bench/swaps.py [--rounds 3] [--seconds 8] [--connections 16] [--every 1] [--memory 1000]
 """
 import argparse, datetime, json, os, pathlib, socket, statistics, subprocess, threading, time
 
@@ -14,6 +14,7 @@ args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.Raw
 args.add_argument("--rounds", type=int, default=3)
 args.add_argument("--seconds", type=int, default=8)
 args.add_argument("--connections", type=int, default=16)
+args.add_argument("--every", type=float, default=1, help="seconds from one swap to the next; 0: without a pause")
 args.add_argument("--memory", type=int, default=1000, help="swaps over which memory is read")
 args = args.parse_args()
 
@@ -125,7 +126,7 @@ try:
         stages, activations, over = [], [], threading.Event()
 
         def swaps():
-            while not over.is_set():
+            while not over.wait(args.every):
                 staged, activated = swap()
                 stages.append(staged)
                 activations.append(activated)

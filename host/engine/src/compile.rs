@@ -333,6 +333,9 @@ pub fn serve(mut input: impl Read, mut output: impl Write) -> std::io::Result<()
     output.flush()
 }
 
+/// What is added to a process's niceness so that it runs when nobody else does: the most there is.
+const LAST: i32 = 19;
+
 /// Limits this process: CPU time, and memory that it can write to. Address space is left alone, since wasmtime
 /// reserves far more than it uses.
 fn hold_to(limits: &Limits) -> std::io::Result<()> {
@@ -344,6 +347,8 @@ fn hold_to(limits: &Limits) -> std::io::Result<()> {
     setrlimit(Resource::Cpu, at(limits.compile_seconds))?;
     setrlimit(Resource::Data, at(limits.compile_memory))?;
     setrlimit(Resource::Core, at(0))?;
+    // Requests come first. Where that is refused, compiling takes as much of the processor as they do.
+    let _priority = rustix::process::nice(LAST);
     Ok(())
 }
 

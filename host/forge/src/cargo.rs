@@ -132,7 +132,7 @@ pub(crate) fn compile(
                     .filenames
                     .into_iter()
                     .find(|file| file.extension() == Some("wasm".as_ref()))
-                    .or(module.take());
+                    .or_else(|| module.take());
             }
         }
         Line::Err(line) => match Progress::from_cargo(&line) {

@@ -452,11 +452,8 @@ fn decisions(tenants: &[Arc<Tenant>], since: Option<Timestamp>) -> Result<Vec<Pl
 
 fn read(tenant: &Tenant, sequence: u64) -> Result<Entry, RerunError> {
     let unreadable = || RerunError::Unreadable(tenant.id().clone());
-    let mut entries = tenant.log().entries(sequence..sequence + 1);
-    entries
-        .next()
-        .ok_or_else(unreadable)?
-        .map_err(|_| unreadable())
+    let entry = tenant.log().entry(sequence).map_err(|_| unreadable())?;
+    entry.ok_or_else(unreadable)
 }
 
 /// Health care operations: 45 CFR 164.501, quality assessment and audit.
