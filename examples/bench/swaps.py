@@ -86,7 +86,7 @@ def processor():
 
 def what_if(seconds):
     """The judgements of a phase of load, then the same ones by a candidate: how many, and processor seconds live and again."""
-    since = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    since = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     live = processor()
     load(seconds)
     live = processor() - live
@@ -120,6 +120,14 @@ def swap():
 
 
 try:
+    # First, for it reads the whole log.
+    judgements, live, again, took, ran = what_if(args.seconds)
+    print(
+        f"what-if: {judgements} judgements in {took:.1f} s; per second of one core {judgements / again:.0f}, "
+        f"live with everything else that a request costs {judgements / live:.0f}; "
+        f"{judgements - ran['same']} differ, {sum(ran['not-run'].values())} not run",
+        flush=True,
+    )
     swap(), swap()
     for round in range(args.rounds):
         still = load(args.seconds)
@@ -136,6 +144,8 @@ try:
         moving = load(args.seconds)
         over.set()
         thread.join()
+        if not activations:
+            raise SystemExit("no swap came into a phase: make --seconds longer than --every")
         print(
             f"round {round}: p50 {still['p50_us'] / 1000:.2f} -> {moving['p50_us'] / 1000:.2f}, p99 {still['p99_us'] / 1000:.2f} -> "
             f"{moving['p99_us'] / 1000:.2f} (x{moving['p99_us'] / still['p99_us']:.2f}), errors {still['err']} -> {moving['err']}; "
@@ -152,12 +162,6 @@ try:
             f"{findings['compared']} compared, {findings['differing']} differ, {findings['skipped']} skipped",
             flush=True,
         )
-    judgements, live, again, took, ran = what_if(args.seconds)
-    print(
-        f"what-if: {judgements} judgements in {took:.1f} s; per second of one core {judgements / again:.0f}, "
-        f"live with everything else that a request costs {judgements / live:.0f}; {sum(ran['differences'].values())} differ",
-        flush=True,
-    )
     quiet = [swap()[1] for _ in range(50)]
     print(f"without load: activate p50 {statistics.median(quiet):.2f}, most {max(quiet):.2f}")
     for _ in range(0, args.memory, max(1, args.memory // 5)):
@@ -167,3 +171,4 @@ try:
         print(f"after {count} swaps: {before} -> {resident()} MiB", flush=True)
 finally:
     configuration.write_text(text)
+    (folder / "candidate.toml").unlink(missing_ok=True)

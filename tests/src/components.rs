@@ -1,4 +1,4 @@
-//! Components, built once for each run of the tests by one child cargo, in the same target folder.
+//! Components, built once for each run of the tests, in the same target folder.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -333,8 +333,8 @@ pub fn serve(mut input: impl Read, mut output: impl Write) -> std::io::Result<()
     output.flush()
 }
 
-/// What is added to a process's niceness so that it runs when nobody else does: the most there is.
-const LAST: i32 = 19;
+/// What is added to the compiler's niceness: beside those who serve it gets a tenth of a core that all want, and so an end.
+const BEHIND: i32 = 10;
 
 /// Limits this process: CPU time, and memory that it can write to. Address space is left alone, since wasmtime
 /// reserves far more than it uses.
@@ -348,7 +348,7 @@ fn hold_to(limits: &Limits) -> std::io::Result<()> {
     setrlimit(Resource::Data, at(limits.compile_memory))?;
     setrlimit(Resource::Core, at(0))?;
     // Requests come first. Where that is refused, compiling takes as much of the processor as they do.
-    let _priority = rustix::process::nice(LAST);
+    let _priority = rustix::process::nice(BEHIND);
     Ok(())
 }
 

@@ -158,7 +158,8 @@ pub enum BuildError {
 /// written and no progress is reported.
 ///
 /// # Errors
-/// [`BuildError`]. Components of other plugins, and of this one from before, stay as they were.
+/// [`BuildError`], of the first that cannot be built. Those before it in its workspace are built; its own component from before, and
+/// those behind it, stay as they were.
 pub fn build(folders: &[PathBuf], options: &mut Options<'_>) -> Result<Vec<Built>, BuildError> {
     let mut manifests: Vec<(Manifest, &Path)> = Vec::new();
     for folder in folders {
@@ -354,6 +355,7 @@ impl Workspace {
             options.progress,
         )?;
         let mut built = Vec::new();
+        let all: Vec<&str> = sources.iter().map(|source| source.id.as_str()).collect();
         for source in sources {
             let name = &source.manifest.name;
             let mut cargo = build_command(&options.machine, root, &target, &std);
@@ -365,7 +367,7 @@ impl Workspace {
             if options.offline {
                 cargo.arg("--offline");
             }
-            let outcome = compile(&mut cargo, &source.id, options.progress)?;
+            let outcome = compile(&mut cargo, &source.id, &all, options.progress)?;
             if !outcome.status.success() {
                 return Err(BuildError::Compile {
                     name: name.clone(),

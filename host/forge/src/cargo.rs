@@ -1,5 +1,6 @@
 //! An invocation of cargo: what it is told, and what is heard from it.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -98,41 +99,43 @@ pub(crate) struct Outcome {
     pub(crate) said: Vec<String>,
 }
 
-/// Runs `cargo`, reporting the warnings of the package `own` alone: those of dependencies are not the author's.
+/// Runs `cargo` for the package `own`, reporting the warnings of the packages `all` that are being built: one may depend on another,
+/// and those of other dependencies are not the author's.
 pub(crate) fn compile(
     cargo: &mut Command,
     own: &str,
+    all: &[&str],
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Outcome, RunError> {
     let mut module = None;
-    let mut warnings = Vec::new();
+    let mut warnings: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let (mut errors, mut said) = (Vec::new(), Vec::new());
     let status = run(cargo, COMPILING, |line| match line {
         Line::Out(line) => {
             let Ok(message) = serde_json::from_str::<Message>(&line) else {
                 return;
             };
-            let is_own = message.package_id.as_deref() == Some(own);
+            let id = message.package_id.unwrap_or_default();
             if let Some(diagnostic) = message.message {
                 let rendered = diagnostic.rendered.unwrap_or_default();
                 if diagnostic.level.starts_with("error") {
                     errors.extend(rendered.lines().map(str::to_owned));
-                } else if is_own {
-                    warnings.push(rendered);
+                } else if all.contains(&id.as_str()) {
+                    warnings.entry(id).or_default().push(rendered);
                 }
-            } else if is_own && message.reason == "compiler-artifact" {
+            } else if message.reason == "compiler-artifact" {
                 // Cargo repeats a package's warnings when it has nothing to do for it; a person need not read them twice.
-                let unread = std::mem::take(&mut warnings);
+                let unread = warnings.remove(&id).unwrap_or_default();
                 if !message.fresh {
                     unread
                         .into_iter()
                         .for_each(|warning| progress(Progress::Said(warning)));
                 }
-                module = message
-                    .filenames
-                    .into_iter()
-                    .find(|file| file.extension() == Some("wasm".as_ref()))
-                    .or_else(|| module.take());
+                let mut files = message.filenames.into_iter();
+                let made = files.find(|file| file.extension() == Some("wasm".as_ref()));
+                if id == own && made.is_some() {
+                    module = made;
+                }
             }
         }
         Line::Err(line) => match Progress::from_cargo(&line) {

@@ -182,8 +182,11 @@ fn signatures(
             Payload::ComponentAliasSection(section) => {
                 for alias in section {
                     let alias = alias.map_err(SealError::Invalid)?;
-                    if let Some((_, name, _)) = spaces.takes_own(&alias) {
-                        takes_own = Some(name.to_owned());
+                    if let Some((_, name, _)) = spaces.takes_own(&alias)
+                        && takes_own.replace(name.to_owned()).is_some()
+                    {
+                        let what = format!("a second `{name}`");
+                        return Err(SealError::Unknown { what });
                     }
                     spaces.alias(&alias);
                 }
@@ -204,6 +207,10 @@ fn signatures(
             }
             _ => {}
         }
+    }
+    if takes_own.is_some() && spaces.represented.len() > 1 {
+        let what = "a second resource of its own".to_owned();
+        return Err(SealError::Unknown { what });
     }
     Ok((found, takes_own))
 }
@@ -272,8 +279,8 @@ struct Spaces<'a> {
     functions: u32,
     core_functions: u32,
     core_instances: u32,
-    /// The core function that gives the representation of the plugin's own resource,
-    representation: Option<u32>,
+    /// The core function that gives the representation of a resource of the plugin's own, by that resource.
+    represented: BTreeMap<u32, u32>,
     gone_types: BTreeSet<u32>,
     gone_instances: BTreeSet<u32>,
     gone_functions: BTreeSet<u32>,
@@ -288,7 +295,7 @@ impl<'a> Spaces<'a> {
             functions: 0,
             core_functions: 0,
             core_instances: 0,
-            representation: None,
+            represented: BTreeMap::new(),
             gone_types: BTreeSet::new(),
             gone_instances: BTreeSet::new(),
             gone_functions: BTreeSet::new(),
@@ -350,7 +357,7 @@ impl<'a> Spaces<'a> {
                 instance_index,
                 name,
             } if name.starts_with(self.kept) && name.ends_with(FINISH) => {
-                Some((*instance_index, name, self.representation?))
+                Some((*instance_index, name, *self.represented.values().next()?))
             }
             ComponentAlias::CoreInstanceExport { .. }
             | ComponentAlias::InstanceExport { .. }
@@ -376,8 +383,8 @@ impl<'a> Spaces<'a> {
             self.functions += 1;
             return false;
         }
-        if let CanonicalFunction::ResourceRep { .. } = function {
-            self.representation = Some(self.core_functions);
+        if let CanonicalFunction::ResourceRep { resource } = function {
+            self.represented.insert(*resource, self.core_functions);
         }
         self.core_functions += 1;
         if let CanonicalFunction::Lower { func_index, .. } = function {

@@ -1,12 +1,15 @@
 //! Finds record numbers behind a label, and puts a pseudonym in the place of whatever was found: `{"labels": ["MRN"], "digits": 8}`.
 //!
-//! A pseudonym is made with the lent key, so that the same value has the same one everywhere in its tenant, and nobody without
-//! that key can try values out. That is more than Safe Harbor allows (45 CFR 164.514(c)): an expert must have determined that the
+//! A pseudonym is made with the lent key: nobody without it can try values out, and the same value of the same kind has the same one in
+//! its tenant, for one purpose of use. That is more than Safe Harbor allows (45 CFR 164.514(c)): an expert must have determined that the
 //! risk is very small (164.514(b)(1)).
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use nephron_sdk::detector::Detector;
 use nephron_sdk::keyed::{Key, Message, Outcome, Part, RequestInfo, Span, Transformer};
-use nephron_sdk::{Error, Plugin, Problem};
+use nephron_sdk::{Error, Plugin, Problem, known};
 use serde::Deserialize;
 
 /// What the operator sets.
@@ -108,17 +111,19 @@ impl Transformer for Pseudonyms {
         found: Vec<Span>,
         key: &Key,
     ) -> Result<Outcome, Error> {
-        let mac = |data: &[u8]| {
+        // What is known of the patient comes as a last message, and goes no further.
+        known::take(&mut messages)?;
+        let mut codes = Codes::new(|data| {
             let said = "the key does not authenticate".to_owned();
             key.mac(data).map_err(|_| Error::Unavailable(said))
-        };
+        });
         let mut replaced = 0;
         for (message, it) in (0..).zip(&mut messages) {
             for (part, it) in (0..).zip(&mut it.parts) {
                 let here = |span: &&Span| (span.message, span.part) == (message, part);
                 let spans: Vec<&Span> = found.iter().filter(here).collect();
                 match it {
-                    Part::Text(text) => *text = rewritten(text, &spans, &mac)?,
+                    Part::Text(text) => *text = rewritten(text, &spans, &mut codes)?,
                     Part::Json(_) | Part::Blob(_) if spans.is_empty() => {}
                     // A pseudonym in the place of a number would be no JSON.
                     Part::Json(_) | Part::Blob(_) => {
@@ -142,11 +147,41 @@ impl Transformer for Pseudonyms {
     }
 }
 
+/// Pseudonyms by kind and value. The key is asked once for each: every use of it is an entry in the log.
+struct Codes<M> {
+    mac: M,
+    made: BTreeMap<(String, String), String>,
+}
+
+impl<M: Fn(&[u8]) -> Result<Vec<u8>, Error>> Codes<M> {
+    const fn new(mac: M) -> Self {
+        Self {
+            mac,
+            made: BTreeMap::new(),
+        }
+    }
+
+    fn of(&mut self, kind: &str, value: &str) -> Result<&str, Error> {
+        match self.made.entry((kind.to_owned(), value.to_owned())) {
+            Entry::Occupied(made) => Ok(made.into_mut()),
+            Entry::Vacant(place) => {
+                let mac = (self.mac)(format!("{kind}\0{value}").as_bytes())?;
+                let code: String = mac
+                    .iter()
+                    .take(8)
+                    .map(|byte| format!("{byte:02X}"))
+                    .collect();
+                Ok(place.insert(format!("[{} {code}]", kind.to_uppercase())))
+            }
+        }
+    }
+}
+
 /// `text` with a pseudonym in the place of each span. No value stands in an error.
-fn rewritten(
+fn rewritten<M: Fn(&[u8]) -> Result<Vec<u8>, Error>>(
     text: &str,
     spans: &[&Span],
-    mac: &impl Fn(&[u8]) -> Result<Vec<u8>, Error>,
+    codes: &mut Codes<M>,
 ) -> Result<String, Error> {
     let mut spans = spans.to_vec();
     spans.sort_by_key(|span| span.start);
@@ -161,13 +196,8 @@ fn rewritten(
             let said = "spans overlap, or end within a character".to_owned();
             return Err(Error::InvalidInput(said));
         };
-        let code: String = mac(format!("{}\0{value}", span.kind).as_bytes())?
-            .iter()
-            .take(8)
-            .map(|byte| format!("{byte:02X}"))
-            .collect();
         written.push_str(before);
-        written.push_str(&format!("[{} {code}]", span.kind.to_uppercase()));
+        written.push_str(codes.of(&span.kind, value)?);
         from = end;
     }
     written.push_str(text.get(from..).unwrap_or_default());
@@ -192,21 +222,26 @@ mod tests {
         }
     }
 
-    /// No key is lent outside of a component: this one says what it was asked.
-    fn mac(data: &[u8]) -> Result<Vec<u8>, Error> {
-        Ok(data.iter().rev().copied().collect())
+    /// No key is lent outside of a component: this one says what it was asked, and is not asked the same twice.
+    fn written(text: &str, spans: &[&Span]) -> Result<String, Error> {
+        let asked = std::cell::RefCell::new(std::collections::BTreeSet::new());
+        let mut codes = Codes::new(|data: &[u8]| {
+            assert!(asked.borrow_mut().insert(data.to_vec()));
+            Ok(data.iter().rev().copied().collect())
+        });
+        rewritten(text, spans, &mut codes)
     }
 
     #[test]
     fn a_value_has_one_pseudonym_wherever_it_stands() {
-        let text = rewritten("ü 90210557, 90210557", &[&span(13, 21), &span(3, 11)], &mac);
+        let text = written("ü 90210557, 90210557", &[&span(13, 21), &span(3, 11)]);
         let one = "[MRN 3735353031323039]";
         assert_eq!(text.unwrap(), format!("ü {one}, {one}"));
     }
 
     #[test]
     fn spans_that_overlap_or_cut_a_character_are_refused() {
-        assert!(rewritten("90210557", &[&span(0, 4), &span(3, 8)], &mac).is_err());
-        assert!(rewritten("ü", &[&span(1, 2)], &mac).is_err());
+        assert!(written("90210557", &[&span(0, 4), &span(3, 8)]).is_err());
+        assert!(written("ü", &[&span(1, 2)]).is_err());
     }
 }

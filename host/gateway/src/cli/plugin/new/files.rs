@@ -134,6 +134,7 @@ pub(super) const JS_DETECTOR: &[File] = files!(
     "settings.json",
 );
 
+/// The example `js-connector`.
 pub(super) const JS_CONNECTOR: &[File] = files!(
     "examples/plugins/js-connector":
     "README.md",
@@ -223,6 +224,7 @@ pub(super) const RUST_DETECTOR: &[File] = files!(
     "src/lib.rs",
 );
 
+/// The example `rust-transformer`.
 pub(super) const RUST_TRANSFORMER: &[File] = files!(
     "examples/plugins/rust-transformer":
     "Cargo.toml",
@@ -230,11 +232,13 @@ pub(super) const RUST_TRANSFORMER: &[File] = files!(
     "cases/json-is-refused.json",
     "cases/labelled-numbers.json",
     "cases/pseudonyms.json",
+    "cases/what-is-known.json",
     "plugin.toml",
     "settings.json",
     "src/lib.rs",
 );
 
+/// The example `rust-connector`.
 pub(super) const RUST_CONNECTOR: &[File] = files!(
     "examples/plugins/rust-connector":
     "Cargo.toml",
@@ -250,6 +254,7 @@ pub(super) const RUST_CONNECTOR: &[File] = files!(
     "src/lib.rs",
 );
 
+/// The example `rust-exporter`.
 pub(super) const RUST_EXPORTER: &[File] = files!(
     "examples/plugins/rust-exporter":
     "Cargo.toml",
@@ -292,6 +297,8 @@ pub(super) const TS_DETECTOR: &[File] = files!(
     "settings.json",
     "tsconfig.json",
 );
+
+/// The example `ts-connector`.
 pub(super) const TS_CONNECTOR: &[File] = files!(
     "examples/plugins/ts-connector":
     "README.md",
