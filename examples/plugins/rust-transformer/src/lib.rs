@@ -71,6 +71,7 @@ impl Detector for Pseudonyms {
         Ok(spans)
     }
 }
+
 impl Pseudonyms {
     /// Where numbers stand, in bytes of UTF-8.
     fn places(&self, text: &str) -> Vec<(u32, u32)> {
