@@ -136,65 +136,6 @@ async fn i6_settings_that_a_plugin_refuses_are_told_in_full() {
     assert_eq!(problems.len(), 2);
 }
 
-#[tokio::test]
-async fn i6_a_plugin_that_loops_in_configure_is_given_up() {
-    let engine = Engine::new().unwrap();
-    let limits = Limits {
-        configure_fuel: 200_000_000,
-        ..Limits::default()
-    };
-    let bytes = std::fs::read(component("loops-in-configure")).unwrap();
-    let error = load(&engine, bytes, "{}", &limits).await.err().unwrap();
-    let LoadError::Prepare {
-        source: PrepareError::Failed(failure),
-        ..
-    } = error
-    else {
-        panic!("{error}")
-    };
-    assert_eq!(failure.code(), "out-of-fuel");
-}
-
-fn vetted(bytes: Vec<u8>) -> Result<Vetted, VetError> {
-    vet(
-        bytes,
-        None,
-        None,
-        Grants {
-            keys: true,
-            null_wasi: true,
-        },
-        &Limits::default(),
-    )
-}
-
-#[test]
-fn i3_imports_sockets() {
-    let error = vetted(nephron_made_guests::imports_sockets::component())
-        .err()
-        .unwrap();
-    assert!(
-        matches!(&error, VetError::Import { import, .. } if import.starts_with("wasi:sockets/")),
-        "{error}"
-    );
-}
-
-#[test]
-fn i3_is_a_core_module() {
-    let error = vetted(nephron_made_guests::is_a_core_module::component())
-        .err()
-        .unwrap();
-    assert!(matches!(error, VetError::CoreModule), "{error}");
-}
-
-#[test]
-fn i3_is_truncated() {
-    let error = vetted(nephron_made_guests::is_truncated::component())
-        .err()
-        .unwrap();
-    assert!(matches!(error, VetError::Malformed { .. }), "{error}");
-}
-
 #[test]
 fn i3_is_two_hundred_megabytes_of_padding() {
     let folder = tempfile::tempdir().unwrap();
@@ -288,79 +229,6 @@ async fn i3_is_a_compile_bomb() {
 }
 
 #[tokio::test]
-async fn i6_claims_a_gigabyte_that_it_does_not_have() {
-    let code = answer_of(
-        nephron_made_guests::claims_a_gigabyte::component(),
-        &decide(),
-    )
-    .await;
-    assert!(["bad-answer", "trapped"].contains(&code), "{code}");
-}
-
-#[tokio::test]
-async fn i6_repeats_a_megabyte_until_it_is_a_gigabyte() {
-    assert_eq!(
-        answer_of(
-            nephron_made_guests::repeats_a_megabyte::component(),
-            &decide()
-        )
-        .await,
-        "too-large"
-    );
-}
-
-#[tokio::test]
-async fn i6_malformed_answers_are_failures_each() {
-    let engine = Engine::new().unwrap();
-    let limits = Limits {
-        fuel: 1_000_000,
-        ..Limits::default()
-    };
-    let components = nephron_made_guests::malformed_answers::components();
-    assert_eq!(components.len(), 24);
-    let mut codes = Vec::new();
-    for (name, bytes) in components {
-        let plugin = load(&engine, bytes, "{}", &limits).await.unwrap();
-        let answer = engine.call(&plugin, &decide(), None).await.answer;
-        codes.push((
-            name,
-            answer.err().map_or("answered", |failure| failure.code()),
-        ));
-    }
-    let allowed = |name: &str| match name {
-        "a-loop-after-the-answer" => "out-of-fuel",
-        "a-trap-after-the-answer" | "a-host-call-after-the-answer" => "trapped",
-        _ => "bad-answer",
-    };
-    let expected: Vec<_> = codes
-        .iter()
-        .map(|(name, _)| (*name, allowed(name)))
-        .collect();
-    assert_eq!(codes, expected);
-}
-
-#[tokio::test]
-async fn i6_claims_ten_million_spans() {
-    let code = answer_of(
-        nephron_made_guests::claims_ten_million_spans::component(),
-        &detect(),
-    )
-    .await;
-    assert!(
-        ["bad-answer", "trapped", "too-large"].contains(&code),
-        "{code}"
-    );
-    // With the room for them declared, it is refused before it runs: no pool slot is that large.
-    let engine = Engine::new().unwrap();
-    let bytes = nephron_made_guests::claims_ten_million_spans::component_with_room();
-    assert!(
-        load(&engine, bytes, "{}", &Limits::default())
-            .await
-            .is_err()
-    );
-}
-
-#[tokio::test]
 async fn i3_a_guest_that_needs_wasi_gets_one_that_grants_nothing_and_only_if_granted() {
     let bytes = std::fs::read(component("needs-wasi")).unwrap();
     let limits = Limits::default();
@@ -406,25 +274,12 @@ async fn i3_a_guest_that_needs_wasi_gets_one_that_grants_nothing_and_only_if_gra
     assert_eq!(told[0], told[1], "randomness is a function of the request");
 }
 
-#[tokio::test]
-async fn i6_floods_events() {
-    let decode = |chunk: &str, chunks: usize| nephron_engine::Judgement::Decode {
-        info: info(),
-        status: 200,
-        headers: vec![],
-        chunks: vec![chunk.as_bytes().to_vec(); chunks],
-        is_cut_off: false,
-    };
-    let bytes = std::fs::read(component("floods-events")).unwrap();
-    for chunk in ["x", "o"] {
-        let few = answer_of(bytes.clone(), &decode(chunk, 10)).await;
-        let many = answer_of(bytes.clone(), &decode(chunk, 100)).await;
-        assert_eq!((few, many), ("answered", "too-large"), "{chunk}");
-    }
-}
-
 #[path = "hostile/keys.rs"]
 mod keys;
+#[path = "hostile/kit.rs"]
+mod kit;
+#[path = "hostile/upstream.rs"]
+mod upstream;
 
 async fn load(
     engine: &Engine,
@@ -455,19 +310,6 @@ async fn load_guest(engine: &Engine, name: &str) -> LoadError {
         .await
         .err()
         .unwrap()
-}
-
-async fn answer_of(bytes: Vec<u8>, judgement: &nephron_engine::Judgement) -> &'static str {
-    let engine = Engine::new().unwrap();
-    let plugin = load(&engine, bytes, "{}", &Limits::default())
-        .await
-        .unwrap();
-    engine
-        .call(&plugin, judgement, None)
-        .await
-        .answer
-        .err()
-        .map_or("answered", |failure| failure.code())
 }
 
 fn info() -> nephron_engine::contract::RequestInfo {

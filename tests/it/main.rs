@@ -35,6 +35,7 @@ mod key_services;
 mod known;
 mod languages;
 mod memory;
+mod outside;
 mod own;
 mod pkcs11;
 mod record_then_act;

@@ -118,3 +118,15 @@ fn imports(component: &[u8]) -> Vec<String> {
     names.sort();
     names
 }
+
+#[test]
+fn what_past_advisories_are_about_and_what_is_probed_is_valid_wherever_the_proposals_are() {
+    let made = past_advisories::components()
+        .into_iter()
+        .chain(probes::components());
+    for (name, bytes) in made {
+        let all = wasmparser::WasmFeatures::all();
+        let valid = Validator::new_with_features(all).validate_all(&bytes);
+        assert!(valid.is_ok(), "{name}: {:?}", valid.err());
+    }
+}

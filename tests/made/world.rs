@@ -27,6 +27,17 @@ pub(crate) fn component(
     wrap(&module(name, pages, imports, functions), world, &[])
 }
 
+/// The same, where texts are written in `encoding` on the guest's side.
+pub(crate) fn component_in(
+    encoding: StringEncoding,
+    name: &str,
+    world: &str,
+    imports: &str,
+    functions: &str,
+) -> Vec<u8> {
+    wrap_in(encoding, &module(name, 1, imports, functions), world, &[])
+}
+
 /// The core module alone, without the metadata that makes it a component's.
 pub(crate) fn module(name: &str, pages: u32, imports: &str, functions: &str) -> Vec<u8> {
     let length = name.len();
@@ -62,6 +73,10 @@ pub(crate) fn module(name: &str, pages: u32, imports: &str, functions: &str) -> 
 
 /// Wraps a core module as a component of `world`, which may name interfaces of `packages` (WIT text) beside the contract.
 pub(crate) fn wrap(core: &[u8], world: &str, packages: &[&str]) -> Vec<u8> {
+    wrap_in(StringEncoding::UTF8, core, world, packages)
+}
+
+fn wrap_in(encoding: StringEncoding, core: &[u8], world: &str, packages: &[&str]) -> Vec<u8> {
     let mut resolve = Resolve::default();
     let contract = concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit");
     let (mut package, _) = resolve.push_dir(contract).expect("the contract parses");
@@ -74,7 +89,7 @@ pub(crate) fn wrap(core: &[u8], world: &str, packages: &[&str]) -> Vec<u8> {
         .select_world(&[package], Some(world))
         .expect("the world is there");
     let mut core = core.to_vec();
-    embed_component_metadata(&mut core, &resolve, world, StringEncoding::UTF8)
+    embed_component_metadata(&mut core, &resolve, world, encoding)
         .expect("the world can be encoded");
     ComponentEncoder::default()
         .validate(true)

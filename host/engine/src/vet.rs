@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use nephron_model::Digest;
-use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
+use wasmparser::{Encoding, Parser, Payload, Validator};
 
 use crate::Limits;
 
@@ -388,7 +388,7 @@ fn outline(bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), VetError> {
             limit: MOST_FUNCTIONS,
         });
     }
-    Validator::new_with_features(WasmFeatures::default())
+    Validator::new_with_features(crate::compile::FEATURES)
         .validate_all(bytes)
         .map_err(malformed)?;
     Ok((imports, exports))

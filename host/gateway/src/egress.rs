@@ -1,6 +1,7 @@
 //! The one place that dials. It sends what an entry already says will be sent (I1), to an endpoint that the operator
 //! configured, and to no other: no redirects, no retries of its own, no proxy.
 
+mod echo;
 mod stream;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use zeroize::Zeroize;
 use crate::address::{NotPublic, Resolver, is_public};
 use crate::config::{SecretRef, Upstream, UpstreamTls};
 use crate::tls::{TlsError, Watched};
+use echo::Watch;
 pub(crate) use stream::write_stream;
 
 /// Bytes of one response. A longer one is refused: it would not fit an entry of the log with what was made of it.
@@ -81,6 +83,9 @@ pub enum EgressError {
     /// It took longer than the endpoint's `timeout`.
     #[error("no answer within {} s", .0.as_secs_f64())]
     TimedOut(Duration),
+    /// The response holds the credential that went with the request.
+    #[error("the endpoint sent the configured credential back; nothing of that is passed on")]
+    CredentialEchoed,
     /// The response is larger than the host takes.
     #[error(
         "the response is larger than the host takes, or comes in more than {MOST_PIECES} pieces"
@@ -103,6 +108,7 @@ impl EgressError {
             Self::PrivateAddress => "private-address",
             Self::Unavailable(_) => "unavailable",
             Self::TimedOut(_) => "timed-out",
+            Self::CredentialEchoed => "credential-echoed",
             Self::TooLarge => "response-too-large",
         }
     }
@@ -120,6 +126,7 @@ impl EgressError {
             | Self::NoCredential
             | Self::CredentialUnused
             | Self::Authority
+            | Self::CredentialEchoed
             | Self::TooLarge => false,
         }
     }
@@ -138,6 +145,8 @@ pub(crate) struct Outgoing {
     body: Bytes,
     timeout: Duration,
     upstream: String,
+    /// For each secret among the headers.
+    watched: Vec<Watch>,
 }
 
 impl Outgoing {
@@ -159,7 +168,7 @@ impl Outgoing {
         };
         let plain = path.starts_with('/')
             && !path.starts_with("//")
-            && !path.contains("..")
+            && !path.to_ascii_lowercase().replace("%2e", ".").contains("..")
             && path
                 .bytes()
                 .all(|b| b.is_ascii_graphic() && !matches!(b, b'#' | b'\\'));
@@ -176,13 +185,20 @@ impl Outgoing {
             let name: HeaderName = name
                 .parse()
                 .map_err(|_| EgressError::BadRequest("header name"))?;
-            // The host owns these: framing, addressing and identity are not a plugin's to set, but a signature is.
+            // The host owns these: framing, addressing, the connection and identity are not a plugin's to set, but a
+            // signature is.
             let is_signature = upstream.aws_sigv4.is_some() && name == "authorization";
             let owned = [
                 "host",
                 "content-length",
                 "transfer-encoding",
                 "connection",
+                "keep-alive",
+                "proxy-connection",
+                "te",
+                "trailer",
+                "upgrade",
+                "expect",
                 "authorization",
                 "proxy-authorization",
                 "x-api-key",
@@ -204,15 +220,15 @@ impl Outgoing {
                     .map_err(|_| EgressError::BadRequest("header value"))?,
             ));
         }
+        let mut watched = Vec::new();
         if let Some(token) = upstream
             .aws_sigv4
             .as_ref()
             .and_then(|key| key.session_token.as_ref())
         {
-            checked.push((
-                HeaderName::from_static(SESSION_TOKEN),
-                secret_value("", token)?,
-            ));
+            let (value, watch) = secret_value("", token)?;
+            checked.push((HeaderName::from_static(SESSION_TOKEN), value));
+            watched.extend(watch);
         }
         // Without the operator's credential the text would go under somebody else's account, or nobody's.
         if credential.is_none() && upstream.credential.is_some() {
@@ -224,7 +240,8 @@ impl Outgoing {
                 .as_ref()
                 .filter(|credential| credential.name == wanted);
             let credential = credential.ok_or(EgressError::NoCredential)?;
-            let value = secret_value(&credential.prefix, &credential.secret)?;
+            let (value, watch) = secret_value(&credential.prefix, &credential.secret)?;
+            watched.extend(watch);
             let name = credential
                 .header
                 .parse()
@@ -238,6 +255,7 @@ impl Outgoing {
             body: Bytes::from_owner(Leaving(Phi::new(body))),
             timeout: upstream.timeout,
             upstream: upstream.name.clone(),
+            watched,
         })
     }
 
@@ -269,12 +287,16 @@ impl<T: AsRef<[u8]> + Zeroize> AsRef<[u8]> for Leaving<T> {
 /// What goes with a temporary access key of AWS. It is no part of the signature, for whoever signs does not see it.
 const SESSION_TOKEN: &str = "x-amz-security-token";
 
-fn secret_value(prefix: &str, secret: &SecretRef) -> Result<HeaderValue, EgressError> {
+/// A header's value, and what notices that the secret in it comes back.
+fn secret_value(
+    prefix: &str,
+    secret: &SecretRef,
+) -> Result<(HeaderValue, Option<Watch>), EgressError> {
     let secret = secret.resolve().map_err(|_| EgressError::Credential)?;
     let text = Phi::new(format!("{prefix}{}", secret.expose()));
     let mut value = HeaderValue::from_str(text.expose()).map_err(|_| EgressError::Credential)?;
     value.set_sensitive(true);
-    Ok(value)
+    Ok((value, Watch::new(&secret)))
 }
 
 /// A response as it arrives.
@@ -286,6 +308,7 @@ pub(crate) struct Arriving {
     /// What was waited for before anything was made of the response: bytes, or its end.
     first: Option<Option<Bytes>>,
     body: Incoming,
+    watched: Vec<Watch>,
     taken: usize,
     pieces: usize,
     deadline: tokio::time::Instant,
@@ -326,6 +349,7 @@ impl Egress {
             body,
             timeout,
             upstream,
+            watched,
         } = outgoing;
         let dialler = self.diallers.get(&upstream).ok_or(EgressError::NoUrl)?;
         dialler.refresh();
@@ -343,11 +367,17 @@ impl Egress {
         let text = |(name, value): (&HeaderName, &HeaderValue)| {
             Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
         };
+        let headers: Vec<(String, String)> = head.headers.iter().filter_map(text).collect();
+        let echoes = |(_, value): &(String, String)| watched.iter().any(|watch| watch.is_in(value));
+        if headers.iter().any(echoes) {
+            return Err(EgressError::CredentialEchoed);
+        }
         Ok(Arriving {
             status: head.status.as_u16(),
-            headers: head.headers.iter().filter_map(text).collect(),
+            headers,
             first: None,
             body,
+            watched,
             taken: 0,
             pieces: 0,
             deadline,
@@ -515,6 +545,9 @@ impl Arriving {
                 self.pieces += 1;
                 if self.taken > LARGEST_RESPONSE || self.pieces > MOST_PIECES {
                     return Err(EgressError::TooLarge);
+                }
+                if self.watched.iter_mut().any(|watch| watch.ends_in(&bytes)) {
+                    return Err(EgressError::CredentialEchoed);
                 }
                 return Ok(Some(bytes));
             }

@@ -17,13 +17,13 @@ use nephron_tests::{NOW, component};
 
 use super::{info, load, messages};
 
-struct Lender {
+pub(super) struct Lender {
     keys: TenantKeys,
-    log: Arc<MemoryLog>,
+    pub(super) log: Arc<MemoryLog>,
     _folder: tempfile::TempDir,
 }
 
-async fn lender(tenant: &str) -> Lender {
+pub(super) async fn lender(tenant: &str) -> Lender {
     let folder = tempfile::tempdir().unwrap();
     let dir = || Dir::open_ambient_dir(folder.path(), ambient_authority()).unwrap();
     let passphrase = Passphrase::new("correct horse battery staple".to_owned());
@@ -44,11 +44,16 @@ async fn lender(tenant: &str) -> Lender {
 
 impl Lender {
     fn lend(&self, operations: Operations) -> Grant {
+        self.lend_for(operations, None)
+    }
+
+    pub(super) fn lend_for(&self, operations: Operations, uses: Option<u64>) -> Grant {
         let subject = Subject::Caller("dr.okafor".to_owned());
         let lifetime = Duration::from_secs(60);
         self.keys
             .mint(GrantRequest {
                 conversation: Some(self.keys.conversation("ward-7").unwrap()),
+                uses,
                 ..GrantRequest::new(subject, operations, "TREAT".parse().unwrap(), lifetime)
             })
             .unwrap()
@@ -80,7 +85,7 @@ fn guest(name: &str) -> Vec<u8> {
     std::fs::read(component(name)).unwrap()
 }
 
-fn deidentify(text: &str) -> Judgement {
+pub(super) fn deidentify(text: &str) -> Judgement {
     Judgement::Deidentify {
         info: info(),
         messages: messages(text),

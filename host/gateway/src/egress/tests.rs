@@ -170,6 +170,8 @@ fn a_connector_sets_no_header_that_names_an_account_and_asks_for_the_credential(
         "content-length",
         "transfer-encoding",
         "connection",
+        "upgrade",
+        "TE",
         "x-amz-security-token",
     ] {
         let refused = encoded(&upstream, header, None).err();
