@@ -102,10 +102,22 @@ const TEMPLATES: &[Template] = &[
         files::PYTHON_DETECTOR,
     ),
     template(
+        Kind::Transformer,
+        Language::Python,
+        "python-transformer",
+        files::PYTHON_TRANSFORMER,
+    ),
+    template(
         Kind::Connector,
         Language::Python,
         "python-connector",
         files::PYTHON_CONNECTOR,
+    ),
+    template(
+        Kind::Exporter,
+        Language::Python,
+        "python-exporter",
+        files::PYTHON_EXPORTER,
     ),
     template(Kind::Decider, Language::Js, "js-decider", files::JS_DECIDER),
     template(

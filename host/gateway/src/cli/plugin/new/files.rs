@@ -53,6 +53,8 @@ pub(super) const SDK_PYTHON: &[File] = files!(
     "bindings/wit_world/imports/keys.py",
     "bindings/wit_world/imports/types.py",
     "nephron_sdk/__init__.py",
+    "nephron_sdk/entry.py",
+    "nephron_sdk/keyed.py",
     "wit/host.wit",
     "wit/plugin.wit",
     "wit/types.wit",
@@ -190,6 +192,35 @@ pub(super) const PYTHON_DETECTOR: &[File] = files!(
     "cases/labelled-numbers.json",
     "cases/no-such-number.json",
     "cases/places-are-bytes.json",
+    "plugin.py",
+    "plugin.toml",
+    "settings.json",
+    "tests/__init__.py",
+    "tests/test_plugin.py",
+);
+
+/// The example `python-exporter`.
+pub(super) const PYTHON_EXPORTER: &[File] = files!(
+    "examples/plugins/python-exporter":
+    "README.md",
+    "cases/a-time-that-cannot-be-written.json",
+    "cases/another-separator.json",
+    "cases/lines.json",
+    "plugin.py",
+    "plugin.toml",
+    "settings.json",
+    "tests/__init__.py",
+    "tests/test_plugin.py",
+);
+
+/// The example `python-transformer`.
+pub(super) const PYTHON_TRANSFORMER: &[File] = files!(
+    "examples/plugins/python-transformer":
+    "README.md",
+    "cases/json-is-refused.json",
+    "cases/labelled-numbers.json",
+    "cases/pseudonyms.json",
+    "cases/what-is-known.json",
     "plugin.py",
     "plugin.toml",
     "settings.json",
