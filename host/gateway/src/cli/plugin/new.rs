@@ -147,6 +147,18 @@ const TEMPLATES: &[Template] = &[
     ),
     template(Kind::Decider, Language::C, "c-decider", files::C_DECIDER),
     template(Kind::Detector, Language::C, "c-detector", files::C_DETECTOR),
+    template(
+        Kind::Transformer,
+        Language::C,
+        "c-transformer",
+        files::C_TRANSFORMER,
+    ),
+    template(
+        Kind::Exporter,
+        Language::C,
+        "c-exporter",
+        files::C_EXPORTER,
+    ),
 ];
 
 const fn template(
@@ -315,6 +327,7 @@ fn write(folder: &Path, project: &[(PathBuf, String)]) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::ValueEnum as _;
     use std::collections::BTreeSet;
 
     fn root() -> PathBuf {
@@ -412,10 +425,14 @@ mod tests {
             go.contains("go.bytecodealliance.org/pkg") && go.contains("wit-bindgen go"),
             "{go}"
         );
-        let c = refused(Kind::Connector, Language::C);
-        assert!(
-            c.contains("no template for a connector in c") && c.contains("connector in python"),
-            "{c}"
-        );
+    }
+
+    #[test]
+    fn every_kind_is_there_in_rust_python_and_c() {
+        for kind in Kind::value_variants() {
+            for language in [Language::Rust, Language::Python, Language::C] {
+                assert!(template_of(*kind, language).is_ok(), "{kind:?} {language:?}");
+            }
+        }
     }
 }

@@ -74,6 +74,8 @@ pub(super) const SDK_JS: &[File] = files!(
 pub(super) const SDK_C: &[File] = files!(
     "sdk/c":
     "nephron.h",
+    "nephron_entry.h",
+    "nephron_keyed.h",
     "plugin.h",
     "wit/host.wit",
     "wit/plugin.wit",
@@ -101,6 +103,33 @@ pub(super) const C_DETECTOR: &[File] = files!(
     "cases/labelled-numbers.json",
     "cases/no-such-number.json",
     "cases/places-are-bytes.json",
+    "plugin.c",
+    "plugin.toml",
+    "plugin_test.c",
+    "settings.json",
+);
+
+/// The example `c-transformer`.
+pub(super) const C_TRANSFORMER: &[File] = files!(
+    "examples/plugins/c-transformer":
+    "README.md",
+    "cases/json-is-refused.json",
+    "cases/labelled-numbers.json",
+    "cases/pseudonyms.json",
+    "cases/what-is-known.json",
+    "plugin.c",
+    "plugin.toml",
+    "plugin_test.c",
+    "settings.json",
+);
+
+/// The example `c-exporter`.
+pub(super) const C_EXPORTER: &[File] = files!(
+    "examples/plugins/c-exporter":
+    "README.md",
+    "cases/a-time-that-cannot-be-written.json",
+    "cases/another-separator.json",
+    "cases/lines.json",
     "plugin.c",
     "plugin.toml",
     "plugin_test.c",
