@@ -29,7 +29,13 @@ async fn the_examples_in_rust_keep_their_cases() {
 
 #[tokio::test]
 async fn the_examples_in_c_keep_their_cases_and_their_own_tests() {
-    let names = ["c-decider", "c-detector", "c-exporter", "c-transformer"];
+    let names = [
+        "c-connector",
+        "c-decider",
+        "c-detector",
+        "c-exporter",
+        "c-transformer",
+    ];
     for (name, component) in names.iter().zip(built(&names)) {
         check(name, &component).await;
         own_tests(name);

@@ -153,11 +153,12 @@ const TEMPLATES: &[Template] = &[
         "c-transformer",
         files::C_TRANSFORMER,
     ),
+    template(Kind::Exporter, Language::C, "c-exporter", files::C_EXPORTER),
     template(
-        Kind::Exporter,
+        Kind::Connector,
         Language::C,
-        "c-exporter",
-        files::C_EXPORTER,
+        "c-connector",
+        files::C_CONNECTOR,
     ),
 ];
 
@@ -431,7 +432,10 @@ mod tests {
     fn every_kind_is_there_in_rust_python_and_c() {
         for kind in Kind::value_variants() {
             for language in [Language::Rust, Language::Python, Language::C] {
-                assert!(template_of(*kind, language).is_ok(), "{kind:?} {language:?}");
+                assert!(
+                    template_of(*kind, language).is_ok(),
+                    "{kind:?} {language:?}"
+                );
             }
         }
     }

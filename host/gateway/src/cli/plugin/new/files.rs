@@ -136,6 +136,22 @@ pub(super) const C_EXPORTER: &[File] = files!(
     "settings.json",
 );
 
+/// The example `c-connector`.
+pub(super) const C_CONNECTOR: &[File] = files!(
+    "examples/plugins/c-connector":
+    "README.md",
+    "cases/another-path.json",
+    "cases/cut-off.json",
+    "cases/streamed.json",
+    "cases/the-server-fails.json",
+    "cases/unknown-option.json",
+    "cases/whole.json",
+    "plugin.c",
+    "plugin.toml",
+    "plugin_test.c",
+    "settings.json",
+);
+
 /// The example `js-decider`.
 pub(super) const JS_DECIDER: &[File] = files!(
     "examples/plugins/js-decider":
