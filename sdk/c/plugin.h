@@ -253,6 +253,25 @@ typedef struct {
   } val;
 } nephron_plugin_keys_result_list_string_key_error_t;
 
+typedef struct {
+  plugin_string_t f0;
+  plugin_string_t f1;
+} plugin_tuple2_string_string_t;
+
+typedef struct {
+  plugin_tuple2_string_string_t *ptr;
+  size_t len;
+} plugin_list_tuple2_string_string_t;
+
+typedef struct nephron_plugin_exchange_http_request_t {
+  plugin_string_t   method;
+  plugin_string_t   path;
+  plugin_list_tuple2_string_string_t   headers;
+  plugin_list_u8_t   body;
+  // Name of a credential that the host attaches. The plugin never sees it.
+  plugin_option_string_t   credential;
+} nephron_plugin_exchange_http_request_t;
+
 typedef nephron_plugin_types_request_info_t exports_nephron_plugin_decider_request_info_t;
 
 typedef nephron_plugin_types_attribute_t exports_nephron_plugin_decider_attribute_t;
@@ -405,6 +424,176 @@ typedef struct {
   } val;
 } exports_nephron_plugin_transformer_result_outcome_error_t;
 
+typedef nephron_plugin_types_request_info_t exports_nephron_plugin_connector_request_info_t;
+
+typedef nephron_plugin_types_message_t exports_nephron_plugin_connector_message_t;
+
+typedef nephron_plugin_types_attribute_t exports_nephron_plugin_connector_attribute_t;
+
+typedef nephron_plugin_types_error_t exports_nephron_plugin_connector_error_t;
+
+typedef nephron_plugin_exchange_http_request_t exports_nephron_plugin_connector_http_request_t;
+
+typedef struct {
+  exports_nephron_plugin_connector_message_t *ptr;
+  size_t len;
+} exports_nephron_plugin_connector_list_message_t;
+
+typedef struct {
+  bool is_some;
+  uint32_t val;
+} plugin_option_u32_t;
+
+typedef struct {
+  exports_nephron_plugin_connector_attribute_t *ptr;
+  size_t len;
+} exports_nephron_plugin_connector_list_attribute_t;
+
+typedef struct exports_nephron_plugin_connector_chat_call_t {
+  plugin_string_t   model;
+  exports_nephron_plugin_connector_list_message_t   messages;
+  plugin_option_u32_t   max_tokens;
+  plugin_option_f64_t   temperature;
+  plugin_list_string_t   stop;
+  bool   want_stream;
+  // Everything else the client asked for, such as `tools`, as JSON.
+  exports_nephron_plugin_connector_list_attribute_t   options;
+} exports_nephron_plugin_connector_chat_call_t;
+
+typedef struct exports_nephron_plugin_connector_usage_t {
+  plugin_option_u64_t   input_tokens;
+  plugin_option_u64_t   output_tokens;
+} exports_nephron_plugin_connector_usage_t;
+
+typedef struct exports_nephron_plugin_connector_tool_call_delta_t {
+  uint32_t   index;
+  plugin_option_string_t   id;
+  plugin_option_string_t   name;
+  plugin_string_t   arguments;
+} exports_nephron_plugin_connector_tool_call_delta_t;
+
+typedef struct exports_nephron_plugin_connector_event_t {
+  uint8_t tag;
+  union {
+    plugin_string_t     text;
+    exports_nephron_plugin_connector_tool_call_delta_t     tool_call;
+    plugin_string_t     stopped;
+    exports_nephron_plugin_connector_usage_t     used;
+    plugin_string_t     model;
+    exports_nephron_plugin_connector_attribute_t     other;
+  } val;
+} exports_nephron_plugin_connector_event_t;
+
+#define EXPORTS_NEPHRON_PLUGIN_CONNECTOR_EVENT_TEXT 0
+#define EXPORTS_NEPHRON_PLUGIN_CONNECTOR_EVENT_TOOL_CALL 1
+// Why the model stopped, in OpenAI's words (`stop`, `length`, ...).
+#define EXPORTS_NEPHRON_PLUGIN_CONNECTOR_EVENT_STOPPED 2
+#define EXPORTS_NEPHRON_PLUGIN_CONNECTOR_EVENT_USED 3
+// The model that answered, exactly as it named itself.
+#define EXPORTS_NEPHRON_PLUGIN_CONNECTOR_EVENT_MODEL 4
+#define EXPORTS_NEPHRON_PLUGIN_CONNECTOR_EVENT_OTHER 5
+
+typedef struct {
+  exports_nephron_plugin_connector_event_t *ptr;
+  size_t len;
+} exports_nephron_plugin_connector_list_event_t;
+
+typedef struct exports_nephron_plugin_connector_plan_t {
+  uint8_t tag;
+  union {
+    exports_nephron_plugin_connector_http_request_t     call;
+    exports_nephron_plugin_connector_list_event_t     answer;
+  } val;
+} exports_nephron_plugin_connector_plan_t;
+
+#define EXPORTS_NEPHRON_PLUGIN_CONNECTOR_PLAN_CALL 0
+// The connector answers by itself, inside the sandbox.
+#define EXPORTS_NEPHRON_PLUGIN_CONNECTOR_PLAN_ANSWER 1
+
+typedef struct exports_nephron_plugin_connector_own_decoder_t {
+  int32_t __handle;
+} exports_nephron_plugin_connector_own_decoder_t;
+
+typedef struct exports_nephron_plugin_connector_decoder_t exports_nephron_plugin_connector_decoder_t;
+
+typedef exports_nephron_plugin_connector_decoder_t* exports_nephron_plugin_connector_borrow_decoder_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    exports_nephron_plugin_connector_plan_t ok;
+    exports_nephron_plugin_connector_error_t err;
+  } val;
+} exports_nephron_plugin_connector_result_plan_error_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    exports_nephron_plugin_connector_list_event_t ok;
+    exports_nephron_plugin_connector_error_t err;
+  } val;
+} exports_nephron_plugin_connector_result_list_event_error_t;
+
+typedef nephron_plugin_types_instant_t exports_nephron_plugin_exporter_instant_t;
+
+typedef nephron_plugin_types_error_t exports_nephron_plugin_exporter_error_t;
+
+typedef nephron_plugin_exchange_http_request_t exports_nephron_plugin_exporter_http_request_t;
+
+typedef struct exports_nephron_plugin_exporter_entry_t {
+  uint64_t   sequence;
+  exports_nephron_plugin_exporter_instant_t   at;
+  // Canonical header, exactly the bytes that were hashed. Never PHI.
+  plugin_string_t   header;
+  plugin_list_u8_t   previous_hash;
+  plugin_list_u8_t   hash;
+} exports_nephron_plugin_exporter_entry_t;
+
+typedef struct {
+  exports_nephron_plugin_exporter_entry_t *ptr;
+  size_t len;
+} exports_nephron_plugin_exporter_list_entry_t;
+
+typedef struct exports_nephron_plugin_exporter_batch_t {
+  plugin_string_t   tenant;
+  plugin_string_t   log;
+  uint64_t   first;
+  exports_nephron_plugin_exporter_list_entry_t   entries;
+  plugin_option_string_t   checkpoint;
+} exports_nephron_plugin_exporter_batch_t;
+
+typedef struct exports_nephron_plugin_exporter_delivery_t {
+  uint8_t tag;
+  union {
+    exports_nephron_plugin_exporter_http_request_t     http;
+    plugin_list_u8_t     bytes;
+  } val;
+} exports_nephron_plugin_exporter_delivery_t;
+
+#define EXPORTS_NEPHRON_PLUGIN_EXPORTER_DELIVERY_HTTP 0
+// Bytes for a file, a pipe or a stream socket (syslog over TLS) that the operator configured.
+#define EXPORTS_NEPHRON_PLUGIN_EXPORTER_DELIVERY_BYTES 1
+
+typedef struct exports_nephron_plugin_exporter_verdict_t {
+  uint8_t tag;
+  union {
+    uint32_t     retry_after_seconds;
+    plugin_string_t     rejected;
+  } val;
+} exports_nephron_plugin_exporter_verdict_t;
+
+#define EXPORTS_NEPHRON_PLUGIN_EXPORTER_VERDICT_DELIVERED 0
+#define EXPORTS_NEPHRON_PLUGIN_EXPORTER_VERDICT_RETRY_AFTER_SECONDS 1
+#define EXPORTS_NEPHRON_PLUGIN_EXPORTER_VERDICT_REJECTED 2
+
+typedef struct {
+  bool is_err;
+  union {
+    exports_nephron_plugin_exporter_delivery_t ok;
+    exports_nephron_plugin_exporter_error_t err;
+  } val;
+} exports_nephron_plugin_exporter_result_delivery_error_t;
+
 // Imported Functions from `nephron:plugin/diagnostics@0.1.0`
 extern void nephron_plugin_diagnostics_log(nephron_plugin_diagnostics_level_t level, plugin_string_t *event, nephron_plugin_diagnostics_list_attribute_t *attributes);
 
@@ -432,6 +621,16 @@ bool exports_nephron_plugin_detector_detect(exports_nephron_plugin_detector_requ
 // Exported Functions from `nephron:plugin/transformer@0.1.0`
 bool exports_nephron_plugin_transformer_deidentify(exports_nephron_plugin_transformer_request_info_t *info, exports_nephron_plugin_transformer_list_message_t *messages, exports_nephron_plugin_transformer_list_span_t *found, exports_nephron_plugin_transformer_borrow_key_t key, exports_nephron_plugin_transformer_outcome_t *ret, exports_nephron_plugin_transformer_error_t *err);
 bool exports_nephron_plugin_transformer_reidentify(exports_nephron_plugin_transformer_request_info_t *info, exports_nephron_plugin_transformer_list_message_t *messages, exports_nephron_plugin_transformer_borrow_key_t key, exports_nephron_plugin_transformer_outcome_t *ret, exports_nephron_plugin_transformer_error_t *err);
+
+// Exported Functions from `nephron:plugin/connector@0.1.0`
+bool exports_nephron_plugin_connector_encode(exports_nephron_plugin_connector_request_info_t *info, exports_nephron_plugin_connector_chat_call_t *call, exports_nephron_plugin_connector_plan_t *ret, exports_nephron_plugin_connector_error_t *err);
+exports_nephron_plugin_connector_own_decoder_t exports_nephron_plugin_connector_constructor_decoder(uint16_t status, plugin_list_tuple2_string_string_t *headers);
+bool exports_nephron_plugin_connector_method_decoder_push(exports_nephron_plugin_connector_borrow_decoder_t self, plugin_list_u8_t *chunk, exports_nephron_plugin_connector_list_event_t *ret, exports_nephron_plugin_connector_error_t *err);
+bool exports_nephron_plugin_connector_static_decoder_finish(exports_nephron_plugin_connector_own_decoder_t this_, exports_nephron_plugin_connector_list_event_t *ret, exports_nephron_plugin_connector_error_t *err);
+
+// Exported Functions from `nephron:plugin/exporter@0.1.0`
+bool exports_nephron_plugin_exporter_encode(exports_nephron_plugin_exporter_batch_t *batch, exports_nephron_plugin_exporter_delivery_t *ret, exports_nephron_plugin_exporter_error_t *err);
+void exports_nephron_plugin_exporter_judge(uint16_t status, plugin_list_tuple2_string_string_t *headers, plugin_list_u8_t *body, exports_nephron_plugin_exporter_verdict_t *ret);
 
 // Helper Functions
 
@@ -484,6 +683,12 @@ void plugin_list_u8_free(plugin_list_u8_t *ptr);
 void nephron_plugin_keys_result_list_u8_key_error_free(nephron_plugin_keys_result_list_u8_key_error_t *ptr);
 
 void nephron_plugin_keys_result_list_string_key_error_free(nephron_plugin_keys_result_list_string_key_error_t *ptr);
+
+void plugin_tuple2_string_string_free(plugin_tuple2_string_string_t *ptr);
+
+void plugin_list_tuple2_string_string_free(plugin_list_tuple2_string_string_t *ptr);
+
+void nephron_plugin_exchange_http_request_free(nephron_plugin_exchange_http_request_t *ptr);
 
 void exports_nephron_plugin_decider_request_info_free(exports_nephron_plugin_decider_request_info_t *ptr);
 
@@ -546,6 +751,60 @@ void exports_nephron_plugin_transformer_outcome_free(exports_nephron_plugin_tran
 void exports_nephron_plugin_transformer_list_span_free(exports_nephron_plugin_transformer_list_span_t *ptr);
 
 void exports_nephron_plugin_transformer_result_outcome_error_free(exports_nephron_plugin_transformer_result_outcome_error_t *ptr);
+
+void exports_nephron_plugin_connector_request_info_free(exports_nephron_plugin_connector_request_info_t *ptr);
+
+void exports_nephron_plugin_connector_message_free(exports_nephron_plugin_connector_message_t *ptr);
+
+void exports_nephron_plugin_connector_attribute_free(exports_nephron_plugin_connector_attribute_t *ptr);
+
+void exports_nephron_plugin_connector_error_free(exports_nephron_plugin_connector_error_t *ptr);
+
+void exports_nephron_plugin_connector_http_request_free(exports_nephron_plugin_connector_http_request_t *ptr);
+
+void exports_nephron_plugin_connector_list_message_free(exports_nephron_plugin_connector_list_message_t *ptr);
+
+void plugin_option_u32_free(plugin_option_u32_t *ptr);
+
+void exports_nephron_plugin_connector_list_attribute_free(exports_nephron_plugin_connector_list_attribute_t *ptr);
+
+void exports_nephron_plugin_connector_chat_call_free(exports_nephron_plugin_connector_chat_call_t *ptr);
+
+void exports_nephron_plugin_connector_usage_free(exports_nephron_plugin_connector_usage_t *ptr);
+
+void exports_nephron_plugin_connector_tool_call_delta_free(exports_nephron_plugin_connector_tool_call_delta_t *ptr);
+
+void exports_nephron_plugin_connector_event_free(exports_nephron_plugin_connector_event_t *ptr);
+
+void exports_nephron_plugin_connector_list_event_free(exports_nephron_plugin_connector_list_event_t *ptr);
+
+void exports_nephron_plugin_connector_plan_free(exports_nephron_plugin_connector_plan_t *ptr);
+
+extern void exports_nephron_plugin_connector_decoder_drop_own(exports_nephron_plugin_connector_own_decoder_t handle);
+
+extern exports_nephron_plugin_connector_own_decoder_t exports_nephron_plugin_connector_decoder_new(exports_nephron_plugin_connector_decoder_t *rep);
+extern exports_nephron_plugin_connector_decoder_t* exports_nephron_plugin_connector_decoder_rep(exports_nephron_plugin_connector_own_decoder_t handle);
+void exports_nephron_plugin_connector_decoder_destructor(exports_nephron_plugin_connector_decoder_t *rep);
+
+void exports_nephron_plugin_connector_result_plan_error_free(exports_nephron_plugin_connector_result_plan_error_t *ptr);
+
+void exports_nephron_plugin_connector_result_list_event_error_free(exports_nephron_plugin_connector_result_list_event_error_t *ptr);
+
+void exports_nephron_plugin_exporter_error_free(exports_nephron_plugin_exporter_error_t *ptr);
+
+void exports_nephron_plugin_exporter_http_request_free(exports_nephron_plugin_exporter_http_request_t *ptr);
+
+void exports_nephron_plugin_exporter_entry_free(exports_nephron_plugin_exporter_entry_t *ptr);
+
+void exports_nephron_plugin_exporter_list_entry_free(exports_nephron_plugin_exporter_list_entry_t *ptr);
+
+void exports_nephron_plugin_exporter_batch_free(exports_nephron_plugin_exporter_batch_t *ptr);
+
+void exports_nephron_plugin_exporter_delivery_free(exports_nephron_plugin_exporter_delivery_t *ptr);
+
+void exports_nephron_plugin_exporter_verdict_free(exports_nephron_plugin_exporter_verdict_t *ptr);
+
+void exports_nephron_plugin_exporter_result_delivery_error_free(exports_nephron_plugin_exporter_result_delivery_error_t *ptr);
 
 // Sets the string `ret` to reference the input string `s` without copying it
 void plugin_string_set(plugin_string_t *ret, const char*s);

@@ -29,7 +29,13 @@ async fn the_examples_in_rust_keep_their_cases() {
 
 #[tokio::test]
 async fn the_examples_in_c_keep_their_cases_and_their_own_tests() {
-    let names = ["c-decider", "c-detector"];
+    let names = [
+        "c-connector",
+        "c-decider",
+        "c-detector",
+        "c-exporter",
+        "c-transformer",
+    ];
     for (name, component) in names.iter().zip(built(&names)) {
         check(name, &component).await;
         own_tests(name);
@@ -55,14 +61,20 @@ async fn the_examples_in_javascript_and_typescript_keep_their_cases() {
 }
 
 #[tokio::test]
-async fn the_examples_in_python_keep_their_own_tests_and_a_decider_its_cases() {
-    for name in ["python-decider", "python-detector", "python-connector"] {
+async fn the_examples_in_python_keep_their_own_tests_and_a_transformer_its_cases() {
+    for name in [
+        "python-connector",
+        "python-decider",
+        "python-detector",
+        "python-exporter",
+        "python-transformer",
+    ] {
         own_tests(name);
     }
-    // Compiling the interpreter unoptimised takes more than two minutes of CPU: one stands for the others.
-    let component = &built(&["python-decider"])[0];
+    // Compiling the interpreter unoptimised takes more than two minutes of CPU: one stands for the others, the one that is lent a key.
+    let component = &built(&["python-transformer"])[0];
     types_of_the_sdk_are_those_of_the_contract(component);
-    check("python-decider", component).await;
+    check("python-transformer", component).await;
 }
 
 /// What editors and own tests see is what the tool makes of the contract.

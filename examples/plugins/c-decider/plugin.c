@@ -17,15 +17,6 @@ void exports_nephron_plugin_plugin_describe(exports_nephron_plugin_plugin_descri
   ret->settings_schema.is_some = false;
 }
 
-static bool refused(exports_nephron_plugin_plugin_list_problem_t *err, const char *key, const char *message) {
-  exports_nephron_plugin_plugin_problem_t *problem = nephron_new(1, sizeof *problem);
-  problem->key.is_some = key != NULL;
-  if (key != NULL) problem->key.val = nephron_text(key);
-  problem->message = nephron_text(message);
-  *err = (exports_nephron_plugin_plugin_list_problem_t){problem, 1};
-  return false;
-}
-
 static bool read_permitted(nephron_json_t *json) {
   plugin_string_t purpose;
   if (!nephron_take(json, '{')) return nephron_fault(json);
@@ -42,12 +33,12 @@ bool exports_nephron_plugin_plugin_configure(plugin_string_t *settings, exports_
   nephron_json_t json = nephron_json(*settings);
   plugin_string_t key;
   purposes = 0;
-  if (!nephron_take(&json, '{')) return refused(err, NULL, "settings are an object");
+  if (!nephron_take(&json, '{')) return nephron_refused(err, NULL, "settings are an object");
   for (bool first = true; nephron_key(&json, &first, &key);) {
-    if (!nephron_is(key, "permit")) return refused(err, NULL, "there is a key beside `permit`; take it out, or correct its spelling");
-    if (!read_permitted(&json)) return refused(err, "permit", "it must be an object: a list of roles for each purpose, of which there are 64 at most");
+    if (!nephron_is(key, "permit")) return nephron_refused(err, NULL, "there is a key beside `permit`; take it out, or correct its spelling");
+    if (!read_permitted(&json)) return nephron_refused(err, "permit", "it must be an object: a list of roles for each purpose, of which there are 64 at most");
   }
-  if (json.is_faulty || nephron_peek(&json) != 0) return refused(err, NULL, "this is no JSON");
+  if (!nephron_is_end(&json)) return nephron_refused(err, NULL, "this is no JSON");
   return true;
 }
 

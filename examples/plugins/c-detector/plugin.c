@@ -12,32 +12,23 @@ void exports_nephron_plugin_plugin_describe(exports_nephron_plugin_plugin_descri
   ret->settings_schema.is_some = false;
 }
 
-static bool refused(exports_nephron_plugin_plugin_list_problem_t *err, const char *key, const char *message) {
-  exports_nephron_plugin_plugin_problem_t *problem = nephron_new(1, sizeof *problem);
-  problem->key.is_some = key != NULL;
-  if (key != NULL) problem->key.val = nephron_text(key);
-  problem->message = nephron_text(message);
-  *err = (exports_nephron_plugin_plugin_list_problem_t){problem, 1};
-  return false;
-}
-
 bool exports_nephron_plugin_plugin_configure(plugin_string_t *settings, exports_nephron_plugin_plugin_list_problem_t *err) {
   nephron_json_t json = nephron_json(*settings);
   plugin_string_t key;
   labels.len = 0;
   digits = 8;
-  if (!nephron_take(&json, '{')) return refused(err, NULL, "settings are an object");
+  if (!nephron_take(&json, '{')) return nephron_refused(err, NULL, "settings are an object");
   for (bool first = true; nephron_key(&json, &first, &key);) {
     if (nephron_is(key, "labels")) {
-      if (!nephron_take_texts(&json, &labels)) return refused(err, "labels", "it must be a list of texts, such as `MRN`");
+      if (!nephron_take_texts(&json, &labels)) return nephron_refused(err, "labels", "it must be a list of texts, such as `MRN`");
     } else if (nephron_is(key, "digits")) {
       bool fits = nephron_take_number(&json, &digits) && digits > 0 && digits <= 32;
-      if (!fits) return refused(err, "digits", "it must be a whole number from 1 to 32");
+      if (!fits) return nephron_refused(err, "digits", "it must be a whole number from 1 to 32");
     } else {
-      return refused(err, NULL, "there is a key beside `labels` and `digits`; take it out, or correct its spelling");
+      return nephron_refused(err, NULL, "there is a key beside `labels` and `digits`; take it out, or correct its spelling");
     }
   }
-  if (json.is_faulty || nephron_peek(&json) != 0) return refused(err, NULL, "this is no JSON");
+  if (!nephron_is_end(&json)) return nephron_refused(err, NULL, "this is no JSON");
   return true;
 }
 

@@ -7,7 +7,7 @@ import json
 from typing import Any, Optional
 
 from componentize_py_types import Err
-from nephron_sdk import Descriptor, Settings
+from nephron_sdk import Descriptor, Settings, read_json
 from wit_world import exports
 from wit_world.exports import connector
 from wit_world.exports.connector import (
@@ -102,7 +102,7 @@ class Decoder(connector.Decoder):
         if not line.strip():
             return []
         try:
-            piece = json.loads(line.decode())
+            piece = read_json(line.decode())
         except ValueError:
             raise unavailable("the answer is no JSON") from None
         message = piece.get("message") if isinstance(piece, dict) else None

@@ -7,7 +7,7 @@ all their faults at once, and places in a text as the contract counts them.
 `configure` is called once, and the memory it leaves is frozen: each later call starts from that image, in a fresh instance. So
 parse and compile there, keep the result in the module, and expect nothing to be remembered from one call to the next. There is no
 clock, no randomness, no file and no network: time is an input, and what `random` gives is the same in each call. A lent key is
-used and left alone: the call takes it back, and releasing it (`with key:`, `del`, `__exit__`) traps.
+used and left alone: the call takes it back; `nephron_sdk.keyed`, for transformers, says more, and `nephron_sdk.entry` is for exporters.
 """
 
 import json
@@ -19,12 +19,22 @@ from componentize_py_types import Err
 from wit_world.exports.plugin import Descriptor, Problem
 from wit_world.imports import types
 
-__all__ = ["Descriptor", "Problem", "Settings", "invalid", "places", "texts"]
+__all__ = ["Descriptor", "Problem", "Settings", "invalid", "places", "read_json", "texts"]
 
 
 def invalid(message: str) -> Err:
     """An error for input that cannot be judged. It must repeat nothing of the input."""
     return Err(types.Error_InvalidInput(message))
+
+
+def read_json(text: str) -> Any:
+    """JSON, or a `ValueError`: also where it is nested too deep, or holds half of a surrogate pair, which is no text to the host."""
+    try:
+        read = json.loads(text)
+        json.dumps(read, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+    return read
 
 
 class Settings:
@@ -37,7 +47,7 @@ class Settings:
         self.problems: list[Problem] = []
         self._left: dict[str, Any] = {}
         try:
-            whole = json.loads(text)
+            whole = read_json(text)
         except ValueError as error:
             self.problem(None, f"this is no JSON: {error}")
             return

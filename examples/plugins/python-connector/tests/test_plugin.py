@@ -36,6 +36,12 @@ class Speaks(unittest.TestCase):
         with self.assertRaises(Err):
             plugin.Decoder.finish(plugin.Decoder(200, []))
 
+    def test_what_is_none_of_this_api_is_an_error(self) -> None:
+        nested, half = b"[" * 100_000, rb'{"message":{"content":"\ud83d"}}'
+        for line in [b"{", b"[]", b"{}", b"\xff", nested, half]:
+            with self.assertRaises(Err):
+                plugin.Decoder(200, []).push(line + b"\n")
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -89,6 +89,8 @@ mod tests {
             world every {
                 include nephron:plugin/access-policy@0.1.0;
                 include nephron:plugin/keyed-deidentifier@0.1.0;
+                include nephron:plugin/llm-connector@0.1.0;
+                include nephron:plugin/audit-exporter@0.1.0;
             }";
         let package = resolve.push_str("every.wit", every).unwrap();
         let world = resolve.select_world(&[package], Some("every")).unwrap();

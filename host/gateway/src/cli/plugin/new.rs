@@ -102,10 +102,22 @@ const TEMPLATES: &[Template] = &[
         files::PYTHON_DETECTOR,
     ),
     template(
+        Kind::Transformer,
+        Language::Python,
+        "python-transformer",
+        files::PYTHON_TRANSFORMER,
+    ),
+    template(
         Kind::Connector,
         Language::Python,
         "python-connector",
         files::PYTHON_CONNECTOR,
+    ),
+    template(
+        Kind::Exporter,
+        Language::Python,
+        "python-exporter",
+        files::PYTHON_EXPORTER,
     ),
     template(Kind::Decider, Language::Js, "js-decider", files::JS_DECIDER),
     template(
@@ -135,6 +147,19 @@ const TEMPLATES: &[Template] = &[
     ),
     template(Kind::Decider, Language::C, "c-decider", files::C_DECIDER),
     template(Kind::Detector, Language::C, "c-detector", files::C_DETECTOR),
+    template(
+        Kind::Transformer,
+        Language::C,
+        "c-transformer",
+        files::C_TRANSFORMER,
+    ),
+    template(Kind::Exporter, Language::C, "c-exporter", files::C_EXPORTER),
+    template(
+        Kind::Connector,
+        Language::C,
+        "c-connector",
+        files::C_CONNECTOR,
+    ),
 ];
 
 const fn template(
@@ -303,6 +328,7 @@ fn write(folder: &Path, project: &[(PathBuf, String)]) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::ValueEnum as _;
     use std::collections::BTreeSet;
 
     fn root() -> PathBuf {
@@ -400,10 +426,17 @@ mod tests {
             go.contains("go.bytecodealliance.org/pkg") && go.contains("wit-bindgen go"),
             "{go}"
         );
-        let c = refused(Kind::Connector, Language::C);
-        assert!(
-            c.contains("no template for a connector in c") && c.contains("connector in python"),
-            "{c}"
-        );
+    }
+
+    #[test]
+    fn every_kind_is_there_in_rust_python_and_c() {
+        for kind in Kind::value_variants() {
+            for language in [Language::Rust, Language::Python, Language::C] {
+                assert!(
+                    template_of(*kind, language).is_ok(),
+                    "{kind:?} {language:?}"
+                );
+            }
+        }
     }
 }

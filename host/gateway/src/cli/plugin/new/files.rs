@@ -53,6 +53,8 @@ pub(super) const SDK_PYTHON: &[File] = files!(
     "bindings/wit_world/imports/keys.py",
     "bindings/wit_world/imports/types.py",
     "nephron_sdk/__init__.py",
+    "nephron_sdk/entry.py",
+    "nephron_sdk/keyed.py",
     "wit/host.wit",
     "wit/plugin.wit",
     "wit/types.wit",
@@ -72,6 +74,8 @@ pub(super) const SDK_JS: &[File] = files!(
 pub(super) const SDK_C: &[File] = files!(
     "sdk/c":
     "nephron.h",
+    "nephron_entry.h",
+    "nephron_keyed.h",
     "plugin.h",
     "wit/host.wit",
     "wit/plugin.wit",
@@ -99,6 +103,49 @@ pub(super) const C_DETECTOR: &[File] = files!(
     "cases/labelled-numbers.json",
     "cases/no-such-number.json",
     "cases/places-are-bytes.json",
+    "plugin.c",
+    "plugin.toml",
+    "plugin_test.c",
+    "settings.json",
+);
+
+/// The example `c-transformer`.
+pub(super) const C_TRANSFORMER: &[File] = files!(
+    "examples/plugins/c-transformer":
+    "README.md",
+    "cases/json-is-refused.json",
+    "cases/labelled-numbers.json",
+    "cases/pseudonyms.json",
+    "cases/what-is-known.json",
+    "plugin.c",
+    "plugin.toml",
+    "plugin_test.c",
+    "settings.json",
+);
+
+/// The example `c-exporter`.
+pub(super) const C_EXPORTER: &[File] = files!(
+    "examples/plugins/c-exporter":
+    "README.md",
+    "cases/a-time-that-cannot-be-written.json",
+    "cases/another-separator.json",
+    "cases/lines.json",
+    "plugin.c",
+    "plugin.toml",
+    "plugin_test.c",
+    "settings.json",
+);
+
+/// The example `c-connector`.
+pub(super) const C_CONNECTOR: &[File] = files!(
+    "examples/plugins/c-connector":
+    "README.md",
+    "cases/another-path.json",
+    "cases/cut-off.json",
+    "cases/streamed.json",
+    "cases/the-server-fails.json",
+    "cases/unknown-option.json",
+    "cases/whole.json",
     "plugin.c",
     "plugin.toml",
     "plugin_test.c",
@@ -190,6 +237,35 @@ pub(super) const PYTHON_DETECTOR: &[File] = files!(
     "cases/labelled-numbers.json",
     "cases/no-such-number.json",
     "cases/places-are-bytes.json",
+    "plugin.py",
+    "plugin.toml",
+    "settings.json",
+    "tests/__init__.py",
+    "tests/test_plugin.py",
+);
+
+/// The example `python-exporter`.
+pub(super) const PYTHON_EXPORTER: &[File] = files!(
+    "examples/plugins/python-exporter":
+    "README.md",
+    "cases/a-time-that-cannot-be-written.json",
+    "cases/another-separator.json",
+    "cases/lines.json",
+    "plugin.py",
+    "plugin.toml",
+    "settings.json",
+    "tests/__init__.py",
+    "tests/test_plugin.py",
+);
+
+/// The example `python-transformer`.
+pub(super) const PYTHON_TRANSFORMER: &[File] = files!(
+    "examples/plugins/python-transformer":
+    "README.md",
+    "cases/json-is-refused.json",
+    "cases/labelled-numbers.json",
+    "cases/pseudonyms.json",
+    "cases/what-is-known.json",
     "plugin.py",
     "plugin.toml",
     "settings.json",
