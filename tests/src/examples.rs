@@ -47,11 +47,7 @@ pub fn own_tests(name: &str) {
         // What is built for the tests would lie in the checkout.
         let scratch = tempfile::tempdir().expect("a scratch folder");
         let modules = "node_modules";
-        copy(
-            &example(name),
-            scratch.path(),
-            &example(name).join(modules),
-        );
+        copy(&example(name), scratch.path(), &example(name).join(modules));
         std::os::unix::fs::symlink(TYPESCRIPT.join(modules), scratch.path().join(modules))
             .expect("a link");
         let mut npm = Command::new("npm");
