@@ -15,7 +15,7 @@ use wasm_encoder::{
 };
 use wit_bindgen_core::wit_parser::abi::AbiVariant;
 use wit_bindgen_core::wit_parser::{
-    Handle, Resolve, SizeAlign, Type, TypeDefKind, TypeId, TypeOwner, WorldItem,
+    Handle, InterfaceId, Resolve, SizeAlign, Type, TypeDefKind, TypeOwner, WorldItem,
 };
 
 /// How the core function of the contract's `finish: static func(this: decoder)` is named.
@@ -40,22 +40,21 @@ pub(crate) fn lent(wit: &Path, world: &str) -> anyhow::Result<Vec<Lent>> {
     let mut sizes = SizeAlign::default();
     sizes.fill(&resolve);
     let mut found = Vec::new();
-    for (key, item) in &resolve.worlds[world].exports {
+    let exports = resolve.worlds.get(world).map(|world| &world.exports);
+    for (key, item) in exports.into_iter().flatten() {
         let WorldItem::Interface { id, .. } = item else {
             continue;
         };
-        for function in resolve.interfaces[*id].functions.values() {
-            let name = format!("{}#{}", resolve.name_world_key(key), function.name);
+        let functions = resolve.interfaces.get(*id).map(|it| &it.functions);
+        for function in functions.into_iter().flat_map(|them| them.values()) {
             let parameters = sizes.field_offsets(function.params.iter().map(|it| &it.ty));
-            let mut lent = parameters.into_iter().filter_map(|(at, ty)| {
-                let resource = borrowed(&resolve, ty)?;
-                let it = &resolve.types[resource];
-                // A method's own resource is the plugin's, and lent by nobody.
-                (it.owner != TypeOwner::Interface(*id)).then_some((at, it.name.clone()?))
-            });
+            let mut lent = parameters
+                .into_iter()
+                .filter_map(|(at, ty)| Some((at, borrowed(&resolve, *id, ty)?)));
             let Some((at, resource)) = lent.next() else {
                 continue;
             };
+            let name = format!("{}#{}", resolve.name_world_key(key), function.name);
             let in_memory = resolve
                 .wasm_signature(AbiVariant::GuestExport, function)
                 .indirect_params;
@@ -73,20 +72,24 @@ pub(crate) fn lent(wit: &Path, world: &str) -> anyhow::Result<Vec<Lent>> {
     Ok(found)
 }
 
-/// The resource that a parameter of that type borrows.
-fn borrowed(resolve: &Resolve, ty: &Type) -> Option<TypeId> {
+/// The name of the resource that a parameter of that type borrows, if it is not one of `own`: that one is the plugin's, and lent
+/// by nobody.
+fn borrowed(resolve: &Resolve, own: InterfaceId, ty: &Type) -> Option<String> {
     let Type::Id(id) = ty else {
         return None;
     };
-    let TypeDefKind::Handle(Handle::Borrow(resource)) = resolve.types[*id].kind else {
+    let TypeDefKind::Handle(Handle::Borrow(resource)) = resolve.types.get(*id)?.kind else {
         return None;
     };
-    let mut resource = resource;
+    let mut resource = resolve.types.get(resource)?;
     // `use` gives it another index.
-    while let TypeDefKind::Type(Type::Id(same)) = resolve.types[resource].kind {
-        resource = same;
+    while let TypeDefKind::Type(Type::Id(same)) = resource.kind {
+        resource = resolve.types.get(same)?;
     }
-    Some(resource)
+    if resource.owner == TypeOwner::Interface(own) {
+        return None;
+    }
+    resource.name.clone()
 }
 
 /// What the module before a function does. The function has a number as its one parameter, and one as its result.

@@ -123,19 +123,22 @@ fn innermost(bytes: &[u8]) -> Result<Range<usize>, SealError> {
 /// Parameters and results of a core function.
 type Signature = (Vec<wasmparser::ValType>, Vec<wasmparser::ValType>);
 
+/// Functions that are mended, by name.
+type Mended = Vec<(String, Mend)>;
+
 /// The core functions that stand for what is not kept, by their index; and the names of those that are mended, in order.
 fn signatures(
     plugin: &[u8],
     kept: &str,
     lent: &[Lent],
-) -> Result<(BTreeMap<u32, Signature>, Vec<(String, Mend)>), SealError> {
+) -> Result<(BTreeMap<u32, Signature>, Mended), SealError> {
     let types = Validator::new()
         .validate_all(plugin)
         .map_err(SealError::Invalid)?;
     let types = types.as_ref();
     let mut spaces = Spaces::new(kept, lent);
     let mut found = BTreeMap::new();
-    let mut mended: Vec<(String, Mend)> = Vec::new();
+    let mut mended = Mended::new();
     let mut depth = 0_usize;
     for payload in Parser::new(0).parse_all(plugin) {
         let payload = payload.map_err(SealError::Invalid)?;
