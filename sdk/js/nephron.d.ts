@@ -3,6 +3,7 @@
 /** An `option` of the contract. */
 export type Maybe<T> = T | null;
 
+/** Whole numbers of 64 bits are numbers: exact up to 2^53. */
 export interface Instant {
   seconds: number;
   nanoseconds: number;
@@ -131,7 +132,21 @@ export interface Detector {
   detect(info: RequestInfo, messages: Message[]): Span[];
 }
 
-/** A grant to use one key, lent for one call. Its methods throw `KeyError`. */
+/** Why a key was not used. */
+export type KeyError =
+  | { tag: 'not-permitted' }
+  | { tag: 'expired' }
+  | { tag: 'destroyed' }
+  | { tag: 'budget-exhausted' }
+  | { tag: 'authentication-failed' }
+  | { tag: 'not-found' }
+  | { tag: 'unavailable'; val: string }
+  | { tag: 'other'; val: string };
+
+/**
+ * A grant to use one key, lent for one call, as often as is needed. Its methods throw an `Error` whose `payload` is a `KeyError`.
+ * Nothing gives it back: what stands around the plugin does when the call ends.
+ */
 export interface Key {
   info(): { id: string; version: number; operations: Record<string, boolean>; remainingUses: Maybe<number> };
   seal(plaintext: Uint8Array, context: string): Uint8Array;
@@ -151,6 +166,14 @@ export interface Outcome {
 export interface Transformer {
   deidentify(info: RequestInfo, messages: Message[], found: Span[], key: Key): Outcome;
   reidentify(info: RequestInfo, messages: Message[], key: Key): Outcome;
+}
+
+/** One thing that is known of somebody. */
+export interface Fact {
+  kind: string;
+  /** `patient`, `relative`, `staff` or `encounter`. */
+  of: string;
+  value: string;
 }
 
 export interface HttpRequest {
@@ -198,6 +221,35 @@ export interface Connector<D extends DecoderInstance = DecoderInstance> {
   Decoder: DecoderClass<D>;
 }
 
+/** An entry of the log. */
+export interface Entry {
+  sequence: number;
+  at: Instant;
+  /** Canonical JSON, exactly the text that was hashed. */
+  header: string;
+  previousHash: Uint8Array;
+  hash: Uint8Array;
+}
+
+export interface Batch {
+  tenant: string;
+  log: string;
+  first: number;
+  entries: Entry[];
+  checkpoint: Maybe<string>;
+}
+
+/** A request, or bytes for a file, a pipe or a stream. */
+export type Delivery = { tag: 'http'; val: HttpRequest } | { tag: 'bytes'; val: Uint8Array };
+
+export type Verdict = { tag: 'delivered' } | { tag: 'retry-after-seconds'; val: number } | { tag: 'rejected'; val: string };
+
+/** World `audit-exporter`: exported as `exporter`. `encode` throws `PluginError`. */
+export interface Exporter {
+  encode(batch: Batch): Delivery;
+  judge(status: number, headers: [string, string][], body: Uint8Array): Verdict;
+}
+
 export function invalid(message: string): PluginError;
 
 export class Settings {
@@ -212,5 +264,13 @@ export function isObject(value: unknown): value is Record<string, unknown>;
 export function isTexts(value: unknown): value is string[];
 export function utf8Length(text: string): number;
 export function places(pattern: RegExp, text: string, group?: number): Generator<{ start: number; end: number }>;
+export function rewritten(text: string, spans: Span[], by: (value: string, span: Span) => string): string;
+export function withoutKnown(messages: Message[]): { messages: Message[]; facts: Fact[] };
 export function encodeUtf8(text: string): Uint8Array;
 export function decodeUtf8(bytes: Uint8Array): string | null;
+export function hex(bytes: Uint8Array): string;
+export function fault(entry: Entry, message: string): PluginError;
+export function hash(entry: Entry, bytes?: Uint8Array): string;
+export function dateTime(entry: Entry): string;
+export function judge(status: number, headers: [string, string][]): Verdict;
+export function retryAfter(headers: [string, string][]): number;

@@ -1,13 +1,16 @@
 // Write Nephron plugins in JavaScript or TypeScript.
 //
-// A plugin is a module that exports one object for each interface of its world: `plugin`, and `decider`, `detector` or
-// `connector`. `nephron.d.ts` has their types. Here is what is not in a contract: settings that are refused with all their
-// faults at once, places in a text as the contract counts them, and UTF-8.
+// A plugin is a module that exports one object for each interface of its world: `plugin`, and `decider`, `detector`,
+// `transformer`, `connector` or `exporter`. `nephron.d.ts` has their types. Here is what is not in a contract: settings that are
+// refused with all their faults at once, places in a text as the contract counts them, UTF-8, and what exporters share.
 //
 // `configure` is called once, and the memory it leaves is frozen: each later call starts from that image, in a fresh
 // instance. So parse and compile there, keep the result in the module, and expect nothing to be remembered from one call to the
 // next. There is no clock, no randomness and no network: time is an input, and what `Math.random` gives is the same in each
-// call. A lent key is used during its call and left alone.
+// call; `Date` with a time that it is given reads no clock. A whole number of 64 bits is a number: exact up to 2^53.
+//
+// A lent key is used during its call, as often as is needed, and left alone: what stands around the plugin lets go of it when the
+// call ends, whether it returns or throws. Every use is an entry in the log.
 
 /** An error for input that cannot be judged. It must repeat nothing of the input. Throw it. */
 export function invalid(message) {
@@ -105,6 +108,54 @@ export function* places(pattern, text, group = 0) {
   }
 }
 
+/**
+ * A text with another in the place of each span, whose places are bytes of UTF-8: `by` makes it of what stands there and of the
+ * span. Throws where spans overlap, or end within a character.
+ */
+export function rewritten(text, spans, by) {
+  let unit = 0;
+  let byte = 0;
+  const until = (place) => {
+    const from = unit;
+    while (byte < place && unit < text.length) {
+      const scalar = text.codePointAt(unit);
+      unit += scalar < 0x10000 ? 1 : 2;
+      byte += scalar < 0x80 ? 1 : scalar < 0x800 ? 2 : scalar < 0x10000 ? 3 : 4;
+    }
+    if (byte !== place) throw invalid('spans overlap, or end within a character');
+    return text.slice(from, unit);
+  };
+  let written = '';
+  for (const span of spans.toSorted((one, other) => one.start - other.start)) {
+    written += until(span.start);
+    written += by(until(span.end), span);
+  }
+  return written + text.slice(unit);
+}
+
+/**
+ * The messages without that of the role `known`, which is the last if there is one, and the facts in it: what the application
+ * itself said of the patient. Nothing in it is to be reported or to go further.
+ */
+export function withoutKnown(messages) {
+  const last = messages.at(-1);
+  if (last?.role !== 'known') return { messages, facts: [] };
+  return { messages: messages.slice(0, -1), facts: last.parts.flatMap(factsIn) };
+}
+
+function factsIn(part) {
+  let facts = null;
+  try {
+    if (part.tag === 'json') facts = JSON.parse(part.val);
+  } catch {
+    // Its own words could quote a value.
+  }
+  const isFact = (fact) =>
+    isObject(fact) && Object.keys(fact).sort().join() === 'kind,of,value' && isTexts(Object.values(fact));
+  if (!Array.isArray(facts) || !facts.every(isFact)) throw invalid('what is known is no list of facts');
+  return facts;
+}
+
 /** A text as bytes of UTF-8. */
 export function encodeUtf8(text) {
   const bytes = new Uint8Array(utf8Length(text));
@@ -148,4 +199,49 @@ export function decodeUtf8(bytes) {
     text += String.fromCodePoint(scalar);
   }
   return text;
+}
+
+/** Bytes as lower-case hex digits. */
+export function hex(bytes) {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+/** That an entry of the log cannot be expressed; the message names it and holds nothing else of it. Throw it. */
+export function fault(entry, message) {
+  return invalid(`entry ${entry.sequence}: ${message}`);
+}
+
+/** Lower-case hex digits of an entry's hash, or of the one before. */
+export function hash(entry, bytes = entry.hash) {
+  if (bytes.length !== 32) throw fault(entry, 'one of its hashes is not 32 bytes');
+  return hex(bytes);
+}
+
+/** When an entry was made: RFC 3339 in UTC with nine decimals, as its header writes it. */
+export function dateTime(entry) {
+  const { seconds, nanoseconds } = entry.at;
+  // 10000-01-01T00:00:00Z.
+  if (seconds >= 253402300800) throw fault(entry, 'its time is after the year 9999');
+  const decimals = String(Math.min(nanoseconds, 999999999)).padStart(9, '0');
+  return `${new Date(seconds * 1000).toISOString().slice(0, 19)}.${decimals}Z`;
+}
+
+/**
+ * What the status of an answer means for a batch (RFC 9110 section 15). 2xx: delivered. What is wrong with the batch itself is
+ * refused for good. All else, a refused credential or a wrong address among it, an operator can mend: the batch is kept and tried
+ * again, after as long as the server asks for.
+ */
+export function judge(status, headers) {
+  if (status >= 200 && status < 300) return { tag: 'delivered' };
+  if ([400, 413, 414, 415, 422].includes(status)) return { tag: 'rejected', val: `status-${status}` };
+  return { tag: 'retry-after-seconds', val: retryAfter(headers) };
+}
+
+/**
+ * Seconds that a server asks for (RFC 9110 section 10.2.3), up to an hour, else none: the host waits ever longer by itself. A date
+ * is not followed: no plugin knows the time.
+ */
+export function retryAfter(headers) {
+  const [, value] = headers.find(([name]) => name.toLowerCase() === 'retry-after') ?? ['', ''];
+  return /^[0-9]{1,9}$/.test(value.trim()) ? Math.min(Number(value), 3600) : 0;
 }

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 
-use crate::sdk::{need, run};
+use crate::rig::copy;
+use crate::sdk::{installed, need, npm_install, run};
 
 /// The examples in Rust: one of each kind.
 pub const RUST_EXAMPLES: [&str; 5] = [
@@ -31,8 +33,27 @@ pub fn built(names: &[&str]) -> Vec<PathBuf> {
     built.map(|built| built.component).collect()
 }
 
+/// What the examples in TypeScript need for their own tests, of the versions that each of them asks for.
+static TYPESCRIPT: LazyLock<PathBuf> = LazyLock::new(|| {
+    let wanted = example("ts-decider").join("package.json");
+    installed("tests-typescript", &wanted, npm_install)
+});
+
 /// Runs an example's own tests as its README says.
 pub fn own_tests(name: &str) {
+    if name.starts_with("ts") {
+        let asked = |folder: &Path| std::fs::read(folder.join("package.json")).expect("a list");
+        assert!(asked(&example(name)) == asked(&TYPESCRIPT), "{name}");
+        // What is built for the tests would lie in the checkout.
+        let scratch = tempfile::tempdir().expect("a scratch folder");
+        let modules = "node_modules";
+        copy(&example(name), scratch.path(), &example(name).join(modules));
+        std::os::unix::fs::symlink(TYPESCRIPT.join(modules), scratch.path().join(modules))
+            .expect("a link");
+        let mut npm = Command::new("npm");
+        run(npm.args(["test", "--silent"]).current_dir(scratch.path()));
+        return;
+    }
     let mut command = if name.starts_with("python") {
         let mut python = Command::new("python3");
         python.args(["-B", "-m", "unittest"]);

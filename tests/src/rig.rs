@@ -273,7 +273,8 @@ pub fn compiled_into(data: &Path) {
 /// What seals the root key of every gateway here.
 pub const PASSPHRASE: &str = "correct horse battery staple";
 
-fn copy(from: &Path, to: &Path, but: &Path) {
+/// All of a folder but one path, links followed.
+pub(crate) fn copy(from: &Path, to: &Path, but: &Path) {
     std::fs::create_dir_all(to).expect("a folder");
     for item in std::fs::read_dir(from).expect("a folder") {
         let item = item.expect("an item");

@@ -54,7 +54,7 @@ static KMS: LazyLock<PathBuf> =
     LazyLock::new(|| python("tests-kms", "requirements-kms.txt", &["--no-deps"]));
 
 fn python(name: &str, list: &str, how: &[&str]) -> PathBuf {
-    installed(name, list, |target, wanted| {
+    installed(name, &folder().join(list), |target, wanted| {
         need(
             &["python3", "-c", "import ensurepip, venv"],
             &["python3-venv"],
@@ -148,36 +148,37 @@ impl Drop for Background {
 }
 
 /// Node.js 20 or newer, with `npm`.
-static NODE: LazyLock<PathBuf> = LazyLock::new(|| {
-    installed("tests-node", "package.json", |target, wanted| {
-        need(&["npm", "--version"], &["nodejs", "npm"]);
-        std::fs::create_dir_all(target).expect("a folder");
-        std::fs::copy(wanted, target.join("package.json")).expect("a copy");
-        let quiet = [
-            "install",
-            "--silent",
-            "--no-audit",
-            "--no-fund",
-            "--ignore-scripts",
-        ];
-        run(Command::new("npm").args(quiet).current_dir(target));
-    })
-});
+static NODE: LazyLock<PathBuf> =
+    LazyLock::new(|| installed("tests-node", &folder().join("package.json"), npm_install));
+
+/// Puts what the `package.json` in `wanted` names into a new folder, and that beside it.
+pub(crate) fn npm_install(target: &Path, wanted: &Path) {
+    need(&["npm", "--version"], &["nodejs", "npm"]);
+    std::fs::create_dir_all(target).expect("a folder");
+    std::fs::copy(wanted, target.join("package.json")).expect("a copy");
+    let quiet = [
+        "install",
+        "--silent",
+        "--no-audit",
+        "--no-fund",
+        "--ignore-scripts",
+    ];
+    run(Command::new("npm").args(quiet).current_dir(target));
+}
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("sdk")
 }
 
-/// The folder of that name under `target`, with what `list` in `tests/sdk` names; made anew when that has changed.
-fn installed(name: &str, list: &str, install: impl FnOnce(&Path, &Path)) -> PathBuf {
-    let list = folder().join(list);
-    let wanted = std::fs::read_to_string(&list).expect("a list of libraries");
+/// The folder of that name under `target`, with what the file `list` names; made anew when that has changed.
+pub(crate) fn installed(name: &str, list: &Path, install: impl FnOnce(&Path, &Path)) -> PathBuf {
+    let wanted = std::fs::read_to_string(list).expect("a list of libraries");
     let built = crate::components::folder();
     let target = built.parent().expect("target").join(name);
     let mark = target.join("installed");
     if !std::fs::read_to_string(&mark).is_ok_and(|installed| installed == wanted) {
         let _none = std::fs::remove_dir_all(&target);
-        install(&target, &list);
+        install(&target, list);
         std::fs::write(&mark, wanted).expect("a mark");
     }
     target

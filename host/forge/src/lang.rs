@@ -113,7 +113,7 @@ pub(crate) struct Making<'a> {
 }
 
 /// Raised when the same sources would make another component: another tool, or other work on what it makes.
-const RECIPE: u32 = 2;
+const RECIPE: u32 = 3;
 
 /// What a component was made of.
 #[derive(PartialEq, Eq, Serialize, Deserialize)]

@@ -34,6 +34,7 @@ mod debian;
 mod lang;
 mod machine;
 mod manifest;
+mod mend;
 mod progress;
 mod run;
 mod seal;

@@ -4,9 +4,7 @@
 //! modules two levels deep, where the engine cannot freeze them. Here the plugin stays one component with its modules
 //! at the top, and the functions that it would have had from WASI come from one module of ours, each an `unreachable`.
 //!
-//! One thing is mended on the way. A function that takes a resource of the plugin's own is called with a handle to it, by the
-//! canonical ABI; componentize-qjs 0.4.5 takes that for the resource's representation, and traps. So a second module stands
-//! before the one such function of the contract ([`FINISH`]), and asks `resource.rep`.
+//! What the tool does wrong with resources is mended on the way, by modules that stand before single functions ([`crate::mend`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -15,14 +13,16 @@ use std::ops::Range;
 use wasm_encoder::reencode::{Error as Reencoding, Reencode, ReencodeComponent};
 use wasm_encoder::{
     Alias, CanonicalFunctionSection, CodeSection, Component, ComponentAliasSection,
-    ComponentExportSection, ComponentImportSection, ComponentTypeSection, EntityType, ExportKind,
-    ExportSection, Function, FunctionSection, ImportSection, InstanceSection, Module, ModuleArg,
-    ModuleSection, RawSection, TypeSection,
+    ComponentExportSection, ComponentImportSection, ComponentTypeSection, ExportKind,
+    ExportSection, Function, FunctionSection, InstanceSection, Module, ModuleArg, ModuleSection,
+    RawSection, TypeSection,
 };
 use wasmparser::{
-    CanonicalFunction, ComponentAlias, ComponentExternalKind, ComponentTypeRef, CompositeInnerType,
-    Encoding, Parser, Payload, Validator,
+    CanonicalFunction, CanonicalOption, ComponentAlias, ComponentExternalKind, ComponentTypeRef,
+    CompositeInnerType, Encoding, Parser, Payload, Validator,
 };
+
+use crate::mend::{FINISH, Lent, Mend};
 
 /// A component that cannot be sealed.
 #[derive(Debug, thiserror::Error)]
@@ -45,13 +45,14 @@ pub enum SealError {
     Encode(String),
 }
 
-/// The plugin in `bytes`, importing nothing that does not begin with `kept`, and exporting nothing else.
-pub(crate) fn seal(bytes: &[u8], kept: &str) -> Result<Vec<u8>, SealError> {
+/// The plugin in `bytes`, importing nothing that does not begin with `kept`, and exporting nothing else. What `lent` names lets
+/// go of what it is lent.
+pub(crate) fn seal(bytes: &[u8], kept: &str, lent: &[Lent]) -> Result<Vec<u8>, SealError> {
     let plugin = bytes
         .get(innermost(bytes)?)
         .ok_or(SealError::NoPlugin)?
         .to_vec();
-    let (lowered, takes_own) = signatures(&plugin, kept)?;
+    let (lowered, mended) = signatures(&plugin, kept, lent)?;
     let mut sealed = Component::new();
     let (mut modules, mut instances) = (0, 0);
     if !lowered.is_empty() {
@@ -61,19 +62,19 @@ pub(crate) fn seal(bytes: &[u8], kept: &str) -> Result<Vec<u8>, SealError> {
         sealed.section(&section);
         (modules, instances) = (1, 1);
     }
-    let mut asking = None;
-    if let Some(name) = takes_own {
-        sealed.section(&ModuleSection(&asks_first(&name)));
-        asking = Some(modules);
+    let mending = modules;
+    for (name, mend) in &mended {
+        sealed.section(&ModuleSection(&mend.module(name)));
         modules += 1;
     }
     let mut sealing = Sealing {
-        spaces: Spaces::new(kept),
+        spaces: Spaces::new(kept, lent),
         depth: 0,
         modules,
         instances,
-        asking,
-        asked_at: None,
+        mending: mending..modules,
+        mended_at: Vec::new(),
+        let_go: BTreeSet::new(),
         named_gone: false,
         unknown: None,
     };
@@ -122,22 +123,22 @@ fn innermost(bytes: &[u8]) -> Result<Range<usize>, SealError> {
 /// Parameters and results of a core function.
 type Signature = (Vec<wasmparser::ValType>, Vec<wasmparser::ValType>);
 
-/// How the core function of the contract's `finish: static func(this: decoder)` is named.
-const FINISH: &str = "#[static]decoder.finish";
+/// Functions that are mended, by name.
+type Mended = Vec<(String, Mend)>;
 
-/// The core functions that stand for what is not kept, by their index; and the name of [`FINISH`], if it is there and there
-/// is a way to ask for a representation.
+/// The core functions that stand for what is not kept, by their index; and the names of those that are mended, in order.
 fn signatures(
     plugin: &[u8],
     kept: &str,
-) -> Result<(BTreeMap<u32, Signature>, Option<String>), SealError> {
+    lent: &[Lent],
+) -> Result<(BTreeMap<u32, Signature>, Mended), SealError> {
     let types = Validator::new()
         .validate_all(plugin)
         .map_err(SealError::Invalid)?;
     let types = types.as_ref();
-    let mut spaces = Spaces::new(kept);
+    let mut spaces = Spaces::new(kept, lent);
     let mut found = BTreeMap::new();
-    let mut takes_own = None;
+    let mut mended = Mended::new();
     let mut depth = 0_usize;
     for payload in Parser::new(0).parse_all(plugin) {
         let payload = payload.map_err(SealError::Invalid)?;
@@ -182,11 +183,13 @@ fn signatures(
             Payload::ComponentAliasSection(section) => {
                 for alias in section {
                     let alias = alias.map_err(SealError::Invalid)?;
-                    if let Some((_, name, _)) = spaces.takes_own(&alias)
-                        && takes_own.replace(name.to_owned()).is_some()
-                    {
-                        let what = format!("a second `{name}`");
-                        return Err(SealError::Unknown { what });
+                    if let Some(needed) = spaces.mend(&alias) {
+                        let name = needed.name;
+                        if mended.iter().any(|(other, _)| other == name) {
+                            let what = format!("a second `{name}`");
+                            return Err(SealError::Unknown { what });
+                        }
+                        mended.push((name.to_owned(), needed.mend));
                     }
                     spaces.alias(&alias);
                 }
@@ -208,35 +211,20 @@ fn signatures(
             _ => {}
         }
     }
-    if takes_own.is_some() && spaces.represented.len() > 1 {
+    let asks = mended.iter().any(|(_, mend)| *mend == Mend::AsksFirst);
+    if asks && spaces.represented.len() > 1 {
         let what = "a second resource of its own".to_owned();
         return Err(SealError::Unknown { what });
     }
-    Ok((found, takes_own))
-}
-
-/// A module that stands before a function of `own`, with a handle as its one parameter and a number as its result: it hands
-/// over what `resource` calls the representation.
-fn asks_first(name: &str) -> Module {
-    let mut types = TypeSection::new();
-    types
-        .ty()
-        .function([wasm_encoder::ValType::I32], [wasm_encoder::ValType::I32]);
-    let mut imports = ImportSection::new();
-    imports.import("resource", "rep", EntityType::Function(0));
-    imports.import("own", name, EntityType::Function(0));
-    let mut functions = FunctionSection::new();
-    functions.function(0);
-    let mut exports = ExportSection::new();
-    exports.export(name, ExportKind::Func, 2);
-    let mut body = Function::new([]);
-    body.instructions().local_get(0).call(0).call(1).end();
-    let mut code = CodeSection::new();
-    code.function(&body);
-    let mut module = Module::new();
-    module.section(&types).section(&imports);
-    module.section(&functions).section(&exports).section(&code);
-    module
+    let is_mended = |lent: &&Lent| mended.iter().any(|(name, _)| *name == lent.function);
+    if let Some(Lent {
+        function, resource, ..
+    }) = lent.iter().find(|lent| !is_mended(lent))
+    {
+        let what = format!("`{function}`, which must let go of its `{resource}`,");
+        return Err(SealError::Unknown { what });
+    }
+    Ok((found, mended))
 }
 
 /// One exported function for each signature, named by its index, that traps.
@@ -271,31 +259,70 @@ fn numeric(ty: wasmparser::ValType) -> Option<wasm_encoder::ValType> {
     }
 }
 
+/// A module of ours that must stand before a core function.
+struct Needed<'n> {
+    /// The instance that has the function.
+    own: u32,
+    /// The function's name.
+    name: &'n str,
+    mend: Mend,
+    /// What the module is given beside the function.
+    given: Vec<(&'static str, ExportKind, u32)>,
+}
+
+/// Whether it names what is called when the host has read the answer.
+const fn is_afterwards(option: CanonicalOption) -> bool {
+    match option {
+        CanonicalOption::PostReturn(_) => true,
+        CanonicalOption::UTF8
+        | CanonicalOption::UTF16
+        | CanonicalOption::CompactUTF16
+        | CanonicalOption::Memory(_)
+        | CanonicalOption::Realloc(_)
+        | CanonicalOption::Async
+        | CanonicalOption::Callback(_)
+        | CanonicalOption::CoreType(_)
+        | CanonicalOption::Gc => false,
+    }
+}
+
 /// How many of each kind there are so far, and which of them go.
 struct Spaces<'a> {
     kept: &'a str,
+    lent: &'a [Lent],
     types: u32,
     instances: u32,
     functions: u32,
     core_functions: u32,
     core_instances: u32,
+    core_memories: u32,
     /// The core function that gives the representation of a resource of the plugin's own, by that resource.
     represented: BTreeMap<u32, u32>,
+    imported: BTreeSet<u32>,
+    /// Names of imported resources, or of other types that are imported.
+    names: BTreeMap<u32, String>,
+    /// The core function that lets go of an imported resource, by that resource's name.
+    dropped: BTreeMap<String, u32>,
     gone_types: BTreeSet<u32>,
     gone_instances: BTreeSet<u32>,
     gone_functions: BTreeSet<u32>,
 }
 
 impl<'a> Spaces<'a> {
-    fn new(kept: &'a str) -> Self {
+    const fn new(kept: &'a str, lent: &'a [Lent]) -> Self {
         Self {
             kept,
+            lent,
             types: 0,
             instances: 0,
             functions: 0,
             core_functions: 0,
             core_instances: 0,
+            core_memories: 0,
             represented: BTreeMap::new(),
+            imported: BTreeSet::new(),
+            names: BTreeMap::new(),
+            dropped: BTreeMap::new(),
             gone_types: BTreeSet::new(),
             gone_instances: BTreeSet::new(),
             gone_functions: BTreeSet::new(),
@@ -316,8 +343,13 @@ impl<'a> Spaces<'a> {
     /// Whether the import stays.
     fn import(&mut self, name: &str, ty: &ComponentTypeRef) -> bool {
         let stays = name.starts_with(self.kept);
-        if let (ComponentTypeRef::Instance(_), false) = (ty, stays) {
-            self.gone_instances.insert(self.instances);
+        if let ComponentTypeRef::Instance(_) = ty {
+            let instances = if stays {
+                &mut self.imported
+            } else {
+                &mut self.gone_instances
+            };
+            instances.insert(self.instances);
         }
         self.count(ty.kind());
         stays
@@ -329,8 +361,13 @@ impl<'a> Spaces<'a> {
             ComponentAlias::InstanceExport {
                 kind,
                 instance_index,
-                ..
+                name,
             } => {
+                if let (ComponentExternalKind::Type, true) =
+                    (kind, self.imported.contains(instance_index))
+                {
+                    self.names.insert(self.types, (*name).to_owned());
+                }
                 let goes = self.gone_instances.contains(instance_index);
                 if goes {
                     self.go(*kind);
@@ -340,6 +377,7 @@ impl<'a> Spaces<'a> {
             }
             ComponentAlias::CoreInstanceExport { kind, .. } => {
                 self.core_functions += u32::from(matches!(kind, wasmparser::ExternalKind::Func));
+                self.core_memories += u32::from(matches!(kind, wasmparser::ExternalKind::Memory));
                 true
             }
             ComponentAlias::Outer { kind, .. } => {
@@ -349,20 +387,43 @@ impl<'a> Spaces<'a> {
         }
     }
 
-    /// Of an alias of [`FINISH`]: the instance, the name and the function that gives representations.
-    fn takes_own<'n>(&self, alias: &ComponentAlias<'n>) -> Option<(u32, &'n str, u32)> {
-        match alias {
-            ComponentAlias::CoreInstanceExport {
-                kind: wasmparser::ExternalKind::Func,
-                instance_index,
+    /// What must be mended where the alias is of a core function, if there is what that takes.
+    fn mend<'n>(&self, alias: &ComponentAlias<'n>) -> Option<Needed<'n>> {
+        let ComponentAlias::CoreInstanceExport {
+            kind: wasmparser::ExternalKind::Func,
+            instance_index: own,
+            name,
+        } = *alias
+        else {
+            return None;
+        };
+        if name.starts_with(self.kept) && name.ends_with(FINISH) {
+            let representation = *self.represented.values().next()?;
+            return Some(Needed {
+                own,
                 name,
-            } if name.starts_with(self.kept) && name.ends_with(FINISH) => {
-                Some((*instance_index, name, *self.represented.values().next()?))
-            }
-            ComponentAlias::CoreInstanceExport { .. }
-            | ComponentAlias::InstanceExport { .. }
-            | ComponentAlias::Outer { .. } => None,
+                mend: Mend::AsksFirst,
+                given: vec![("rep", ExportKind::Func, representation)],
+            });
         }
+        let lent = self.lent.iter().find(|lent| lent.function == name)?;
+        let dropped = *self.dropped.get(&lent.resource)?;
+        Some(Needed {
+            own,
+            name,
+            mend: Mend::LetsGo {
+                offset: lent.offset,
+            },
+            given: vec![
+                ("drop", ExportKind::Func, dropped),
+                // There is one alone, so the parameters lie there.
+                (
+                    "memory",
+                    ExportKind::Memory,
+                    self.core_memories.checked_sub(1).filter(|&at| at == 0)?,
+                ),
+            ],
+        })
     }
 
     /// The next of that kind goes. Gives whether that is known here.
@@ -386,6 +447,11 @@ impl<'a> Spaces<'a> {
         if let CanonicalFunction::ResourceRep { resource } = function {
             self.represented.insert(*resource, self.core_functions);
         }
+        if let CanonicalFunction::ResourceDrop { resource } = function
+            && let Some(name) = self.names.get(resource)
+        {
+            self.dropped.insert(name.clone(), self.core_functions);
+        }
         self.core_functions += 1;
         if let CanonicalFunction::Lower { func_index, .. } = function {
             return self.gone_functions.contains(func_index);
@@ -405,10 +471,12 @@ struct Sealing<'a> {
     modules: u32,
     /// Instances of these, which do too.
     instances: u32,
-    /// The module that [`asks_first`], if one does.
-    asking: Option<u32>,
-    /// Before which instance its own two were put.
-    asked_at: Option<u32>,
+    /// Those of them that stand before functions, and are not placed yet.
+    mending: Range<u32>,
+    /// Before which instances two were put for each that is.
+    mended_at: Vec<u32>,
+    /// Functions that have let go of what they were lent when they return.
+    let_go: BTreeSet<u32>,
     /// Whether what was just written named something that goes.
     named_gone: bool,
     unknown: Option<String>,
@@ -440,7 +508,17 @@ impl Sealing<'_> {
         section: wasmparser::ComponentCanonicalSectionReader<'_>,
     ) -> Result<(), Reencoding<Infallible>> {
         for function in section {
-            let function = function?;
+            let mut function = function?;
+            if let CanonicalFunction::Lift {
+                core_func_index,
+                options,
+                ..
+            } = &mut function
+                && self.let_go.contains(core_func_index)
+            {
+                let stays = |option: &CanonicalOption| !is_afterwards(*option);
+                *options = options.iter().copied().filter(stays).collect();
+            }
             let at = self.spaces.core_functions;
             if self.spaces.canonical(&function) {
                 let mut aliases = ComponentAliasSection::new();
@@ -459,7 +537,7 @@ impl Sealing<'_> {
         Ok(())
     }
 
-    /// What is kept; before [`FINISH`] stands the module that asks, and its alias is of that.
+    /// What is kept; before what is mended stands a module of ours, and its alias is of that.
     fn aliases(
         &mut self,
         component: &mut Component,
@@ -468,23 +546,27 @@ impl Sealing<'_> {
         let mut aliases = ComponentAliasSection::new();
         for alias in section {
             let alias = alias?;
-            let taking = self.spaces.takes_own(&alias);
-            let taking = taking.and_then(|taking| Some((self.asking.take()?, taking)));
+            let needed = self.spaces.mend(&alias);
+            let needed = needed.and_then(|needed| Some((self.mending.next()?, needed)));
+            let at = self.spaces.core_functions;
             if !self.spaces.alias(&alias) {
                 continue;
             }
-            let Some((module, (own, name, representation))) = taking else {
+            let Some((module, needed)) = needed else {
                 let alias = self.component_alias(alias)?;
                 aliases.alias(alias);
                 continue;
             };
+            if let Mend::LetsGo { .. } = needed.mend {
+                self.let_go.insert(at);
+            }
             let (own, next) = (
-                self.instance_index(own),
+                self.instance_index(needed.own),
                 self.instance_index(self.spaces.core_instances),
             );
-            self.asked_at = Some(self.spaces.core_instances);
+            self.mended_at.push(self.spaces.core_instances);
             let mut instances = InstanceSection::new();
-            instances.export_items([("rep", ExportKind::Func, representation)]);
+            instances.export_items(needed.given);
             let given = [
                 ("resource", ModuleArg::Instance(next)),
                 ("own", ModuleArg::Instance(own)),
@@ -495,7 +577,7 @@ impl Sealing<'_> {
             aliases.alias(Alias::CoreInstanceExport {
                 instance: next + 1,
                 kind: ExportKind::Func,
-                name,
+                name: needed.name,
             });
         }
         component.section(&aliases);
@@ -546,8 +628,8 @@ impl ReencodeComponent for Sealing<'_> {
         if self.depth > 0 {
             return index;
         }
-        let is_behind = self.asked_at.is_some_and(|at| index >= at);
-        index + self.instances + if is_behind { 2 } else { 0 }
+        let before = self.mended_at.iter().filter(|&&at| at <= index).count();
+        index + self.instances + 2 * u32::try_from(before).unwrap_or_default()
     }
 
     fn parse_component_payload(
@@ -708,7 +790,7 @@ mod tests {
     #[test]
     fn what_is_beside_the_world_goes_and_the_rest_is_valid() {
         let made = wat::parse_str(MADE).unwrap();
-        let sealed = seal(&made, "nephron:plugin/").unwrap();
+        let sealed = seal(&made, "nephron:plugin/", &[]).unwrap();
         let (imports, exports) = imports_and_exports(&sealed);
         assert_eq!(imports, ["nephron:plugin/diagnostics@0.1.0"]);
         assert_eq!(exports, ["nephron:plugin/plugin@0.1.0"]);
@@ -720,8 +802,8 @@ mod tests {
             "(component {})",
             MADE.replacen("(component", "(component $inner", 1)
         );
-        let sealed = seal(&wat::parse_str(whole).unwrap(), "nephron:plugin/").unwrap();
-        let alone = seal(&wat::parse_str(MADE).unwrap(), "nephron:plugin/").unwrap();
+        let sealed = seal(&wat::parse_str(whole).unwrap(), "nephron:plugin/", &[]).unwrap();
+        let alone = seal(&wat::parse_str(MADE).unwrap(), "nephron:plugin/", &[]).unwrap();
         assert_eq!(sealed, alone);
     }
 
@@ -755,7 +837,7 @@ mod tests {
                 (instance $out (instantiate $c (with "d" (type $decoder)) (with "f" (func $lifted))))
                 (export "nephron:plugin/connector@0.1.0" (instance $out)))"#
         );
-        let sealed = seal(&wat::parse_str(made).unwrap(), "nephron:plugin/").unwrap();
+        let sealed = seal(&wat::parse_str(made).unwrap(), "nephron:plugin/", &[]).unwrap();
         let mut aliased = Vec::new();
         for payload in Parser::new(0).parse_all(&sealed) {
             if let Payload::ComponentAliasSection(section) = payload.unwrap() {
@@ -776,6 +858,83 @@ mod tests {
         assert_eq!(aliased, expected);
     }
 
+    const DEIDENTIFY: &str = "nephron:plugin/transformer@0.1.0#deidentify";
+
+    /// A function that takes a key last of many parameters, and lets go of it when its answer was read.
+    fn takes_key() -> String {
+        let texts = ["string"; 8].iter().enumerate();
+        let texts: String = texts
+            .map(|(at, ty)| format!("(param \"t{at}\" {ty})"))
+            .collect();
+        format!(
+            r#"(component
+                (import "nephron:plugin/keys@0.1.0" (instance $keys (export "key" (type (sub resource)))))
+                (alias export $keys "key" (type $key))
+                (core func $drop (canon resource.drop $key))
+                (core module $m
+                    (import "keys" "drop" (func $drop (param i32)))
+                    (memory (export "memory") 1)
+                    (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 64))
+                    (func (export "{DEIDENTIFY}") (param i32) (result i32) (i32.const 0))
+                    (func (export "after") (param i32) (call $drop (i32.const 1))))
+                (core instance $keys (export "drop" (func $drop)))
+                (core instance $i (instantiate $m (with "keys" (instance $keys))))
+                (alias core export $i "memory" (core memory $memory))
+                (alias core export $i "realloc" (core func $realloc))
+                (alias core export $i "{DEIDENTIFY}" (core func $deidentify))
+                (alias core export $i "after" (core func $after))
+                (type $taking (func {texts} (param "key" (borrow $key)) (result string)))
+                (func $lifted (type $taking) (canon lift (core func $deidentify)
+                    (memory $memory) (realloc $realloc) (post-return $after)))
+                (func $again (type $taking) (canon lift (core func $deidentify)
+                    (memory $memory) (realloc $realloc) (post-return $after)))
+                (instance $out (export "deidentify" (func $lifted)) (export "again" (func $again)))
+                (export "nephron:plugin/transformer@0.1.0" (instance $out)))"#
+        )
+    }
+
+    #[test]
+    fn what_is_lent_a_key_lets_go_of_it_once_and_before_it_returns() {
+        let made = wat::parse_str(takes_key()).unwrap();
+        let lent = |function: &str| Lent {
+            function: function.to_owned(),
+            resource: "key".to_owned(),
+            offset: 64,
+        };
+        let sealed = seal(&made, "nephron:plugin/", &[lent(DEIDENTIFY)]).unwrap();
+        let (mut aliased, mut afterwards) = (Vec::new(), 0);
+        for payload in Parser::new(0).parse_all(&sealed) {
+            let payload = payload.unwrap();
+            if let Payload::ComponentAliasSection(section) = payload {
+                for alias in section {
+                    if let ComponentAlias::CoreInstanceExport {
+                        instance_index,
+                        name,
+                        ..
+                    } = alias.unwrap()
+                    {
+                        aliased.push((instance_index, name));
+                    }
+                }
+            } else if let Payload::ComponentCanonicalSection(section) = payload {
+                for function in section {
+                    if let CanonicalFunction::Lift { options, .. } = function.unwrap() {
+                        afterwards += options.iter().filter(|it| is_afterwards(**it)).count();
+                    }
+                }
+            }
+        }
+        // Instances: `keys`, `i`, what `resource` gives, the module that lets go.
+        let expected = [(1, "memory"), (1, "realloc"), (3, DEIDENTIFY), (1, "after")];
+        assert_eq!((aliased.as_slice(), afterwards), (&expected[..], 0));
+
+        let other = seal(&made, "nephron:plugin/", &[lent("other")]).unwrap_err();
+        assert_eq!(
+            other.to_string(),
+            "`other`, which must let go of its `key`, cannot be stood in for"
+        );
+    }
+
     #[test]
     fn what_cannot_be_stood_in_for_is_named() {
         let asks = MADE.replacen(
@@ -783,17 +942,17 @@ mod tests {
             "(import \"sole\" (func)) (core func $now",
             1,
         );
-        let error = seal(&wat::parse_str(asks).unwrap(), "nephron:plugin/").unwrap_err();
+        let error = seal(&wat::parse_str(asks).unwrap(), "nephron:plugin/", &[]).unwrap_err();
         assert_eq!(
             error.to_string(),
             "the import `sole` cannot be stood in for"
         );
         assert!(matches!(
-            seal(b"\0asm\x01\0\0\0", "x").unwrap_err(),
+            seal(b"\0asm\x01\0\0\0", "x", &[]).unwrap_err(),
             SealError::NoPlugin
         ));
         assert!(matches!(
-            seal(b"no", "x").unwrap_err(),
+            seal(b"no", "x", &[]).unwrap_err(),
             SealError::Invalid(_)
         ));
     }

@@ -3,6 +3,7 @@
 
 use super::{MakeError, Making};
 use crate::Progress;
+use crate::mend::lent;
 use crate::seal::seal;
 use crate::toolbox::Package;
 
@@ -21,6 +22,7 @@ const TOOL: Package = Package {
 impl Making<'_> {
     /// The plugin in `plugin.js` or `plugin.ts`.
     pub(super) fn script(&self, progress: &mut dyn FnMut(Progress)) -> Result<Vec<u8>, MakeError> {
+        let wit = self.wit();
         let tools = self.toolbox.npm(&[TOOL, BUNDLER], progress)?;
         let programs = tools.join("node_modules/.bin");
         progress(Progress::Making {
@@ -41,12 +43,16 @@ impl Making<'_> {
         });
         let mut node = self.toolbox.node("node", progress)?;
         node.arg(programs.join(TOOL.name)).arg("--sync");
-        node.arg("--wit").arg(self.wit());
+        node.arg("--wit").arg(&wit);
         node.args(["--world", &self.manifest.world]);
         node.args(["--js", "plugin.js", "--output", "plugin.wasm"]);
         self.run(TOOL.name, &mut node)?;
         let made = self.made("plugin.wasm")?;
-        seal(&made, "nephron:plugin/").map_err(|source| MakeError::Seal {
+        let lent = lent(&wit, &self.manifest.world).map_err(|error| MakeError::Contract {
+            path: wit.clone(),
+            why: format!("{error:#}"),
+        })?;
+        seal(&made, "nephron:plugin/", &lent).map_err(|source| MakeError::Seal {
             tool: TOOL.name,
             source,
         })

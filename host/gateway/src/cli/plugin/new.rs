@@ -127,10 +127,22 @@ const TEMPLATES: &[Template] = &[
         files::JS_DETECTOR,
     ),
     template(
+        Kind::Transformer,
+        Language::Js,
+        "js-transformer",
+        files::JS_TRANSFORMER,
+    ),
+    template(
         Kind::Connector,
         Language::Js,
         "js-connector",
         files::JS_CONNECTOR,
+    ),
+    template(
+        Kind::Exporter,
+        Language::Js,
+        "js-exporter",
+        files::JS_EXPORTER,
     ),
     template(Kind::Decider, Language::Ts, "ts-decider", files::TS_DECIDER),
     template(
@@ -140,10 +152,22 @@ const TEMPLATES: &[Template] = &[
         files::TS_DETECTOR,
     ),
     template(
+        Kind::Transformer,
+        Language::Ts,
+        "ts-transformer",
+        files::TS_TRANSFORMER,
+    ),
+    template(
         Kind::Connector,
         Language::Ts,
         "ts-connector",
         files::TS_CONNECTOR,
+    ),
+    template(
+        Kind::Exporter,
+        Language::Ts,
+        "ts-exporter",
+        files::TS_EXPORTER,
     ),
     template(Kind::Decider, Language::C, "c-decider", files::C_DECIDER),
     template(Kind::Detector, Language::C, "c-detector", files::C_DETECTOR),

@@ -198,6 +198,35 @@ pub(super) const JS_CONNECTOR: &[File] = files!(
     "settings.json",
 );
 
+/// The example `js-transformer`.
+pub(super) const JS_TRANSFORMER: &[File] = files!(
+    "examples/plugins/js-transformer":
+    "README.md",
+    "cases/json-is-refused.json",
+    "cases/labelled-numbers.json",
+    "cases/pseudonyms.json",
+    "cases/what-is-known.json",
+    "package.json",
+    "plugin.js",
+    "plugin.test.js",
+    "plugin.toml",
+    "settings.json",
+);
+
+/// The example `js-exporter`.
+pub(super) const JS_EXPORTER: &[File] = files!(
+    "examples/plugins/js-exporter":
+    "README.md",
+    "cases/a-time-that-cannot-be-written.json",
+    "cases/another-separator.json",
+    "cases/lines.json",
+    "package.json",
+    "plugin.js",
+    "plugin.test.js",
+    "plugin.toml",
+    "settings.json",
+);
+
 /// The example `python-connector`.
 pub(super) const PYTHON_CONNECTOR: &[File] = files!(
     "examples/plugins/python-connector":
@@ -384,6 +413,37 @@ pub(super) const TS_CONNECTOR: &[File] = files!(
     "cases/the-server-fails.json",
     "cases/unknown-option.json",
     "cases/whole.json",
+    "package.json",
+    "plugin.test.js",
+    "plugin.toml",
+    "plugin.ts",
+    "settings.json",
+    "tsconfig.json",
+);
+
+/// The example `ts-transformer`.
+pub(super) const TS_TRANSFORMER: &[File] = files!(
+    "examples/plugins/ts-transformer":
+    "README.md",
+    "cases/json-is-refused.json",
+    "cases/labelled-numbers.json",
+    "cases/pseudonyms.json",
+    "cases/what-is-known.json",
+    "package.json",
+    "plugin.test.js",
+    "plugin.toml",
+    "plugin.ts",
+    "settings.json",
+    "tsconfig.json",
+);
+
+/// The example `ts-exporter`.
+pub(super) const TS_EXPORTER: &[File] = files!(
+    "examples/plugins/ts-exporter":
+    "README.md",
+    "cases/a-time-that-cannot-be-written.json",
+    "cases/another-separator.json",
+    "cases/lines.json",
     "package.json",
     "plugin.test.js",
     "plugin.toml",
