@@ -1,1 +1,0 @@
-//! Nothing: the suite is a test (`suite.rs`).
