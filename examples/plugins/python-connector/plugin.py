@@ -78,7 +78,7 @@ class Decoder(connector.Decoder):
 
     def __init__(self, status: int, headers: list[tuple[str, str]]) -> None:
         self._failed = status != 200
-        self._rest = b""
+        self._rest = bytearray()
         self._named = False
         self._ended = False
 
@@ -86,7 +86,10 @@ class Decoder(connector.Decoder):
         # A failure is told by `finish`: its body could repeat what was asked, and nobody reads it.
         if self._failed:
             return []
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        self._rest += chunk
+        if b"\n" not in chunk:
+            return []
+        *lines, self._rest = self._rest.split(b"\n")
         return [event for line in lines for event in self._line(line)]
 
     @classmethod
@@ -98,7 +101,7 @@ class Decoder(connector.Decoder):
             raise unavailable("the answer was cut off")
         return events
 
-    def _line(self, line: bytes) -> list[Event]:
+    def _line(self, line: bytearray) -> list[Event]:
         if not line.strip():
             return []
         try:

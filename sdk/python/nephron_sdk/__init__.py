@@ -22,18 +22,25 @@ from wit_world.imports import types
 __all__ = ["Descriptor", "Problem", "Settings", "invalid", "places", "read_json", "texts"]
 
 
+# A text of JSON, whose brackets do not count.
+TEXT = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
+
+
 def invalid(message: str) -> Err:
     """An error for input that cannot be judged. It must repeat nothing of the input."""
     return Err(types.Error_InvalidInput(message))
 
 
 def read_json(text: str) -> Any:
-    """JSON, or a `ValueError`: also where it is nested too deep, or holds half of a surrogate pair, which is no text to the host."""
-    try:
-        read = json.loads(text)
-        json.dumps(read, ensure_ascii=False).encode()
-    except RecursionError:
-        raise ValueError("it is nested too deep") from None
+    """JSON, or a `ValueError`: also where it is more than 64 deep, which could end the call (the reader's stack is the sandbox's), or
+    holds half of a surrogate pair, which is no text to the host."""
+    depth = 0
+    for bracket in re.findall(r"[\[\]{}]", TEXT.sub("", text)):
+        depth += 1 if bracket in "[{" else -1
+        if depth > 64:
+            raise ValueError("it is nested too deep")
+    read = json.loads(text)
+    json.dumps(read, ensure_ascii=False).encode()
     return read
 
 

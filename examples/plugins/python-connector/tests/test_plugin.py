@@ -37,10 +37,15 @@ class Speaks(unittest.TestCase):
             plugin.Decoder.finish(plugin.Decoder(200, []))
 
     def test_what_is_none_of_this_api_is_an_error(self) -> None:
-        nested, half = b"[" * 100_000, rb'{"message":{"content":"\ud83d"}}'
-        for line in [b"{", b"[]", b"{}", b"\xff", nested, half]:
+        half = rb'{"message":{"content":"\ud83d"}}'
+        for line in [b"{", b"[]", b"{}", b"\xff", half, nested(64), b"[" * 100_000]:
             with self.assertRaises(Err):
                 plugin.Decoder(200, []).push(line + b"\n")
+        self.assertEqual(len(plugin.Decoder(200, []).push(nested(63) + b"\n")), 1)
+
+
+def nested(depth: int) -> bytes:
+    return b'{"message":{"content":"\\"["},"x":' + b"[" * depth + b"]" * depth + b"}"
 
 
 if __name__ == "__main__":

@@ -52,6 +52,7 @@ pub(super) const SDK_PYTHON: &[File] = files!(
     "bindings/wit_world/imports/exchange.py",
     "bindings/wit_world/imports/keys.py",
     "bindings/wit_world/imports/types.py",
+    "connector.py",
     "nephron_sdk/__init__.py",
     "nephron_sdk/entry.py",
     "nephron_sdk/keyed.py",
