@@ -2,7 +2,7 @@
 //! happened.
 
 use nephron_engine::compile::{Compiler, PrepareError};
-use nephron_engine::vet::{Grants, VetError, Vetted, read, vet};
+use nephron_engine::vet::{Grants, VetError, read, vet};
 use nephron_engine::{Engine, Limits, LoadError};
 use nephron_model::EntryKind;
 use nephron_tests::{Setup, component};

@@ -27,17 +27,6 @@ pub(crate) fn component(
     wrap(&module(name, pages, imports, functions), world, &[])
 }
 
-/// The same, where texts are written in `encoding` on the guest's side.
-pub(crate) fn component_in(
-    encoding: StringEncoding,
-    name: &str,
-    world: &str,
-    imports: &str,
-    functions: &str,
-) -> Vec<u8> {
-    wrap_in(encoding, &module(name, 1, imports, functions), world, &[])
-}
-
 /// The core module alone, without the metadata that makes it a component's.
 pub(crate) fn module(name: &str, pages: u32, imports: &str, functions: &str) -> Vec<u8> {
     let length = name.len();
@@ -76,7 +65,13 @@ pub(crate) fn wrap(core: &[u8], world: &str, packages: &[&str]) -> Vec<u8> {
     wrap_in(StringEncoding::UTF8, core, world, packages)
 }
 
-fn wrap_in(encoding: StringEncoding, core: &[u8], world: &str, packages: &[&str]) -> Vec<u8> {
+/// The same, where texts are written in `encoding` on the guest's side.
+pub(crate) fn wrap_in(
+    encoding: StringEncoding,
+    core: &[u8],
+    world: &str,
+    packages: &[&str],
+) -> Vec<u8> {
     let mut resolve = Resolve::default();
     let contract = concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit");
     let (mut package, _) = resolve.push_dir(contract).expect("the contract parses");

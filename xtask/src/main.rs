@@ -3,6 +3,7 @@
 mod check;
 mod components;
 mod dist;
+mod kit;
 mod train;
 
 use std::io::{self, Write as _};
@@ -16,6 +17,7 @@ usage: cargo xtask <chore>
 
   check    format, lints and tests: what .ci/run runs
   guests   build every plugin and every test guest; list name, world, size and digest
+  kit      write the hostile-plugin kit into a new folder, for another host: kit DIR
   dist     build what an operator runs into dist/ of the target folder, with SHA256SUMS
   train    make the model of safe-harbor anew from labelled notes: train NOTES.jsonl[.xz]
 
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
     let done = match arguments.as_slice() {
         ["check"] => check::run(),
         ["guests"] => components::run(),
+        ["kit", folder] => kit::run(folder),
         ["dist"] => dist::run(),
         ["train", notes] => train::run(notes),
         ["help" | "-h" | "--help"] => io::stdout()

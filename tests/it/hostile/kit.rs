@@ -58,6 +58,8 @@ async fn outcome(engine: &Engine, case: &Case) -> String {
     };
     let limits = Limits {
         configure_fuel: 1_000_000_000,
+        // The fuel is what ends a case, however busy the machine is.
+        deadline: std::time::Duration::from_secs(60),
         ..Limits::default()
     };
     let bytes = bytes(case.component.as_ref().unwrap());

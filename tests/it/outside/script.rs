@@ -1,6 +1,6 @@
 //! Runs a script of the component model's tests. `json-from-wast` reads it; what stands here only asks wasmtime.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use json_from_wast::{Action, Command, ComponentConst, Const, WasmFile, WasmFileType, Wast};
 use wasmtime::component::{Component, Instance, Linker, Val};
@@ -21,14 +21,46 @@ pub(super) struct Script {
     current: Option<Current>,
 }
 
+/// A definition that was refused, or that there is not.
+const NO_SUCH: &str = "no component of that name";
+
 type Outcome<T> = Result<T, String>;
 
-fn told(error: impl std::fmt::Debug) -> String {
-    format!("{error:?}")
+fn told(error: impl std::fmt::Debug + std::fmt::Display) -> String {
+    format!("{error}\n{error:?}")
 }
 
-/// Runs the script of that name; how many of its commands there were, or the first that failed.
-pub(super) async fn run(engine: &Engine, name: &str, text: &str) -> Outcome<usize> {
+/// What came of scripts.
+#[derive(Default)]
+pub(super) struct Came {
+    /// Commands that held.
+    pub(super) held: usize,
+    /// Commands that failed, with place and reason.
+    pub(super) failed: Vec<String>,
+    /// Components that were refused for one of the reasons that may be.
+    pub(super) refused: BTreeMap<&'static str, usize>,
+    /// Commands about what was refused.
+    pub(super) passed_over: usize,
+}
+
+impl Came {
+    pub(super) fn add(&mut self, more: Self) {
+        self.held += more.held;
+        self.passed_over += more.passed_over;
+        self.failed.extend(more.failed);
+        for (reason, times) in more.refused {
+            *self.refused.entry(reason).or_default() += times;
+        }
+    }
+}
+
+/// Runs the script of that name, whose components may be refused for these reasons.
+pub(super) async fn run(
+    engine: &Engine,
+    name: &str,
+    text: &str,
+    reasons: &[&'static str],
+) -> Outcome<Came> {
     let buffer = wast::parser::ParseBuffer::new(text).map_err(told)?;
     let parsed = wast::parser::parse::<wast::Wast<'_>>(&buffer).map_err(told)?;
     let mut wast = Wast::from_ast(name, text, parsed).map_err(told)?;
@@ -41,14 +73,42 @@ pub(super) async fn run(engine: &Engine, name: &str, text: &str) -> Outcome<usiz
         defined: HashMap::new(),
         current: None,
     };
-    let commands = wast.commands.len();
+    let mut came = Came::default();
+    let mut is_refused = false;
     for command in &wast.commands {
-        script
-            .command(command)
-            .await
-            .map_err(|error| format!("{name}:{}: {error}", command.line()))?;
+        let speaks = matches!(
+            command,
+            Command::Action { .. } | Command::AssertReturn { .. } | Command::AssertTrap { .. }
+        );
+        let begins = matches!(
+            command,
+            Command::Module { .. } | Command::ModuleInstance { .. }
+        );
+        if is_refused && speaks {
+            came.passed_over += 1;
+            continue;
+        }
+        let Err(error) = script.command(command).await else {
+            came.held += 1;
+            is_refused &= !begins;
+            continue;
+        };
+        if !came.refused.is_empty() && error == NO_SUCH {
+            came.passed_over += 1;
+            is_refused = true;
+            continue;
+        }
+        match reasons.iter().find(|reason| error.contains(**reason)) {
+            Some(reason) => {
+                *came.refused.entry(reason).or_default() += 1;
+                is_refused = true;
+            }
+            None => came
+                .failed
+                .push(format!("{name}:{}: {error}", command.line())),
+        }
     }
-    Ok(commands)
+    Ok(came)
 }
 
 impl Script {
@@ -69,7 +129,7 @@ impl Script {
             } => {
                 let name = module.as_deref().unwrap_or_default();
                 let component = self.defined.get(name).cloned();
-                let component = component.ok_or("no component of that name")?;
+                let component = component.ok_or(NO_SUCH)?;
                 self.instantiate(instance.as_deref(), &component).await
             }
             Command::Action { action, .. } => self.invoke(action).await.map(drop),
@@ -126,14 +186,13 @@ impl Script {
             // What another component may import by that name: modules and resources.
             let types = component.component_type();
             let mut linker = self.linker.instance(name).map_err(told)?;
-            for (export, item) in types.exports(&self.engine) {
+            for (export, _) in types.exports(&self.engine) {
                 if let Some(module) = instance.get_module(&mut store, export) {
                     linker.module(export, &module).map_err(told)?;
                 } else if let Some(resource) = instance.get_resource(&mut store, export) {
                     let dropped = linker.resource(export, resource, |_, _| Ok(()));
                     dropped.map_err(told)?;
                 }
-                let _ = item;
             }
         }
         self.current = Some(Current { store, instance });

@@ -7,7 +7,7 @@
 
 use wit_component::StringEncoding;
 
-use crate::world::{self, PERMITS, component_in, module, wrap};
+use crate::world::{self, PERMITS, module, wrap, wrap_in};
 
 /// A reason at 1056 whose code's pointer and length are there, then those of nothing.
 const REASON: &str = r#"(data (i32.const 1032) "\20\04\00\00\01\00\00\00")"#;
@@ -18,12 +18,22 @@ fn text(encoding: StringEncoding, pointer: u32, length: u32, data: &str) -> Vec<
         let hex = |byte: &u8| format!("\\{byte:02x}");
         number.to_le_bytes().iter().map(hex).collect()
     };
-    let functions = format!(
+    let fields = format!(
         r#"{PERMITS} {REASON} (data (i32.const 1056) "{}{}") (data (i32.const 1280) "{data}")"#,
         bytes(pointer),
         bytes(length)
     );
-    component_in(encoding, "past-advisories", "access-policy", "", &functions)
+    // In UTF-16 its own name and version must be, too; in the other they are Latin-1 as they stand.
+    let (name, version) = match encoding {
+        StringEncoding::UTF16 => (r"r\00", r"0\00.\001\00.\000\00"),
+        StringEncoding::UTF8 | StringEncoding::CompactUTF16 => ("r", "0.1.0"),
+    };
+    wrap_in(
+        encoding,
+        &core(BUMPS, &fields, name, version),
+        "access-policy",
+        &[],
+    )
 }
 
 /// A decider with these fields, which stores what it denies for.
@@ -39,19 +49,31 @@ fn decider(fields: &str, denies: &str) -> Vec<u8> {
 
 /// A decider whose allocator gives this in place of a block.
 fn allocator(gives: &str) -> Vec<u8> {
-    let core = format!(
+    wrap(&core(gives, PERMITS, "r", "0.1.0"), "access-policy", &[])
+}
+
+/// Gives one block behind another, aligned to 16, and never takes any back.
+const BUMPS: &str = r"
+    (global.set $next (i32.and (i32.add (global.get $next) (i32.const 15)) (i32.const -16)))
+    (global.get $next)
+    (global.set $next (i32.add (global.get $next) (local.get 3)))
+";
+
+/// A decider's core module with these instructions for an allocator; texts as they lie in memory.
+fn core(allocates: &str, fields: &str, name: &str, version: &str) -> Vec<u8> {
+    let text = format!(
         r#"(module
             (memory (export "memory") 1)
-            (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) {gives})
+            (global $next (mut i32) (i32.const 8192))
+            (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) {allocates})
             (func (export "nephron:plugin/plugin@0.1.0#describe") (result i32) (i32.const 16))
             (func (export "nephron:plugin/plugin@0.1.0#configure") (param i32 i32) (result i32) (i32.const 48))
             (data (i32.const 16) "\40\00\00\00\01\00\00\00\80\00\00\00\05\00\00\00")
-            (data (i32.const 64) "r")
-            (data (i32.const 128) "0.1.0")
-            {PERMITS})"#
+            (data (i32.const 64) "{name}")
+            (data (i32.const 128) "{version}")
+            {fields})"#
     );
-    let core = wat::parse_str(core).expect("the module's text is well formed");
-    wrap(&core, "access-policy", &[])
+    wat::parse_str(text).expect("the module's text is well formed")
 }
 
 /// A valid decider that holds one thing more, which this host does not take.
@@ -125,7 +147,7 @@ pub fn components() -> Vec<(&'static str, Vec<u8>)> {
             text(either, 1280, u32::MAX, ""),
         ),
         // RUSTSEC-2025-0112: what the host asks of the guest while it hands over the question.
-        ("allocates-outside", allocator("(i32.const 65530)")),
+        ("allocates-outside", allocator("(i32.const 65535)")),
         ("allocates-behind-everything", allocator("(i32.const -16)")),
         ("allocates-without-alignment", allocator("(i32.const 8193)")),
         (

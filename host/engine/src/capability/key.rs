@@ -122,11 +122,13 @@ impl HostKey for Guest {
         &mut self,
         key: Resource<Lent>,
         tokens: Vec<String>,
-        _kind: String,
+        kind: String,
     ) -> wasmtime::Result<Result<Vec<String>, KeyError>> {
         let parsed: Result<Vec<nephron_keys::Token>, _> =
             tokens.iter().map(|token| token.parse()).collect();
-        let Ok(parsed) = parsed else {
+        // A token of another kind is none that was asked for, and its value stays where it is.
+        let of_kind = |token: &nephron_keys::Token| token.kind().as_str() == kind;
+        let Some(parsed) = parsed.ok().filter(|tokens| tokens.iter().all(of_kind)) else {
             return Ok(Err(KeyError::NotFound));
         };
         let grant = match self.keys.get(&key)?.grant() {
