@@ -120,6 +120,13 @@ impl Header {
         Ok(bytes)
     }
 
+    /// Whether every number in it is one that each reader of JSON takes exactly.
+    fn is_exact(&self) -> bool {
+        let numbers = self.counts.values().copied();
+        let numbers = numbers.chain(self.fuel).chain(self.micros);
+        numbers.chain([self.sequence]).all(|it| it <= MAX_NUMBER)
+    }
+
     /// Takes the public part of `draft`; place, time and chain are filled in when its turn comes.
     pub(crate) fn of_draft(draft: &mut Draft, tenant: &TenantId) -> Self {
         for count in draft.counts.values_mut() {
@@ -262,7 +269,7 @@ pub(crate) fn parse_header(frame: &Frame<'_>) -> Result<Header, FaultKind> {
     let header: Header =
         serde_json::from_slice(frame.header).map_err(|_| FaultKind::HeaderMalformed)?;
     let again = header.to_bytes().map_err(|_| FaultKind::HeaderMalformed)?;
-    if again != frame.header {
+    if again != frame.header || !header.is_exact() {
         return Err(FaultKind::HeaderMalformed);
     }
     if header.sequence != frame.sequence {

@@ -21,6 +21,8 @@ mod export;
 mod fault;
 pub mod faults;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod intake;
 mod journal;
 mod log;

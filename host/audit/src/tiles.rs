@@ -32,7 +32,7 @@ pub(crate) struct TileName {
 }
 
 impl TileName {
-    fn of(tile: &Tile) -> Self {
+    pub(crate) fn of(tile: &Tile) -> Self {
         Self {
             level: tile.level,
             index: tile.index,
@@ -45,7 +45,7 @@ impl TileName {
     }
 
     /// `tile/<level>/<index>[.p/<width>]`: the index in groups of three digits, all but the last with an `x` before them.
-    fn path(self) -> String {
+    pub(crate) fn path(self) -> String {
         let whole = self.whole_path();
         if self.is_whole() {
             whole
@@ -65,7 +65,7 @@ impl TileName {
     }
 
     /// The name that is written exactly so.
-    fn parse(path: &str) -> Option<Self> {
+    pub(crate) fn parse(path: &str) -> Option<Self> {
         let rest = path.strip_prefix(FOLDER)?.strip_prefix('/')?;
         let (level, rest) = rest.split_once('/')?;
         let (index, width) = match rest.split_once(".p/") {

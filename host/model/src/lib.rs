@@ -8,6 +8,8 @@ mod clock;
 mod digest;
 mod draft;
 mod field;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod id;
 mod phi;
 mod signer;
