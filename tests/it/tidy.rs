@@ -221,11 +221,9 @@ fn i9_what_holds_phi_has_no_debug_no_display_and_no_serialize() {
 
 #[test]
 fn every_guest_has_its_test_and_its_row() {
-    let tests: String = ["tests/it", "tests/src"]
-        .into_iter()
-        .flat_map(sources)
-        .map(|(_, text)| text)
-        .collect();
+    let sources = ["tests/it", "tests/src"].into_iter().flat_map(sources);
+    let mut tests: String = sources.map(|(_, text)| text).collect();
+    tests.push_str(&read("tests/guests/kit.toml"));
     let index = read("tests/guests/README.md");
     for guest in folders("tests/guests") {
         assert!(

@@ -98,18 +98,22 @@ async fn outcome(engine: &Engine, case: &Case) -> String {
     };
     let mut outcomes = BTreeSet::new();
     for _ in 0..2 {
-        let lender = lender("st-marys").await;
+        let lender = match case.question.as_str() {
+            "deidentify" => Some(lender("st-marys").await),
+            _ => None,
+        };
         let operations = match case.grant.as_deref() {
             None | Some("all") => Operations::ALL,
             Some("seal") => Operations::SEAL,
             Some("mac") => Operations::MAC,
             Some(other) => panic!("{}: no operation `{other}`", case.name),
         };
-        let key = (case.question == "deidentify").then(|| lender.lend_for(operations, Some(5)));
+        let key = lender
+            .as_ref()
+            .map(|lender| lender.lend_for(operations, Some(5)));
         let answer = engine.call(&plugin, &judgement, key).await.answer;
-        let refused = lender
-            .log
-            .drafts()
+        let drafts = lender.map_or_else(Vec::new, |lender| lender.log.drafts());
+        let refused = drafts
             .into_iter()
             .find(|draft| draft.kind == EntryKind::KeyRefused);
         outcomes.insert(match (answer, refused) {

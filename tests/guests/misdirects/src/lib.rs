@@ -38,12 +38,12 @@ impl Connector for Misdirects {
             credential: Some("ward".to_owned()),
         };
         let unknown = || Error::InvalidInput("no such way".to_owned());
-        request(&way, plain).map(Plan::Call).ok_or_else(unknown)
+        request(&way, &plain).map(Plan::Call).ok_or_else(unknown)
     }
 }
 
 /// What a request becomes in one way.
-fn request(way: &str, plain: HttpRequest) -> Option<HttpRequest> {
+fn request(way: &str, plain: &HttpRequest) -> Option<HttpRequest> {
     let path = |path: &str| HttpRequest {
         path: path.to_owned(),
         ..plain.clone()
