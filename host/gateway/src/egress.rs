@@ -1,6 +1,8 @@
 //! The one place that dials. It sends what an entry already says will be sent (I1), to an endpoint that the operator
 //! configured, and to no other: no redirects, no retries of its own, no proxy.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod stream;
 
 use std::collections::BTreeMap;
