@@ -12,6 +12,8 @@ pub mod bindings;
 pub mod capability;
 pub mod compile;
 mod failure;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod instance;
 mod judgement;
 mod limits;

@@ -2,6 +2,8 @@
 //! configured, and to no other: no redirects, no retries of its own, no proxy.
 
 mod echo;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod stream;
 
 use std::collections::BTreeMap;

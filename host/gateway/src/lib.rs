@@ -27,6 +27,8 @@ mod custody;
 mod egress;
 mod emergency;
 mod follow;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod gateway;
 mod host_log;
 mod http;

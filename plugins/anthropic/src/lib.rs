@@ -5,6 +5,8 @@
 
 mod body;
 mod decode;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 #[cfg(test)]
 mod tests;
 

@@ -7,6 +7,8 @@
 mod body;
 mod decode;
 mod eventstream;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 #[cfg(test)]
 mod tests;
 

@@ -7,6 +7,8 @@
 mod body;
 mod chunk;
 mod decode;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 #[cfg(test)]
 mod tests;
 

@@ -1,6 +1,9 @@
 //! Stage 5: [`Permitted`] → [`Cleared`]. Detectors say where identifiers are; the host puts tokens in their place and
 //! keeps the values sealed. What lies outside the spans is copied byte for byte.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 

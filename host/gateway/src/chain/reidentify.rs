@@ -2,6 +2,9 @@
 //! its own, the deciders are asked whether this caller may see identities, and tokens of this conversation become values
 //! again.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
