@@ -58,7 +58,8 @@ static inline bool nephron_refused(exports_nephron_plugin_plugin_list_problem_t 
   return false;
 }
 
-/// Fails a call, which `return nephron_failed(...)` then does: any error but `other`. No message may repeat text of a request.
+/// Fails a call, which `return nephron_failed(...)` then does: any error but `other`. No message may repeat text
+/// of a request, but for the name of an option or of a media type that is not supported.
 static inline bool nephron_failed(nephron_plugin_types_error_t *err, uint8_t tag, plugin_string_t message) {
   err->tag = tag;
   err->val.internal = message;

@@ -72,7 +72,7 @@ fn wasi_programs() -> Vec<(String, Vec<u8>)> {
 }
 
 #[test]
-fn i3_every_program_of_the_wasi_testsuite_is_refused() {
+fn every_program_of_the_wasi_testsuite_is_refused() {
     use wasi_preview1_component_adapter_provider::{
         WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
     };

@@ -220,6 +220,39 @@ fn i9_what_holds_phi_has_no_debug_no_display_and_no_serialize() {
 }
 
 #[test]
+fn a_crate_whose_tests_are_not_run_has_none() {
+    let rooms = ["host", "plugins", "tests/guests"].map(|room| (room, folders(room)));
+    for (room, names) in rooms {
+        for name in names {
+            let manifest = read(format!("{room}/{name}/Cargo.toml"));
+            for (path, text) in sources(&format!("{room}/{name}")) {
+                let path = path.display();
+                let documented = text.lines().any(|line| {
+                    let comment = line
+                        .trim()
+                        .strip_prefix("///")
+                        .or_else(|| line.trim().strip_prefix("//!"));
+                    comment.is_some_and(|comment| {
+                        ["```", "```rust", "```no_run"].contains(&comment.trim())
+                    })
+                });
+                // A fence that opens as `text` closes as if it were code.
+                let documented = documented && !text.contains("```text");
+                assert!(
+                    !(documented && manifest.contains("doctest = false")),
+                    "{path}: an example that nobody compiles"
+                );
+                let tests = text.contains("#[test]") || text.contains("::test]");
+                assert!(
+                    !(tests && manifest.contains("\ntest = false")),
+                    "{path}: a test that nobody runs"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn every_guest_has_its_test_and_its_row() {
     let sources = ["tests/it", "tests/src"].into_iter().flat_map(sources);
     let mut tests: String = sources.map(|(_, text)| text).collect();

@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use nephron_model::Digest;
-use wasmparser::{Encoding, Parser, Payload, Validator};
+use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
 
 use crate::Limits;
 
@@ -388,7 +388,8 @@ fn outline(bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), VetError> {
             limit: MOST_FUNCTIONS,
         });
     }
-    Validator::new_with_features(crate::compile::FEATURES)
+    // wasmtime joins components by modules of several memories; a slot of the pool has room for a plugin's one.
+    Validator::new_with_features(crate::compile::FEATURES.difference(WasmFeatures::MULTI_MEMORY))
         .validate_all(bytes)
         .map_err(malformed)?;
     Ok((imports, exports))

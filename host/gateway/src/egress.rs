@@ -86,7 +86,7 @@ pub enum EgressError {
     #[error("no answer within {} s", .0.as_secs_f64())]
     TimedOut(Duration),
     /// The response holds the credential that went with the request.
-    #[error("the endpoint sent the configured credential back; nothing of that is passed on")]
+    #[error("the endpoint sent the configured credential back; nothing from there on is passed on")]
     CredentialEchoed,
     /// The response is larger than the host takes.
     #[error(
@@ -119,6 +119,7 @@ impl EgressError {
     pub(crate) const fn is_the_endpoints(&self) -> bool {
         match self {
             Self::Credential
+            | Self::CredentialEchoed
             | Self::Connection(_)
             | Self::PrivateAddress
             | Self::Unavailable(_)
@@ -128,7 +129,6 @@ impl EgressError {
             | Self::NoCredential
             | Self::CredentialUnused
             | Self::Authority
-            | Self::CredentialEchoed
             | Self::TooLarge => false,
         }
     }
@@ -147,8 +147,8 @@ pub(crate) struct Outgoing {
     body: Bytes,
     timeout: Duration,
     upstream: String,
-    /// For each secret among the headers.
-    watched: Vec<Watch>,
+    /// For the secrets among the headers.
+    watch: Watch,
 }
 
 impl Outgoing {
@@ -187,8 +187,8 @@ impl Outgoing {
             let name: HeaderName = name
                 .parse()
                 .map_err(|_| EgressError::BadRequest("header name"))?;
-            // The host owns these: framing, addressing, the connection and identity are not a plugin's to set, but a
-            // signature is.
+            // The host owns these: framing, addressing, the connection, what is done to the response on its way and identity
+            // are not a plugin's to set, but a signature is.
             let is_signature = upstream.aws_sigv4.is_some() && name == "authorization";
             let owned = [
                 "host",
@@ -201,6 +201,9 @@ impl Outgoing {
                 "trailer",
                 "upgrade",
                 "expect",
+                "accept-encoding",
+                "range",
+                "if-range",
                 "authorization",
                 "proxy-authorization",
                 "x-api-key",
@@ -222,15 +225,14 @@ impl Outgoing {
                     .map_err(|_| EgressError::BadRequest("header value"))?,
             ));
         }
-        let mut watched = Vec::new();
+        let mut watch = Watch::default();
         if let Some(token) = upstream
             .aws_sigv4
             .as_ref()
             .and_then(|key| key.session_token.as_ref())
         {
-            let (value, watch) = secret_value("", token)?;
+            let value = secret_value("", token, &mut watch)?;
             checked.push((HeaderName::from_static(SESSION_TOKEN), value));
-            watched.extend(watch);
         }
         // Without the operator's credential the text would go under somebody else's account, or nobody's.
         if credential.is_none() && upstream.credential.is_some() {
@@ -242,8 +244,7 @@ impl Outgoing {
                 .as_ref()
                 .filter(|credential| credential.name == wanted);
             let credential = credential.ok_or(EgressError::NoCredential)?;
-            let (value, watch) = secret_value(&credential.prefix, &credential.secret)?;
-            watched.extend(watch);
+            let value = secret_value(&credential.prefix, &credential.secret, &mut watch)?;
             let name = credential
                 .header
                 .parse()
@@ -257,7 +258,7 @@ impl Outgoing {
             body: Bytes::from_owner(Leaving(Phi::new(body))),
             timeout: upstream.timeout,
             upstream: upstream.name.clone(),
-            watched,
+            watch,
         })
     }
 
@@ -289,28 +290,30 @@ impl<T: AsRef<[u8]> + Zeroize> AsRef<[u8]> for Leaving<T> {
 /// What goes with a temporary access key of AWS. It is no part of the signature, for whoever signs does not see it.
 const SESSION_TOKEN: &str = "x-amz-security-token";
 
-/// A header's value, and what notices that the secret in it comes back.
+/// A header's value with a secret, for which `watch` looks from now on.
 fn secret_value(
     prefix: &str,
     secret: &SecretRef,
-) -> Result<(HeaderValue, Option<Watch>), EgressError> {
+    watch: &mut Watch,
+) -> Result<HeaderValue, EgressError> {
     let secret = secret.resolve().map_err(|_| EgressError::Credential)?;
+    watch.add(&secret);
     let text = Phi::new(format!("{prefix}{}", secret.expose()));
     let mut value = HeaderValue::from_str(text.expose()).map_err(|_| EgressError::Credential)?;
     value.set_sensitive(true);
-    Ok((value, Watch::new(&secret)))
+    Ok(value)
 }
 
 /// A response as it arrives.
 pub(crate) struct Arriving {
     /// HTTP status.
     pub(crate) status: u16,
-    /// Headers in text, names in lower case; those that are no text are left out.
+    /// Headers in text, names in lower case; those that are no text, or hold the request's credential, are left out.
     pub(crate) headers: Vec<(String, String)>,
     /// What was waited for before anything was made of the response: bytes, or its end.
     first: Option<Option<Bytes>>,
     body: Incoming,
-    watched: Vec<Watch>,
+    watch: Watch,
     taken: usize,
     pieces: usize,
     deadline: tokio::time::Instant,
@@ -351,7 +354,7 @@ impl Egress {
             body,
             timeout,
             upstream,
-            watched,
+            watch,
         } = outgoing;
         let dialler = self.diallers.get(&upstream).ok_or(EgressError::NoUrl)?;
         dialler.refresh();
@@ -369,17 +372,14 @@ impl Egress {
         let text = |(name, value): (&HeaderName, &HeaderValue)| {
             Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
         };
-        let headers: Vec<(String, String)> = head.headers.iter().filter_map(text).collect();
-        let echoes = |(_, value): &(String, String)| watched.iter().any(|watch| watch.is_in(value));
-        if headers.iter().any(echoes) {
-            return Err(EgressError::CredentialEchoed);
-        }
+        let headers = head.headers.iter().filter_map(text);
+        let headers = headers.filter(|(_, value)| !watch.is_in(value)).collect();
         Ok(Arriving {
             status: head.status.as_u16(),
             headers,
             first: None,
             body,
-            watched,
+            watch,
             taken: 0,
             pieces: 0,
             deadline,
@@ -540,7 +540,10 @@ impl Arriving {
             let frame = tokio::time::timeout_at(self.deadline, self.body.frame())
                 .await
                 .map_err(|_| EgressError::TimedOut(self.timeout))?;
-            let Some(frame) = frame else { return Ok(None) };
+            let Some(frame) = frame else {
+                let rest = self.watch.rest();
+                return Ok((!rest.is_empty()).then_some(rest));
+            };
             let frame = frame.map_err(|_| EgressError::Connection("broken within the answer"))?;
             if let Ok(bytes) = frame.into_data() {
                 self.taken = self.taken.saturating_add(bytes.len());
@@ -548,10 +551,11 @@ impl Arriving {
                 if self.taken > LARGEST_RESPONSE || self.pieces > MOST_PIECES {
                     return Err(EgressError::TooLarge);
                 }
-                if self.watched.iter_mut().any(|watch| watch.ends_in(&bytes)) {
-                    return Err(EgressError::CredentialEchoed);
+                let passed = self.watch.pass(bytes);
+                let passed = passed.map_err(|echo::Echoed| EgressError::CredentialEchoed)?;
+                if !passed.is_empty() {
+                    return Ok(Some(passed));
                 }
-                return Ok(Some(bytes));
             }
         }
     }

@@ -166,7 +166,7 @@ impl Script {
         }
     }
 
-    /// As a plugin's bytes are looked at: by the host's own features, and then by the compiler.
+    /// Compiled as a plugin's bytes are.
     fn component(&self, file: &WasmFile<'_>) -> Outcome<Component> {
         let name = match file.module_type {
             WasmFileType::Text => file.binary_filename.as_ref().unwrap_or(&file.filename),

@@ -212,6 +212,7 @@ pub fn components() -> Vec<(&'static str, Vec<u8>)> {
         ("shared-memory", with("(memory $shared 1 1 shared)")),
         ("a-memory-of-64-bits", with("(memory $wide i64 1)")),
         ("a-table-of-64-bits", with("(table i64 1 funcref)")),
+        ("several-memories", with("(memory $second 1)")),
         ("exceptions", with("(tag (param i32))")),
     ]
 }

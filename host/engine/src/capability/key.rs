@@ -126,11 +126,13 @@ impl HostKey for Guest {
     ) -> wasmtime::Result<Result<Vec<String>, KeyError>> {
         let parsed: Result<Vec<nephron_keys::Token>, _> =
             tokens.iter().map(|token| token.parse()).collect();
-        // A token of another kind is none that was asked for, and its value stays where it is.
-        let of_kind = |token: &nephron_keys::Token| token.kind().as_str() == kind;
-        let Some(parsed) = parsed.ok().filter(|tokens| tokens.iter().all(of_kind)) else {
+        let Ok(mut parsed) = parsed else {
+            self.budget.spend()?;
             return Ok(Err(KeyError::NotFound));
         };
+        // A token of another kind is none that was asked for, and its value stays where it is.
+        parsed.retain(|token| token.kind().as_str() == kind);
+        let are_all = parsed.len() == tokens.len();
         let grant = match self.keys.get(&key)?.grant() {
             Ok(grant) => grant,
             Err(error) => return Ok(Err(error)),
@@ -144,6 +146,7 @@ impl HostKey for Guest {
                 .into_iter()
                 .map(value)
                 .collect::<Option<_>>()
+                .filter(|_| are_all)
                 .ok_or(KeyError::NotFound)
         }))
     }

@@ -1,7 +1,7 @@
 //! A transformer that asks its lent key for what it may not have, in the way that its setting `way` says.
 //!
-//! Refused, it answers with the error `nephron.test.refused`. Not refused, it permits itself the answer, with a residual
-//! risk of 1 where it learned what it must not.
+//! Refused, it answers with the error `nephron.test.refused`; where the key knows no such token, with a residual risk of a
+//! half. Where it learned what it must not, the risk is 1, and else 0.
 
 use nephron_sdk::detector::Detector;
 use nephron_sdk::keyed::{Key, KeyError, Message, Outcome, RequestInfo, Span, Transformer};
@@ -62,17 +62,22 @@ impl Transformer for MisusesAKey {
         _: Vec<Span>,
         key: &Key,
     ) -> Result<Outcome, Error> {
-        let learned = ask(self.0, key).map_err(|_| {
-            Error::Other(OtherError {
-                code: "nephron.test.refused".to_owned(),
-                detail: None,
-                retryable: false,
-            })
-        })?;
+        let risk = match ask(self.0, key) {
+            Ok(true) => 1.0,
+            Ok(false) => 0.0,
+            Err(KeyError::NotFound) => 0.5,
+            Err(_) => {
+                return Err(Error::Other(OtherError {
+                    code: "nephron.test.refused".to_owned(),
+                    detail: None,
+                    retryable: false,
+                }));
+            }
+        };
         Ok(Outcome {
             messages,
             replaced: 0,
-            residual_risk: Some(if learned { 1.0 } else { 0.0 }),
+            residual_risk: Some(risk),
         })
     }
 
@@ -113,6 +118,12 @@ fn ask(way: Way, key: &Key) -> Result<bool, KeyError> {
             .map(|_| true),
         Way::AnotherKind => {
             let tokens = key.tokenize(&["Zebulon".to_owned()], "name")?;
+            let own = key
+                .detokenize(&tokens, "name")
+                .map_err(|_| KeyError::Expired)?;
+            if own != ["Zebulon"] {
+                return Err(KeyError::Expired);
+            }
             key.detokenize(&tokens, "mrn").map(|_| true)
         }
         Way::Equality => {
