@@ -1,9 +1,17 @@
-//! A target of `cargo fuzz` (`tests/fuzz`); the test replays its corpus.
+//! Targets of `cargo fuzz` (`tests/fuzz`), which panic where a property does not hold; the tests replay the corpus.
+
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "each panics where its property does not hold, and is there for that"
+)]
 
 #[path = "../../../tests/fuzz/bytes.rs"]
 pub mod bytes;
 #[path = "../../../tests/fuzz/cut.rs"]
 mod cut;
+mod framing;
+
+pub use framing::framing;
 
 /// However a response is cut, it gives the same events, or the same failure.
 pub fn openai(data: &[u8]) {
@@ -17,5 +25,10 @@ mod tests {
     #[test]
     fn the_corpus_holds_what_decoders_must() {
         replay("openai", super::openai);
+    }
+
+    #[test]
+    fn the_corpus_holds_what_framing_must() {
+        replay("framing", super::framing);
     }
 }

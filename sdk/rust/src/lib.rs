@@ -46,8 +46,6 @@ pub mod conversation;
 pub mod endpoint;
 #[cfg(feature = "audit-entry")]
 pub mod entry;
-#[cfg(all(any(test, fuzzing), feature = "http-connector"))]
-pub mod fuzz;
 #[cfg(target_arch = "wasm32")]
 mod heap;
 pub mod known;

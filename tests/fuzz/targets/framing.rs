@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| nephron_sdk::fuzz::framing(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| openai_compatible::fuzz::framing(data));

@@ -1,17 +1,8 @@
-//! What holds for any bytes that a server sends. A target of `cargo fuzz` (`tests/fuzz`) panics where its property does not hold;
-//! the tests replay the corpus.
+//! Server-sent events of the SDK, which this connector reads by.
 
-#![expect(
-    clippy::missing_panics_doc,
-    reason = "each panics where its property does not hold, and is there for that"
-)]
-
-#[path = "../../../tests/fuzz/bytes.rs"]
-pub mod bytes;
-
-use crate::answer::{Failure, Frames as _};
-use crate::sse::{ServerSentEvents, SseEvent};
-use bytes::Bytes;
+use super::bytes::Bytes;
+use nephron_sdk::answer::{Failure, Frames as _};
+use nephron_sdk::sse::{ServerSentEvents, SseEvent};
 
 /// Server-sent events: however the bytes are cut, the events are those that the standard's own steps give, line by line.
 pub fn framing(data: &[u8]) {
@@ -85,14 +76,4 @@ fn read_by_lines(body: &[u8]) -> Vec<SseEvent> {
         }
     }
     events
-}
-
-#[cfg(test)]
-mod tests {
-    use super::bytes::replay;
-
-    #[test]
-    fn the_corpus_holds_what_framing_must() {
-        replay("framing", super::framing);
-    }
 }
