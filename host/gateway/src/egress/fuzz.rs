@@ -1,5 +1,10 @@
 //! A plugin's request against where it is to go, for any request.
 
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "it panics where its property does not hold, and is there for that"
+)]
+
 use super::*;
 use crate::config::Credential;
 use crate::fuzz::bytes::Bytes;
