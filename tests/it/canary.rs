@@ -23,6 +23,22 @@ impl Write for Lines {
     }
 }
 
+/// What this thread's code says from now on, for as long as the second value is there. The runtime of `#[tokio::test]` runs
+/// everything on the test's own thread.
+pub(super) fn heard() -> (Lines, impl Sized) {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    // With one subscriber alone, `tracing` asks the thread that meets a line first whether anybody wants it, and that may
+    // be another test's. A second one makes it ask both.
+    let second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
+    (lines, (guard, second))
+}
+
 pub(super) fn assert_clean(what: &str, bytes: &[u8]) {
     // Compiled plugins are many megabytes: what searches them is compiled with optimisation, as this file is not.
     let bytes = bytes.to_ascii_lowercase();
@@ -63,17 +79,7 @@ async fn assert_refusal_clean(rig: &Rig, text: &str, expected: &str) {
 
 #[tokio::test]
 async fn i9_no_identifier_is_seen_outside_the_vault() {
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_writer(move || writer.clone())
-        .finish();
-    // This test's own thread: the runtime of `#[tokio::test]` runs everything on it.
-    let _guard = tracing::subscriber::set_default(subscriber);
-    // With one subscriber alone, `tracing` asks the thread that meets a line first whether anybody wants it, and that may
-    // be another test's. A second one makes it ask both.
-    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
+    let (lines, _hearing) = heard();
 
     let server = MockModel::start(200, "About {user} - done.").await;
     let broken = MockModel::start(503, "About {user} - done.").await;

@@ -9,7 +9,7 @@ use nephron_model::{EntryKind, EventId};
 use nephron_tests::{CANARIES, CANARY_NOTE, Received, Served, Setup, sdk};
 use serde_json::{Value, json};
 
-use super::canary::{Lines, assert_clean, assert_files_clean};
+use super::canary::{assert_clean, assert_files_clean, heard};
 
 const NAME: &str = "Patient: Zebulon Quackenbush has asthma.";
 
@@ -672,15 +672,7 @@ async fn curl(arguments: Vec<String>) -> String {
 
 #[tokio::test]
 async fn i9_curl_works_over_tls_and_no_value_stands_in_a_log_or_file() {
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
-    // As in canary.rs: so that this thread is asked, too.
-    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
+    let (lines, _hearing) = heard();
     let (pki, listen) = super::serve::pki();
     let served = Setup::default().serve(&listen).await;
     let authority = pki.path().join("ca.pem").display().to_string();

@@ -33,7 +33,7 @@ fn folders(path: &str) -> Vec<String> {
 }
 
 /// Every Rust file below `path`, with its text.
-fn sources(path: &str) -> Vec<(PathBuf, String)> {
+pub(super) fn sources(path: &str) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     let mut open = vec![root().join(path)];
     while let Some(folder) = open.pop() {

@@ -14,6 +14,7 @@ use serde::Deserialize;
 
 use super::keys::{deidentify, lender};
 use super::{decide, detect, info};
+use crate::tidy::sources;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -202,20 +203,8 @@ fn every_guest_is_in_the_kit_and_every_case_says_who_holds_it() {
     let cases = kit();
     let names: BTreeSet<&str> = cases.iter().map(|case| case.name.as_str()).collect();
     assert_eq!(names.len(), cases.len(), "a name is there twice");
-    let mut tests = String::new();
-    for folder in ["it", "../host"] {
-        let mut open = vec![guests().join("..").join(folder)];
-        while let Some(folder) = open.pop() {
-            for item in std::fs::read_dir(folder).unwrap() {
-                let path = item.unwrap().path();
-                if path.is_dir() {
-                    open.push(path);
-                } else if path.extension().is_some_and(|extension| extension == "rs") {
-                    tests.push_str(&std::fs::read_to_string(path).unwrap());
-                }
-            }
-        }
-    }
+    let sources = ["tests/it", "host"].into_iter().flat_map(sources);
+    let tests: String = sources.map(|(_, text)| text).collect();
     for case in &cases {
         assert!(
             !case.tries.is_empty() && !case.allowed.is_empty(),

@@ -6,7 +6,7 @@ use nephron_model::EntryKind;
 use nephron_tests::{Answering, Setup};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::canary::Lines;
+use crate::canary::heard;
 
 const CLEARED: &str = "cleared-without-baa = \"safe-harbor\"";
 const SECRET: &str = "sk-invented-0123456789";
@@ -100,15 +100,7 @@ async fn a_response_without_end_is_cut_off() {
 
 #[tokio::test]
 async fn what_a_guest_says_stands_in_no_log() {
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
-    // As in canary.rs: so that this thread is asked, too.
-    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
+    let (lines, _hearing) = heard();
     let rig = Setup::default()
         .decider("writes-into-logs", "")
         .open()
