@@ -11,35 +11,56 @@ fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden")
 }
 
-/// What `SHA256SUMS` lists: digest and path below `tests/golden`.
-fn listed() -> Vec<(String, PathBuf)> {
-    let sums = std::fs::read_to_string(golden().join("SHA256SUMS")).unwrap();
-    let line = |line: &str| {
-        let (sum, path) = line.split_once("  ").unwrap();
-        (format!("sha256:{sum}"), golden().join(path))
-    };
-    sums.lines().map(line).collect()
+/// The versions of the contract that components are kept of.
+fn versions() -> Vec<PathBuf> {
+    let items = std::fs::read_dir(golden()).unwrap();
+    let folders = items.map(|item| item.unwrap().path());
+    folders.filter(|path| path.is_dir()).collect()
+}
+
+/// Each component by its path: some lie together in an archive, for most of each is the same.
+fn components() -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for version in versions() {
+        for item in std::fs::read_dir(&version).unwrap() {
+            let path = item.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            if name.ends_with(".wasm") {
+                found.push((path.clone(), std::fs::read(&path).unwrap()));
+            } else if name.ends_with(".tar.zst") {
+                let packed = crate::unpacked(&path).into_iter();
+                found.extend(packed.map(|(name, bytes)| (version.join(name), bytes)));
+            } else {
+                assert!(path.is_dir(), "{}", path.display());
+            }
+        }
+    }
+    found.sort();
+    found
 }
 
 #[test]
 fn golden_components_are_those_that_were_built() {
-    let listed = listed();
-    for (sum, path) in &listed {
-        let bytes = std::fs::read(path).unwrap();
-        let digest = nephron_model::Digest::of(&bytes).to_string();
-        assert_eq!(&digest, sum, "{}", path.display());
-    }
-    for version in std::fs::read_dir(golden()).unwrap() {
-        let version = version.unwrap().path();
-        if version.is_dir() {
-            let frozen = golden().join("../../wit/frozen");
-            assert!(frozen.join(version.file_name().unwrap()).is_dir());
-            for item in std::fs::read_dir(version).unwrap() {
-                let path = item.unwrap().path();
-                let is_listed = listed.iter().any(|(_, listed)| *listed == path);
-                assert!(path.is_dir() || is_listed, "{}", path.display());
-            }
-        }
+    let mut sums: Vec<String> = components()
+        .iter()
+        .map(|(path, bytes)| {
+            let digest = nephron_model::Digest::of(bytes).to_string();
+            let path = path.strip_prefix(golden()).unwrap();
+            format!(
+                "{}  {}",
+                digest.trim_start_matches("sha256:"),
+                path.display()
+            )
+        })
+        .collect();
+    let listed = std::fs::read_to_string(golden().join("SHA256SUMS")).unwrap();
+    let mut listed: Vec<&str> = listed.lines().collect();
+    sums.sort();
+    listed.sort_unstable();
+    assert_eq!(sums, listed);
+    for version in versions() {
+        let frozen = golden().join("../../wit/frozen");
+        assert!(frozen.join(version.file_name().unwrap()).is_dir());
     }
 }
 
@@ -47,11 +68,11 @@ fn golden_components_are_those_that_were_built() {
 async fn golden_components_of_every_kind_run_on_this_host() {
     let engine = Engine::new().unwrap();
     let limits = Limits::default();
-    let mut kinds = std::collections::BTreeSet::new();
-    for (_, path) in listed() {
+    let mut names = std::collections::BTreeSet::new();
+    for (path, bytes) in components() {
         let name = path.file_stem().unwrap().to_str().unwrap();
         let kind = name.split_once('-').unwrap().1;
-        kinds.insert(kind.to_owned());
+        names.insert(name.to_owned());
         let own = Case::all_in(&path.with_extension("")).unwrap();
         let own = if own.is_empty() {
             Case::all_in(&path.with_file_name(kind)).unwrap()
@@ -63,7 +84,6 @@ async fn golden_components_of_every_kind_run_on_this_host() {
             keys: kind == "keyed",
             ..Grants::default()
         };
-        let bytes = std::fs::read(&path).unwrap();
         let vetted = vet(bytes, None, None, granted, &limits).unwrap();
         let suite = Suite {
             engine: &engine,
@@ -84,6 +104,11 @@ async fn golden_components_of_every_kind_run_on_this_host() {
             .unwrap();
         assert!(faults.is_empty(), "{}", faults.join("\n"));
     }
-    let expected = ["connector", "decider", "detector", "exporter", "keyed"];
-    assert!(kinds.iter().eq(expected), "{kinds:?}");
+    let mut expected = std::collections::BTreeSet::new();
+    for language in ["c", "js", "python", "rust", "ts"] {
+        for kind in ["connector", "decider", "detector", "exporter", "keyed"] {
+            expected.insert(format!("{language}-{kind}"));
+        }
+    }
+    assert_eq!(names, expected);
 }

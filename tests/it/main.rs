@@ -44,9 +44,26 @@ mod replay;
 mod serve;
 mod small_model;
 mod swap;
+mod tenants;
 mod tidy;
 mod tokens;
 mod trust;
+
+/// What a `.tar.zst` holds, by name.
+fn unpacked(path: &std::path::Path) -> Vec<(String, Vec<u8>)> {
+    use std::io::Read as _;
+    let packed = std::fs::read(path).unwrap();
+    let unpacked = ruzstd::decoding::StreamingDecoder::new(packed.as_slice()).unwrap();
+    let mut archive = tar::Archive::new(unpacked);
+    let entries = archive.entries().unwrap().map(|entry| {
+        let mut entry = entry.unwrap();
+        let name = entry.path().unwrap().to_str().unwrap().to_owned();
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).unwrap();
+        (name, bytes)
+    });
+    entries.collect()
+}
 
 /// The command line, as a program of its own.
 fn nephron() -> &'static std::path::Path {

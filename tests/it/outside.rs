@@ -1,7 +1,6 @@
 //! Suites that others wrote, carried in `tests/outside`, whose README says where they come from and how they were chosen.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use nephron_engine::Limits;
@@ -55,20 +54,7 @@ async fn the_component_models_reference_tests_hold_on_the_configuration_that_ser
 
 /// Each program of the suite, by its name: as it was built, without custom sections.
 fn wasi_programs() -> Vec<(String, Vec<u8>)> {
-    let packed = std::fs::read(outside("wasi-testsuite/components.tar.zst")).unwrap();
-    let unpacked = ruzstd::decoding::StreamingDecoder::new(packed.as_slice()).unwrap();
-    let mut archive = tar::Archive::new(unpacked);
-    archive
-        .entries()
-        .unwrap()
-        .map(|entry| {
-            let mut entry = entry.unwrap();
-            let name = entry.path().unwrap().to_str().unwrap().to_owned();
-            let mut bytes = Vec::new();
-            entry.read_to_end(&mut bytes).unwrap();
-            (name, bytes)
-        })
-        .collect()
+    super::unpacked(&outside("wasi-testsuite/components.tar.zst"))
 }
 
 #[test]

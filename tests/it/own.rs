@@ -492,6 +492,136 @@ async fn fields_are_sealed_and_open_only_in_their_place() {
     );
 }
 
+/// The example of a classification, whose file stands beside its records.
+fn example(name: &str) -> String {
+    format!("{}/../examples/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fields_are_what_the_classification_says_they_are() {
+    let (biller, toml) = key_of("b.lund", "billing", "HPAYMT");
+    let tenant = "[[tenant]]\nid = \"st-marys\"\n";
+    let schema = example("classification.toml");
+    let classified = format!("{tenant}classification = \"{schema}\"\n");
+    let setup = Setup::default().replacing(tenant, &classified);
+    let served = setup.and(&toml).serve("").await;
+    let one = |name: &str, content: &str, value: &Value| json!({ "fields": [{ "name": name, "record": "1", content: value }] });
+    let number = json!("90210557");
+    let sealed = done(
+        &served,
+        "/v1/fields/seal",
+        &one("patient.mrn", "value", &number),
+    )
+    .await;
+    let mut open = one("patient.mrn", "sealed", &sealed["fields"][0]["sealed"]);
+    open["fields"][0]["kind"] = "mrn".into();
+    let opened = done(&served, "/v1/fields/open", &open).await;
+    assert_eq!(opened["fields"][0]["value"], number);
+
+    let physician = &served.physician;
+    for (key, name, kind, reason) in [
+        (physician, "patient.nickname", None, "unclassified"),
+        (physician, "visit.department", None, "public"),
+        (physician, "patient.mrn", Some("name"), "other-kind"),
+        (&biller, "visit.notes.0.text", None, "other-purpose"),
+    ] {
+        let mut body = one(name, "value", &number);
+        if let Some(kind) = kind {
+            body["fields"][0]["kind"] = kind.into();
+        }
+        let received = post(&served, "/v1/fields/seal", key, &body).await;
+        assert_eq!(
+            refused(&received),
+            (403, "field-refused".to_owned()),
+            "{name}"
+        );
+        let error = &received.json()["error"];
+        assert_eq!(error["reasons"], json!([reason]));
+        assert_eq!(error["param"], "fields[0].name");
+    }
+    // Another tenant has none: who asks says what a field is.
+    let body = one("patient.nickname", "value", &number);
+    let received = post(&served, "/v1/fields/seal", &served.lakeside, &body).await;
+    assert_eq!(refused(&received), (400, "malformed".to_owned()));
+    assert_eq!(received.json()["error"]["param"], "fields[0].kind");
+
+    let rig = served.reopened().await;
+    let entries = rig.entries(event(&opened));
+    let of = |kind| entries.iter().find(move |entry| entry.header.kind == kind);
+    assert_eq!(of(EntryKind::KeyUsed).unwrap().header.counts["mrn"], 1);
+    let judgement = rig
+        .payload(of(EntryKind::Decision).unwrap(), "judgement")
+        .await;
+    let judgement = String::from_utf8_lossy(&judgement);
+    assert!(
+        judgement.contains("classes") && judgement.contains("phi"),
+        "{judgement}"
+    );
+    let closed = rig.all_entries();
+    let refused = closed.iter().filter(|entry| {
+        entry.header.kind == EntryKind::RequestClosed && entry.header.outcome == "field-refused"
+    });
+    assert_eq!(refused.count(), 4);
+}
+
+#[test]
+fn classify_shows_what_records_a_schema_covers() {
+    let classify = |records: &str| {
+        let mut command = std::process::Command::new(super::nephron());
+        command.args([
+            "classify",
+            "--json",
+            "--schema",
+            &example("classification.toml"),
+            records,
+        ]);
+        let output = command.output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        (
+            output.status.code(),
+            serde_json::from_slice::<Value>(&output.stdout).unwrap_or_default(),
+            said,
+        )
+    };
+    let (code, report, said) = classify(&example("records.jsonl"));
+    assert_eq!((code, said.as_str()), (Some(0), ""));
+    let sizes =
+        ["records", "values", "uncovered_values"].map(|name| report[name].as_u64().unwrap());
+    assert_eq!(sizes, [2, 14, 0]);
+    let counts: Vec<u64> = report["paths"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|path| path["values"].as_u64().unwrap())
+        .collect();
+    assert_eq!(counts, [2, 4, 2, 3, 1, 2]);
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("more.json");
+    let with = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        classify(file.to_str().unwrap())
+    };
+    let (code, report, said) = with(
+        r#"[{"patient": {"mrn": "1", "tags": ["a", "b"]}}, {"patient": {"tags": ["c"], "age": null}}]"#,
+    );
+    assert_eq!(code, Some(3));
+    assert_eq!(
+        report["uncovered"],
+        json!([{ "path": "patient.tags.*", "values": 3, "records": 2 }])
+    );
+    assert!(said.contains("3 of 4 values stand under no path"), "{said}");
+    for (text, code, words) in [
+        ("", 2, "no record"),
+        ("7", 1, "record 1 is no JSON object"),
+        ("{\"a\": 1}\n{\"a\": Zebulon}", 1, "line 2, column 8"),
+    ] {
+        let (ended, _, said) = with(text);
+        assert_eq!((ended, said.contains("Zebulon")), (Some(code), false));
+        assert!(said.contains(words), "{said}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_destroyed_key_says_so() {
     let served = Setup::default().serve("").await;

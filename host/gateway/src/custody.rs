@@ -64,6 +64,20 @@ pub(crate) enum Act {
     },
 }
 
+impl Act {
+    /// The tenant that it is about, if it is about one.
+    pub(crate) const fn tenant(&self) -> Option<&TenantId> {
+        match self {
+            Self::Look(tenant) | Self::Prune { tenant, .. } => tenant.as_ref(),
+            Self::Create(tenant)
+            | Self::Rotate(tenant, _)
+            | Self::Destroy(tenant)
+            | Self::Terminate(tenant)
+            | Self::Hold { tenant, .. } => Some(tenant),
+        }
+    }
+}
+
 /// What came of an act.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]

@@ -17,6 +17,7 @@ mod batch;
 mod breaker;
 mod case;
 pub mod chain;
+mod classification;
 pub mod cli;
 pub mod config;
 pub mod conformance;

@@ -6,6 +6,7 @@ use nephron_model::{NotRecorded, Point};
 
 use crate::associates::NoGround;
 use crate::authenticate::Unauthenticated;
+use crate::classification::NotAdmitted;
 use crate::egress::EgressError;
 use crate::receive::Malformed;
 
@@ -159,6 +160,14 @@ pub enum Refusal {
         "a sealed field was altered, or is not of this tenant, record, field, kind and purpose of use"
     )]
     NotAuthentic,
+    /// The tenant's classification does not let a field be sealed or opened so.
+    #[error("`{place}` {why}")]
+    FieldRefused {
+        /// Where it stands in the request.
+        place: String,
+        /// Why not.
+        why: NotAdmitted,
+    },
     /// The log could not be written, so nothing more may happen (I1).
     #[error("nothing can be recorded, so nothing is done")]
     NotRecorded(#[from] NotRecorded),
@@ -246,6 +255,7 @@ impl Refusal {
             Self::NotDelivered { .. } => "not-delivered",
             Self::Key(_) | Self::TooManyValues { .. } => "key-refused",
             Self::NotAuthentic => "not-authentic",
+            Self::FieldRefused { .. } => "field-refused",
             Self::NotRecorded(_) => "not-recorded",
             Self::NoReview => "no-review",
             Self::OwnReview => "own-review",
@@ -259,7 +269,7 @@ impl Refusal {
         match self {
             Self::Malformed(Malformed::Field { field, .. }) => Some(field),
             Self::NoRoute => Some("model"),
-            Self::Unsearched { place, .. } => Some(place),
+            Self::Unsearched { place, .. } | Self::FieldRefused { place, .. } => Some(place),
             Self::NotOffered { place, about, .. } => place.as_deref().or(about.as_deref()),
             Self::Malformed(_)
             | Self::Unauthenticated(_)
@@ -304,6 +314,7 @@ impl Refusal {
                 let code = (*code).to_owned();
                 std::iter::once(code).chain(about.clone()).collect()
             }
+            Self::FieldRefused { why, .. } => vec![why.code().to_owned()],
             Self::Key(error) => vec![error.code().to_owned()],
             Self::TooManyValues { .. } => {
                 vec![

@@ -94,6 +94,7 @@ impl Reply {
                 | Refusal::Key(KeyError::NotFound) => 404,
                 Refusal::Denied { .. }
                 | Refusal::OwnReview
+                | Refusal::FieldRefused { .. }
                 | Refusal::NoAgreement { .. }
                 | Refusal::Unsearched { .. }
                 | Refusal::UnknownObligation { .. }

@@ -782,6 +782,7 @@ fn other_sections(old: &Config, new: &Config) -> Vec<&'static str> {
         root_key,
         key_rotation,
         tenants,
+        classifications,
         trust,
         plugins: _,
         chain: _,
@@ -806,7 +807,10 @@ fn other_sections(old: &Config, new: &Config) -> Vec<&'static str> {
         ("`data`", *data == new.data),
         ("`[root-key]`", *root_key == new.root_key),
         ("`[key-rotation]`", *key_rotation == new.key_rotation),
-        ("`[[tenant]]`", *tenants == new.tenants),
+        (
+            "`[[tenant]]`",
+            *tenants == new.tenants && *classifications == new.classifications,
+        ),
         (
             "`[trust]`",
             is_same_trust(trust.as_ref(), new.trust.as_ref()),

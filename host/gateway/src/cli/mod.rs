@@ -8,6 +8,7 @@ mod around;
 mod associate;
 mod audit;
 mod check;
+mod classify;
 mod compile_worker;
 mod completions;
 mod custody;
@@ -90,6 +91,8 @@ enum Command {
     Dev(dev::Args),
     /// Check a configuration and report everything that is wrong with it
     Check(check::Args),
+    /// Show which fields of sample records a classification covers
+    Classify(classify::Args),
     /// Build, test and inspect plugins, and exchange those that serve
     Plugin(plugin::Args),
     /// Show and check who may see what is sent, and the agreements with them
@@ -170,6 +173,7 @@ fn run(command: Command, globals: &Globals) -> Result<(), Failure> {
             Command::Review(args) => review::run(args, globals).await,
             Command::Pki(args) => pki::run(args, globals).await,
             Command::Check(args) => check::run(args, globals).await,
+            Command::Classify(args) => classify::run(args, globals).await,
             Command::Plugin(args) => plugin::run(args, globals).await,
             Command::Audit(args) => audit::run(args, globals).await,
             Command::WhatIf(args) => args.run().await,
@@ -198,6 +202,7 @@ mod tests {
             "deidentify",
             "serve",
             "check",
+            "classify",
             "plugin",
             "associate",
             "api-key",

@@ -16,6 +16,7 @@ mod admin;
 mod anchor;
 mod associate;
 mod aws;
+mod classification;
 mod endpoint;
 mod export;
 mod fault;
@@ -62,6 +63,7 @@ pub use trust::Trust;
 pub use upstream::{Credential, Upstream, UpstreamTls};
 pub use url::{BaseUrl, InvalidUrl};
 
+pub use crate::classification::{Classification, NotAdmitted};
 pub use crate::wire::fields::UnknownFields;
 pub(crate) use names::is_name;
 pub(crate) use units::duration;
@@ -83,6 +85,8 @@ pub struct Config {
     pub key_rotation: Schedule,
     /// Those served, at least one, each once.
     pub tenants: Vec<TenantId>,
+    /// What the fields of its applications' records are, of each tenant that says so.
+    pub classifications: BTreeMap<TenantId, Classification>,
     /// Every plugin, each used by something below.
     pub plugins: Vec<Plugin>,
     /// Registries that components come from, and how each is reached.
@@ -167,6 +171,11 @@ impl Config {
                     .iter()
                     .filter_map(|trust| trust.revoked_file.as_deref()),
             )
+            .chain(
+                self.classifications
+                    .values()
+                    .map(|schema| schema.file.as_path()),
+            )
     }
 
     /// The data folder of the configuration in `path`, whatever else is wrong with it.
@@ -241,8 +250,16 @@ fn config<'a>(
             .and_then(|value| value.table(RootKey::read))
             .flatten();
         let key_rotation = root.section("key-rotation", root_key::schedule);
-        let mut ids = BTreeMap::new();
-        let tenants = root.some("tenant", |table| tenant(table, &mut ids));
+        let (mut ids, mut classifications) = (BTreeMap::new(), BTreeMap::new());
+        let tenants = root.some("tenant", |table| {
+            let schema = table.value("classification");
+            let schema = schema.map(|value| classification(&value, files));
+            let id = tenant(table, &mut ids)?;
+            if let Some(schema) = schema {
+                classifications.insert(id.clone(), schema?);
+            }
+            Some(id)
+        });
         let read_plugins = root.some("plugin", |table| Plugin::read(table, files));
         let mut registry_hosts = BTreeMap::new();
         let registries = root.each("registry", |table| {
@@ -302,6 +319,7 @@ fn config<'a>(
             root_key: root_key?,
             key_rotation: key_rotation?,
             tenants,
+            classifications,
             plugins: read_plugins,
             registries,
             trust: match trust {
@@ -354,6 +372,19 @@ fn tenant(table: &mut Table<'_>, ids: &mut BTreeMap<String, usize>) -> Option<Te
     }
     route::refuse_second(&value, "id", id.as_str(), ids);
     Some(id)
+}
+
+/// The schema in the file that a value names. Its faults are told in its own file's places.
+fn classification(value: &reader::Value<'_>, files: Files<'_>) -> Option<Classification> {
+    let path = value.path()?;
+    let text = settings::text(value, &path, files)?;
+    match Classification::parse(&text, &path) {
+        Ok(schema) => Some(schema),
+        Err(faults) => {
+            value.reader().adopt(&faults);
+            None
+        }
+    }
 }
 
 pub(crate) fn read_text(path: &Path) -> std::io::Result<String> {

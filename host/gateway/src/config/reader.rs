@@ -97,6 +97,13 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Takes over the faults of a file that this one names.
+    pub(super) fn adopt(&self, faults: &Faults) {
+        self.faults
+            .borrow_mut()
+            .extend_from_slice(faults.as_slice());
+    }
+
     /// Whether something in the file could not be read, so that nothing can be said of what seems not to be there.
     pub(super) fn is_unread(&self) -> bool {
         self.unread.get()

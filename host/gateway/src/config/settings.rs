@@ -1,6 +1,6 @@
 //! A plugin's settings: TOML as the operator wrote it, and whole files, made into one JSON object.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Number, Value as Json};
 use toml::de::{DeTable, DeValue};
@@ -30,7 +30,7 @@ pub(super) fn read(plugin: &mut Table<'_>, files: Files<'_>) -> (Json, Vec<PathB
             let read = if matches!(value.raw(), DeValue::Table(_)) {
                 value.table(|named| texts(named, files, &mut paths))
             } else {
-                text(&value, files, &mut paths)
+                setting(&value, files, &mut paths)
             };
             settings.extend(read.map(|read| (key.to_owned(), read)));
         }
@@ -43,26 +43,28 @@ fn texts(named: &mut Table<'_>, files: Files<'_>, paths: &mut Vec<PathBuf>) -> J
     let read = named
         .entries()
         .into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), text(&value, files, paths)?)));
+        .filter_map(|(name, value)| Some((name.to_owned(), setting(&value, files, paths)?)));
     Json::Object(read.collect())
 }
 
-/// The text of the file that a value names.
-fn text(value: &Value<'_>, files: Files<'_>, paths: &mut Vec<PathBuf>) -> Option<Json> {
+/// The text of the file that a value names, as a setting.
+fn setting(value: &Value<'_>, files: Files<'_>, paths: &mut Vec<PathBuf>) -> Option<Json> {
     let path = value.path()?;
-    match files(&path) {
-        Ok(text) => {
-            paths.push(path);
-            Some(Json::String(text))
-        }
-        Err(error) => {
-            let path = path.display();
-            value.fault(format_args!(
-                "cannot be read from `{path}`: {error}; correct the path, which starts at the configuration's folder"
-            ));
-            None
-        }
+    let text = text(value, &path, files)?;
+    paths.push(path);
+    Some(Json::String(text))
+}
+
+/// The text of the file at `path`, which a value names.
+pub(super) fn text(value: &Value<'_>, path: &Path, files: Files<'_>) -> Option<String> {
+    let read = files(path);
+    if let Err(error) = &read {
+        let path = path.display();
+        value.fault(format_args!(
+            "cannot be read from `{path}`: {error}; correct the path, which starts at the configuration's folder"
+        ));
     }
+    read.ok()
 }
 
 /// A date or time becomes its text; what JSON cannot hold is a fault at the setting that it stands in.

@@ -1,17 +1,21 @@
 //! Fields sealed under the tenant's key, each for one place, and opened again.
 
+use std::collections::BTreeSet;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nephron_engine::contract::Value;
 use nephron_keys::{Field, KeyError, Operations};
-use nephron_model::{EventId, Kind, Phi, Point};
+use nephron_model::{EventId, Kind, Phi, Point, Purpose};
 use serde::Serialize;
 use zeroize::Zeroize;
 
 use super::written;
+use crate::Gateway;
 use crate::case::Case;
 use crate::chain::decide::{Permitted, number, permit};
 use crate::chain::deidentify::known_kind;
+use crate::classification::{Class, Classification};
 use crate::receive::Malformed;
 use crate::refusal::Refusal;
 use crate::wire::fields::{Fields, UnknownFields, is_structural, wrong};
@@ -19,25 +23,36 @@ use crate::wire::fields::{Fields, UnknownFields, is_structural, wrong};
 /// Fields of one request.
 const MOST: usize = 100;
 
+const KIND: &str =
+    "a kind of identifier of 45 CFR 164.514(b)(2)(i), such as `mrn` or `name`, or `other`";
+
 /// Fields with their values, or with what was sealed.
 pub(super) struct Places<T: Zeroize>(Vec<Place<T>>);
 
 /// Where a field belongs, and what is there.
 struct Place<T: Zeroize> {
     name: String,
-    kind: Kind,
+    /// The caller's word, until the tenant's classification has said its own.
+    kind: Option<Kind>,
     /// It may be a record number, and stands in no header of the log.
     record: Phi<String>,
     content: Phi<T>,
 }
 
-impl<T: Zeroize> Place<T> {
-    fn field(&self) -> Field<'_> {
-        Field {
-            record: self.record.expose(),
-            name: &self.name,
-            kind: &self.kind,
-        }
+/// Fields whose kinds are settled, each with its kind.
+struct Settled<T: Zeroize>(Vec<(Place<T>, Kind)>);
+
+impl<T: Zeroize> Settled<T> {
+    /// Each as keys know it, with what is there.
+    fn fields(&self) -> impl Iterator<Item = (Field<'_>, &T)> {
+        self.0.iter().map(|(place, kind)| {
+            let field = Field {
+                record: place.record.expose(),
+                name: &place.name,
+                kind,
+            };
+            (field, place.content.expose())
+        })
     }
 }
 
@@ -62,8 +77,6 @@ fn read<T: Zeroize>(
 ) -> Result<Places<T>, Malformed> {
     const FIELDS: &str = "a list of 1 to 100 fields";
     const NAME: &str = "1 to 64 of letters, digits and `._:/-@`";
-    const KIND: &str =
-        "a kind of identifier of 45 CFR 164.514(b)(2)(i), such as `mrn` or `name`, or `other`";
     const RECORD: &str = "1 to 200 bytes";
     let listed = fields.list("fields")?.unwrap_or_default();
     if !(1..=MOST).contains(&listed.len()) {
@@ -73,13 +86,15 @@ fn read<T: Zeroize>(
     for (index, field) in listed.into_iter().enumerate() {
         let mut field = Fields::of(field, &format!("fields[{index}]"), UnknownFields::Refuse)?;
         let name = field.text_that("name", NAME, |name| is_structural(name, 64))?;
-        let kind = field.text("kind")?.and_then(|kind| known_kind(&kind));
+        let kind = field
+            .text("kind")?
+            .map(|kind| known_kind(&kind).ok_or_else(|| wrong(&field.at("kind"), KIND)));
         let record =
             field.text_that("record", RECORD, |record| (1..=200).contains(&record.len()))?;
         let held = field.text(content)?.and_then(&decode);
         places.push(Place {
             name: name.ok_or_else(|| wrong(&field.at("name"), NAME))?,
-            kind: kind.ok_or_else(|| wrong(&field.at("kind"), KIND))?,
+            kind: kind.transpose()?,
             record: Phi::new(record.ok_or_else(|| wrong(&field.at("record"), RECORD))?),
             content: Phi::new(held.ok_or_else(|| wrong(&field.at(content), rule))?),
         });
@@ -88,28 +103,53 @@ fn read<T: Zeroize>(
     Ok(Places(places))
 }
 
+/// What each field is: by the tenant's classification, if it has one; else the caller has to say. Gives its classes, too.
+fn settled<T: Zeroize>(
+    schema: Option<&Classification>,
+    purpose: &Purpose,
+    places: Places<T>,
+) -> Result<(Settled<T>, BTreeSet<Class>), Refusal> {
+    let mut classes = BTreeSet::new();
+    let settle = |(index, mut place): (usize, Place<T>)| {
+        let at = |member: &str| format!("fields[{index}].{member}");
+        let Some(schema) = schema else {
+            let kind = place.kind.take();
+            let kind = kind.ok_or_else(|| wrong(&at("kind"), KIND))?;
+            return Ok((place, kind));
+        };
+        let rule = schema.admit(&place.name, place.kind.as_ref(), purpose);
+        let rule = rule.map_err(|why| Refusal::FieldRefused {
+            place: at("name"),
+            why,
+        })?;
+        classes.insert(rule.class);
+        Ok((place, rule.kind.clone()))
+    };
+    let places = places.0.into_iter().enumerate().map(settle);
+    let settled = places.collect::<Result<_, Refusal>>()?;
+    Ok((Settled(settled), classes))
+}
+
 /// Asks whether this caller may use the key of fields for that.
 async fn permitted<T: Zeroize>(
-    case: &Case,
+    (gateway, case): (&Gateway, &Case),
     operation: Operations,
     places: Places<T>,
-) -> Result<Permitted<Places<T>>, Refusal> {
-    let mut kinds: Vec<String> = places
-        .0
-        .iter()
-        .map(|place| place.kind.to_string())
-        .collect();
-    kinds.sort_unstable();
-    kinds.dedup();
-    let is_lent = case.is_lent(operation, Point::KeyUse, |_| places.0.len())?;
+) -> Result<Permitted<Settled<T>>, Refusal> {
+    let schema = gateway.classification(case.tenant.id());
+    let (settled, classes) = settled(schema, &case.purpose, places)?;
+    let kinds: BTreeSet<String> = settled.0.iter().map(|(_, kind)| kind.to_string()).collect();
+    let classes = classes.into_iter().map(|class| class.as_str().to_owned());
+    let is_lent = case.is_lent(operation, Point::KeyUse, |_| settled.0.len())?;
     let action = operation.to_string();
     let facts = [
-        ("fields", number(places.0.len())),
+        ("classes", Value::Texts(classes.collect())),
+        ("fields", number(settled.0.len())),
         ("grant", Value::Boolean(is_lent)),
-        ("kinds", Value::Texts(kinds)),
+        ("kinds", Value::Texts(kinds.into_iter().collect())),
     ];
     let asked = (Point::KeyUse, action.as_str(), case.caller.id.as_str());
-    permit(case, asked, facts, places).await
+    permit(case, asked, facts, settled).await
 }
 
 #[derive(Serialize)]
@@ -127,25 +167,29 @@ struct SealedField<'a> {
 }
 
 /// Seals fields.
-pub(super) async fn seal(case: &Case, places: Places<String>) -> Result<Phi<String>, Refusal> {
+pub(super) async fn seal(
+    gateway: &Gateway,
+    case: &Case,
+    places: Places<String>,
+) -> Result<Phi<String>, Refusal> {
     // Nothing is shown, so that identities are withheld in any case.
-    let (Places(places), _duties) = permitted(case, Operations::SEAL, places)
+    let (settled, _duties) = permitted((gateway, case), Operations::SEAL, places)
         .await?
         .into_parts();
     let grant = case.grant(Operations::SEAL, Point::KeyUse)?;
-    let fields: Vec<(Field<'_>, &str)> = places
-        .iter()
-        .map(|place| (place.field(), place.content.expose().as_str()))
+    let fields: Vec<(Field<'_>, &str)> = settled
+        .fields()
+        .map(|(field, content)| (field, content.as_str()))
         .collect();
     let sealed = grant.seal_fields(&fields).await?;
     Ok(written(&Sealed {
         event: case.id,
         version: grant.info().version,
-        fields: places
+        fields: fields
             .iter()
             .zip(sealed)
-            .map(|(place, sealed)| SealedField {
-                name: &place.name,
+            .map(|((field, _), sealed)| SealedField {
+                name: field.name,
                 sealed: URL_SAFE_NO_PAD.encode(sealed),
             })
             .collect(),
@@ -165,17 +209,21 @@ struct OpenedField<'a> {
 }
 
 /// Opens fields, all or none.
-pub(super) async fn open(case: &Case, places: Places<Vec<u8>>) -> Result<Phi<String>, Refusal> {
-    let (Places(places), duties) = permitted(case, Operations::OPEN, places)
+pub(super) async fn open(
+    gateway: &Gateway,
+    case: &Case,
+    places: Places<Vec<u8>>,
+) -> Result<Phi<String>, Refusal> {
+    let (settled, duties) = permitted((gateway, case), Operations::OPEN, places)
         .await?
         .into_parts();
     if duties.withhold_identities {
         return Err(Refusal::withheld(Point::KeyUse));
     }
     let grant = case.grant(Operations::OPEN, Point::KeyUse)?;
-    let fields: Vec<(Field<'_>, &[u8])> = places
-        .iter()
-        .map(|place| (place.field(), place.content.expose().as_slice()))
+    let fields: Vec<(Field<'_>, &[u8])> = settled
+        .fields()
+        .map(|(field, content)| (field, content.as_slice()))
         .collect();
     let opened = grant.open_fields(&fields).await.map_err(|error| {
         if matches!(error, KeyError::AuthenticationFailed) {
@@ -186,11 +234,11 @@ pub(super) async fn open(case: &Case, places: Places<Vec<u8>>) -> Result<Phi<Str
     })?;
     Ok(written(&Opened {
         event: case.id,
-        fields: places
+        fields: fields
             .iter()
             .zip(&opened)
-            .map(|(place, value)| OpenedField {
-                name: &place.name,
+            .map(|((field, _), value)| OpenedField {
+                name: field.name,
                 value: value.expose(),
             })
             .collect(),

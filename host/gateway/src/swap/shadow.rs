@@ -25,8 +25,6 @@ use crate::tenant::Tenant;
 const WAITING: usize = 64;
 /// Differences that are named with their events.
 const NAMED: usize = 20;
-/// Niceness (0 to 19): whoever serves goes first, and beside full load some 3 % of a processor are left.
-const LAST: i32 = 15;
 
 /// Name of the payload of a `shadow-judged` entry, bound into its seal.
 pub(crate) const ANSWERS: &str = "answers";
@@ -264,7 +262,17 @@ struct Work {
     engine: Arc<Engine>,
     roster: Arc<Roster>,
     findings: Mutex<Findings>,
+    served: Served,
     is_ended: AtomicBool,
+}
+
+/// What is counted on the path of requests, which wait for no lock that the thread might hold.
+#[derive(Default)]
+struct Served {
+    calls: AtomicU64,
+    fuel: AtomicU64,
+    micros: AtomicU64,
+    skipped: AtomicU64,
 }
 
 impl Shadow {
@@ -282,14 +290,18 @@ impl Shadow {
             engine,
             roster: Arc::clone(roster),
             findings: Mutex::default(),
+            served: Served::default(),
             is_ended: AtomicBool::new(false),
         });
         let (queue, seen) = mpsc::channel(WAITING);
         let (at_work, runtime) = (Arc::clone(&work), tokio::runtime::Handle::current());
         let thread = std::thread::Builder::new().name("shadow".to_owned());
         let thread = thread.spawn(move || {
-            if let Err(error) = rustix::process::nice(LAST) {
-                warn!(%error, "a shadow takes as much of the processor as those who serve");
+            if let Err(error) = give_way() {
+                warn!(
+                    ?error,
+                    "a shadow takes as much of the processor as those who serve"
+                );
             }
             runtime.block_on(at_work.run(seen));
         })?;
@@ -314,7 +326,10 @@ impl Shadow {
     /// Counts what a judgement cost that those who serve made.
     pub(crate) fn count(&self, judgement: &Judgement, plugin: &str, verdict: &Verdict) {
         if self.scope.holds(judgement, plugin) {
-            self.work.findings().cost_of_serving.add(verdict);
+            let served = &self.work.served;
+            served.calls.fetch_add(1, Ordering::Relaxed);
+            served.fuel.fetch_add(verdict.fuel, Ordering::Relaxed);
+            served.micros.fetch_add(verdict.micros(), Ordering::Relaxed);
         }
     }
 
@@ -334,7 +349,7 @@ impl Shadow {
         let place = match queue.as_ref().map(mpsc::Sender::try_reserve) {
             Some(Ok(place)) => place,
             Some(Err(_)) => {
-                self.work.findings().skipped += 1;
+                self.work.served.skipped.fetch_add(1, Ordering::Relaxed);
                 return;
             }
             None => return,
@@ -356,7 +371,17 @@ impl Shadow {
     }
 
     pub(crate) fn findings(&self) -> Findings {
-        self.work.findings().clone()
+        let served = &self.work.served;
+        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Findings {
+            skipped: of(&served.skipped),
+            cost_of_serving: Cost {
+                calls: of(&served.calls),
+                fuel: of(&served.fuel),
+                micros: of(&served.micros),
+            },
+            ..self.work.findings().clone()
+        }
     }
 
     /// Percent of what was compared that differs, if enough was compared to say so.
@@ -399,6 +424,16 @@ impl Shadow {
             let _ended = thread.join();
         }
     }
+}
+
+/// Has this thread run only while no other wants the processor (`SCHED_IDLE`, sched(7)), and stop at once when one does.
+fn give_way() -> Result<(), thread_priority::Error> {
+    use thread_priority::{
+        NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
+        set_thread_priority_and_policy, thread_native_id,
+    };
+    let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+    set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle)
 }
 
 impl Work {

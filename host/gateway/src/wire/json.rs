@@ -35,20 +35,7 @@ impl Json {
     /// # Errors
     /// [`Malformed::Shape`]: the place and what is wrong there, never the text.
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, Malformed> {
-        serde_json::from_slice(bytes).map_err(|error| Malformed::Shape {
-            line: error.line(),
-            column: error.column(),
-            // Serde's own text quotes what it found, which may be PHI (I9).
-            what: match error.classify() {
-                serde_json::error::Category::Io | serde_json::error::Category::Syntax => {
-                    "this is not JSON (or nests deeper than 127, or holds a number that no double can)"
-                }
-                serde_json::error::Category::Eof => "the JSON ends too early",
-                serde_json::error::Category::Data => {
-                    "an object has the same key twice, or a number has more digits than are kept; write it as a string"
-                }
-            },
-        })
+        serde_json::from_slice(bytes).map_err(|error| malformed(&error))
     }
 
     /// A name or word that is not searched.
@@ -65,6 +52,24 @@ impl Json {
     /// The value as JSON text.
     pub(crate) fn to_text(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// What is wrong with text that was read as [`Json`]: the place and what is wrong there, never the text.
+pub(crate) fn malformed(error: &serde_json::Error) -> Malformed {
+    Malformed::Shape {
+        line: error.line(),
+        column: error.column(),
+        // Serde's own text quotes what it found, which may be PHI (I9).
+        what: match error.classify() {
+            serde_json::error::Category::Io | serde_json::error::Category::Syntax => {
+                "this is not JSON (or nests deeper than 127, or holds a number that no double can)"
+            }
+            serde_json::error::Category::Eof => "the JSON ends too early",
+            serde_json::error::Category::Data => {
+                "an object has the same key twice, or a number has more digits than are kept; write it as a string"
+            }
+        },
     }
 }
 

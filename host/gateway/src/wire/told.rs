@@ -134,6 +134,7 @@ const fn class(refusal: &Refusal) -> Class {
         Refusal::Unauthenticated(_) => Class::Unauthenticated,
         Refusal::Denied { .. }
         | Refusal::OwnReview
+        | Refusal::FieldRefused { .. }
         | Refusal::NoAgreement { .. }
         | Refusal::Unsearched { .. }
         | Refusal::UnknownObligation { .. }

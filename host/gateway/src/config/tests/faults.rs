@@ -6,7 +6,7 @@ use std::time::Duration;
 use expect_test::expect;
 use nephron_keys::{Pkcs11Token, Schedule};
 
-use super::super::{RootKey, SecretRef, read};
+use super::super::{Classification, RootKey, SecretRef, read};
 use super::{GOOD, change, check, files, parse, report};
 
 #[test]
@@ -965,4 +965,34 @@ fn what_is_sealed_is_kept_for_six_years_at_the_least() {
             "{report}"
         );
     }
+}
+
+#[test]
+fn a_classification_says_what_is_wrong_with_it() {
+    let text = r#"
+[[field]]
+path = "patient.**"
+class = "phy"
+[[field]]
+path = "patient.mrn"
+class = "phi"
+kind = "record-number"
+[[field]]
+path = "a..b"
+class = "public"
+kind = "name"
+purposes = []
+"#;
+    let faults = Classification::parse(text, Path::new("fields.toml")).unwrap_err();
+    let expected = expect![[r#"
+        fields.toml:4:9: `field.class` cannot be `phy`; did you mean `phi`?
+        fields.toml:6:8: `field.path` is never looked at: `patient.**` of line 3 stands for it too, and the first counts; put this one before it
+        fields.toml:8:8: `field.kind` must be a kind of identifier of 45 CFR 164.514(b)(2)(i), such as `mrn` or `name`, or `other`
+        fields.toml:10:8: `field.path`: must be names joined by dots, such as `contacts.*.phone`: `*` alone is any one of them, and `**`, at the end, one or more
+        fields.toml:12:8: `field.kind` says what is sealed, and what is public is not; leave it out
+        fields.toml:13:12: `field.purposes` must name 1 to 32
+        fields.toml:13:12: `field.purposes` says for what is sealed, and what is public is not; leave it out"#]];
+    expected.assert_eq(&faults.to_string());
+    let none = Classification::parse("", Path::new("fields.toml")).unwrap_err();
+    assert!(none.to_string().contains("[[field]]"), "{none}");
 }
