@@ -19,8 +19,17 @@ use crate::root::RootAccess;
 use crate::swap::{SwapError, Warrant};
 use crate::tenant::{Tenant, TenantError};
 
-/// The tenants that a gateway serves: nothing for one that it cannot open now, and which nobody else opens either.
-pub(crate) type Served = BTreeMap<TenantId, Option<Arc<Tenant>>>;
+/// The tenants that a gateway serves.
+pub(crate) type Served = BTreeMap<TenantId, Place>;
+
+/// How a gateway has a tenant.
+pub(crate) enum Place {
+    Open(Arc<Tenant>),
+    /// It is closed until somebody asks for it, and may be opened for as long as an act takes.
+    Resting,
+    /// It cannot be opened now, and nobody else opens it either.
+    Closed,
+}
 
 /// What an act needs.
 pub(crate) struct Custody {
@@ -480,7 +489,7 @@ impl Custody {
     async fn look(&self, served: &Served, id: &TenantId) -> Result<Standing, CustodyError> {
         let mut standing = Standing {
             tenant: id.clone(),
-            served: served.get(id).is_some_and(Option::is_some),
+            served: matches!(served.get(id), Some(Place::Open(_) | Place::Resting)),
             state: State::Unreadable,
             problem: None,
             entries: None,
@@ -602,9 +611,9 @@ impl Custody {
     /// The tenant as it is served, or opened for now.
     pub(crate) async fn hold(&self, served: &Served, id: &TenantId) -> Result<Held, CustodyError> {
         match served.get(id) {
-            Some(Some(tenant)) => return Ok(Held::Served(Arc::clone(tenant))),
-            Some(None) => return Err(CustodyError::Closed { tenant: id.clone() }),
-            None => {}
+            Some(Place::Open(tenant)) => return Ok(Held::Served(Arc::clone(tenant))),
+            Some(Place::Closed) => return Err(CustodyError::Closed { tenant: id.clone() }),
+            Some(Place::Resting) | None => {}
         }
         self.is_there(served, id)?;
         let folder = self.folder(id);

@@ -34,7 +34,7 @@ use crate::chain::reidentify::Streamed;
 use crate::classification::Classification;
 use crate::config::{self, Config, Endpoint, Route};
 use crate::counters;
-use crate::custody::{Act, Custody, CustodyError, Done, Served};
+use crate::custody::{Act, Custody, CustodyError, Done, Place, Served};
 use crate::egress::Egress;
 use crate::emergency::{Alerts, Emergency};
 use crate::host_log::{HostLog, is_known_of};
@@ -631,11 +631,16 @@ impl Gateway {
                 true => keeper.hold_resting().await,
                 false => None,
             };
-            match held {
-                // The act opens it, as one that no gateway serves, and nobody else does meanwhile.
-                Some(held) => resting.push(held),
-                None => drop(served.insert(keeper.id().clone(), keeper.open())),
-            }
+            let place = match (held, keeper.open()) {
+                (Some(held), _) => {
+                    // Until the act has ended nobody else opens it.
+                    resting.push(held);
+                    Place::Resting
+                }
+                (None, Some(tenant)) => Place::Open(tenant),
+                (None, None) => Place::Closed,
+            };
+            served.insert(keeper.id().clone(), place);
         }
         let done = tokio::task::spawn_blocking(move || {
             let (_turn, _resting) = (turn, resting);
