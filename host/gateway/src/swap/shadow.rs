@@ -449,8 +449,13 @@ impl Work {
             let compared = self.compare(&seen).await;
             self.findings().take(&seen, &compared);
             if let Some(draft) = compared.recorded(&mut seen) {
-                // Nothing follows from it, and so nobody waits for it.
-                let _noted = seen.tenant.log().note(draft);
+                // By a thread that gives way to nobody: requests wait for whoever gives an entry its place in the log. Nothing follows
+                // from this one, and so nobody waits for it.
+                let noted = tokio::spawn(async move {
+                    let _noted = seen.tenant.log().note(draft);
+                });
+                // The tenant is let go of before this thread ends.
+                let _panicked = noted.await;
             }
         }
     }
