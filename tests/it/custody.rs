@@ -86,30 +86,6 @@ async fn chat(served: &Served) -> Received {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_of_a_tenant_that_rests_are_rotated_like_any_other() {
-    let setup = Setup::default().and("[limits]\nopen-tenants = 1\n");
-    let served = setup.serve("").await;
-    let folder = tempfile::tempdir().unwrap();
-    let operator = Operator {
-        configuration: configuration(folder.path(), served.data(), FILE),
-        token: None,
-    };
-    let listed = tokio::task::block_in_place(|| operator.done(&["tenant", "list"]));
-    for tenant in ["lakeside", "st-marys"] {
-        assert_eq!(state(&listed, tenant)["served"], true, "{tenant}");
-    }
-    for version in 2..5 {
-        let rotated = tokio::task::block_in_place(|| operator.done(&["key", "rotate", "lakeside"]));
-        let versions = state(&rotated, "lakeside")["versions"].as_array().unwrap();
-        assert_eq!(versions.len(), version);
-        let body = json!({ "model": "clinical", "messages": [{ "role": "user", "content": CANARY_NOTE }] });
-        let asked = served.post(Some(&served.lakeside), &[], &body.to_string());
-        assert_eq!(asked.await.status, 200);
-        assert_eq!(chat(&served).await.status, 200);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn keys_are_rotated_and_a_tenant_ends_while_the_gateway_serves() {
     let served = Setup::default().serve("").await;
     let folder = tempfile::tempdir().unwrap();

@@ -44,7 +44,6 @@ mod replay;
 mod serve;
 mod small_model;
 mod swap;
-mod tenants;
 mod tidy;
 mod tokens;
 mod trust;

@@ -519,6 +519,11 @@ async fn fields_are_what_the_classification_says_they_are() {
     assert_eq!(opened["fields"][0]["value"], number);
 
     let physician = &served.physician;
+    // What was sealed as another kind, under an earlier schema, opens as that.
+    let mut other = one("patient.mrn", "sealed", &sealed["fields"][0]["sealed"]);
+    other["fields"][0]["kind"] = "name".into();
+    let received = post(&served, "/v1/fields/open", physician, &other).await;
+    assert_eq!(refused(&received), (400, "not-authentic".to_owned()));
     for (key, name, kind, reason) in [
         (physician, "patient.nickname", None, "unclassified"),
         (physician, "visit.department", None, "public"),
@@ -608,7 +613,15 @@ fn classify_shows_what_records_a_schema_covers() {
     assert_eq!(code, Some(3));
     assert_eq!(
         report["uncovered"],
-        json!([{ "path": "patient.tags.*", "values": 3, "records": 2 }])
+        json!([{ "path": "patient.tags.*", "why": "unclassified", "values": 3, "records": 2 }])
+    );
+    // What `/v1/fields` could not be asked for is not covered, and a dot parts names here as there.
+    let (code, report, _) =
+        with(r#"{"patient": {"name": {"first name": "a"}, "mrn": "1"}, "patient.mrn": "2"}"#);
+    assert_eq!((code, &report["paths"][0]["values"]), (Some(3), &json!(2)));
+    assert_eq!(
+        report["uncovered"],
+        json!([{ "path": "patient.name.first name", "why": "no-name", "values": 1, "records": 1 }])
     );
     assert!(said.contains("3 of 4 values stand under no path"), "{said}");
     for (text, code, words) in [

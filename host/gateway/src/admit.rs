@@ -108,8 +108,9 @@ pub(crate) fn open_case(
         proof,
         mut origin,
     } = identity;
-    let tenant = gateway.tenant_to_use(&tenant_id);
-    let tenant = tenant.ok_or_else(|| gateway.why_not(&tenant_id))?;
+    let tenant = gateway
+        .tenant(&tenant_id)
+        .ok_or_else(|| gateway.why_not(&tenant_id))?;
     let emergency = gateway.emergency(&purpose);
     let id = gateway.event_id()?;
     let info = contract::RequestInfo {

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use nephron_model::{Kind, Purpose};
 use serde::Serialize;
 
+use crate::wire::fields::is_structural;
+
 /// A classification schema: rules, of which the first that holds for a field counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Classification {
@@ -57,41 +59,67 @@ impl Class {
 }
 
 impl Classification {
-    /// The first rule that holds for the field at that path, given in its steps.
-    pub(crate) fn rule(&self, path: &[&str]) -> Option<(usize, &FieldRule)> {
+    /// The first rule that holds for the field of that name, and which it is.
+    pub(crate) fn rule(&self, name: &str) -> Option<(usize, &FieldRule)> {
+        if !is_name(name) {
+            return None;
+        }
+        let path: Vec<&str> = name.split('.').collect();
         let mut rules = self.rules.iter().enumerate();
-        rules.find(|(_, rule)| rule.path.holds_for(path))
+        rules.find(|(_, rule)| rule.path.holds_for(&path))
     }
 
-    /// What is to be known of a field before it is sealed or opened for a purpose of use. `kind` is what the caller takes it for.
-    pub(crate) fn admit(
+    /// What a field is that is to be sealed for a purpose of use. `kind` is what the caller takes it for.
+    pub(crate) fn to_seal(
         &self,
         name: &str,
         kind: Option<&Kind>,
         purpose: &Purpose,
-    ) -> Result<&FieldRule, NotAdmitted> {
-        let path: Vec<&str> = name.split('.').collect();
-        let (_, rule) = self.rule(&path).ok_or(NotAdmitted::Unclassified)?;
+    ) -> Result<(Class, Kind), NotAdmitted> {
+        let rule = self.for_purpose(name, purpose)?;
         if rule.class == Class::Public {
             Err(NotAdmitted::Public)
         } else if kind.is_some_and(|kind| *kind != rule.kind) {
             Err(NotAdmitted::OtherKind)
-        } else if !rule.purposes.is_empty() && !rule.purposes.contains(purpose) {
-            Err(NotAdmitted::OtherPurpose)
         } else {
-            Ok(rule)
+            Ok((rule.class, rule.kind.clone()))
+        }
+    }
+
+    /// What a field is that is to be opened. It may have been sealed under an earlier schema, as another kind or when it was not public: the
+    /// kind that the caller names counts, and is bound to what was sealed.
+    pub(crate) fn to_open(
+        &self,
+        name: &str,
+        kind: Option<&Kind>,
+        purpose: &Purpose,
+    ) -> Result<(Class, Kind), NotAdmitted> {
+        let rule = self.for_purpose(name, purpose)?;
+        Ok((rule.class, kind.unwrap_or(&rule.kind).clone()))
+    }
+
+    fn for_purpose(&self, name: &str, purpose: &Purpose) -> Result<&FieldRule, NotAdmitted> {
+        let (_, rule) = self.rule(name).ok_or(NotAdmitted::Unclassified)?;
+        match rule.purposes.is_empty() || rule.purposes.contains(purpose) {
+            true => Ok(rule),
+            false => Err(NotAdmitted::OtherPurpose),
         }
     }
 }
 
-/// Why a field is neither sealed nor opened.
+/// Whether a field can be called that by `/v1/fields`, and none of its steps is empty.
+pub(crate) fn is_name(name: &str) -> bool {
+    is_structural(name, 64) && name.split('.').all(|step| !step.is_empty())
+}
+
+/// Why a field is not sealed, or not opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAdmitted {
     /// The schema has no path for it.
     #[error("stands under no path of the tenant's classification; add one there")]
     Unclassified,
     /// It needs no sealing.
-    #[error("is public by the tenant's classification, and is not sealed")]
+    #[error("is public by the tenant's classification, and needs no sealing")]
     Public,
     /// It is something else.
     #[error("is another kind by the tenant's classification; leave `kind` out")]
@@ -162,7 +190,7 @@ impl FieldPath {
 /// It is no path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "must be names joined by dots, such as `contacts.*.phone`: `*` alone is any one of them, and `**`, at the end, one or more"
+    "must be names of letters, digits and `_:/-@` joined by dots, such as `contacts.*.phone`: `*` alone is any one of them, and `**`, at the end, one or more"
 )]
 pub(crate) struct NoPath;
 
@@ -175,8 +203,8 @@ impl std::str::FromStr for FieldPath {
             .map(|step| match step {
                 "*" => Ok(Step::Any),
                 "**" => Ok(Step::Rest),
-                name if name.is_empty() || name.contains('*') => Err(NoPath),
-                name => Ok(Step::Named(name.to_owned())),
+                name if is_structural(name, 64) => Ok(Step::Named(name.to_owned())),
+                _ => Err(NoPath),
             })
             .collect::<Result<_, _>>()?;
         let inner = steps.len() - 1;
@@ -234,7 +262,7 @@ mod tests {
             assert_eq!(not.iter().find(holds), None, "{pattern}");
             assert_eq!(path(pattern).to_string(), pattern);
         }
-        for text in ["", "a..b", ".a", "a.", "a.**.b", "a*", "***"] {
+        for text in ["", "a..b", ".a", "a.", "a.**.b", "a*", "***", "a b", "é"] {
             assert_eq!(text.parse::<FieldPath>(), Err(NoPath), "{text}");
         }
     }

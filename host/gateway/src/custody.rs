@@ -19,17 +19,8 @@ use crate::root::RootAccess;
 use crate::swap::{SwapError, Warrant};
 use crate::tenant::{Tenant, TenantError};
 
-/// The tenants that a gateway serves.
-pub(crate) type Served = BTreeMap<TenantId, Place>;
-
-/// How a gateway has a tenant.
-pub(crate) enum Place {
-    Open(Arc<Tenant>),
-    /// It is closed until somebody asks for it, and may be opened for as long as an act takes.
-    Resting,
-    /// It cannot be opened now, and nobody else opens it either.
-    Closed,
-}
+/// The tenants that a gateway serves: nothing for one that it cannot open now, and which nobody else opens either.
+pub(crate) type Served = BTreeMap<TenantId, Option<Arc<Tenant>>>;
 
 /// What an act needs.
 pub(crate) struct Custody {
@@ -71,20 +62,6 @@ pub(crate) enum Act {
         by: String,
         reason: String,
     },
-}
-
-impl Act {
-    /// The tenant that it is about, if it is about one.
-    pub(crate) const fn tenant(&self) -> Option<&TenantId> {
-        match self {
-            Self::Look(tenant) | Self::Prune { tenant, .. } => tenant.as_ref(),
-            Self::Create(tenant)
-            | Self::Rotate(tenant, _)
-            | Self::Destroy(tenant)
-            | Self::Terminate(tenant)
-            | Self::Hold { tenant, .. } => Some(tenant),
-        }
-    }
 }
 
 /// What came of an act.
@@ -489,7 +466,7 @@ impl Custody {
     async fn look(&self, served: &Served, id: &TenantId) -> Result<Standing, CustodyError> {
         let mut standing = Standing {
             tenant: id.clone(),
-            served: matches!(served.get(id), Some(Place::Open(_) | Place::Resting)),
+            served: served.get(id).is_some_and(Option::is_some),
             state: State::Unreadable,
             problem: None,
             entries: None,
@@ -611,9 +588,9 @@ impl Custody {
     /// The tenant as it is served, or opened for now.
     pub(crate) async fn hold(&self, served: &Served, id: &TenantId) -> Result<Held, CustodyError> {
         match served.get(id) {
-            Some(Place::Open(tenant)) => return Ok(Held::Served(Arc::clone(tenant))),
-            Some(Place::Closed) => return Err(CustodyError::Closed { tenant: id.clone() }),
-            Some(Place::Resting) | None => {}
+            Some(Some(tenant)) => return Ok(Held::Served(Arc::clone(tenant))),
+            Some(None) => return Err(CustodyError::Closed { tenant: id.clone() }),
+            None => {}
         }
         self.is_there(served, id)?;
         let folder = self.folder(id);

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cap_std::ambient_authority;
@@ -20,8 +19,7 @@ use nephron_model::{
 use nephron_registry::Reference;
 
 use nephron_trust::TrustError;
-use tokio::runtime::RuntimeFlavor;
-use tracing::{Instrument as _, error, info_span, warn};
+use tracing::{Instrument as _, error, info_span};
 
 use crate::admit::{Admission, Admitted, admit};
 use crate::aftermath;
@@ -34,7 +32,7 @@ use crate::chain::reidentify::Streamed;
 use crate::classification::Classification;
 use crate::config::{self, Config, Endpoint, Route};
 use crate::counters;
-use crate::custody::{Act, Custody, CustodyError, Done, Place, Served};
+use crate::custody::{Act, Custody, CustodyError, Done, Served};
 use crate::egress::Egress;
 use crate::emergency::{Alerts, Emergency};
 use crate::host_log::{HostLog, is_known_of};
@@ -72,10 +70,6 @@ pub struct Gateway {
     callers: Callers,
     emergencies: Vec<Purpose>,
     classifications: BTreeMap<TenantId, Classification>,
-    /// The most tenants that are open although nobody asks for them.
-    most_open: usize,
-    /// Times that somebody asked for a tenant.
-    uses: AtomicU64,
     alerts: Arc<Alerts>,
     egress: Egress,
     metrics: Arc<Metrics>,
@@ -87,9 +81,6 @@ pub struct Gateway {
     /// Held for as long as the gateway is open: two processes do not share a data folder.
     _lock: std::fs::File,
 }
-
-/// At the latest after so long, what is due of a tenant that rests is seen to.
-const DAY: Duration = Duration::from_secs(86_400);
 
 /// What the process supplies beside the configuration.
 pub struct Surroundings {
@@ -269,8 +260,6 @@ impl Gateway {
             callers: Callers::new(config, around.clock.now()),
             emergencies: config.emergencies.clone(),
             classifications: config.classifications.clone(),
-            most_open: config.limits.open_tenants,
-            uses: AtomicU64::new(0),
             alerts: Arc::default(),
             egress: Egress::new(upstreams)?,
             metrics: Arc::new(Metrics::new()),
@@ -389,7 +378,7 @@ impl Gateway {
         identity: &Identity<P>,
         refusal: Refusal,
     ) -> Reply {
-        let Some(tenant) = self.tenant_to_use(&identity.tenant) else {
+        let Some(tenant) = self.tenant(&identity.tenant) else {
             return self.counted(refusal);
         };
         let id = match self.event_id() {
@@ -461,98 +450,27 @@ impl Gateway {
 
     /// Opens again what has stopped or did not open.
     pub(crate) async fn revive(&self) {
-        self.host.revive(&self.opening).await;
-        for keeper in self.keepers() {
-            keeper.revive(async |keeper| self.begin(keeper).await).await;
-        }
-    }
-
-    /// Opens a tenant while others are served. Until what comes with it is let go, no roster is exchanged: between what its log says and that
-    /// it serves.
-    async fn begin<'a>(
-        &'a self,
-        keeper: &Keeper,
-    ) -> Result<(Tenant, impl Sized + use<'a>), TenantError> {
         let (opening, host) = (&self.opening, &self.host);
-        let tenant = Tenant::open_known(keeper.folder(), keeper.id(), opening, host).await?;
-        let turn = self.swap().turn().await;
-        begin(&tenant, host, &self.roster()).await?;
-        if let Some(canary) = self.swap().canary() {
-            let draft = canary_draft(&canary, canary.generation().warrant());
-            let recorded = tenant.log().record(draft).await;
-            let _recorded = recorded.map_err(|source| TenantError::NotRecorded {
-                tenant: keeper.id().clone(),
-                source,
-            })?;
-        }
-        Ok((tenant, turn))
-    }
-
-    /// The tenant of that name, for a request: opened, if it rests.
-    pub(crate) fn tenant_to_use(&self, id: &TenantId) -> Option<Arc<Tenant>> {
-        let keeper = self.tenants.get(id)?;
-        keeper.use_as(self.uses.fetch_add(1, Ordering::Relaxed) + 1);
-        match keeper.open() {
-            Some(tenant) => Some(tenant),
-            None => self.wake(keeper),
-        }
-    }
-
-    /// Opens a tenant that rests. That blocks on the disk, and holds up nobody else where the runtime has other threads.
-    fn wake(&self, keeper: &Keeper) -> Option<Arc<Tenant>> {
-        let runtime = tokio::runtime::Handle::current();
-        let is_alone = runtime.runtime_flavor() == RuntimeFlavor::CurrentThread;
-        let wake = || runtime.block_on(keeper.wake(async |keeper| self.begin(keeper).await));
-        if is_alone {
-            // No thread may wait for what it drives itself.
-            std::thread::scope(|scope| scope.spawn(wake).join()).ok()?
-        } else {
-            tokio::task::block_in_place(wake)
-        }
-    }
-
-    /// Lets those rest who were longest not asked for, where more are open than may be. Blocks on the disk.
-    pub fn settle(&self) {
-        let mut open: Vec<&Keeper> = self
-            .keepers()
-            .filter(|keeper| keeper.open().is_some())
-            .collect();
-        open.sort_by_key(|keeper| keeper.used());
-        let mut spare = open.len().saturating_sub(self.most_open);
-        for keeper in open {
-            if spare == 0 {
-                return;
-            }
-            // What exports are owed is delivered first, and what a tenant leaves alone for a while it does not forget.
-            let tenant = keeper.open().filter(|tenant| {
-                !self.shipping.owes(tenant) && tenant.breakers().open().is_empty()
-            });
-            let Some(tenant) = tenant else { continue };
-            let committed = self.host.commit(&tenant);
-            drop(tenant);
-            let rests = committed
-                .map_err(anyhow::Error::new)
-                .and_then(|()| Ok(keeper.rest()?));
-            match rests {
-                Ok(rests) => spare -= usize::from(rests),
-                Err(error) => {
-                    warn!(tenant = %keeper.id(), "it could not be closed well: {error:#}")
-                }
-            }
-        }
-    }
-
-    /// Sees to what is due of one tenant that rests, if one was not seen to for a day: it is opened for that, which also tells its log of what
-    /// was in flight when the process ended.
-    pub(crate) async fn tend_resting(&self) {
-        let untended = |keeper: &&Keeper| keeper.is_resting() && keeper.is_untended(DAY);
-        let Some(keeper) = self.keepers().find(untended) else {
-            return;
-        };
-        keeper.tend();
-        if let Some(tenant) = self.wake(keeper) {
-            let _turn = self.turn().await;
-            self.keep_tenant(&tenant).await;
+        host.revive(opening).await;
+        for keeper in self.keepers() {
+            keeper
+                .revive(async |keeper| {
+                    let tenant =
+                        Tenant::open_known(keeper.folder(), keeper.id(), opening, host).await?;
+                    // No roster is exchanged between what its log says and that it serves.
+                    let turn = self.swap().turn().await;
+                    begin(&tenant, host, &self.roster()).await?;
+                    if let Some(canary) = self.swap().canary() {
+                        let draft = canary_draft(&canary, canary.generation().warrant());
+                        let recorded = tenant.log().record(draft).await;
+                        let _recorded = recorded.map_err(|source| TenantError::NotRecorded {
+                            tenant: keeper.id().clone(),
+                            source,
+                        })?;
+                    }
+                    Ok((tenant, turn))
+                })
+                .await;
         }
     }
 
@@ -596,11 +514,8 @@ impl Gateway {
         by: String,
     ) -> Option<Result<Done, CustodyError>> {
         let runtime = tokio::runtime::Handle::current();
-        let about = act.tenant().cloned();
-        let work = move |custody: &Custody, served: &Served| {
-            runtime.block_on(custody.act(served, act, &by))
-        };
-        self.in_turn(about, work).await
+        self.in_turn(move |custody, served| runtime.block_on(custody.act(served, act, &by)))
+            .await
     }
 
     /// Tells `by` what needs a tenant's keys. Nothing where it panicked.
@@ -610,43 +525,23 @@ impl Gateway {
         by: String,
     ) -> Option<Result<Told, InquiryError>> {
         let runtime = tokio::runtime::Handle::current();
-        let about = Some(inquiry.tenant.clone());
-        let work = move |custody: &Custody, served: &Served| {
-            runtime.block_on(custody.inquire(served, inquiry, &by))
-        };
-        self.in_turn(about, work).await
+        self.in_turn(move |custody, served| runtime.block_on(custody.inquire(served, inquiry, &by)))
+            .await
     }
 
-    /// Has `act` done on a thread that may block, while nobody else changes keys. It is about one tenant or about all.
+    /// Has `act` done on a thread that may block, while nobody else changes keys.
     async fn in_turn<T: Send + 'static>(
         self: &Arc<Self>,
-        about: Option<TenantId>,
         act: impl FnOnce(&Custody, &Served) -> T + Send + 'static,
     ) -> Option<T> {
         let (turn, gateway) = (self.turn().await, Arc::clone(self));
-        let (mut served, mut resting) = (Served::new(), Vec::new());
-        for keeper in self.keepers() {
-            let is_meant = about.as_ref().is_none_or(|id| id == keeper.id());
-            let held = match is_meant {
-                true => keeper.hold_resting().await,
-                false => None,
-            };
-            let place = match (held, keeper.open()) {
-                (Some(held), _) => {
-                    // Until the act has ended nobody else opens it.
-                    resting.push(held);
-                    Place::Resting
-                }
-                (None, Some(tenant)) => Place::Open(tenant),
-                (None, None) => Place::Closed,
-            };
-            served.insert(keeper.id().clone(), place);
-        }
         let done = tokio::task::spawn_blocking(move || {
-            let (_turn, _resting) = (turn, resting);
+            let _turn = turn;
             // Given back before the turn is.
-            let (gateway, served) = (gateway, served);
-            act(&gateway.custody, &served)
+            let gateway = gateway;
+            let keepers = gateway.keepers();
+            let served = keepers.map(|keeper| (keeper.id().clone(), keeper.open()));
+            act(&gateway.custody, &served.collect())
         });
         done.await.ok()
     }
@@ -675,18 +570,14 @@ impl Gateway {
     /// It may block its thread. What cannot be done now is tried again by the next call.
     pub async fn keep_keys(&self) {
         for tenant in self.serving() {
-            self.keep_tenant(&tenant).await;
-        }
-    }
-
-    async fn keep_tenant(&self, tenant: &Tenant) {
-        if let Err(error) = self.custody.keep(tenant).await {
-            let causes = format!("{:#}", anyhow::Error::new(error));
-            error!(tenant = %tenant.id(), error = causes, "the tenant's keys could not be kept; tried again later");
-        }
-        if let Err(error) = self.custody.retain(tenant) {
-            let causes = format!("{:#}", anyhow::Error::new(error));
-            error!(tenant = %tenant.id(), error = causes, "what was kept long enough could not be pruned; tried again later");
+            if let Err(error) = self.custody.keep(&tenant).await {
+                let causes = format!("{:#}", anyhow::Error::new(error));
+                tracing::error!(tenant = %tenant.id(), error = causes, "the tenant's keys could not be kept; tried again in an hour");
+            }
+            if let Err(error) = self.custody.retain(&tenant) {
+                let causes = format!("{:#}", anyhow::Error::new(error));
+                tracing::error!(tenant = %tenant.id(), error = causes, "what was kept long enough could not be pruned; tried again in an hour");
+            }
         }
     }
 
@@ -953,8 +844,7 @@ async fn record_refused_plugin(config: &Config, around: &Surroundings, error: &O
     }
 }
 
-/// Opens as many tenants as may be open; the others rest. One that cannot be opened is tried again later and keeps no other from serving; if
-/// none can, that is told.
+/// Opens the tenants. One that cannot be opened is tried again later and keeps no other from serving; if none can, that is told.
 async fn open_tenants(
     config: &Config,
     opening: &Opening,
@@ -963,12 +853,8 @@ async fn open_tenants(
 ) -> Result<BTreeMap<TenantId, Keeper>, OpenError> {
     let tenants = in_data(&config.data, "tenants")?;
     let (mut keepers, mut failures) = (BTreeMap::new(), Vec::new());
-    for (place, id) in config.tenants.iter().enumerate() {
+    for id in &config.tenants {
         let folder = tenants.join(id.as_str());
-        if place >= config.limits.open_tenants {
-            keepers.insert(id.clone(), Keeper::of_resting(id.clone(), folder));
-            continue;
-        }
         let keeper = match serve(id, &folder, opening, host, roster).await {
             Ok(tenant) => Keeper::of(tenant, folder),
             Err(failure) => {
@@ -980,9 +866,7 @@ async fn open_tenants(
         keepers.insert(id.clone(), keeper);
     }
     match failures.pop() {
-        Some(failure) if keepers.values().all(|keeper| keeper.why_not().is_some()) => {
-            Err(failure.into())
-        }
+        Some(failure) if failures.len() + 1 == keepers.len() => Err(failure.into()),
         Some(_) | None => Ok(keepers),
     }
 }

@@ -116,8 +116,7 @@ impl Service {
                 tenant: keeper.id().as_str(),
                 in_flight: self.places.taken(keeper.id()),
                 log_entries: log.map_or(0, |log| log.head().entries),
-                is_log_stopped: log.map_or_else(|| !keeper.is_resting(), Log::is_stopped),
-                is_resting: keeper.is_resting(),
+                is_log_stopped: log.is_none_or(Log::is_stopped),
                 why_closed: keeper.why_not(),
             }
         })

@@ -94,8 +94,6 @@ pub(crate) struct TenantState<'a> {
     pub(crate) in_flight: usize,
     pub(crate) log_entries: u64,
     pub(crate) is_log_stopped: bool,
-    /// It is closed until somebody asks for it.
-    pub(crate) is_resting: bool,
     /// Why it does not serve, if it does not.
     pub(crate) why_closed: Option<String>,
 }
@@ -356,7 +354,6 @@ mod tests {
             in_flight: 1,
             log_entries: 42,
             is_log_stopped: false,
-            is_resting: false,
             why_closed: None,
         };
         let anchor = AnchorState {

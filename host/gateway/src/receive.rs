@@ -226,7 +226,6 @@ mod tests {
                 bytes: 2000,
                 messages: 2,
                 unknown_fields: UnknownFields::Refuse,
-                open_tenants: 1,
             },
             &FixedClock::at(0),
         )

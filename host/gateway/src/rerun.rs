@@ -264,7 +264,7 @@ impl Gateway {
     fn tenants_of(&self, id: Option<&TenantId>) -> Result<Vec<Arc<Tenant>>, RerunError> {
         match id {
             Some(id) => {
-                let tenant = self.tenant_to_use(id);
+                let tenant = self.tenant(id);
                 Ok(vec![
                     tenant.ok_or_else(|| RerunError::NoTenant(id.clone()))?,
                 ])

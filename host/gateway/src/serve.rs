@@ -471,10 +471,7 @@ async fn mark(gateway: Arc<Gateway>, period: Duration) {
 /// Opens again the tenants whose disk refused, or that did not open. Opening reads a whole log, so it may block.
 async fn revive(gateway: Arc<Gateway>) {
     every(PERIOD, gateway, |gateway| {
-        let runtime = tokio::runtime::Handle::current();
-        runtime.block_on(gateway.revive());
-        runtime.block_on(gateway.tend_resting());
-        gateway.settle();
+        tokio::runtime::Handle::current().block_on(gateway.revive());
     })
     .await;
 }

@@ -141,7 +141,6 @@ impl Service {
                     "plugins-not-asked": resting.unwrap_or_default(),
                     "in-flight": state.in_flight,
                     "log": { "entries": state.log_entries, "stopped": state.is_log_stopped },
-                    "resting": state.is_resting,
                     "closed": state.why_closed,
                 })
             })

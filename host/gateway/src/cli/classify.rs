@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use nephron_model::TenantId;
@@ -12,7 +12,7 @@ use super::style::{self, Look};
 use super::table::{Align, Cell, Table};
 use super::text::{count, number, plural, visible};
 use super::{Failure, Globals};
-use crate::classification::{Class, Classification};
+use crate::classification::{self, Class, Classification};
 use crate::config::Config;
 use crate::wire::json::{Json, malformed};
 
@@ -104,10 +104,28 @@ struct Coverage<'a> {
     values: u64,
     /// Of each rule.
     rules: Vec<Tally>,
-    /// Of each path without a rule; an element of a list is `*`.
-    bare: BTreeMap<String, Tally>,
+    /// Of each path without a rule, as it is shown, with whether `/v1/fields` could take it for a name.
+    bare: BTreeMap<String, (Tally, bool)>,
     /// Of those without a rule that came when there were [`Coverage::MOST`] paths.
     beyond: Tally,
+}
+
+/// Where a value stands: as `/v1/fields` would be asked for it, and as it is shown, with `*` for an element of a list.
+#[derive(Default)]
+struct Path {
+    name: String,
+    shown: String,
+}
+
+impl Path {
+    fn push(&mut self, step: &str, shown: &str) {
+        for (path, step) in [(&mut self.name, step), (&mut self.shown, shown)] {
+            if !path.is_empty() {
+                path.push('.');
+            }
+            path.push_str(step);
+        }
+    }
 }
 
 #[derive(Clone, Copy, Default)]
@@ -143,7 +161,7 @@ impl<'a> Coverage<'a> {
         }
     }
 
-    fn add_file(&mut self, path: &Path) -> anyhow::Result<()> {
+    fn add_file(&mut self, path: &std::path::Path) -> anyhow::Result<()> {
         let (name, reader): (String, Box<dyn Read>) = if path.as_os_str() == "-" {
             ("standard input".to_owned(), Box::new(io::stdin()))
         } else {
@@ -175,27 +193,24 @@ impl<'a> Coverage<'a> {
                     );
                 };
                 self.records += 1;
-                self.add(&record, &mut Vec::new());
+                self.add(&record, &mut Path::default());
             }
         }
         Ok(())
     }
 
-    fn add<'v>(&mut self, value: &'v Json, path: &mut Vec<&'v str>) {
+    /// Counts every value below `value`, which stands at `path`.
+    fn add(&mut self, value: &Json, path: &mut Path) {
         match value {
             Json::Null => {}
             Json::Object(entries) => {
                 for (name, value) in entries {
-                    path.push(name);
-                    self.add(value, path);
-                    path.pop();
+                    self.add_below(value, path, name, name);
                 }
             }
             Json::List(values) => {
-                for value in values {
-                    path.push("*");
-                    self.add(value, path);
-                    path.pop();
+                for (index, value) in values.iter().enumerate() {
+                    self.add_below(value, path, &index.to_string(), "*");
                 }
             }
             Json::Embedded(value) => self.add(value, path),
@@ -208,27 +223,34 @@ impl<'a> Coverage<'a> {
         }
     }
 
-    fn add_value(&mut self, path: &[&str]) {
+    fn add_below(&mut self, value: &Json, path: &mut Path, step: &str, shown: &str) {
+        let lengths = (path.name.len(), path.shown.len());
+        path.push(step, shown);
+        self.add(value, path);
+        path.name.truncate(lengths.0);
+        path.shown.truncate(lengths.1);
+    }
+
+    fn add_value(&mut self, path: &Path) {
         self.values += 1;
-        let rule = self.schema.rule(path);
+        let rule = self.schema.rule(&path.name);
         let tally = match rule.and_then(|(index, _)| self.rules.get_mut(index)) {
             Some(tally) => tally,
-            None => {
-                let shown = path.join(".");
-                if self.bare.len() < Self::MOST || self.bare.contains_key(&shown) {
-                    self.bare.entry(shown).or_default()
-                } else {
-                    &mut self.beyond
-                }
+            None if self.bare.len() < Self::MOST || self.bare.contains_key(&path.shown) => {
+                let (tally, is_name) = self.bare.entry(path.shown.clone()).or_default();
+                *is_name = classification::is_name(&path.name);
+                tally
             }
+            None => &mut self.beyond,
         };
         tally.add(self.records);
     }
 
     fn report(&self) -> Report<'_> {
         let paths = self.schema.rules.iter().zip(&self.rules);
-        let bare = self.bare.iter().map(|(path, tally)| Bare {
+        let bare = self.bare.iter().map(|(path, (tally, is_name))| Bare {
             path,
+            why: if *is_name { "unclassified" } else { "no-name" },
             values: tally.values,
             records: tally.records,
         });
@@ -259,7 +281,7 @@ impl<'a> Coverage<'a> {
 /// What is printed. Counts of values, and of the records that they are in.
 #[derive(Serialize)]
 struct Report<'a> {
-    schema: &'a Path,
+    schema: &'a std::path::Path,
     records: u64,
     values: u64,
     uncovered_values: u64,
@@ -280,7 +302,10 @@ struct Covered {
 
 #[derive(Serialize)]
 struct Bare<'a> {
+    /// An element of a list is `*`.
     path: &'a str,
+    /// `unclassified`, or `no-name` where `/v1/fields` could not be asked for it.
+    why: &'static str,
     values: u64,
     records: u64,
 }
@@ -344,12 +369,17 @@ fn write(report: &Report<'_>, look: Look, out: &mut impl Write) -> io::Result<()
         "{bad}{values} of {} values stand under no path{bad:#}\n",
         number(report.values)
     )?;
-    let mut columns = vec![("path", Align::Left)];
+    let mut columns = vec![("path", Align::Left), ("why", Align::Left)];
     columns.extend(numbers);
     let mut table = Table::new(2, &columns);
     for bare in &report.uncovered {
+        let why = match bare.why {
+            "no-name" => "no name of letters, digits and `._:/-@`, or more than 64",
+            _ => "",
+        };
         let texts = [
             bare.path.to_owned(),
+            why.to_owned(),
             number(bare.values),
             number(bare.records),
         ];

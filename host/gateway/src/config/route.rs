@@ -71,17 +71,15 @@ impl Default for Egress {
     }
 }
 
-/// What one request may have, and how many tenants are kept open.
+/// What one request may have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestLimits {
-    /// Bytes of a request's body: the key `request`.
+    /// Bytes of its body: the key `request`.
     pub bytes: usize,
     /// Messages in it.
     pub messages: usize,
     /// What becomes of fields that nobody here knows.
     pub unknown_fields: UnknownFields,
-    /// The most tenants that are open although nobody asks for them.
-    pub open_tenants: usize,
 }
 
 impl Chain {
@@ -244,14 +242,12 @@ impl RequestLimits {
             ("refuse", UnknownFields::Refuse),
             ("drop", UnknownFields::Drop),
         ];
-        let open_tenants = table.count("open-tenants", 1..=100_000, 256);
         let unknown_fields = table.value("unknown-fields");
         let unknown_fields = unknown_fields.and_then(|value| value.choice(&words));
         Self {
             bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
             messages: usize::try_from(messages).unwrap_or(usize::MAX),
             unknown_fields: unknown_fields.unwrap_or_default(),
-            open_tenants: usize::try_from(open_tenants).unwrap_or(usize::MAX),
         }
     }
 }

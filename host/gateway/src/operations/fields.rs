@@ -106,7 +106,7 @@ fn read<T: Zeroize>(
 /// What each field is: by the tenant's classification, if it has one; else the caller has to say. Gives its classes, too.
 fn settled<T: Zeroize>(
     schema: Option<&Classification>,
-    purpose: &Purpose,
+    (operation, purpose): (Operations, &Purpose),
     places: Places<T>,
 ) -> Result<(Settled<T>, BTreeSet<Class>), Refusal> {
     let mut classes = BTreeSet::new();
@@ -117,13 +117,17 @@ fn settled<T: Zeroize>(
             let kind = kind.ok_or_else(|| wrong(&at("kind"), KIND))?;
             return Ok((place, kind));
         };
-        let rule = schema.admit(&place.name, place.kind.as_ref(), purpose);
-        let rule = rule.map_err(|why| Refusal::FieldRefused {
+        let (name, kind) = (&place.name, place.kind.as_ref());
+        let found = match operation == Operations::OPEN {
+            true => schema.to_open(name, kind, purpose),
+            false => schema.to_seal(name, kind, purpose),
+        };
+        let (class, kind) = found.map_err(|why| Refusal::FieldRefused {
             place: at("name"),
             why,
         })?;
-        classes.insert(rule.class);
-        Ok((place, rule.kind.clone()))
+        classes.insert(class);
+        Ok((place, kind))
     };
     let places = places.0.into_iter().enumerate().map(settle);
     let settled = places.collect::<Result<_, Refusal>>()?;
@@ -137,7 +141,7 @@ async fn permitted<T: Zeroize>(
     places: Places<T>,
 ) -> Result<Permitted<Settled<T>>, Refusal> {
     let schema = gateway.classification(case.tenant.id());
-    let (settled, classes) = settled(schema, &case.purpose, places)?;
+    let (settled, classes) = settled(schema, (operation, &case.purpose), places)?;
     let kinds: BTreeSet<String> = settled.0.iter().map(|(_, kind)| kind.to_string()).collect();
     let classes = classes.into_iter().map(|class| class.as_str().to_owned());
     let is_lent = case.is_lent(operation, Point::KeyUse, |_| settled.0.len())?;

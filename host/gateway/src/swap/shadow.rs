@@ -166,12 +166,6 @@ impl Differing {
 }
 
 impl Findings {
-    /// Percent of what was compared.
-    pub(crate) fn divergence(&self) -> u64 {
-        let differing = self.differing.saturating_mul(100);
-        differing.checked_div(self.compared).unwrap_or_default()
-    }
-
     fn take(&mut self, seen: &Seen, compared: &Compared) {
         for (_, verdict) in &compared.verdicts {
             self.cost.add(verdict);
@@ -254,7 +248,8 @@ pub(crate) struct Shadow {
     requests: AtomicU64,
     queue: Mutex<Option<mpsc::Sender<Seen>>>,
     work: Arc<Work>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    /// Who asks, and who records what came of it.
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// What the thread shares.
@@ -266,13 +261,16 @@ struct Work {
     is_ended: AtomicBool,
 }
 
-/// What is counted on the path of requests, which wait for no lock that the thread might hold.
+/// What is counted and read on the path of requests, which wait for no lock that the thread might hold.
 #[derive(Default)]
 struct Served {
     calls: AtomicU64,
     fuel: AtomicU64,
     micros: AtomicU64,
     skipped: AtomicU64,
+    /// Of the findings.
+    compared: AtomicU64,
+    differing: AtomicU64,
 }
 
 impl Shadow {
@@ -294,16 +292,26 @@ impl Shadow {
             is_ended: AtomicBool::new(false),
         });
         let (queue, seen) = mpsc::channel(WAITING);
+        let (judged, to_record) = std::sync::mpsc::sync_channel::<(Seen, Compared)>(0);
+        let named = |name: &str| std::thread::Builder::new().name(name.to_owned());
+        // By a thread that gives way to nobody: requests wait for whoever gives an entry its place in the log, or uses the keys.
+        let recorder = named("shadow-log").spawn(move || {
+            while let Ok((mut seen, compared)) = to_record.recv() {
+                if let Some(draft) = compared.recorded(&mut seen) {
+                    // Nothing follows from it, and so nobody waits for it.
+                    let _noted = seen.tenant.log().note(draft);
+                }
+            }
+        })?;
         let (at_work, runtime) = (Arc::clone(&work), tokio::runtime::Handle::current());
-        let thread = std::thread::Builder::new().name("shadow".to_owned());
-        let thread = thread.spawn(move || {
+        let thread = named("shadow").spawn(move || {
             if let Err(error) = give_way() {
                 warn!(
                     ?error,
                     "a shadow takes as much of the processor as those who serve"
                 );
             }
-            runtime.block_on(at_work.run(seen));
+            runtime.block_on(at_work.run(seen, &judged));
         })?;
         Ok(Self {
             percent,
@@ -311,7 +319,7 @@ impl Shadow {
             requests: AtomicU64::new(0),
             queue: Mutex::new(Some(queue)),
             work,
-            thread: Mutex::new(Some(thread)),
+            threads: Mutex::new(vec![thread, recorder]),
         })
     }
 
@@ -386,8 +394,11 @@ impl Shadow {
 
     /// Percent of what was compared that differs, if enough was compared to say so.
     pub(super) fn divergence(&self, least: u64) -> Option<u64> {
-        let findings = self.work.findings();
-        (findings.compared >= least).then(|| findings.divergence())
+        let served = &self.work.served;
+        let compared = served.compared.load(Ordering::Acquire);
+        let differing = served.differing.load(Ordering::Relaxed);
+        let divergence = || differing.saturating_mul(100).checked_div(compared);
+        (compared >= least).then(|| divergence().unwrap_or_default())
     }
 
     pub(crate) fn roster(&self) -> &Arc<Roster> {
@@ -411,15 +422,15 @@ impl Shadow {
 
     /// Whether its thread has ended.
     pub(super) fn has_ended(&self) -> bool {
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
-        thread.as_ref().is_none_or(JoinHandle::is_finished)
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        threads.iter().all(JoinHandle::is_finished)
     }
 
     /// Waits until its thread has ended, which may be as long as one call takes. Blocks.
     pub(crate) fn join(&self) {
         self.end();
-        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(thread) = thread.take() {
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        for thread in threads.drain(..) {
             // If it panicked, the panic hook has said where.
             let _ended = thread.join();
         }
@@ -441,21 +452,26 @@ impl Work {
         self.findings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn run(&self, mut queue: mpsc::Receiver<Seen>) {
-        while let Some(mut seen) = queue.recv().await {
+    async fn run(
+        &self,
+        mut queue: mpsc::Receiver<Seen>,
+        judged: &std::sync::mpsc::SyncSender<(Seen, Compared)>,
+    ) {
+        while let Some(seen) = queue.recv().await {
             if self.is_ended.load(Ordering::Acquire) {
                 return;
             }
             let compared = self.compare(&seen).await;
-            self.findings().take(&seen, &compared);
-            if let Some(draft) = compared.recorded(&mut seen) {
-                // By a thread that gives way to nobody: requests wait for whoever gives an entry its place in the log. Nothing follows
-                // from this one, and so nobody waits for it.
-                let noted = tokio::spawn(async move {
-                    let _noted = seen.tenant.log().note(draft);
-                });
-                // The tenant is let go of before this thread ends.
-                let _panicked = noted.await;
+            let (all, differing) = {
+                let mut findings = self.findings();
+                findings.take(&seen, &compared);
+                (findings.compared, findings.differing)
+            };
+            self.served.differing.store(differing, Ordering::Relaxed);
+            self.served.compared.store(all, Ordering::Release);
+            if judged.send((seen, compared)).is_err() {
+                // It panicked, and the panic hook has said where.
+                return;
             }
         }
     }

@@ -20,7 +20,6 @@ pub(super) fn limits() -> RequestLimits {
         bytes: 1 << 20,
         messages: 100,
         unknown_fields: UnknownFields::Refuse,
-        open_tenants: 1,
     }
 }
 

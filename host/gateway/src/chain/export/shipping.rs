@@ -137,13 +137,6 @@ impl Shipping {
         begun
     }
 
-    /// Whether an export has yet to have something of a tenant's log, or to be tried again.
-    pub(crate) fn owes(&self, tenant: &Tenant) -> bool {
-        let entries = tenant.log().head().entries;
-        self.of(tenant.id())
-            .any(|one| !one.standing(tenant.id()).is_at_rest(entries))
-    }
-
     /// Whether answers of this tenant wait for an export.
     pub(crate) fn is_awaited(&self, tenant: &TenantId) -> bool {
         self.of(tenant).any(|one| one.export.before_reply.is_some())
