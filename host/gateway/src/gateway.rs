@@ -968,3 +968,14 @@ pub(crate) fn make_private(path: &Path) -> std::io::Result<()> {
         .mode(0o700)
         .create(path)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_file_name_lies_in_the_folder_that_is_the_present_one() {
+        sync_folder(Path::new("gateway.toml").parent().unwrap()).unwrap();
+        assert!(sync_folder(Path::new("no-such-folder")).is_err());
+    }
+}
