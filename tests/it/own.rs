@@ -627,7 +627,7 @@ fn classify_shows_what_records_a_schema_covers() {
     for (text, code, words) in [
         ("", 2, "no record"),
         ("7", 1, "record 1 is no JSON object"),
-        ("{\"a\": 1}\n{\"a\": Zebulon}", 1, "line 2, column 8"),
+        ("{\"a\": 1}\n{\"a\": Zebulon}", 1, "line 2, column 7"),
     ] {
         let (ended, _, said) = with(text);
         assert_eq!((ended, said.contains("Zebulon")), (Some(code), false));
