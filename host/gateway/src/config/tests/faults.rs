@@ -988,7 +988,7 @@ purposes = []
         fields.toml:4:9: `field.class` cannot be `phy`; did you mean `phi`?
         fields.toml:6:8: `field.path` is never looked at: `patient.**` of line 3 stands for it too, and the first counts; put this one before it
         fields.toml:8:8: `field.kind` must be a kind of identifier of 45 CFR 164.514(b)(2)(i), such as `mrn` or `name`, or `other`
-        fields.toml:10:8: `field.path`: must be names joined by dots, such as `contacts.*.phone`: `*` alone is any one of them, and `**`, at the end, one or more
+        fields.toml:10:8: `field.path`: must be names of letters, digits and `_:/-@` joined by dots, such as `contacts.*.phone`: `*` alone is any one of them, and `**`, at the end, one or more
         fields.toml:12:8: `field.kind` says what is sealed, and what is public is not; leave it out
         fields.toml:13:12: `field.purposes` must name 1 to 32
         fields.toml:13:12: `field.purposes` says for what is sealed, and what is public is not; leave it out"#]];
