@@ -125,6 +125,33 @@ fn restore(role: &str, purpose: &str) -> Query {
     query(role, purpose, "rehydrate", "restore", &facts)
 }
 
+#[test]
+fn a_policy_may_forbid_by_the_class_of_fields() {
+    let more = "@id(\"no-internals\") forbid (principal, action == Action::\"open\", resource) \
+                when { context.facts.classes.contains(\"internal\") };";
+    let settings = Settings {
+        policies: format!("{ACCESS}\n{more}"),
+        schema: Some(SCHEMA.to_owned()),
+        entities: Some(EntitiesSetting::Text(PURPOSES.to_owned())),
+        points: None,
+    };
+    let plugin = CedarPolicy::configure(settings).map_err(messages).unwrap();
+    let open = |classes: &[&str]| {
+        let classes = classes.iter().map(|class| (*class).to_owned()).collect();
+        let facts = [
+            ("classes", Value::Texts(classes)),
+            ("fields", Value::Number(1)),
+            ("grant", Value::Boolean(false)),
+            ("kinds", Value::Texts(vec!["mrn".to_owned()])),
+        ];
+        let asked = query("physician", "TREAT", "key-use", "open", &facts);
+        plugin.decide(asked).unwrap().effect
+    };
+    assert_eq!(open(&["phi"]), Effect::Permit);
+    assert_eq!(open(&[]), Effect::Permit);
+    assert_eq!(open(&["internal", "phi"]), Effect::Deny);
+}
+
 /// `permit(policy:code,…) +obligation{name=value}`
 fn told(decision: &Decision) -> String {
     let effect = match decision.effect {
