@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use nephron_engine::contract::{Plan, Span};
 use nephron_engine::{Answer, Engine, Judgement, Plugin, PluginFailure, Verdict};
@@ -24,11 +23,6 @@ use crate::tenant::Tenant;
 
 /// What was judged, and waits to be judged beside. What comes while so much waits is counted and not looked at.
 const WAITING: usize = 64;
-/// How much longer than a judgement took it rests after it: what it takes of the processor, of memory's bandwidth and of the log is then
-/// bounded, and the less the busier those who serve are, for then it takes longer.
-const RESTS: u32 = 4;
-/// The longest rest, which whoever ends it may have to wait for.
-const LONGEST_REST: Duration = Duration::from_millis(100);
 /// Differences that are named with their events.
 const NAMED: usize = 20;
 
@@ -467,9 +461,7 @@ impl Work {
             if self.is_ended.load(Ordering::Acquire) {
                 return;
             }
-            let began = Instant::now();
             let compared = self.compare(&seen).await;
-            let took = began.elapsed();
             let (all, differing) = {
                 let mut findings = self.findings();
                 findings.take(&seen, &compared);
@@ -481,8 +473,6 @@ impl Work {
                 // It panicked, and the panic hook has said where.
                 return;
             }
-            // This thread is its own.
-            std::thread::sleep(took.saturating_mul(RESTS).min(LONGEST_REST));
         }
     }
 
