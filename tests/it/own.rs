@@ -519,7 +519,7 @@ async fn fields_are_what_the_classification_says_they_are() {
     assert_eq!(opened["fields"][0]["value"], number);
 
     let physician = &served.physician;
-    // What was sealed as another kind, under an earlier schema, opens as that.
+    // The kind that is named counts, and it was not sealed as this one.
     let mut other = one("patient.mrn", "sealed", &sealed["fields"][0]["sealed"]);
     other["fields"][0]["kind"] = "name".into();
     let received = post(&served, "/v1/fields/open", physician, &other).await;

@@ -268,6 +268,40 @@ mod tests {
     }
 
     #[test]
+    fn what_was_sealed_under_an_earlier_schema_opens_as_that() {
+        let (mrn, name): (Kind, Kind) = ("mrn".parse().unwrap(), "name".parse().unwrap());
+        let rule = |path: &str, class| FieldRule {
+            path: path.parse().unwrap(),
+            class,
+            kind: mrn.clone(),
+            purposes: Vec::new(),
+        };
+        let schema = Classification {
+            file: PathBuf::new(),
+            rules: vec![rule("a", Class::Phi), rule("b", Class::Public)],
+        };
+        let treat = "TREAT".parse().unwrap();
+        assert_eq!(
+            schema.to_seal("a", None, &treat),
+            Ok((Class::Phi, mrn.clone()))
+        );
+        assert_eq!(
+            schema.to_seal("a", Some(&name), &treat),
+            Err(NotAdmitted::OtherKind)
+        );
+        assert_eq!(
+            schema.to_open("a", Some(&name), &treat),
+            Ok((Class::Phi, name.clone()))
+        );
+        assert_eq!(schema.to_seal("b", None, &treat), Err(NotAdmitted::Public));
+        assert_eq!(
+            schema.to_open("b", Some(&name), &treat),
+            Ok((Class::Public, name))
+        );
+        assert_eq!(schema.to_open("b", None, &treat), Ok((Class::Public, mrn)));
+    }
+
+    #[test]
     fn one_path_covers_another() {
         for (first, second, does) in [
             ("**", "a.b", true),

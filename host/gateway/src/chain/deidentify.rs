@@ -298,6 +298,10 @@ pub(crate) fn kind(span: &Span) -> &'static str {
         .unwrap_or("other")
 }
 
+/// Of whom [`known_kind`] knows.
+pub(crate) const KIND_RULE: &str =
+    "a kind of identifier of 45 CFR 164.514(b)(2)(i), such as `mrn` or `name`, or `other`";
+
 /// The kind of that name, if it is one of [`KINDS`] or `other`: callers' words do not stand in the log either.
 pub(crate) fn known_kind(name: &str) -> Option<Kind> {
     let is_known = KINDS.contains(&name) || name == "other";

@@ -1,7 +1,7 @@
 //! `nephron classify`: which values of sample records a classification schema has a path for, and which it has none for.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufReader, Write};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -90,7 +90,7 @@ fn schema(args: &Args) -> Result<Classification, Failure> {
     };
     found.ok_or_else(|| {
         let error = anyhow::anyhow!(
-            "no tenant of that name in `{}` has a `classification`; name a schema with --schema",
+            "`{}` has no `classification` for whom is meant; name a schema with --schema",
             args.config.display()
         );
         Failure::usage(error)
@@ -162,13 +162,7 @@ impl<'a> Coverage<'a> {
     }
 
     fn add_file(&mut self, path: &std::path::Path) -> anyhow::Result<()> {
-        let (name, reader): (String, Box<dyn Read>) = if path.as_os_str() == "-" {
-            ("standard input".to_owned(), Box::new(io::stdin()))
-        } else {
-            let opened = std::fs::File::open(path)
-                .with_context(|| format!("`{}` cannot be read", path.display()))?;
-            (path.display().to_string(), Box::new(opened))
-        };
+        let (name, reader) = super::open(path)?;
         let values = serde_json::Deserializer::from_reader(BufReader::new(reader));
         for value in values.into_iter::<Json>() {
             let value = match value {

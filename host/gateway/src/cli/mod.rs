@@ -32,6 +32,8 @@ mod table;
 mod tenant;
 mod text;
 
+use std::io::Read;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -181,6 +183,16 @@ fn run(command: Command, globals: &Globals) -> Result<(), Failure> {
             Command::CompileWorker => compile_worker::run(),
         }
     })
+}
+
+/// A file, or standard input for `-`, with what messages call it.
+fn open(path: &Path) -> anyhow::Result<(String, Box<dyn Read>)> {
+    if path.as_os_str() == "-" {
+        return Ok(("standard input".to_owned(), Box::new(std::io::stdin())));
+    }
+    let opened = std::fs::File::open(path)
+        .with_context(|| format!("`{}` cannot be read", path.display()))?;
+    Ok((path.display().to_string(), Box::new(opened)))
 }
 
 #[cfg(test)]

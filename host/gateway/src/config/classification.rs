@@ -7,7 +7,7 @@ use toml::de::DeTable;
 use super::fault::Faults;
 use super::reader::{Reader, Table};
 use super::{Fault, identity, read_text};
-use crate::chain::deidentify::known_kind;
+use crate::chain::deidentify::{KIND_RULE, known_kind};
 use crate::classification::{Class, Classification, FieldPath, FieldRule};
 
 impl Classification {
@@ -46,14 +46,13 @@ impl Classification {
 
 impl FieldRule {
     fn read(table: &mut Table<'_>, above: &mut Vec<(FieldPath, usize)>) -> Option<Self> {
-        const KIND: &str = "must be a kind of identifier of 45 CFR 164.514(b)(2)(i), such as `mrn` or `name`, or `other`";
         let path = table.required("path", "path = \"patient.mrn\"");
         let class = table.required("class", "class = \"phi\"");
         let class = class.and_then(|class| class.choice(&Class::ALL));
         let kind = table.value("kind").map(|value| {
             let kind = known_kind(value.text()?);
             if kind.is_none() {
-                value.fault(KIND);
+                value.fault(format_args!("must be {KIND_RULE}"));
             } else if class == Some(Class::Public) {
                 value.fault("says what is sealed, and what is public is not; leave it out");
             }

@@ -14,7 +14,7 @@ use super::written;
 use crate::Gateway;
 use crate::case::Case;
 use crate::chain::decide::{Permitted, number, permit};
-use crate::chain::deidentify::known_kind;
+use crate::chain::deidentify::{KIND_RULE, known_kind};
 use crate::classification::{Class, Classification};
 use crate::receive::Malformed;
 use crate::refusal::Refusal;
@@ -22,9 +22,6 @@ use crate::wire::fields::{Fields, UnknownFields, is_structural, wrong};
 
 /// Fields of one request.
 const MOST: usize = 100;
-
-const KIND: &str =
-    "a kind of identifier of 45 CFR 164.514(b)(2)(i), such as `mrn` or `name`, or `other`";
 
 /// Fields with their values, or with what was sealed.
 pub(super) struct Places<T: Zeroize>(Vec<Place<T>>);
@@ -88,7 +85,7 @@ fn read<T: Zeroize>(
         let name = field.text_that("name", NAME, |name| is_structural(name, 64))?;
         let kind = field
             .text("kind")?
-            .map(|kind| known_kind(&kind).ok_or_else(|| wrong(&field.at("kind"), KIND)));
+            .map(|kind| known_kind(&kind).ok_or_else(|| wrong(&field.at("kind"), KIND_RULE)));
         let record =
             field.text_that("record", RECORD, |record| (1..=200).contains(&record.len()))?;
         let held = field.text(content)?.and_then(&decode);
@@ -114,7 +111,7 @@ fn settled<T: Zeroize>(
         let at = |member: &str| format!("fields[{index}].{member}");
         let Some(schema) = schema else {
             let kind = place.kind.take();
-            let kind = kind.ok_or_else(|| wrong(&at("kind"), KIND))?;
+            let kind = kind.ok_or_else(|| wrong(&at("kind"), KIND_RULE))?;
             return Ok((place, kind));
         };
         let (name, kind) = (&place.name, place.kind.as_ref());

@@ -166,7 +166,8 @@ impl Differing {
 }
 
 impl Findings {
-    fn take(&mut self, seen: &Seen, compared: &Compared) {
+    /// Takes a judgement in. Those that requests look at are counted in `counted`, and not here.
+    fn take(&mut self, seen: &Seen, compared: &Compared, counted: &Counted) {
         for (_, verdict) in &compared.verdicts {
             self.cost.add(verdict);
         }
@@ -174,11 +175,13 @@ impl Findings {
             Err(why) => return *self.not_compared.entry(why.code().to_owned()).or_default() += 1,
             Ok(differences) => differences,
         };
-        self.compared += 1;
+        let differing = u64::from(!differences.is_empty());
+        counted.differing.fetch_add(differing, Ordering::Relaxed);
+        // Whoever sees this one sees whether it differs.
+        counted.compared.fetch_add(1, Ordering::Release);
         if differences.is_empty() {
             return;
         }
-        self.differing += 1;
         for difference in differences {
             *self.differences.entry(difference.clone()).or_default() += 1;
         }
@@ -257,18 +260,18 @@ struct Work {
     engine: Arc<Engine>,
     roster: Arc<Roster>,
     findings: Mutex<Findings>,
-    served: Served,
+    counted: Counted,
     is_ended: AtomicBool,
 }
 
 /// What is counted and read on the path of requests, which wait for no lock that the thread might hold.
 #[derive(Default)]
-struct Served {
+struct Counted {
+    /// What those who serve cost.
     calls: AtomicU64,
     fuel: AtomicU64,
     micros: AtomicU64,
     skipped: AtomicU64,
-    /// Of the findings.
     compared: AtomicU64,
     differing: AtomicU64,
 }
@@ -288,7 +291,7 @@ impl Shadow {
             engine,
             roster: Arc::clone(roster),
             findings: Mutex::default(),
-            served: Served::default(),
+            counted: Counted::default(),
             is_ended: AtomicBool::new(false),
         });
         let (queue, seen) = mpsc::channel(WAITING);
@@ -334,10 +337,12 @@ impl Shadow {
     /// Counts what a judgement cost that those who serve made.
     pub(crate) fn count(&self, judgement: &Judgement, plugin: &str, verdict: &Verdict) {
         if self.scope.holds(judgement, plugin) {
-            let served = &self.work.served;
-            served.calls.fetch_add(1, Ordering::Relaxed);
-            served.fuel.fetch_add(verdict.fuel, Ordering::Relaxed);
-            served.micros.fetch_add(verdict.micros(), Ordering::Relaxed);
+            let counted = &self.work.counted;
+            counted.calls.fetch_add(1, Ordering::Relaxed);
+            counted.fuel.fetch_add(verdict.fuel, Ordering::Relaxed);
+            counted
+                .micros
+                .fetch_add(verdict.micros(), Ordering::Relaxed);
         }
     }
 
@@ -357,7 +362,7 @@ impl Shadow {
         let place = match queue.as_ref().map(mpsc::Sender::try_reserve) {
             Some(Ok(place)) => place,
             Some(Err(_)) => {
-                self.work.served.skipped.fetch_add(1, Ordering::Relaxed);
+                self.work.counted.skipped.fetch_add(1, Ordering::Relaxed);
                 return;
             }
             None => return,
@@ -379,24 +384,26 @@ impl Shadow {
     }
 
     pub(crate) fn findings(&self) -> Findings {
-        let served = &self.work.served;
+        let (counted, listed) = (&self.work.counted, self.work.findings());
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
         Findings {
-            skipped: of(&served.skipped),
+            compared: of(&counted.compared),
+            differing: of(&counted.differing),
+            skipped: of(&counted.skipped),
             cost_of_serving: Cost {
-                calls: of(&served.calls),
-                fuel: of(&served.fuel),
-                micros: of(&served.micros),
+                calls: of(&counted.calls),
+                fuel: of(&counted.fuel),
+                micros: of(&counted.micros),
             },
-            ..self.work.findings().clone()
+            ..listed.clone()
         }
     }
 
     /// Percent of what was compared that differs, if enough was compared to say so.
     pub(super) fn divergence(&self, least: u64) -> Option<u64> {
-        let served = &self.work.served;
-        let compared = served.compared.load(Ordering::Acquire);
-        let differing = served.differing.load(Ordering::Relaxed);
+        let counted = &self.work.counted;
+        let compared = counted.compared.load(Ordering::Acquire);
+        let differing = counted.differing.load(Ordering::Relaxed);
         let divergence = || differing.saturating_mul(100).checked_div(compared);
         (compared >= least).then(|| divergence().unwrap_or_default())
     }
@@ -462,13 +469,7 @@ impl Work {
                 return;
             }
             let compared = self.compare(&seen).await;
-            let (all, differing) = {
-                let mut findings = self.findings();
-                findings.take(&seen, &compared);
-                (findings.compared, findings.differing)
-            };
-            self.served.differing.store(differing, Ordering::Relaxed);
-            self.served.compared.store(all, Ordering::Release);
+            self.findings().take(&seen, &compared, &self.counted);
             if judged.send((seen, compared)).is_err() {
                 // It panicked, and the panic hook has said where.
                 return;

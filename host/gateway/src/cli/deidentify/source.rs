@@ -105,13 +105,7 @@ pub(super) struct Source {
 impl Source {
     /// Opens a file; `-` is standard input.
     pub(super) fn open(file: usize, path: &Path, format: Option<Format>) -> anyhow::Result<Self> {
-        let (name, reader): (String, Box<dyn Read>) = if path.as_os_str() == "-" {
-            ("standard input".to_owned(), Box::new(std::io::stdin()))
-        } else {
-            let opened = std::fs::File::open(path)
-                .with_context(|| format!("`{}` cannot be read", path.display()))?;
-            (path.display().to_string(), Box::new(opened))
-        };
+        let (name, reader) = crate::cli::open(path)?;
         let mut reader = BufReader::with_capacity(PIECE, reader);
         let head = reader
             .fill_buf()
