@@ -17,6 +17,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::fuse::{FuseError, fuse};
 use crate::run::{Line, RunError, indented, run};
 use crate::seal::SealError;
 use crate::toolbox::{ToolError, Toolbox};
@@ -78,6 +79,15 @@ pub enum MakeError {
         #[source]
         source: SealError,
     },
+    /// What the tool made cannot become one module.
+    #[error("what {tool} made cannot become one module")]
+    Fuse {
+        /// The tool.
+        tool: &'static str,
+        /// Why.
+        #[source]
+        source: FuseError,
+    },
     /// The module cannot become a component.
     #[error(transparent)]
     Wrap(#[from] WrapError),
@@ -113,7 +123,7 @@ pub(crate) struct Making<'a> {
 }
 
 /// Raised when the same sources would make another component: another tool, or other work on what it makes.
-const RECIPE: u32 = 3;
+const RECIPE: u32 = 4;
 
 /// What a component was made of.
 #[derive(PartialEq, Eq, Serialize, Deserialize)]
@@ -214,6 +224,11 @@ impl Making<'_> {
     fn made(&self, name: &str) -> Result<Vec<u8>, MakeError> {
         let path = self.work.join(name);
         std::fs::read(&path).map_err(files(&path))
+    }
+
+    /// `component`, whose modules `tool` linked to one another, with one in their place.
+    fn fused(&self, tool: &'static str, component: &[u8]) -> Result<Vec<u8>, MakeError> {
+        fuse(component).map_err(|source| MakeError::Fuse { tool, source })
     }
 
     fn clear(&self) -> Result<(), MakeError> {

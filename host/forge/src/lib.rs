@@ -31,6 +31,7 @@
 mod build;
 mod cargo;
 mod debian;
+mod fuse;
 mod lang;
 mod machine;
 mod manifest;
@@ -45,6 +46,7 @@ mod wrap;
 
 pub use build::{BuildError, Built, Options, build};
 pub use debian::DebianError;
+pub use fuse::FuseError;
 pub use lang::MakeError;
 pub use manifest::{Lang, Manifest, ManifestError};
 pub use progress::{Progress, report_to_stderr};

@@ -31,6 +31,6 @@ impl Making<'_> {
         python.arg("--python-path").arg(self.sdk());
         python.args(["plugin", "--output", "plugin.wasm"]);
         self.run(TOOL.name, &mut python)?;
-        self.made("plugin.wasm")
+        self.fused(TOOL.name, &self.made("plugin.wasm")?)
     }
 }

@@ -52,9 +52,10 @@ impl Making<'_> {
             path: wit.clone(),
             why: format!("{error:#}"),
         })?;
-        seal(&made, "nephron:plugin/", &lent).map_err(|source| MakeError::Seal {
+        let sealed = seal(&made, "nephron:plugin/", &lent).map_err(|source| MakeError::Seal {
             tool: TOOL.name,
             source,
-        })
+        })?;
+        self.fused(TOOL.name, &sealed)
     }
 }
