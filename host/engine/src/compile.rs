@@ -414,8 +414,6 @@ pub fn pooled(concurrent: u32) -> Config {
         .max_core_instances_per_component(40)
         .max_memories_per_component(4)
         .max_tables_per_component(40)
-        // An interpreter's own, and that of the functions it was promised (docs/decisions/0069).
-        .max_tables_per_module(2)
         .max_component_instance_size(4 << 20)
         .max_core_instance_size(4 << 20)
         .table_elements(Limits::TABLE_CEILING)

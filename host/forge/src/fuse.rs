@@ -12,12 +12,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wasm_encoder::reencode::{Error as Reencoding, Reencode, ReencodeComponent};
 use wasm_encoder::{
-    Alias, CanonicalFunctionSection, Component, ComponentAliasSection, ExportKind, InstanceSection,
-    ModuleArg, ModuleSection, RawSection,
+    Alias, CanonicalFunctionSection, Component, ComponentAliasSection, ComponentTypeSection,
+    ExportKind, InstanceSection, ModuleArg, ModuleSection, RawSection,
 };
 use wasmparser::{
-    CanonicalFunction, CanonicalOption, ComponentAlias, ExternalKind, Instance, Parser, Payload,
-    Validator,
+    CanonicalFunction, CanonicalOption, ComponentAlias, ComponentType, ExternalKind, Instance,
+    Parser, Payload, Validator,
 };
 
 use link::{ByKind, Kind, Linked, Part, Place, exported};
@@ -82,8 +82,13 @@ pub(crate) fn fuse(component: &[u8]) -> Result<Vec<u8>, FuseError> {
 enum Core<'a> {
     /// It belongs to what becomes one module.
     Part(usize),
-    /// It stays, since something that it is given needs the others to be there.
-    Apart { module: u32, given: Given<'a> },
+    /// It stays beside them.
+    Apart {
+        module: u32,
+        given: Given<'a>,
+        /// They need it. Otherwise it needs them, or something that the component makes of them.
+        is_first: bool,
+    },
     /// It names what others have.
     Names(BTreeMap<&'a str, (Kind, u32)>),
 }
@@ -102,16 +107,20 @@ enum Source<'a> {
 /// Where something comes from, at the end.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Origin<'a> {
-    /// Of the modules that become one, or a function that the component makes.
-    Place(Place),
+    /// A core function that the component makes.
+    Made(u32),
     /// Of an instance that stays.
     Apart(u32, &'a str),
+    /// Of the modules that become one.
+    Part(Place),
 }
 
 /// A component's core instances and what is named among them.
 #[derive(Default)]
 struct Survey<'a> {
     linked: Linked<'a>,
+    /// The functions that the one module imports.
+    outside: Vec<Origin<'a>>,
     modules: Vec<&'a [u8]>,
     /// The modules that become one, and those that stay.
     fused: BTreeSet<u32>,
@@ -165,6 +174,11 @@ impl<'a> Survey<'a> {
                     }
                 }
             }
+            Payload::ComponentTypeSection(section) => {
+                for ty in section {
+                    self.named.extend(destructor(&ty?));
+                }
+            }
             Payload::ComponentCanonicalSection(section) => {
                 for function in section {
                     let function = function?;
@@ -208,17 +222,25 @@ impl<'a> Survey<'a> {
             );
             let imports = given.entry(import.module).or_default();
             imports.insert(import.name, (kind, origin));
-            waits |= match origin {
-                Origin::Apart(..) => true,
-                Origin::Place(place) => {
-                    places.get_mut(kind).push(place);
-                    matches!(place, Place::Outside(made) if self.leaning.contains(&made))
+            match origin {
+                Origin::Part(place) => places.get_mut(kind).push(place),
+                Origin::Made(_) | Origin::Apart(..)
+                    if kind == Kind::Func && !self.waits(origin)? =>
+                {
+                    places.functions.push(self.outside(origin));
                 }
-            };
+                Origin::Made(_) | Origin::Apart(..) => waits = true,
+            }
         }
-        if waits {
+        // What fills in such a table comes last, and so the table has to come first.
+        let is_first = part.is_shim();
+        if waits || is_first {
             self.apart.insert(module);
-            return Ok(Core::Apart { module, given });
+            return Ok(Core::Apart {
+                module,
+                given,
+                is_first,
+            });
         }
         // Of a module with two instances there would have to be two.
         if !self.fused.insert(module) {
@@ -232,6 +254,27 @@ impl<'a> Survey<'a> {
         self.linked.parts.push(part);
         self.linked.places.push(places);
         Ok(Core::Part(at))
+    }
+
+    /// Whether something comes after the one module.
+    fn waits(&self, origin: Origin<'a>) -> Result<bool, FuseError> {
+        Ok(match origin {
+            Origin::Made(function) => self.leaning.contains(&function),
+            Origin::Apart(instance, _) => {
+                !matches!(self.core(instance)?, Core::Apart { is_first: true, .. })
+            }
+            Origin::Part(_) => false,
+        })
+    }
+
+    /// Of what the one module imports: its place.
+    fn outside(&mut self, origin: Origin<'a>) -> Place {
+        let known = self.outside.iter().position(|one| *one == origin);
+        let at = known.unwrap_or_else(|| {
+            self.outside.push(origin);
+            self.outside.len() - 1
+        });
+        Place::Outside(at)
     }
 
     fn core(&self, instance: u32) -> Result<&Core<'a>, FuseError> {
@@ -253,7 +296,10 @@ impl<'a> Survey<'a> {
             Core::Part(part) => {
                 let of = self.linked.parts.get(*part).ok_or_else(missing)?;
                 let (kind, index) = of.export(name).ok_or_else(missing)?;
-                self.linked.place(*part, kind, index).map(Origin::Place)
+                match self.linked.place(*part, kind, index)? {
+                    Place::Outside(at) => self.outside.get(at).copied().ok_or_else(missing),
+                    place @ Place::Of { .. } => Ok(Origin::Part(place)),
+                }
             }
         }
     }
@@ -263,7 +309,7 @@ impl<'a> Survey<'a> {
         let at = usize::try_from(index).unwrap_or(usize::MAX);
         match self.items.get(kind).get(at) {
             Some(Source::Export(instance, name)) => self.export(*instance, name),
-            Some(Source::Made) => Ok(Origin::Place(Place::Outside(index))),
+            Some(Source::Made) => Ok(Origin::Made(index)),
             None => Err(FuseError::unknown("an index out of its space")),
         }
     }
@@ -272,7 +318,7 @@ impl<'a> Survey<'a> {
     fn wanted(&self) -> Result<BTreeSet<(Kind, Place)>, FuseError> {
         let mut wanted = BTreeSet::new();
         let mut want = |kind, origin| {
-            if let Origin::Place(place @ Place::Of { .. }) = origin {
+            if let Origin::Part(place) = origin {
                 wanted.insert((kind, place));
             }
         };
@@ -350,6 +396,20 @@ fn named(function: &CanonicalFunction) -> Result<Vec<(Kind, u32)>, FuseError> {
         }
     }
     Ok(named)
+}
+
+/// The core function that ends a resource of that type.
+const fn destructor(ty: &ComponentType<'_>) -> Option<(Kind, u32)> {
+    match ty {
+        ComponentType::Resource {
+            dtor: Some(index), ..
+        } => Some((Kind::Func, *index)),
+        ComponentType::Resource { dtor: None, .. }
+        | ComponentType::Defined(_)
+        | ComponentType::Func(_)
+        | ComponentType::Component(_)
+        | ComponentType::Instance(_) => None,
+    }
 }
 
 /// Whether it is a core function, and not one of the component's.
@@ -432,14 +492,24 @@ impl<'s, 'a> Fusing<'s, 'a> {
                         self.component.section(&aliases);
                     }
                 }
+                Payload::ComponentTypeSection(section) => {
+                    for ty in section {
+                        let ty = ty?;
+                        if let Some((kind, index)) = destructor(&ty) {
+                            self.have(kind, self.survey.origin(kind, index)?)?;
+                        }
+                        let mut types = ComponentTypeSection::new();
+                        self.parse_component_type(types.ty(), ty)?;
+                        self.component.section(&types);
+                    }
+                }
                 Payload::ComponentCanonicalSection(section) => {
                     for function in section {
                         let function = function?;
                         let is_core = is_core(&function);
                         self.canonical(function)?;
                         if is_core {
-                            let made = Origin::Place(Place::Outside(functions));
-                            self.place(Kind::Func, made);
+                            self.place(Kind::Func, Origin::Made(functions));
                             functions += 1;
                         }
                     }
@@ -471,7 +541,7 @@ impl<'s, 'a> Fusing<'s, 'a> {
     /// The instance, if it is one that stays.
     fn apart(&mut self, instance: u32) -> Result<(), FuseError> {
         let survey = self.survey;
-        let Core::Apart { module, given } = survey.core(instance)? else {
+        let Core::Apart { module, given, .. } = survey.core(instance)? else {
             return Ok(());
         };
         let mut args = Vec::new();
@@ -503,8 +573,8 @@ impl<'s, 'a> Fusing<'s, 'a> {
         }
         let early = || FuseError::unknown("a function that is used before it is made");
         let (instance, name) = match origin {
-            Origin::Place(Place::Outside(_)) => return Err(early()),
-            Origin::Place(place @ Place::Of { .. }) => {
+            Origin::Made(_) => return Err(early()),
+            Origin::Part(place) => {
                 if let Some(fused) = self.fused.take() {
                     self.whole(&fused)?;
                 }
@@ -537,10 +607,11 @@ impl<'s, 'a> Fusing<'s, 'a> {
     /// The one module, and its instance.
     fn whole(&mut self, fused: &link::Fused) -> Result<(), FuseError> {
         let mut names = Vec::new();
-        for function in &fused.outside {
-            let made = Origin::Place(Place::Outside(*function));
-            let index = self.have(Kind::Func, made)?;
-            names.push((function.to_string(), ExportKind::Func, index));
+        for at in &fused.outside {
+            let origin = self.survey.outside.get(*at).copied();
+            let origin = origin.ok_or_else(|| FuseError::unknown("an index out of its space"))?;
+            let index = self.have(Kind::Func, origin)?;
+            names.push((at.to_string(), ExportKind::Func, index));
         }
         self.component.section(&ModuleSection(&fused.module));
         let mut section = InstanceSection::new();
@@ -592,8 +663,11 @@ mod tests {
                 (import "nephron:plugin/diagnostics@0.1.0" (instance $said (export "log" (func (param "x" string)))))
                 (import "nephron:plugin/keys@0.1.0" (instance $keys (export "key" (type (sub resource)))))
                 (core module $shim
-                    (table (export "$imports") 1 1 funcref)
+                    (table (export "$imports") 2 2 funcref)
                     (type $log (func (param i32 i32)))
+                    (type $end (func (param i32)))
+                    (func (export "1") (param i32)
+                        (call_indirect (type $end) (local.get 0) (i32.const 1)))
                     (func (export "0") (param i32 i32)
                         (call_indirect (type $log) (local.get 0) (local.get 1) (i32.const 0))))
                 (core module $main
@@ -622,19 +696,22 @@ mod tests {
                     (import "env" "data" (global $data (mut i32)))
                     (import "said" "log" (func $log (param i32 i32)))
                     (import "keys" "drop" (func $drop (param i32)))
+                    (import "own" "new" (func $new (param i32) (result i32)))
                     (import "one" "add" (func $add (param i32 i32) (result i32)))
                     (type $unary (func (param i32)))
                     (type $binary (func (param i32 i32) (result i32)))
-                    (func $let_go (call $drop (i32.const 1)))
+                    (func $let_go (call $drop (call $new (i32.const 1))))
+                    (func (export "end") (param i32))
                     (func (export "answer") (param i32) (result i32)
                         (call $log (global.get $data) (i32.const 4))
                         (call_indirect (type $binary) (local.get 0) (call $add (i32.const 1) (i32.const 2)) (i32.const 2)))
                     (elem (global.get $base) func $let_go)
                     {library})
                 (core module $fixups
-                    (import "" "$imports" (table 1 1 funcref))
+                    (import "" "$imports" (table 2 2 funcref))
                     (import "" "0" (func $log (param i32 i32)))
-                    (elem (i32.const 0) func $log))
+                    (import "" "1" (func $end (param i32)))
+                    (elem (i32.const 0) func $log $end))
                 (core instance $shims (instantiate $shim))
                 (core instance $m (instantiate $main))
                 (alias core export $m "memory" (core memory $memory))
@@ -643,14 +720,18 @@ mod tests {
                 (core instance $i1 (instantiate $one (with "env" (instance $env1))))
                 (alias export $keys "key" (type $key))
                 (core func $drop (canon resource.drop $key))
+                (type $own (resource (rep i32) (dtor (func $shims "1"))))
+                (core func $new (canon resource.new $own))
                 (core instance $env2 (export "memory" (memory $memory)) (export "table" (table $m "table"))
                     (export "base" (global $m "two:base")) (export "data" (global $m "two:data")))
                 (core instance $i2 (instantiate $two (with "env" (instance $env2)) (with "one" (instance $i1))
                     (with "said" (instance (export "log" (func $shims "0"))))
-                    (with "keys" (instance (export "drop" (func $drop))))))
+                    (with "keys" (instance (export "drop" (func $drop))))
+                    (with "own" (instance (export "new" (func $new))))))
                 (core func $log (canon lower (func $said "log") (memory $memory)))
                 (core instance (instantiate $fixups (with "" (instance
-                    (export "$imports" (table $shims "$imports")) (export "0" (func $log))))))
+                    (export "$imports" (table $shims "$imports")) (export "0" (func $log))
+                    (export "1" (func $i2 "end"))))))
                 (func $answer (param "x" u32) (result u32) (canon lift (core func $i2 "answer")))
                 (instance $out (export "answer" (func $answer)))
                 (export "nephron:plugin/plugin@0.1.0" (instance $out)))"#
@@ -674,15 +755,20 @@ mod tests {
     #[test]
     fn what_is_linked_is_one_module_whose_table_is_known_beforehand() {
         let fused = fuse(&linked("")).unwrap();
-        let [fixups, whole] = modules(&fused)[..] else {
-            panic!("the modules are {}", modules(&fused).len());
+        let [shim, fixups, whole] = modules(&fused)[..] else {
+            panic!("there are {} modules", modules(&fused).len());
         };
+        assert!(imports_of(shim).is_empty());
         assert_eq!(
             imports_of(fixups),
-            ["$imports", "0"],
+            ["$imports", "0", "1"],
             "what needs the memory stays"
         );
-        assert_eq!(imports_of(whole), ["0"], "the function that drops a key");
+        assert_eq!(
+            imports_of(whole),
+            ["0", "1", "2"],
+            "what is promised, the end of a key and the beginning of a resource"
+        );
 
         let (mut offsets, mut functions, mut globals, mut tables) = (Vec::new(), 0, 0, 0);
         for payload in Parser::new(0).parse_all(whole) {
@@ -711,7 +797,7 @@ mod tests {
         );
         assert_eq!(
             (functions, globals, tables),
-            (4, 1, 2),
+            (4, 1, 1),
             "`nobody's` goes, and all globals but the one that is set"
         );
     }

@@ -1,5 +1,6 @@
 //! The listener by which operators elsewhere change what serves: TLS 1.3, and for each of them a certificate, which says who it is.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -7,8 +8,9 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio_rustls::server::TlsStream;
 use tracing::{debug, warn};
 
 use crate::Gateway;
@@ -20,6 +22,8 @@ use crate::tls::{Identity, Marks, Peer, TlsError};
 
 /// Operators at the same time.
 const CONNECTIONS: usize = 16;
+/// Handshakes at the same time. For one more the oldest ends, so that nobody keeps operators out by beginning many.
+const HANDSHAKES: usize = 64;
 /// For a handshake.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Code of a connection of somebody whom an authority vouches for, and who is no operator.
@@ -52,18 +56,34 @@ impl Listening {
         let mut ticks = tokio::time::interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // They end with this.
-        let mut talks = FuturesUnordered::new();
+        let (mut handshakes, mut talks) = (FuturesUnordered::new(), FuturesUnordered::new());
+        let mut begun: VecDeque<oneshot::Sender<()>> = VecDeque::new();
         loop {
+            let has_place = talks.len() < CONNECTIONS;
             let accepted = tokio::select! {
                 Some(()) = talks.next() => continue,
+                Some(operator) = handshakes.next(), if has_place => {
+                    if let Some((stream, operator)) = operator {
+                        talks.push(talk(stream, operator, &gateway));
+                    }
+                    continue;
+                }
                 _ = ticks.tick() => {
                     self.tls.refresh();
                     continue;
                 }
-                accepted = self.listener.accept(), if talks.len() < CONNECTIONS => accepted,
+                accepted = self.listener.accept(), if has_place => accepted,
             };
             match accepted {
-                Ok((stream, from)) => talks.push(self.talk(stream, from, &gateway)),
+                Ok((stream, from)) => {
+                    begun.retain(|handshake| !handshake.is_closed());
+                    if begun.len() >= HANDSHAKES {
+                        begun.pop_front();
+                    }
+                    let (goes_on, ended) = oneshot::channel();
+                    begun.push_back(goes_on);
+                    handshakes.push(self.handshake(stream, from, ended, &gateway));
+                }
                 Err(error) => {
                     warn!(%error, "a connection of an operator could not be accepted");
                     // Out of file descriptors, most likely: those in use will be given back.
@@ -73,36 +93,43 @@ impl Listening {
         }
     }
 
-    async fn talk(
+    /// Finds out who it is, unless that is `ended` first.
+    async fn handshake(
         &self,
-        stream: impl AsyncRead + AsyncWrite + Unpin,
+        stream: TcpStream,
         from: SocketAddr,
+        ended: oneshot::Receiver<()>,
         gateway: &Arc<Gateway>,
-    ) {
-        let accepted = self.tls.acceptor().accept(stream);
-        let mut stream = match tokio::time::timeout(PATIENCE, accepted).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => {
+    ) -> Option<(TlsStream<TcpStream>, &Operator)> {
+        let host = gateway.host();
+        let accepted = tokio::time::timeout(PATIENCE, self.tls.acceptor().accept(stream));
+        let accepted = tokio::select! {
+            accepted = accepted => accepted.ok(),
+            _ = ended => None,
+        };
+        let stream = match accepted {
+            Some(Ok(stream)) => stream,
+            Some(Err(error)) => {
                 debug!(%error, "a handshake with an operator failed");
                 if crate::tls::is_refusal(&error) {
-                    let host = gateway.host();
                     host.refuse_connection(from, crate::serve::BAD_HANDSHAKE)
                         .await;
                 }
-                return;
+                return None;
             }
-            Err(_) => return gateway.host().count(crate::serve::TOO_SLOW),
+            None => {
+                host.count(crate::serve::TOO_SLOW);
+                return None;
+            }
         };
         let connection = stream.get_ref().1;
         let peer = self.tls.clients();
         let peer = peer.and_then(|clients| Peer::of(connection, &clients));
         let Some(operator) = peer.and_then(|peer| self.operator(&peer.marks)) else {
-            let host = gateway.host();
-            return host.refuse_connection(from, UNKNOWN).await;
+            host.refuse_connection(from, UNKNOWN).await;
+            return None;
         };
-        if let Err(error) = converse(&mut stream, gateway, &Asker::Elsewhere(operator)).await {
-            debug!(%error, "a connection of an operator ended badly");
-        }
+        Some((stream, operator))
     }
 
     /// Whose certificate it is; two descriptions of one certificate describe nobody.
@@ -110,6 +137,12 @@ impl Listening {
         let mut described = self.operators.iter().filter(|one| one.mark.is_of(marks));
         let found = described.next();
         found.filter(|_| described.next().is_none())
+    }
+}
+
+async fn talk(mut stream: TlsStream<TcpStream>, operator: &Operator, gateway: &Arc<Gateway>) {
+    if let Err(error) = converse(&mut stream, gateway, &Asker::Elsewhere(operator)).await {
+        debug!(%error, "a connection of an operator ended badly");
     }
 }
 

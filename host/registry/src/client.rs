@@ -1,8 +1,9 @@
 //! The exchange with a registry.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use futures_util::TryStreamExt as _;
+use futures_util::{FutureExt as _, TryStreamExt as _};
 use nephron_model::{Digest, Phi};
 use oci_client::Client;
 use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
@@ -117,6 +118,12 @@ pub enum RegistryError {
     /// It did not come to an end.
     #[error("{registry} has not answered to the end in {} minutes", EXCHANGE.as_secs() / 60)]
     TooSlow {
+        /// Which.
+        registry: String,
+    },
+    /// What it answers is nothing that a registry answers.
+    #[error("{registry} answers as no registry should; look whether the address is right, and what stands before it")]
+    Malformed {
         /// Which.
         registry: String,
     },
@@ -464,6 +471,7 @@ impl RegistryError {
             Self::Unauthorized { .. }
             | Self::TooMany { .. }
             | Self::TooSlow { .. }
+            | Self::Malformed { .. }
             | Self::StatementTooLarge { .. }
             | Self::Unwritable(_) => false,
         }
@@ -481,10 +489,14 @@ async fn in_time<T>(
     registry: &str,
     exchange: impl Future<Output = Result<T, RegistryError>>,
 ) -> Result<T, RegistryError> {
-    let exchanged = tokio::time::timeout(EXCHANGE, exchange).await;
-    exchanged.map_err(|_| RegistryError::TooSlow {
-        registry: registry.to_owned(),
-    })?
+    let registry = registry.to_owned();
+    let exchange = AssertUnwindSafe(exchange).catch_unwind();
+    match tokio::time::timeout(EXCHANGE, exchange).await {
+        Ok(Ok(exchanged)) => exchanged,
+        // oci-client takes some of what a registry answers for well-formed.
+        Ok(Err(_)) => Err(RegistryError::Malformed { registry }),
+        Err(_) => Err(RegistryError::TooSlow { registry }),
+    }
 }
 
 /// Whether a registry says that there is no such thing.

@@ -86,6 +86,11 @@ impl<'a> Part<'a> {
         Ok(part)
     }
 
+    /// Whether it is a module that wit-component puts before all others: functions which call what will be in a table.
+    pub(super) fn is_shim(&self) -> bool {
+        self.imports.is_empty() && self.memories.is_empty() && !self.tables.is_empty()
+    }
+
     /// How many of each kind the module defines.
     pub(super) fn own(&self, kind: Kind) -> u32 {
         match kind {
@@ -189,8 +194,8 @@ impl<T> ByKind<T> {
 /// Where something comes from, seen from the module that is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Place {
-    /// A core function of the component.
-    Outside(u32),
+    /// A function that is imported, by its number.
+    Outside(usize),
     /// Of a part: the nth that it defines.
     Of { part: usize, index: u32 },
 }
@@ -205,8 +210,8 @@ pub(super) struct Linked<'a> {
 /// The module that was made.
 pub(super) struct Fused {
     pub(super) module: Module,
-    /// The component's core functions that it imports, each from `""` by its number.
-    pub(super) outside: Vec<u32>,
+    /// The functions that it imports, each from `""` by its number.
+    pub(super) outside: Vec<usize>,
 }
 
 /// The name by which the module exports something.
@@ -248,7 +253,7 @@ impl<'a> Linked<'a> {
             known_types: HashMap::new(),
             part: 0,
         };
-        let outside: Vec<u32> = live
+        let outside: Vec<usize> = live
             .functions
             .iter()
             .filter_map(|place| match place {
@@ -424,7 +429,7 @@ impl Writer<'_, '_> {
     fn sections(
         &mut self,
         live: &Live,
-        outside: &[u32],
+        outside: &[usize],
         wanted: &BTreeSet<(Kind, Place)>,
     ) -> Encoding<Module> {
         let linked = self.linked;
@@ -484,8 +489,8 @@ impl Writer<'_, '_> {
         Ok(module)
     }
 
-    /// The type of a core function of the component, as the first part that imports it has it.
-    fn outside(&mut self, function: u32) -> Encoding<u32> {
+    /// The type of an imported function, as the first part that imports it has it.
+    fn outside(&mut self, function: usize) -> Encoding<u32> {
         let linked = self.linked;
         for (at, part) in linked.parts.iter().enumerate() {
             let imports = part

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use nephron_engine::contract::{Plan, Span};
 use nephron_engine::{Answer, Engine, Judgement, Plugin, PluginFailure, Verdict};
@@ -255,6 +256,29 @@ pub(crate) struct Shadow {
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
+/// The first judgements are looked at however full the processor is, for whoever began the shadow waits for them.
+const AT_FIRST: u64 = 100;
+/// At most every so many judgements one is looked at.
+const SELDOM: u64 = 100;
+/// A judgement that took so many times as long as it was at work was kept waiting: the processor is full.
+const KEPT_WAITING: u32 = 4;
+
+/// Every how many judgements one is looked at, after one that took `elapsed` and was `at_work` for as long: half as often where the processor
+/// is full, for what is begun there holds up others, however much it gives way; twice as often where it is not.
+fn paced(every: u64, elapsed: Duration, at_work: Duration) -> u64 {
+    if elapsed > at_work * KEPT_WAITING {
+        (every * 2).min(SELDOM)
+    } else {
+        (every / 2).max(1)
+    }
+}
+
+/// For how long this thread was at work, in all.
+fn at_work() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
 /// What the thread shares.
 struct Work {
     engine: Arc<Engine>,
@@ -274,6 +298,18 @@ struct Counted {
     skipped: AtomicU64,
     compared: AtomicU64,
     differing: AtomicU64,
+    /// Judgements that could be looked at, and every how many of them one is.
+    offered: AtomicU64,
+    every: AtomicU64,
+}
+
+impl Counted {
+    /// Whether the next judgement is looked at.
+    fn takes_next(&self) -> bool {
+        let number = self.offered.fetch_add(1, Ordering::Relaxed);
+        let every = self.every.load(Ordering::Relaxed).max(1);
+        number < AT_FIRST || number.is_multiple_of(every)
+    }
 }
 
 impl Shadow {
@@ -358,11 +394,16 @@ impl Shadow {
         if !self.scope.holds(judgement.expose(), plugin) {
             return;
         }
+        let counted = &self.work.counted;
+        if !counted.takes_next() {
+            counted.skipped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let place = match queue.as_ref().map(mpsc::Sender::try_reserve) {
             Some(Ok(place)) => place,
             Some(Err(_)) => {
-                self.work.counted.skipped.fetch_add(1, Ordering::Relaxed);
+                counted.skipped.fetch_add(1, Ordering::Relaxed);
                 return;
             }
             None => return,
@@ -468,7 +509,15 @@ impl Work {
             if self.is_ended.load(Ordering::Acquire) {
                 return;
             }
+            let (began, before) = (Instant::now(), at_work());
             let compared = self.compare(&seen).await;
+            let every = &self.counted.every;
+            let paced = paced(
+                every.load(Ordering::Relaxed),
+                began.elapsed(),
+                at_work().saturating_sub(before),
+            );
+            every.store(paced, Ordering::Relaxed);
             self.findings().take(&seen, &compared, &self.counted);
             if judged.send((seen, compared)).is_err() {
                 // It panicked, and the panic hook has said where.
@@ -665,4 +714,28 @@ fn moved(these: &[Span], those: &[Span]) -> Option<Vec<String>> {
         .difference(&these)
         .map(|place| format!("gained-{}", place.kind));
     Some(lost.chain(gained).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_the_processor_is_full_few_are_looked_at_and_where_it_is_not_all_are() {
+        let at_work = Duration::from_millis(1);
+        let (waiting, alone) = (at_work * 5, at_work * 2);
+        let mut every = 1;
+        for expected in [2, 4, 8, 16, 32, 64, 100, 100] {
+            every = paced(every, waiting, at_work);
+            assert_eq!(every, expected);
+        }
+        for expected in [50, 25, 12, 6, 3, 1, 1] {
+            every = paced(every, alone, at_work);
+            assert_eq!(every, expected);
+        }
+        let counted = Counted::default();
+        counted.every.store(SELDOM, Ordering::Relaxed);
+        let taken = (0..1_000).filter(|_| counted.takes_next()).count();
+        assert_eq!(taken, 100 + 9);
+    }
 }
