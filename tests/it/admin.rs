@@ -1,7 +1,10 @@
 //! Operators elsewhere, each known by a certificate.
 
+use std::io::Read as _;
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use nephron_audit::{Header, Reader};
 use nephron_gateway::{LOG, RECORD};
@@ -65,8 +68,16 @@ fn an_operator_elsewhere_does_what_his_roles_allow_under_the_name_of_his_certifi
         (answered, String::from_utf8(output.stderr).unwrap())
     };
     let why = ["--reason", "ticket 7"];
+    // Whoever only connects takes no operator's place, and ends for the next that does.
+    let connect = |_| TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+    let mut silent: Vec<TcpStream> = (0..200).map(connect).collect();
     let (standing, said) = run("dana", &["plugin", "status"]);
     assert_eq!(standing["staged"], Value::Null, "{said}");
+    silent[0]
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .unwrap();
+    assert_eq!(silent[0].read(&mut [0]).unwrap(), 0);
+    drop(silent);
     std::fs::write(&file, text.replace("answer 0", "answer 1")).unwrap();
     let (standing, said) = run("dana", &[&["plugin", "stage"], &why[..]].concat());
     let known = "Dana (certificate spiffe://ops/dana)";

@@ -1,5 +1,7 @@
 //! Components of an OCI registry: pushed and pulled by the command line, loaded by a gateway that reaches no registry.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Command;
 
@@ -203,4 +205,57 @@ fn what_a_registry_does_not_give_whole_is_not_kept() {
     }
     let (code, said) = place.pull_to(reference, &output, OciRegistry::PASSWORD);
     assert_eq!(code, 0, "{said}");
+}
+
+/// Answers as a registry that asks for a token and gives one that no header can hold. Ends with the process.
+fn registry_of_nonsense() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut asked = BufReader::new(stream.try_clone().unwrap()).lines();
+            let first = asked.next().unwrap().unwrap();
+            asked
+                .take_while(|line| line.as_ref().is_ok_and(|line| !line.is_empty()))
+                .count();
+            let (status, body) = match first.contains("/token") {
+                true => ("200 OK".to_owned(), r#"{"token":"a\nb"}"#),
+                false => (
+                    format!(
+                        "401 Unauthorized\r\nwww-authenticate: Bearer realm=\"http://{address}/token\",service=\"nonsense\""
+                    ),
+                    "",
+                ),
+            };
+            let length = body.len();
+            let answer = format!(
+                "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            );
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    address
+}
+
+#[test]
+fn nonsense_of_a_registry_is_an_error_like_others() {
+    let (address, folder) = (registry_of_nonsense(), tempfile::tempdir().unwrap());
+    let reference = format!("oci://{address}/acme/gate@{}", Digest::of(b"gate"));
+    let output = folder.path().join("gate.wasm");
+    let pulled = Command::new(super::nephron())
+        .args([
+            "plugin",
+            "pull",
+            &reference,
+            "--plaintext-http-unsafe",
+            "--output",
+        ])
+        .arg(&output)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(pulled.stderr).unwrap();
+    assert_eq!(pulled.status.code(), Some(1), "{said}");
+    assert!(said.contains("answers as no registry should"), "{said}");
+    assert!(!output.exists());
 }

@@ -17,6 +17,8 @@ use nephron_model::{
 use crate::entry::{Header, Unplaced};
 use crate::frame::{Frame, MAX_HEADER, encode_records};
 use crate::overlay::RecordKey;
+use crate::seat::{Ended, Seat};
+use crate::writer::Writer;
 use crate::{Head, Options};
 
 /// How long entries that nobody waits for may lie in the queue.
@@ -45,6 +47,8 @@ pub(crate) struct Group {
 }
 
 pub(crate) struct Intake {
+    /// Who writes what is queued.
+    pub(crate) seat: Seat<Writer>,
     state: Mutex<State>,
     queued: Condvar,
     room: Condvar,
@@ -53,6 +57,7 @@ pub(crate) struct Intake {
     queue_entries: usize,
     queue_bytes: usize,
     frame_limit: usize,
+    rest_after: Duration,
 }
 
 struct State {
@@ -63,6 +68,8 @@ struct State {
     standing: Standing,
     writer: Waiting,
     callers_wait: usize,
+    /// Something was queued since the log was opened.
+    is_used: bool,
 }
 
 /// What the writer waits for.
@@ -74,6 +81,17 @@ enum Waiting {
     ForAny,
     /// An entry that is waited for; others are queued.
     ForAwaited,
+    /// Somebody who begins it again.
+    AtRest,
+}
+
+/// What there is to write.
+pub(crate) enum Taken {
+    Group(Group),
+    /// Nothing for a good while; the empty group comes back.
+    Nothing(Group),
+    /// Nothing ever more.
+    End,
 }
 
 enum Standing {
@@ -98,7 +116,9 @@ impl Intake {
                 standing: Standing::Open,
                 writer: Waiting::Not,
                 callers_wait: 0,
+                is_used: false,
             }),
+            seat: Seat::new("log-writer"),
             queued: Condvar::new(),
             room: Condvar::new(),
             tenant,
@@ -106,6 +126,7 @@ impl Intake {
             queue_entries: options.queue_entries.max(1),
             queue_bytes: options.queue_bytes,
             frame_limit: options.frame_limit,
+            rest_after: options.rest_after,
         }
     }
 
@@ -178,15 +199,21 @@ impl Intake {
             }
         }
         state.group.awaited += usize::from(is_awaited);
+        state.is_used = true;
+        let is_at_rest = state.writer == Waiting::AtRest;
         self.wake_writer(&mut state);
+        drop(state);
+        if is_at_rest && let Err(error) = self.seat.wake() {
+            self.poison(&format!("the log's writer cannot be begun: {error}"));
+        }
         commit
     }
 
-    /// Wakes the writer, if what it waits for is there.
+    /// Wakes the writer, if what it waits for is there. One at rest is begun by whoever queued the first entry.
     fn wake_writer(&self, state: &mut State) {
         let is_there = match state.writer {
             Waiting::Not => false,
-            Waiting::ForAny => true,
+            Waiting::ForAny | Waiting::AtRest => true,
             Waiting::ForAwaited => state.group.awaited > 0,
         };
         if is_there {
@@ -195,19 +222,36 @@ impl Intake {
         }
     }
 
-    /// Takes everything that is queued and leaves `empty` in its place; waits while nothing is, and [`LINGER`] where
-    /// nothing is waited for. `None` when the queue is closed and empty.
-    pub(crate) fn take(&self, mut empty: Group) -> Option<Group> {
+    /// The writer goes to rest, if there is still nothing.
+    pub(crate) fn rest(&self) -> bool {
         let mut state = self.lock();
-        while state.group.entries.is_empty() {
-            if !matches!(state.standing, Standing::Open) {
-                return None;
-            }
+        let is_idle = state.group.entries.is_empty() && matches!(state.standing, Standing::Open);
+        if is_idle {
+            state.writer = Waiting::AtRest;
+        }
+        is_idle
+    }
+
+    /// Takes everything that is queued and leaves `empty` in its place; waits while nothing is, and [`LINGER`] where
+    /// nothing is waited for.
+    pub(crate) fn take(&self, mut empty: Group) -> Taken {
+        let mut state = self.lock();
+        if state.group.entries.is_empty() && matches!(state.standing, Standing::Open) {
             state.writer = Waiting::ForAny;
-            state = self
+            let patience = patience(self.rest_after, state.is_used);
+            (state, _) = self
                 .queued
-                .wait(state)
+                .wait_timeout_while(state, patience, |state| {
+                    state.group.entries.is_empty() && matches!(state.standing, Standing::Open)
+                })
                 .unwrap_or_else(PoisonError::into_inner);
+            state.writer = Waiting::Not;
+        }
+        if state.group.entries.is_empty() {
+            return match state.standing {
+                Standing::Open => Taken::Nothing(empty),
+                Standing::Closed | Standing::Poisoned(_) => Taken::End,
+            };
         }
         if state.group.awaited == 0 {
             state.writer = Waiting::ForAwaited;
@@ -223,17 +267,29 @@ impl Intake {
         if state.callers_wait > 0 {
             self.room.notify_all();
         }
-        Some(empty)
+        Taken::Group(empty)
     }
 
     /// Takes no more entries; what is queued is still written.
-    pub(crate) fn close(&self) {
+    fn close(&self) {
         let mut state = self.lock();
         if matches!(state.standing, Standing::Open) {
             state.standing = Standing::Closed;
         }
         self.queued.notify_one();
         self.room.notify_all();
+    }
+
+    /// Takes no more entries, and waits until what is queued is written.
+    pub(crate) fn end(&self) -> Ended<Writer> {
+        self.close();
+        // Whoever queued the first entry for a writer at rest may not have begun it yet.
+        if !self.lock().group.entries.is_empty()
+            && let Err(error) = self.seat.wake()
+        {
+            self.poison(&format!("the log's writer cannot be begun: {error}"));
+        }
+        self.seat.end()
     }
 
     /// Takes no more entries, and refuses what is queued.
@@ -342,6 +398,14 @@ impl State {
             hash,
         };
         Ok((self.head, length))
+    }
+}
+
+/// How long whoever works for a log waits for more before it goes to rest.
+pub(crate) fn patience(rest_after: Duration, is_used: bool) -> Duration {
+    match is_used {
+        true => rest_after,
+        false => rest_after / 30,
     }
 }
 

@@ -36,6 +36,7 @@ mod recover;
 mod retain;
 mod scan;
 mod seal;
+mod seat;
 mod story;
 mod threads;
 mod tiles;

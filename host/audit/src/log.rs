@@ -7,7 +7,6 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use cap_std::fs::OpenOptions;
@@ -24,6 +23,7 @@ use crate::overlay::{Newest, Overlay};
 use crate::proof::{prove_entry, prove_growth};
 use crate::recover::{Recovered, recover};
 use crate::seal::seal;
+use crate::seat::Ended;
 use crate::view::follow::{Follower, Slot};
 use crate::view::tide::Tide;
 use crate::view::{Damage, RecordName, Shelf, Term, View, ViewError, guard};
@@ -47,14 +47,8 @@ struct Inner {
     tenant: TenantId,
     slot: Slot,
     signer: OnceLock<Arc<dyn Signer>>,
-    running: Mutex<Option<Running>>,
-}
-
-struct Running {
-    writer: JoinHandle<()>,
-    follower: JoinHandle<bool>,
-    /// Holds the lock for as long as it is open.
-    lock: File,
+    /// Until it is closed: holds the lock for as long as it is open.
+    running: Mutex<Option<File>>,
 }
 
 impl Log {
@@ -114,7 +108,7 @@ impl Log {
             journal,
             intake: Intake::new(tenant.clone(), clock, options, head, time),
             overlay: Overlay::starting_at(head.entries),
-            tide: Tide::new(head, viewed.entries),
+            tide: Tide::new(head, viewed.entries, options.rest_after),
             tiling: Mutex::new(tiling),
             rolls: AtomicBool::new(false),
             retaining: Mutex::default(),
@@ -130,29 +124,18 @@ impl Log {
             what: "starting its threads",
             source,
         };
-        let spawn = |name: &str| std::thread::Builder::new().name(name.to_owned());
-        let writer = spawn("log-writer")
-            .spawn(move || writer.run())
-            .map_err(storage)?;
-        let follower = match spawn("log-view").spawn(move || follower.run()) {
-            Ok(follower) => follower,
-            Err(error) => {
-                shared.intake.close();
-                return Err(storage(error));
-            }
-        };
-        let running = Mutex::new(Some(Running {
-            writer,
-            follower,
-            lock,
-        }));
+        shared.intake.seat.begin(writer).map_err(storage)?;
+        if let Err(error) = shared.tide.seat.begin(follower) {
+            let _ended = shared.intake.end();
+            return Err(storage(error));
+        }
         let log = Self {
             inner: Arc::new(Inner {
                 shared,
                 tenant: tenant.clone(),
                 slot,
                 signer: OnceLock::new(),
-                running,
+                running: Mutex::new(Some(lock)),
             }),
         };
 
@@ -179,6 +162,13 @@ impl Log {
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         self.inner.shared.intake.poisoned().is_some()
+    }
+
+    /// Whether it has had nothing to do for so long ([`Options::rest_after`]) that its view is closed and its threads have ended.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        let shared = &self.inner.shared;
+        shared.intake.seat.is_at_rest() && shared.tide.seat.is_at_rest()
     }
 
     /// The last durable entry.
@@ -309,19 +299,22 @@ impl Log {
 
     /// Asks the view; whatever goes wrong there is the follower's business, and the answer comes from the journal.
     fn ask<T>(&self, question: impl FnOnce(&dyn View) -> Result<T, ViewError>) -> Option<T> {
-        let slot = self
-            .inner
-            .slot
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        let view = slot.as_deref()?;
-        match guard(|| question(view)) {
-            Ok(answer) => Some(answer),
-            Err(error) => {
-                self.inner.shared.tide.doubt(Damage::of(&error));
-                None
+        let tide = &self.inner.shared.tide;
+        let slot = loop {
+            tide.open_view();
+            let slot = self.inner.slot.read();
+            let slot = slot.unwrap_or_else(PoisonError::into_inner);
+            // It may have gone to rest in between.
+            if slot.is_some() || !tide.is_resting() {
+                break slot;
             }
-        }
+        };
+        let view = slot.as_deref()?;
+        let answered = guard(|| question(view));
+        drop(slot);
+        answered
+            .inspect_err(|error| tide.doubt(Damage::of(error)))
+            .ok()
     }
 
     /// The newest value of a record that stands at `place`, and the entry that was read for it: `last`, if that is the
@@ -488,27 +481,27 @@ impl Inner {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        let Some(Running {
-            writer,
-            follower,
-            lock,
-        }) = running
-        else {
+        let Some(lock) = running else {
             return Err(CloseError::AlreadyClosed);
         };
         let shared = &self.shared;
-        shared.intake.close();
-        let writer_ended = writer.join();
+        let is_written = match shared.intake.end() {
+            Ended::Working(end) => end.is_some(),
+            Ended::Resting => true,
+        };
         shared.tide.close();
         // A store that never comes back must not keep the process from stopping: the next open builds the view anew.
         if !shared.tide.ends_within(PATIENCE) {
             return Err(CloseError::View);
         }
-        let view_is_whole = follower.join().unwrap_or(false);
+        let view_is_whole = match shared.tide.seat.end() {
+            Ended::Working(is_whole) => is_whole.unwrap_or(false),
+            Ended::Resting => true,
+        };
         if let Some(reason) = shared.intake.poisoned() {
             return Err(CloseError::Poisoned(reason));
         }
-        if writer_ended.is_err() || !view_is_whole {
+        if !is_written || !view_is_whole {
             return Err(CloseError::View);
         }
         let head = shared.tide.durable();

@@ -1,6 +1,7 @@
 //! How a log is kept.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::frame::{FRAME_HEADER, MAX_SEGMENT, SEGMENT_HEADER};
 use crate::view::{PartedViews, Views};
@@ -17,6 +18,9 @@ pub struct Options {
     pub queue_bytes: usize,
     /// Bytes that one entry may have, with payload and records. Default 32 MiB, at most 512 MiB.
     pub frame_limit: usize,
+    /// How long a log may have nothing to do before it goes to rest: its view is closed and its threads end, until there is something. One
+    /// that was not used since it was opened rests after a thirtieth of that. Default 5 minutes.
+    pub rest_after: Duration,
     /// The disk. A test puts one in that fails.
     pub disk: Arc<dyn Disk>,
     /// The store of the view.
@@ -30,6 +34,7 @@ impl Default for Options {
             queue_entries: 4096,
             queue_bytes: 64 << 20,
             frame_limit: 32 << 20,
+            rest_after: Duration::from_secs(300),
             disk: Arc::new(RealDisk),
             view: Arc::new(PartedViews::default()),
         }

@@ -12,9 +12,10 @@ use nephron_model::{NotRecorded, Recorded};
 
 use crate::disk::{Folder, OpenedFile};
 use crate::frame::{SEGMENT_HEADER, SegmentHeader};
-use crate::intake::{Group, Intake, Pending, refuse};
+use crate::intake::{Group, Intake, Pending, Taken, refuse};
 use crate::journal::{Journal, Segment, segment_path};
 use crate::overlay::Overlay;
+use crate::seat::Work;
 use crate::tiles::Tiling;
 use crate::view::tide::Tide;
 use crate::{Head, Location};
@@ -81,17 +82,35 @@ impl Writer {
             tail,
             head,
             segment_size,
-            resolver: Resolver::start(),
+            resolver: None,
             spare: None,
         }
     }
+}
 
-    /// Writes until the queue is closed or the disk refuses.
-    pub(crate) fn run(mut self) {
+impl Work for Writer {
+    type End = ();
+
+    /// Writes until the queue is closed or the disk refuses, or there is nothing to write for a good while.
+    fn run(mut self) -> Option<()> {
         // If this thread dies, those who wait must not wait for ever.
         let guard = PoisonOnPanic(Arc::clone(&self.shared));
         let mut recycled = Group::default();
-        while let Some(mut group) = self.shared.intake.take(recycled) {
+        self.resolver = Resolver::start();
+        loop {
+            let mut group = match self.shared.intake.take(recycled) {
+                Taken::Group(group) => group,
+                Taken::Nothing(empty) => {
+                    self.let_go();
+                    let shared = Arc::clone(&self.shared);
+                    let seat = &shared.intake.seat;
+                    self = seat.rest(self, || shared.intake.rest())?;
+                    self.resolver = Resolver::start();
+                    recycled = empty;
+                    continue;
+                }
+                Taken::End => break,
+            };
             match self.write(&group) {
                 Ok(places) => self.resolve(&mut group, places),
                 Err(error) => {
@@ -109,11 +128,19 @@ impl Writer {
             group.frames.shrink_to(KEPT_BUFFER);
             recycled = group;
         }
+        self.let_go();
+        drop(guard);
+        Some(())
+    }
+}
+
+impl Writer {
+    /// Lets go of what it can have again.
+    fn let_go(&mut self) {
         self.discard_spare();
         if let Some(resolver) = self.resolver.take() {
             resolver.finish();
         }
-        drop(guard);
     }
 
     /// Makes a whole group durable, and says where each entry stands.

@@ -122,7 +122,9 @@ pub enum RegistryError {
         registry: String,
     },
     /// What it answers is nothing that a registry answers.
-    #[error("{registry} answers as no registry should; look whether the address is right, and what stands before it")]
+    #[error(
+        "{registry} answers as no registry should; look whether the address is right, and what stands before it"
+    )]
     Malformed {
         /// Which.
         registry: String,

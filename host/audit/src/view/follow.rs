@@ -14,6 +14,7 @@ use crate::disk::Folder;
 use crate::entry::entry_hash;
 use crate::frame::decode_records;
 use crate::journal::Cursor;
+use crate::seat::Work;
 use crate::writer::Shared;
 use crate::{FaultKind, Head, ReadError};
 
@@ -92,44 +93,85 @@ impl Follower {
         }
     }
 
-    /// Follows until the log closes. Returns whether the view is whole and closed.
-    pub(crate) fn run(mut self) -> bool {
-        // Requests come first: on Linux this is this thread's priority alone. Without the right to it, nothing is lost.
-        let _priority = rustix::process::nice(10);
-        let is_whole = self.follow();
-        self.shared.tide.end();
-        is_whole
-    }
-
-    fn follow(&mut self) -> bool {
+    /// Follows until the log closes, and then says whether the view is whole and closed; or until nobody has asked or added anything
+    /// for a good while, and then closes it and says nothing.
+    fn follow(&mut self) -> Option<bool> {
+        let tide = &self.shared.tide;
+        if tide.ends_at_rest() {
+            return Some(true);
+        }
+        let mut done = match tide.is_resting() {
+            true => self.open_again(),
+            false => Ok(()),
+        };
         loop {
-            let stopped = match self.shared.tide.next_task() {
-                Task::Follow(entries) => self.catch_up(entries),
-                Task::Rebuild(damage) => Err(Stop::View(damage)),
-                Task::Finish => match self.checkpoint() {
-                    Ok(()) => return self.close_view(),
-                    Err(stop) => Err(stop),
-                },
-            };
-            match stopped {
+            match done {
                 Ok(()) => self.failures = 0,
                 Err(Stop::View(damage)) => {
                     self.failures += 1;
                     if self.failures > ATTEMPTS {
-                        return false;
+                        return Some(false);
                     }
                     if let Some(is_at_rest) = self.rebuild(damage) {
-                        return is_at_rest;
+                        return Some(is_at_rest);
                     }
                 }
                 Err(Stop::Journal(error)) => {
                     // What was acknowledged cannot be read back: nothing more may be acknowledged (I6).
                     let reason = format!("the journal cannot be read back: {error}");
                     self.shared.intake.poison(&reason);
-                    return false;
+                    return Some(false);
                 }
             }
+            done = match self.shared.tide.next_task() {
+                Task::Follow(entries) => self.catch_up(entries),
+                Task::Rebuild(damage) => Err(Stop::View(damage)),
+                Task::Finish => match self.checkpoint() {
+                    Ok(()) => return Some(self.close_view()),
+                    Err(stop) => Err(stop),
+                },
+                Task::Rest => match self.rest() {
+                    Ok(true) => return None,
+                    Ok(false) => Ok(()),
+                    Err(stop) => Err(stop),
+                },
+            };
         }
+    }
+
+    /// Closes the view, if there is one and still nothing to do. Says whether it did.
+    fn rest(&mut self) -> Result<bool, Stop> {
+        let slot = self.slot.read().unwrap_or_else(PoisonError::into_inner);
+        let has_view = slot.is_some();
+        drop(slot);
+        if !has_view {
+            return Ok(false);
+        }
+        self.checkpoint()?;
+        let tide = &self.shared.tide;
+        if !tide.rest() {
+            return Ok(false);
+        }
+        if self.close_view() {
+            return Ok(true);
+        }
+        tide.wake();
+        Err(Stop::View(Damage::Store))
+    }
+
+    /// Opens the view that was closed to rest, and holds it against what it was then.
+    fn open_again(&self) -> Result<(), Stop> {
+        let opened = open(self.views.as_ref(), &self.shared.folder.path.join("view"));
+        let opened = opened.and_then(|view| {
+            *self.slot.write().unwrap_or_else(PoisonError::into_inner) = Some(view);
+            self.with_view(|view| match view.head()? == self.head {
+                true => Ok(()),
+                false => Err(ViewError::Malformed),
+            })
+        });
+        // Whatever came of it: whoever waits for it finds the view there, or none.
+        self.shared.tide.wake();
+        Ok(opened?)
     }
 
     /// Brings the view up to `entries` entries.
@@ -254,6 +296,24 @@ impl Follower {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .take()
+    }
+}
+
+impl Work for Follower {
+    type End = bool;
+
+    /// Follows until the log closes. Gives whether the view is whole and closed.
+    fn run(mut self) -> Option<bool> {
+        // Requests come first: on Linux this is this thread's priority alone. Without the right to it, nothing is lost.
+        let _priority = rustix::process::nice(10);
+        let shared = Arc::clone(&self.shared);
+        loop {
+            if let Some(is_whole) = self.follow() {
+                shared.tide.end();
+                return Some(is_whole);
+            }
+            self = shared.tide.seat.rest(self, || shared.tide.goes())?;
+        }
     }
 }
 

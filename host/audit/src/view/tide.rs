@@ -1,10 +1,14 @@
 //! How far the journal is durable, how far the view has followed, and who waits for what.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::Head;
+use crate::intake::patience;
+use crate::seat::Seat;
 use crate::view::Damage;
+use crate::view::follow::Follower;
 
 /// The follower starts at once when it lags by this many entries.
 const LAG: u64 = 1024;
@@ -12,7 +16,12 @@ const LAG: u64 = 1024;
 const PAUSE: Duration = Duration::from_millis(200);
 
 pub(crate) struct Tide {
+    /// Who has the view follow.
+    pub(crate) seat: Seat<Follower>,
     state: Mutex<State>,
+    /// For those who ask the view often: whether it is there without more ado.
+    is_open: AtomicBool,
+    rest_after: Duration,
     risen: Condvar,
     followed: Condvar,
 }
@@ -31,6 +40,12 @@ struct State {
     /// The follower ended: the view gets no further.
     ended: bool,
     doubt: Option<Damage>,
+    /// The view is closed, because nobody asks it.
+    resting: bool,
+    /// There is something for the follower to do, which rests or is about to.
+    called: bool,
+    /// Something was asked or added since the log was opened.
+    is_used: bool,
 }
 
 /// What the follower does next.
@@ -41,11 +56,16 @@ pub(crate) enum Task {
     Rebuild(Damage),
     /// Everything is followed and no more will come.
     Finish,
+    /// Nothing came for a good while.
+    Rest,
 }
 
 impl Tide {
-    pub(crate) const fn new(durable: Head, viewed: u64) -> Self {
+    pub(crate) const fn new(durable: Head, viewed: u64, rest_after: Duration) -> Self {
         Self {
+            seat: Seat::new("log-view"),
+            is_open: AtomicBool::new(true),
+            rest_after,
             state: Mutex::new(State {
                 durable,
                 viewed,
@@ -55,6 +75,9 @@ impl Tide {
                 closing: false,
                 ended: false,
                 doubt: None,
+                resting: false,
+                called: false,
+                is_used: false,
             }),
             risen: Condvar::new(),
             followed: Condvar::new(),
@@ -75,7 +98,15 @@ impl Tide {
     pub(crate) fn rise(&self, durable: Head) {
         let mut state = self.lock();
         state.durable = durable;
+        state.is_used = true;
         let lag = durable.entries.saturating_sub(state.viewed);
+        if state.resting {
+            // What the view does not have yet is in the overlay: a few entries do not wake it.
+            if lag >= LAG {
+                self.call(state);
+            }
+            return;
+        }
         if state.idle || (state.pausing && lag >= LAG) {
             state.idle = false;
             state.pausing = false;
@@ -100,11 +131,16 @@ impl Tide {
             }
             if lag == 0 {
                 state.idle = true;
-                state = self
+                let patience = patience(self.rest_after, state.is_used);
+                let (again, waited) = self
                     .risen
-                    .wait(state)
+                    .wait_timeout(state, patience)
                     .unwrap_or_else(PoisonError::into_inner);
-                state.idle = false;
+                state = again;
+                // Whoever has something to do says that it is idle no more.
+                if std::mem::take(&mut state.idle) && waited.timed_out() {
+                    return Task::Rest;
+                }
                 continue;
             }
             state.pausing = true;
@@ -128,20 +164,94 @@ impl Tide {
 
     /// Somebody found the view wrong.
     pub(crate) fn doubt(&self, damage: Damage) {
-        self.lock().doubt = Some(damage);
+        let mut state = self.lock();
+        state.doubt = Some(damage);
+        self.call(state);
+    }
+
+    /// There is something for the follower to do, whether it waits or rests.
+    fn call(&self, mut state: MutexGuard<'_, State>) {
+        state.idle = false;
+        let is_resting = state.resting;
+        state.called = true;
+        drop(state);
         self.risen.notify_one();
+        if is_resting && self.seat.wake().is_err() {
+            // Without a thread there is no view, and the journal answers alone.
+            self.end();
+        }
+    }
+
+    /// The view is about to be closed until somebody asks, if there is still nothing to do.
+    pub(crate) fn rest(&self) -> bool {
+        let mut state = self.lock();
+        let lag = state.durable.entries.saturating_sub(state.viewed);
+        state.resting = !state.closing && state.doubt.is_none() && lag == 0;
+        state.called = false;
+        if state.resting {
+            self.is_open.store(false, Ordering::Release);
+        }
+        state.resting
+    }
+
+    /// Whether the follower may go: its view is closed, and nobody called.
+    pub(crate) fn goes(&self) -> bool {
+        !self.lock().called
+    }
+
+    /// Whether the view is closed because nobody asks it.
+    pub(crate) fn is_resting(&self) -> bool {
+        self.lock().resting
+    }
+
+    /// Whether nothing is left to do but to end, with the view at rest.
+    pub(crate) fn ends_at_rest(&self) -> bool {
+        let state = self.lock();
+        state.resting && state.closing && state.durable.entries == state.viewed
+    }
+
+    /// The view is open again.
+    pub(crate) fn wake(&self) {
+        self.lock().resting = false;
+        self.is_open.store(true, Ordering::Release);
+        self.followed.notify_all();
+    }
+
+    /// Sees to it that a view that rests is opened, and waits for that. Somebody is about to ask it.
+    pub(crate) fn open_view(&self) {
+        if self.is_open.load(Ordering::Acquire) {
+            return;
+        }
+        let mut state = self.lock();
+        state.is_used = true;
+        while state.resting && !state.ended {
+            if !state.called {
+                self.call(state);
+                state = self.lock();
+                continue;
+            }
+            state = self
+                .followed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     /// Waits until the view holds everything that is durable now. `None` if it will not.
     pub(crate) fn catch_up(&self) -> Option<u64> {
         let mut state = self.lock();
         let wanted = state.durable.entries;
+        state.is_used = true;
         while state.viewed < wanted {
             if state.ended {
                 return None;
             }
-            state.asked = state.asked.max(wanted);
-            self.risen.notify_one();
+            if state.asked < wanted || (state.resting && !state.called) {
+                state.asked = state.asked.max(wanted);
+                self.call(state);
+                state = self.lock();
+                continue;
+            }
             state = self
                 .followed
                 .wait(state)
@@ -152,8 +262,9 @@ impl Tide {
 
     /// No more entries will come: the follower finishes.
     pub(crate) fn close(&self) {
-        self.lock().closing = true;
-        self.risen.notify_one();
+        let mut state = self.lock();
+        state.closing = true;
+        self.call(state);
     }
 
     /// The follower ended.

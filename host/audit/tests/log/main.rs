@@ -9,6 +9,8 @@ mod export;
 #[cfg(test)]
 mod power;
 #[cfg(test)]
+mod rest;
+#[cfg(test)]
 mod retain;
 #[cfg(test)]
 mod states;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nephron_engine::contract::{Plan, Span};
 use nephron_engine::{Answer, Engine, Judgement, Plugin, PluginFailure, Verdict};
@@ -260,23 +260,38 @@ pub(crate) struct Shadow {
 const AT_FIRST: u64 = 100;
 /// At most every so many judgements one is looked at.
 const SELDOM: u64 = 100;
-/// A judgement that took so many times as long as it was at work was kept waiting: the processor is full.
-const KEPT_WAITING: u32 = 4;
+/// After so many judgements it is seen how full the processor is.
+const LOOK: u64 = 16;
 
-/// Every how many judgements one is looked at, after one that took `elapsed` and was `at_work` for as long: half as often where the processor
-/// is full, for what is begun there holds up others, however much it gives way; twice as often where it is not.
-fn paced(every: u64, elapsed: Duration, at_work: Duration) -> u64 {
-    if elapsed > at_work * KEPT_WAITING {
-        (every * 2).min(SELDOM)
-    } else {
-        (every / 2).max(1)
-    }
+/// For how long a thread was at work and for how long it waited for a processor, since it began.
+#[derive(Clone, Copy, Default)]
+struct Ran {
+    at_work: Duration,
+    waited: Duration,
 }
 
-/// For how long this thread was at work, in all.
-fn at_work() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::try_from(time).unwrap_or_default()
+impl Ran {
+    /// Of this thread, as the kernel counts it (`schedstat`, proc_pid_schedstat(5)); nothing where it does not.
+    fn now() -> Option<Self> {
+        let counted = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+        let mut nanoseconds = counted.split(' ').map_while(|count| count.parse().ok());
+        Some(Self {
+            at_work: Duration::from_nanos(nanoseconds.next()?),
+            waited: Duration::from_nanos(nanoseconds.next()?),
+        })
+    }
+
+    /// Every how many judgements one is looked at from now on: half as often where this thread waited much longer than it worked, for then the
+    /// processor is full, and what is begun holds up others however much it gives way; twice as often where it did not.
+    fn pace(self, before: Self, every: u64) -> u64 {
+        let waited = self.waited.saturating_sub(before.waited);
+        let at_work = self.at_work.saturating_sub(before.at_work);
+        if waited * 2 > at_work * 3 {
+            (every * 2).min(SELDOM)
+        } else {
+            (every / 2).max(1)
+        }
+    }
 }
 
 /// What the thread shares.
@@ -505,19 +520,21 @@ impl Work {
         mut queue: mpsc::Receiver<Seen>,
         judged: &std::sync::mpsc::SyncSender<(Seen, Compared)>,
     ) {
+        let (mut looked, mut before) = (0_u64, Ran::now().unwrap_or_default());
         while let Some(seen) = queue.recv().await {
             if self.is_ended.load(Ordering::Acquire) {
                 return;
             }
-            let (began, before) = (Instant::now(), at_work());
             let compared = self.compare(&seen).await;
-            let every = &self.counted.every;
-            let paced = paced(
-                every.load(Ordering::Relaxed),
-                began.elapsed(),
-                at_work().saturating_sub(before),
-            );
-            every.store(paced, Ordering::Relaxed);
+            looked += 1;
+            if looked.is_multiple_of(LOOK)
+                && let Some(now) = Ran::now()
+            {
+                let every = &self.counted.every;
+                let paced = now.pace(before, every.load(Ordering::Relaxed));
+                every.store(paced, Ordering::Relaxed);
+                before = now;
+            }
             self.findings().take(&seen, &compared, &self.counted);
             if judged.send((seen, compared)).is_err() {
                 // It panicked, and the panic hook has said where.
@@ -722,17 +739,22 @@ mod tests {
 
     #[test]
     fn where_the_processor_is_full_few_are_looked_at_and_where_it_is_not_all_are() {
-        let at_work = Duration::from_millis(1);
-        let (waiting, alone) = (at_work * 5, at_work * 2);
+        let ran = |at_work, waited| Ran {
+            at_work: Duration::from_millis(at_work),
+            waited: Duration::from_millis(waited),
+        };
+        let before = ran(70, 90);
+        let (full, free) = (ran(80, 106), ran(80, 105));
         let mut every = 1;
         for expected in [2, 4, 8, 16, 32, 64, 100, 100] {
-            every = paced(every, waiting, at_work);
+            every = full.pace(before, every);
             assert_eq!(every, expected);
         }
         for expected in [50, 25, 12, 6, 3, 1, 1] {
-            every = paced(every, alone, at_work);
+            every = free.pace(before, every);
             assert_eq!(every, expected);
         }
+        assert!(Ran::now().is_some(), "Linux counts it");
         let counted = Counted::default();
         counted.every.store(SELDOM, Ordering::Relaxed);
         let taken = (0..1_000).filter(|_| counted.takes_next()).count();

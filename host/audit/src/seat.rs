@@ -1,0 +1,109 @@
+//! A thread that goes while there is nothing to do, and is begun again by whoever has something for it: most logs are idle most of
+//! the time, and ten thousand of them would keep tens of thousands of threads.
+
+use std::io;
+use std::sync::mpsc::sync_channel;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+/// What a thread does.
+pub(crate) trait Work: Send + Sized + 'static {
+    /// What comes of it in the end.
+    type End: Send + 'static;
+
+    /// Works until nothing will come any more. `None` if it went to rest, by [`Seat::rest`].
+    fn run(self) -> Option<Self::End>;
+}
+
+/// Where whoever does the work is.
+pub(crate) struct Seat<W: Work> {
+    name: &'static str,
+    place: Mutex<Place<W>>,
+}
+
+enum Place<W: Work> {
+    Working(JoinHandle<Option<W::End>>),
+    Resting(W),
+    /// Not begun, or at its end.
+    Gone,
+}
+
+/// How the work ended.
+pub(crate) enum Ended<W: Work> {
+    /// With this, unless it panicked.
+    Working(Option<W::End>),
+    /// It was at rest.
+    Resting,
+}
+
+impl<W: Work> Seat<W> {
+    pub(crate) const fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            place: Mutex::new(Place::Gone),
+        }
+    }
+
+    /// Begins the work.
+    ///
+    /// # Errors
+    /// When there is no thread to be had.
+    pub(crate) fn begin(&self, work: W) -> io::Result<()> {
+        let mut place = self.lock();
+        *place = Place::Resting(work);
+        self.start(&mut place)
+    }
+
+    /// Whoever works goes to rest if `nothing_came`, asked while nobody can wake it. Otherwise it goes on.
+    pub(crate) fn rest(&self, work: W, nothing_came: impl FnOnce() -> bool) -> Option<W> {
+        let mut place = self.lock();
+        if !nothing_came() {
+            return Some(work);
+        }
+        *place = Place::Resting(work);
+        None
+    }
+
+    /// Has the work gone on with, if it rests.
+    ///
+    /// # Errors
+    /// When there is no thread to be had. It rests on.
+    pub(crate) fn wake(&self) -> io::Result<()> {
+        self.start(&mut self.lock())
+    }
+
+    fn start(&self, place: &mut Place<W>) -> io::Result<()> {
+        // The work is handed over only once there is a thread.
+        let (give, take) = sync_channel::<W>(1);
+        let is_resting = matches!(place, Place::Resting(_));
+        if !is_resting {
+            return Ok(());
+        }
+        let thread = std::thread::Builder::new().name(self.name.to_owned());
+        let thread = thread.spawn(move || take.recv().ok().and_then(W::run))?;
+        if let Place::Resting(work) = std::mem::replace(place, Place::Working(thread)) {
+            // It takes this before anything else.
+            drop(give.send(work));
+        }
+        Ok(())
+    }
+
+    /// Whether nobody is at work.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        matches!(*self.lock(), Place::Resting(_))
+    }
+
+    /// Waits for the end of the work. Whoever rests is let go of.
+    pub(crate) fn end(&self) -> Ended<W> {
+        let place = std::mem::replace(&mut *self.lock(), Place::Gone);
+        match place {
+            Place::Working(thread) => Ended::Working(thread.join().ok().flatten()),
+            Place::Resting(_) => Ended::Resting,
+            Place::Gone => Ended::Working(None),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Place<W>> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

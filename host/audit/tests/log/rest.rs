@@ -1,0 +1,133 @@
+//! A log that has nothing to do closes its view and ends its threads, and nobody can tell from what it answers.
+
+use std::time::{Duration, Instant};
+
+use nephron_audit::view::Term;
+use nephron_audit::{Log, Options};
+use nephron_model::{EntryKind, Recorder as _, Records as _, Space};
+
+use super::support::{Place, alter, check, draft, fill, open, options, place, request, try_open};
+
+/// Rests as soon as it can.
+fn restless(place: &Place) -> Log {
+    let options = Options {
+        rest_after: Duration::from_millis(1),
+        ..options()
+    };
+    try_open(&place.path, options).unwrap()
+}
+
+#[track_caller]
+fn rests(log: &Log) {
+    let began = Instant::now();
+    while !log.is_at_rest() {
+        assert!(
+            began.elapsed() < Duration::from_secs(60),
+            "it does not rest"
+        );
+        std::thread::yield_now();
+    }
+}
+
+fn token_6(log: &Log) -> Option<String> {
+    let value = log.read(Space::VaultValue, b"token-6").unwrap();
+    value.map(|value| String::from_utf8(value).unwrap())
+}
+
+fn is_whole(place: &Place, repairs: usize) {
+    let verdict = check(&place.path);
+    assert!(verdict.verified && verdict.sealed, "{:?}", verdict.faults);
+    let log = open(&place.path);
+    let entries = log.entries(0..u64::MAX).map(|entry| entry.unwrap().header);
+    let repaired = entries.filter(|header| header.kind == EntryKind::LogRepaired);
+    assert_eq!(repaired.count(), repairs);
+}
+
+#[test]
+fn whatever_is_asked_of_a_log_at_rest_is_answered() {
+    let place = place();
+    let log = restless(&place);
+    rests(&log);
+    fill(&log, 0..50);
+    rests(&log);
+    // What is only added does not open the view; what it does not hold is found all the same.
+    fill(&log, 50..57);
+    assert_eq!(token_6(&log).as_deref(), Some("sealed-46"));
+    rests(&log);
+    assert_eq!(log.of_request(request(18)).unwrap(), [55, 56, 57]);
+    rests(&log);
+    assert_eq!(log.entry(9).unwrap().unwrap().header.facts["number"], "8");
+    rests(&log);
+    let unseen = log.read(Space::VaultValue, b"token-of-nobody").unwrap();
+    assert_eq!(unseen, None);
+    rests(&log);
+    assert_eq!(log.close().unwrap().entries, 58);
+    is_whole(&place, 0);
+}
+
+#[test]
+fn a_log_at_rest_closes_with_what_the_view_has_not_seen() {
+    let place = place();
+    let log = restless(&place);
+    fill(&log, 0..10);
+    rests(&log);
+    fill(&log, 10..13);
+    assert_eq!(log.close().unwrap().entries, 14);
+    is_whole(&place, 0);
+    // And one that is let go of while it rests.
+    let log = restless(&place);
+    rests(&log);
+    drop(log);
+    is_whole(&place, 0);
+}
+
+#[test]
+fn a_view_that_was_damaged_while_it_rested_is_built_again() {
+    for removed in [false, true] {
+        let place = place();
+        let log = restless(&place);
+        fill(&log, 0..50);
+        rests(&log);
+        let view = place.path.join("view");
+        match removed {
+            true => std::fs::remove_dir_all(&view).unwrap(),
+            false => alter(&view.join("0000000000000000/db"), |bytes| bytes.fill(0xa5)),
+        }
+        assert_eq!(log.of_request(request(2)).unwrap(), [7, 8, 9]);
+        assert_eq!(token_6(&log).as_deref(), Some("sealed-46"));
+        log.close().unwrap();
+        is_whole(&place, 1);
+    }
+}
+
+#[test]
+fn many_who_ask_and_add_while_it_goes_to_rest_miss_nothing() {
+    let place = place();
+    let log = restless(&place);
+    std::thread::scope(|scope| {
+        for of in 0..4_u64 {
+            let log = &log;
+            scope.spawn(move || {
+                for round in 0..60 {
+                    let number = of * 1_000 + round * 3;
+                    let recorded = log.record(draft(number)).wait().unwrap();
+                    // Some wait until the log may rest, and some do not.
+                    let until = Instant::now() + Duration::from_micros(700 * (round % 5));
+                    while Instant::now() < until {
+                        std::thread::yield_now();
+                    }
+                    let found = log.of_request(request(number / 3)).unwrap();
+                    assert_eq!(found, [recorded.sequence()]);
+                    let key = number.to_be_bytes();
+                    let granted = log.read(Space::Grant, &key).unwrap();
+                    assert_eq!(granted.is_some(), number % 4 == 2, "{number}");
+                }
+            });
+        }
+    });
+    let all = log.sequences(&Term::Kind(EntryKind::PassedOver)).unwrap();
+    assert_eq!(all.len(), 240);
+    rests(&log);
+    log.close().unwrap();
+    is_whole(&place, 0);
+}
