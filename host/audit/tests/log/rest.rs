@@ -87,6 +87,7 @@ fn a_view_that_was_damaged_while_it_rested_is_built_again() {
         let place = place();
         let log = restless(&place);
         fill(&log, 0..50);
+        assert_eq!(log.of_request(request(2)).unwrap(), [7, 8, 9]);
         rests(&log);
         let view = place.path.join("view");
         match removed {
