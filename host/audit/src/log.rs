@@ -301,11 +301,11 @@ impl Log {
     fn ask<T>(&self, question: impl FnOnce(&dyn View) -> Result<T, ViewError>) -> Option<T> {
         let tide = &self.inner.shared.tide;
         let slot = loop {
-            tide.open_view();
+            let is_there = tide.open_view();
             let slot = self.inner.slot.read();
             let slot = slot.unwrap_or_else(PoisonError::into_inner);
             // It may have gone to rest in between.
-            if slot.is_some() || !tide.is_resting() {
+            if slot.is_some() || !is_there || !tide.is_resting() {
                 break slot;
             }
         };

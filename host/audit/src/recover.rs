@@ -255,7 +255,7 @@ fn open_view(
     Ok(fresh.ok().map(|view| (view, Head::START)))
 }
 
-enum Standing {
+pub(crate) enum Standing {
     /// The view holds a beginning of the journal.
     Behind(Head),
     /// The view holds entries after the journal's last that follow from it.
@@ -264,7 +264,12 @@ enum Standing {
     Elsewhere,
 }
 
-fn compare(view: &dyn View, journal: &Journal, head: Head) -> Result<Standing, ViewError> {
+/// How far a view is that is to follow a journal up to `head`.
+pub(crate) fn compare(
+    view: &dyn View,
+    journal: &Journal,
+    head: Head,
+) -> Result<Standing, ViewError> {
     let viewed = view.head()?;
     if viewed.entries > head.entries {
         // Only an entry that continues the chain is believed: then the journal lost it. Anything else is a broken view.

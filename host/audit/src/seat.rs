@@ -2,9 +2,35 @@
 //! the time, and ten thousand of them would keep tens of thousands of threads.
 
 use std::io;
-use std::sync::mpsc::sync_channel;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::mpsc::{Sender, channel, sync_channel};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
+
+type Start = Box<dyn FnOnce() + Send>;
+
+/// Begins a thread from one that was there before all others: a new thread has the priority of whoever begins it, and those who follow have
+/// made theirs low.
+fn started<T: Send + 'static>(
+    name: String,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
+    static STARTER: OnceLock<Option<Sender<Start>>> = OnceLock::new();
+    let spawn = move || std::thread::Builder::new().name(name).spawn(run);
+    let starter = STARTER.get_or_init(|| {
+        let (sender, asked) = channel::<Start>();
+        let thread = std::thread::Builder::new().name("log-starter".to_owned());
+        let thread = thread.spawn(move || asked.into_iter().for_each(|start| start()));
+        thread.is_ok().then_some(sender)
+    });
+    let Some(starter) = starter else {
+        return spawn();
+    };
+    let (tell, told) = sync_channel(1);
+    let gone = || io::Error::other("the thread that begins others has gone");
+    let start = Box::new(move || drop(tell.send(spawn())));
+    starter.send(start).map_err(|_| gone())?;
+    told.recv().map_err(|_| gone())?
+}
 
 /// What a thread does.
 pub(crate) trait Work: Send + Sized + 'static {
@@ -51,7 +77,14 @@ impl<W: Work> Seat<W> {
     pub(crate) fn begin(&self, work: W) -> io::Result<()> {
         let mut place = self.lock();
         *place = Place::Resting(work);
-        self.start(&mut place)
+        let begun = self.start(&mut place);
+        let unbegun = match begun {
+            Ok(()) => None,
+            Err(_) => Some(std::mem::replace(&mut *place, Place::Gone)),
+        };
+        drop(place);
+        drop(unbegun);
+        begun
     }
 
     /// Whoever works goes to rest if `nothing_came`, asked while nobody can wake it. Otherwise it goes on.
@@ -79,8 +112,8 @@ impl<W: Work> Seat<W> {
         if !is_resting {
             return Ok(());
         }
-        let thread = std::thread::Builder::new().name(self.name.to_owned());
-        let thread = thread.spawn(move || take.recv().ok().and_then(W::run))?;
+        let name = self.name.to_owned();
+        let thread = started(name, move || take.recv().ok().and_then(W::run))?;
         if let Place::Resting(work) = std::mem::replace(place, Place::Working(thread)) {
             // It takes this before anything else.
             drop(give.send(work));

@@ -71,8 +71,25 @@ pub(crate) struct Writer {
     head: Head,
     segment_size: u64,
     resolver: Option<Resolver>,
-    /// The next segment in the making, once this one is half full.
-    spare: Option<JoinHandle<io::Result<OpenedFile>>>,
+    /// The next segment, once this one is half full.
+    spare: Option<Spare>,
+}
+
+/// A segment that has no name yet.
+enum Spare {
+    Making(JoinHandle<io::Result<OpenedFile>>),
+    Made(OpenedFile),
+}
+
+impl Spare {
+    fn made(self) -> io::Result<OpenedFile> {
+        match self {
+            Self::Making(thread) => thread
+                .join()
+                .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::Other))),
+            Self::Made(file) => Ok(file),
+        }
+    }
 }
 
 impl Writer {
@@ -101,7 +118,7 @@ impl Work for Writer {
             let mut group = match self.shared.intake.take(recycled) {
                 Taken::Group(group) => group,
                 Taken::Nothing(empty) => {
-                    self.let_go();
+                    self.end_threads();
                     let shared = Arc::clone(&self.shared);
                     let seat = &shared.intake.seat;
                     self = seat.rest(self, || shared.intake.rest())?;
@@ -128,16 +145,19 @@ impl Work for Writer {
             group.frames.shrink_to(KEPT_BUFFER);
             recycled = group;
         }
-        self.let_go();
+        self.end_threads();
+        self.discard_spare();
         drop(guard);
         Some(())
     }
 }
 
 impl Writer {
-    /// Lets go of what it can have again.
-    fn let_go(&mut self) {
-        self.discard_spare();
+    /// Ends the threads that it has itself.
+    fn end_threads(&mut self) {
+        // One that could not be made is made when it is needed.
+        let made = self.spare.take().map(Spare::made);
+        self.spare = made.and_then(Result::ok).map(Spare::Made);
         if let Some(resolver) = self.resolver.take() {
             resolver.finish();
         }
@@ -207,9 +227,7 @@ impl Writer {
         let number = self.tail.number + 1;
         let size = (SEGMENT_HEADER as u64 + frame as u64).max(self.segment_size);
         let spare = match self.spare.take() {
-            Some(spare) => spare
-                .join()
-                .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::Other)))?,
+            Some(spare) => spare.made()?,
             None => prepare(&self.shared.folder, number, size)?,
         };
         let spare = if spare.file.metadata()?.len() == size {
@@ -239,13 +257,14 @@ impl Writer {
             let (number, size) = (self.tail.number + 1, self.segment_size);
             let thread = std::thread::Builder::new().name("log-spare".to_owned());
             // Without a thread the roll makes its segment itself.
-            self.spare = thread.spawn(move || prepare(&folder, number, size)).ok();
+            let making = thread.spawn(move || prepare(&folder, number, size));
+            self.spare = making.map(Spare::Making).ok();
         }
     }
 
     fn discard_spare(&mut self) {
         if let Some(spare) = self.spare.take() {
-            drop(spare.join());
+            drop(spare.made());
             let folder = &self.shared.folder;
             // What stays behind is removed at the next open.
             drop(

@@ -16,8 +16,8 @@ use wasm_encoder::{
     ExportKind, InstanceSection, ModuleArg, ModuleSection, RawSection,
 };
 use wasmparser::{
-    CanonicalFunction, CanonicalOption, ComponentAlias, ComponentType, ExternalKind, Instance,
-    Parser, Payload, Validator,
+    CanonicalFunction, CanonicalOption, ComponentAlias, ComponentExternalKind, ComponentInstance,
+    ComponentOuterAliasKind, ComponentType, ExternalKind, Instance, Parser, Payload, Validator,
 };
 
 use link::{ByKind, Kind, Linked, Part, Place, exported};
@@ -66,6 +66,7 @@ impl From<Reencoding<Self>> for FuseError {
 /// `component`, with the modules that are linked to one another as one.
 pub(crate) fn fuse(component: &[u8]) -> Result<Vec<u8>, FuseError> {
     Validator::new().validate_all(component)?;
+    refuse_foreign_modules(component)?;
     let survey = Survey::of(component)?;
     if survey.linked.parts.len() < 2 {
         return Ok(component.to_vec());
@@ -334,6 +335,58 @@ impl<'a> Survey<'a> {
         }
         Ok(wanted)
     }
+}
+
+/// Refuses what names a core module otherwise than to make its instance, at any depth: modules get other numbers here.
+fn refuse_foreign_modules(component: &[u8]) -> Result<(), FuseError> {
+    let is_module = |kind| kind == ComponentExternalKind::Module;
+    for payload in Parser::new(0).parse_all(component) {
+        let mut named = false;
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "no other section can name a module beside its instances"
+        )]
+        match payload? {
+            Payload::ComponentImportSection(section) => {
+                for import in section {
+                    named |= is_module(import?.ty.kind());
+                }
+            }
+            Payload::ComponentExportSection(section) => {
+                for export in section {
+                    named |= is_module(export?.kind);
+                }
+            }
+            Payload::ComponentInstanceSection(section) => {
+                for instance in section {
+                    named |= match instance? {
+                        ComponentInstance::Instantiate { args, .. } => {
+                            args.iter().any(|arg| is_module(arg.kind))
+                        }
+                        ComponentInstance::FromExports(exports) => {
+                            exports.iter().any(|export| is_module(export.kind))
+                        }
+                    };
+                }
+            }
+            Payload::ComponentAliasSection(section) => {
+                for alias in section {
+                    named |= match alias? {
+                        ComponentAlias::Outer { kind, .. } => {
+                            kind == ComponentOuterAliasKind::CoreModule
+                        }
+                        ComponentAlias::InstanceExport { kind, .. } => is_module(kind),
+                        ComponentAlias::CoreInstanceExport { .. } => false,
+                    };
+                }
+            }
+            _ => {}
+        }
+        if named {
+            return Err(FuseError::unknown("a module from elsewhere"));
+        }
+    }
+    Ok(())
 }
 
 /// The sections of the component itself, and of none that lies in it.
@@ -855,6 +908,13 @@ mod tests {
                 .unwrap_err()
                 .to_string(),
             "a module with two instances cannot be fused"
+        );
+        let outer = "(component (core module $m) (component (alias outer 1 $m (core module $n))))";
+        assert_eq!(
+            fuse(&wat::parse_str(outer).unwrap())
+                .unwrap_err()
+                .to_string(),
+            "a module from elsewhere cannot be fused"
         );
         assert!(matches!(fuse(b"no").unwrap_err(), FuseError::Invalid(_)));
     }

@@ -1,7 +1,6 @@
 //! The listener by which operators elsewhere change what serves: TLS 1.3, and for each of them a certificate, which says who it is.
 
-use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +21,8 @@ use crate::tls::{Identity, Marks, Peer, TlsError};
 
 /// Operators at the same time.
 const CONNECTIONS: usize = 16;
-/// Handshakes at the same time. For one more the oldest ends, so that nobody keeps operators out by beginning many.
+/// Handshakes at the same time. For one more the oldest ends of those from the address that has most, so that nobody keeps operators elsewhere
+/// out by beginning many.
 const HANDSHAKES: usize = 64;
 /// For a handshake.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -57,9 +57,11 @@ impl Listening {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // They end with this.
         let (mut handshakes, mut talks) = (FuturesUnordered::new(), FuturesUnordered::new());
-        let mut begun: VecDeque<oneshot::Sender<()>> = VecDeque::new();
+        let mut begun: Vec<(IpAddr, oneshot::Sender<()>)> = Vec::new();
         loop {
             let has_place = talks.len() < CONNECTIONS;
+            // Those that ended and are being recorded count, too.
+            let takes = has_place && handshakes.len() < 2 * HANDSHAKES;
             let accepted = tokio::select! {
                 Some(()) = talks.next() => continue,
                 Some(operator) = handshakes.next(), if has_place => {
@@ -72,16 +74,16 @@ impl Listening {
                     self.tls.refresh();
                     continue;
                 }
-                accepted = self.listener.accept(), if has_place => accepted,
+                accepted = self.listener.accept(), if takes => accepted,
             };
             match accepted {
                 Ok((stream, from)) => {
-                    begun.retain(|handshake| !handshake.is_closed());
+                    begun.retain(|(_, handshake)| !handshake.is_closed());
                     if begun.len() >= HANDSHAKES {
-                        begun.pop_front();
+                        drop(begun.remove(most_crowded(&begun)));
                     }
                     let (goes_on, ended) = oneshot::channel();
-                    begun.push_back(goes_on);
+                    begun.push((from.ip(), goes_on));
                     handshakes.push(self.handshake(stream, from, ended, &gateway));
                 }
                 Err(error) => {
@@ -138,6 +140,16 @@ impl Listening {
         let found = described.next();
         found.filter(|_| described.next().is_none())
     }
+}
+
+/// Of handshakes, oldest first: which is the oldest from where most are from.
+fn most_crowded<T>(begun: &[(IpAddr, T)]) -> usize {
+    let from = |address: &IpAddr| begun.iter().filter(|(other, _)| other == address).count();
+    let most = begun.iter().map(|(address, _)| from(address)).max();
+    let first = begun
+        .iter()
+        .position(|(address, _)| Some(from(address)) == most);
+    first.unwrap_or_default()
 }
 
 async fn talk(mut stream: TlsStream<TcpStream>, operator: &Operator, gateway: &Arc<Gateway>) {

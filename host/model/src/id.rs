@@ -128,6 +128,13 @@ impl EventId {
             .fold(0u128, |bits, byte| (bits << 8) | u128::from(*byte));
         Self((u128::from(at.millis() & ((1 << 48) - 1)) << 80) | random)
     }
+
+    /// The last 64 of the bits that were drawn: by these requests are chosen evenly, whatever else they are.
+    #[must_use]
+    pub const fn drawn(self) -> u64 {
+        let [.., a, b, c, d, e, f, g, h] = self.0.to_be_bytes();
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
 }
 
 impl std::fmt::Display for EventId {

@@ -14,6 +14,7 @@ use crate::disk::Folder;
 use crate::entry::entry_hash;
 use crate::frame::decode_records;
 use crate::journal::Cursor;
+use crate::recover::{Standing, compare};
 use crate::seat::Work;
 use crate::writer::Shared;
 use crate::{FaultKind, Head, ReadError};
@@ -38,6 +39,8 @@ pub(crate) struct Follower {
     cursor: Cursor,
     checkpointed: u64,
     failures: u32,
+    /// How often in a row the view could not be opened after a rest.
+    refused: u32,
 }
 
 /// Why following stopped for now.
@@ -90,6 +93,7 @@ impl Follower {
             cursor,
             checkpointed: head.entries,
             failures: 0,
+            refused: 0,
         }
     }
 
@@ -100,10 +104,18 @@ impl Follower {
         if tide.ends_at_rest() {
             return Some(true);
         }
-        let mut done = match tide.is_resting() {
-            true => self.open_again(),
-            false => Ok(()),
-        };
+        let mut done = Ok(());
+        if tide.is_resting() {
+            done = self.open_again();
+            // What the store says then may pass: too many files are open, or threads are there. It rests on, and is tried again.
+            self.refused += 1;
+            if matches!(done, Err(Stop::View(Damage::Store))) && self.refused < ATTEMPTS {
+                tide.refuse();
+                return None;
+            }
+            self.refused = 0;
+            tide.wake();
+        }
         loop {
             match done {
                 Ok(()) => self.failures = 0,
@@ -161,17 +173,20 @@ impl Follower {
 
     /// Opens the view that was closed to rest, and holds it against what it was then.
     fn open_again(&self) -> Result<(), Stop> {
-        let opened = open(self.views.as_ref(), &self.shared.folder.path.join("view"));
-        let opened = opened.and_then(|view| {
+        let folder = self.shared.folder.path.join("view");
+        let view = open(self.views.as_ref(), &folder)?;
+        let (journal, head) = (&self.shared.journal, self.head);
+        let standing = guard(|| compare(view.as_ref(), journal, head));
+        if matches!(standing, Ok(Standing::Behind(viewed)) if viewed == head) {
             *self.slot.write().unwrap_or_else(PoisonError::into_inner) = Some(view);
-            self.with_view(|view| match view.head()? == self.head {
-                true => Ok(()),
-                false => Err(ViewError::Malformed),
-            })
-        });
-        // Whatever came of it: whoever waits for it finds the view there, or none.
-        self.shared.tide.wake();
-        Ok(opened?)
+            return Ok(());
+        }
+        // Nobody has seen it.
+        drop(close(self.views.as_ref(), view, &folder));
+        Err(Stop::View(standing.map_or_else(
+            |error| Damage::of(&error),
+            |_| Damage::Differs,
+        )))
     }
 
     /// Brings the view up to `entries` entries.

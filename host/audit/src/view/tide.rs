@@ -15,6 +15,9 @@ const LAG: u64 = 1024;
 /// It starts this long after the first entry it has not seen, so that a trickle does not cost a wake-up each.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// How long whoever asks a view that rests waits until it is open; then the journal answers.
+const OPENING: Duration = Duration::from_secs(10);
+
 pub(crate) struct Tide {
     /// Who has the view follow.
     pub(crate) seat: Seat<Follower>,
@@ -44,6 +47,8 @@ struct State {
     resting: bool,
     /// There is something for the follower to do, which rests or is about to.
     called: bool,
+    /// How often a view at rest could not be opened.
+    refused: u64,
     /// Something was asked or added since the log was opened.
     is_used: bool,
 }
@@ -77,6 +82,7 @@ impl Tide {
                 doubt: None,
                 resting: false,
                 called: false,
+                refused: 0,
                 is_used: false,
             }),
             risen: Condvar::new(),
@@ -177,8 +183,7 @@ impl Tide {
         drop(state);
         self.risen.notify_one();
         if is_resting && self.seat.wake().is_err() {
-            // Without a thread there is no view, and the journal answers alone.
-            self.end();
+            self.refuse();
         }
     }
 
@@ -207,7 +212,8 @@ impl Tide {
     /// Whether nothing is left to do but to end, with the view at rest.
     pub(crate) fn ends_at_rest(&self) -> bool {
         let state = self.lock();
-        state.resting && state.closing && state.durable.entries == state.viewed
+        let is_level = state.durable.entries == state.viewed;
+        state.resting && state.closing && is_level && state.doubt.is_none()
     }
 
     /// The view is open again.
@@ -217,33 +223,39 @@ impl Tide {
         self.followed.notify_all();
     }
 
-    /// Sees to it that a view that rests is opened, and waits for that. Somebody is about to ask it.
-    pub(crate) fn open_view(&self) {
+    /// The view cannot be opened now, and rests on: who waits for it asks the journal.
+    pub(crate) fn refuse(&self) {
+        let mut state = self.lock();
+        state.refused += 1;
+        state.called = false;
+        drop(state);
+        self.followed.notify_all();
+    }
+
+    /// Sees to it that a view that rests is opened, and waits for that, since somebody is about to ask it. Gives whether it rests no more.
+    pub(crate) fn open_view(&self) -> bool {
         if self.is_open.load(Ordering::Acquire) {
-            return;
+            return true;
         }
         let mut state = self.lock();
         state.is_used = true;
-        while state.resting && !state.ended {
-            if !state.called {
-                self.call(state);
-                state = self.lock();
-                continue;
-            }
-            state = self
-                .followed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+        let refused = state.refused;
+        if state.resting && !state.ended && !state.called {
+            self.call(state);
+            state = self.lock();
         }
+        let waits = |state: &mut State| state.resting && !state.ended && state.refused == refused;
+        let waited = self.followed.wait_timeout_while(state, OPENING, waits);
+        !waited.unwrap_or_else(PoisonError::into_inner).0.resting
     }
 
     /// Waits until the view holds everything that is durable now. `None` if it will not.
     pub(crate) fn catch_up(&self) -> Option<u64> {
         let mut state = self.lock();
-        let wanted = state.durable.entries;
+        let (wanted, refused) = (state.durable.entries, state.refused);
         state.is_used = true;
         while state.viewed < wanted {
-            if state.ended {
+            if state.ended || state.refused != refused {
                 return None;
             }
             if state.asked < wanted || (state.resting && !state.called) {

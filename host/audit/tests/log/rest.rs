@@ -8,6 +8,9 @@ use nephron_model::{EntryKind, Recorder as _, Records as _, Space};
 
 use super::support::{Place, alter, check, draft, fill, open, options, place, request, try_open};
 
+/// What takes so long does not come.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Rests as soon as it can.
 fn restless(place: &Place) -> Log {
     let options = Options {
@@ -21,10 +24,7 @@ fn restless(place: &Place) -> Log {
 fn rests(log: &Log) {
     let began = Instant::now();
     while !log.is_at_rest() {
-        assert!(
-            began.elapsed() < Duration::from_secs(60),
-            "it does not rest"
-        );
+        assert!(began.elapsed() < PATIENCE, "it does not rest");
         std::thread::yield_now();
     }
 }
@@ -96,9 +96,34 @@ fn a_view_that_was_damaged_while_it_rested_is_built_again() {
         }
         assert_eq!(log.of_request(request(2)).unwrap(), [7, 8, 9]);
         assert_eq!(token_6(&log).as_deref(), Some("sealed-46"));
+        // The store may have to refuse several times before it is given up.
+        let repaired = || {
+            let entries = log.entries(0..u64::MAX).map(|entry| entry.unwrap().header);
+            let mut kinds = entries.map(|header| header.kind);
+            kinds.any(|kind| kind == EntryKind::LogRepaired)
+        };
+        let began = Instant::now();
+        while !repaired() {
+            assert!(began.elapsed() < PATIENCE, "it is not repaired");
+            assert_eq!(log.of_request(request(2)).unwrap(), [7, 8, 9]);
+        }
         log.close().unwrap();
         is_whole(&place, 1);
     }
+}
+
+#[test]
+fn who_still_holds_a_log_that_closed_at_rest_is_answered_by_the_journal() {
+    let place = place();
+    let log = restless(&place);
+    fill(&log, 0..10);
+    rests(&log);
+    let held = log.clone();
+    log.close().unwrap();
+    assert_eq!(held.entry(9).unwrap().unwrap().header.facts["number"], "8");
+    assert_eq!(token_6(&held).as_deref(), Some("sealed-6"));
+    assert_eq!(held.of_request(request(2)).unwrap(), [7, 8, 9]);
+    assert!(held.record(draft(10)).wait().is_err());
 }
 
 #[test]

@@ -14,7 +14,7 @@ use wasm_encoder::{
 };
 use wasmparser::{
     Data, Element, ElementItems, ExternalKind, FuncType, FunctionBody, Global, Import, MemoryType,
-    Operator, Parser, Payload, Table, TypeRef,
+    Operator, Parser, Payload, Table, TypeRef, ValType,
 };
 
 use super::FuseError;
@@ -51,7 +51,13 @@ impl<'a> Part<'a> {
             match payload? {
                 Payload::TypeSection(section) => {
                     for ty in section.into_iter_err_on_gc_types() {
-                        part.types.push(ty?);
+                        let ty = ty?;
+                        // Its index would be another module's.
+                        let is_foreign = |value: &ValType| matches!(value, ValType::Ref(it) if it.is_concrete_type_ref());
+                        if ty.params().iter().chain(ty.results()).any(is_foreign) {
+                            return Err(FuseError::unknown("a reference to one type of function"));
+                        }
+                        part.types.push(ty);
                     }
                 }
                 Payload::ImportSection(section) => {

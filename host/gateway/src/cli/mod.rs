@@ -154,7 +154,19 @@ fn keep_memory_private() {
     let _refused = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
 
+/// As many files open at the same time as the system allows: a tenant's log keeps some, whether anybody asks for it or not.
+fn open_many_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let all = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    let _refused = setrlimit(Resource::Nofile, all);
+}
+
 fn run(command: Command, globals: &Globals) -> Result<(), Failure> {
+    open_many_files();
     logging::start(globals.log_level, globals.log_format);
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let runtime = builder

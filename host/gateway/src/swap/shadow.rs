@@ -287,7 +287,7 @@ impl Ran {
         let waited = self.waited.saturating_sub(before.waited);
         let at_work = self.at_work.saturating_sub(before.at_work);
         if waited * 2 > at_work * 3 {
-            (every * 2).min(SELDOM)
+            (every.max(1) * 2).min(SELDOM)
         } else {
             (every / 2).max(1)
         }
@@ -319,11 +319,11 @@ struct Counted {
 }
 
 impl Counted {
-    /// Whether the next judgement is looked at.
-    fn takes_next(&self) -> bool {
+    /// Whether the next judgement is looked at, which is one of this request: all of a request's are, or none.
+    fn takes_next(&self, request: EventId) -> bool {
         let number = self.offered.fetch_add(1, Ordering::Relaxed);
         let every = self.every.load(Ordering::Relaxed).max(1);
-        number < AT_FIRST || number.is_multiple_of(every)
+        number < AT_FIRST || request.drawn().is_multiple_of(every)
     }
 }
 
@@ -410,7 +410,7 @@ impl Shadow {
             return;
         }
         let counted = &self.work.counted;
-        if !counted.takes_next() {
+        if !counted.takes_next(case.id) {
             counted.skipped.fetch_add(1, Ordering::Relaxed);
             return;
         }
@@ -745,7 +745,7 @@ mod tests {
         };
         let before = ran(70, 90);
         let (full, free) = (ran(80, 106), ran(80, 105));
-        let mut every = 1;
+        let mut every = Counted::default().every.into_inner();
         for expected in [2, 4, 8, 16, 32, 64, 100, 100] {
             every = full.pace(before, every);
             assert_eq!(every, expected);
@@ -757,7 +757,16 @@ mod tests {
         assert!(Ran::now().is_some(), "Linux counts it");
         let counted = Counted::default();
         counted.every.store(SELDOM, Ordering::Relaxed);
-        let taken = (0..1_000).filter(|_| counted.takes_next()).count();
+        let requests = (0..1_000_u64).map(|number| {
+            let at = nephron_model::Timestamp {
+                seconds: 1,
+                nanoseconds: 0,
+            };
+            let mut drawn = [0; 10];
+            drawn[2..].copy_from_slice(&number.to_be_bytes());
+            EventId::new(at, drawn)
+        });
+        let taken = requests.filter(|one| counted.takes_next(*one)).count();
         assert_eq!(taken, 100 + 9);
     }
 }
