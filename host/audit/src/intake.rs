@@ -17,7 +17,7 @@ use nephron_model::{
 use crate::entry::{Header, Unplaced};
 use crate::frame::{Frame, MAX_HEADER, encode_records};
 use crate::overlay::RecordKey;
-use crate::seat::{Ended, Seat};
+use crate::seat::{Ended, Rest, Seat};
 use crate::writer::Writer;
 use crate::{Head, Options};
 
@@ -57,7 +57,7 @@ pub(crate) struct Intake {
     queue_entries: usize,
     queue_bytes: usize,
     frame_limit: usize,
-    rest_after: Duration,
+    rest: Rest,
 }
 
 struct State {
@@ -68,8 +68,6 @@ struct State {
     standing: Standing,
     writer: Waiting,
     callers_wait: usize,
-    /// Something was queued since the log was opened.
-    is_used: bool,
 }
 
 /// What the writer waits for.
@@ -116,7 +114,6 @@ impl Intake {
                 standing: Standing::Open,
                 writer: Waiting::Not,
                 callers_wait: 0,
-                is_used: false,
             }),
             seat: Seat::new("log-writer"),
             queued: Condvar::new(),
@@ -126,7 +123,7 @@ impl Intake {
             queue_entries: options.queue_entries.max(1),
             queue_bytes: options.queue_bytes,
             frame_limit: options.frame_limit,
-            rest_after: options.rest_after,
+            rest: Rest::after(options.rest_after),
         }
     }
 
@@ -199,7 +196,6 @@ impl Intake {
             }
         }
         state.group.awaited += usize::from(is_awaited);
-        state.is_used = true;
         let is_at_rest = state.writer == Waiting::AtRest;
         self.wake_writer(&mut state);
         drop(state);
@@ -238,10 +234,9 @@ impl Intake {
         let mut state = self.lock();
         if state.group.entries.is_empty() && matches!(state.standing, Standing::Open) {
             state.writer = Waiting::ForAny;
-            let patience = patience(self.rest_after, state.is_used);
             (state, _) = self
                 .queued
-                .wait_timeout_while(state, patience, |state| {
+                .wait_timeout_while(state, self.rest.patience(), |state| {
                     state.group.entries.is_empty() && matches!(state.standing, Standing::Open)
                 })
                 .unwrap_or_else(PoisonError::into_inner);
@@ -398,14 +393,6 @@ impl State {
             hash,
         };
         Ok((self.head, length))
-    }
-}
-
-/// How long whoever works for a log waits for more before it goes to rest.
-pub(crate) fn patience(rest_after: Duration, is_used: bool) -> Duration {
-    match is_used {
-        true => rest_after,
-        false => rest_after / 30,
     }
 }
 

@@ -23,7 +23,7 @@ use crate::overlay::{Newest, Overlay};
 use crate::proof::{prove_entry, prove_growth};
 use crate::recover::{Recovered, recover};
 use crate::seal::seal;
-use crate::seat::Ended;
+use crate::seat::{Ended, Rest};
 use crate::view::follow::{Follower, Slot};
 use crate::view::tide::Tide;
 use crate::view::{Damage, RecordName, Shelf, Term, View, ViewError, guard};
@@ -108,7 +108,7 @@ impl Log {
             journal,
             intake: Intake::new(tenant.clone(), clock, options, head, time),
             overlay: Overlay::starting_at(head.entries),
-            tide: Tide::new(head, viewed.entries, options.rest_after),
+            tide: Tide::new(head, viewed.entries, Rest::after(options.rest_after)),
             tiling: Mutex::new(tiling),
             rolls: AtomicBool::new(false),
             retaining: Mutex::default(),

@@ -18,8 +18,8 @@ pub struct Options {
     pub queue_bytes: usize,
     /// Bytes that one entry may have, with payload and records. Default 32 MiB, at most 512 MiB.
     pub frame_limit: usize,
-    /// How long a log may have nothing to do before it goes to rest: its view is closed and its threads end, until there is something. One
-    /// that was not used since it was opened rests after a thirtieth of that. Default 5 minutes.
+    /// How long a log may have nothing to do before it goes to rest: its view is closed and its threads end, until there is something. Until
+    /// it was open for as long, a thirtieth of that is enough: who opens many does not want them all awake. Default 5 minutes.
     pub rest_after: Duration,
     /// The disk. A test puts one in that fails.
     pub disk: Arc<dyn Disk>,

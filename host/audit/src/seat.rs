@@ -5,6 +5,28 @@ use std::io;
 use std::sync::mpsc::{Sender, channel, sync_channel};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// When whoever has nothing to do goes to rest.
+pub(crate) struct Rest {
+    after: Duration,
+    began: Instant,
+}
+
+impl Rest {
+    pub(crate) fn after(after: Duration) -> Self {
+        let began = Instant::now();
+        Self { after, began }
+    }
+
+    /// How long to wait for something to do: for a start, not long.
+    pub(crate) fn patience(&self) -> Duration {
+        match self.began.elapsed() < self.after {
+            true => self.after / 30,
+            false => self.after,
+        }
+    }
+}
 
 type Start = Box<dyn FnOnce() + Send>;
 

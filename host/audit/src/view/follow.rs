@@ -165,6 +165,8 @@ impl Follower {
             return Ok(false);
         }
         if self.close_view() {
+            // Its buffer, and its file.
+            self.cursor = Cursor::new(Arc::clone(&self.shared.journal), self.head.entries);
             return Ok(true);
         }
         tide.wake();

@@ -5,8 +5,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::Head;
-use crate::intake::patience;
-use crate::seat::Seat;
+use crate::seat::{Rest, Seat};
 use crate::view::Damage;
 use crate::view::follow::Follower;
 
@@ -24,7 +23,7 @@ pub(crate) struct Tide {
     state: Mutex<State>,
     /// For those who ask the view often: whether it is there without more ado.
     is_open: AtomicBool,
-    rest_after: Duration,
+    rest: Rest,
     risen: Condvar,
     followed: Condvar,
 }
@@ -49,8 +48,6 @@ struct State {
     called: bool,
     /// How often a view at rest could not be opened.
     refused: u64,
-    /// Something was asked or added since the log was opened.
-    is_used: bool,
 }
 
 /// What the follower does next.
@@ -66,11 +63,11 @@ pub(crate) enum Task {
 }
 
 impl Tide {
-    pub(crate) const fn new(durable: Head, viewed: u64, rest_after: Duration) -> Self {
+    pub(crate) fn new(durable: Head, viewed: u64, rest: Rest) -> Self {
         Self {
             seat: Seat::new("log-view"),
             is_open: AtomicBool::new(true),
-            rest_after,
+            rest,
             state: Mutex::new(State {
                 durable,
                 viewed,
@@ -83,7 +80,6 @@ impl Tide {
                 resting: false,
                 called: false,
                 refused: 0,
-                is_used: false,
             }),
             risen: Condvar::new(),
             followed: Condvar::new(),
@@ -104,7 +100,6 @@ impl Tide {
     pub(crate) fn rise(&self, durable: Head) {
         let mut state = self.lock();
         state.durable = durable;
-        state.is_used = true;
         let lag = durable.entries.saturating_sub(state.viewed);
         if state.resting {
             // What the view does not have yet is in the overlay: a few entries do not wake it.
@@ -137,10 +132,9 @@ impl Tide {
             }
             if lag == 0 {
                 state.idle = true;
-                let patience = patience(self.rest_after, state.is_used);
                 let (again, waited) = self
                     .risen
-                    .wait_timeout(state, patience)
+                    .wait_timeout(state, self.rest.patience())
                     .unwrap_or_else(PoisonError::into_inner);
                 state = again;
                 // Whoever has something to do says that it is idle no more.
@@ -238,7 +232,6 @@ impl Tide {
             return true;
         }
         let mut state = self.lock();
-        state.is_used = true;
         let refused = state.refused;
         if state.resting && !state.ended && !state.called {
             self.call(state);
@@ -253,7 +246,6 @@ impl Tide {
     pub(crate) fn catch_up(&self) -> Option<u64> {
         let mut state = self.lock();
         let (wanted, refused) = (state.durable.entries, state.refused);
-        state.is_used = true;
         while state.viewed < wanted {
             if state.ended || state.refused != refused {
                 return None;
