@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio_rustls::server::TlsStream;
 use tracing::{debug, warn};
@@ -96,13 +97,13 @@ impl Listening {
     }
 
     /// Finds out who it is, unless that is `ended` first.
-    async fn handshake(
+    async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
-        stream: TcpStream,
+        stream: S,
         from: SocketAddr,
         ended: oneshot::Receiver<()>,
         gateway: &Arc<Gateway>,
-    ) -> Option<(TlsStream<TcpStream>, &Operator)> {
+    ) -> Option<(TlsStream<S>, &Operator)> {
         let host = gateway.host();
         let accepted = tokio::time::timeout(PATIENCE, self.tls.acceptor().accept(stream));
         let accepted = tokio::select! {
@@ -152,7 +153,11 @@ fn most_crowded<T>(begun: &[(IpAddr, T)]) -> usize {
     first.unwrap_or_default()
 }
 
-async fn talk(mut stream: TlsStream<TcpStream>, operator: &Operator, gateway: &Arc<Gateway>) {
+async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: TlsStream<S>,
+    operator: &Operator,
+    gateway: &Arc<Gateway>,
+) {
     if let Err(error) = converse(&mut stream, gateway, &Asker::Elsewhere(operator)).await {
         debug!(%error, "a connection of an operator ended badly");
     }
