@@ -128,12 +128,11 @@ impl<W: Work> Seat<W> {
     }
 
     fn start(&self, place: &mut Place<W>) -> io::Result<()> {
-        // The work is handed over only once there is a thread.
-        let (give, take) = sync_channel::<W>(1);
-        let is_resting = matches!(place, Place::Resting(_));
-        if !is_resting {
+        if !matches!(place, Place::Resting(_)) {
             return Ok(());
         }
+        // The work is handed over only once there is a thread.
+        let (give, take) = sync_channel::<W>(1);
         let name = self.name.to_owned();
         let thread = started(name, move || take.recv().ok().and_then(W::run))?;
         if let Place::Resting(work) = std::mem::replace(place, Place::Working(thread)) {

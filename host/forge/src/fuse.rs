@@ -390,7 +390,7 @@ fn refuse_foreign_modules(component: &[u8]) -> Result<(), FuseError> {
 }
 
 /// The sections of the component itself, and of none that lies in it.
-fn outermost(
+pub(crate) fn outermost(
     component: &[u8],
 ) -> impl Iterator<Item = Result<Payload<'_>, wasmparser::BinaryReaderError>> {
     let mut depth = 0_usize;

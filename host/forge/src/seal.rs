@@ -22,6 +22,7 @@ use wasmparser::{
     CompositeInnerType, Encoding, Parser, Payload, Validator,
 };
 
+use crate::fuse::outermost;
 use crate::mend::{FINISH, Lent, Mend};
 
 /// A component that cannot be sealed.
@@ -139,27 +140,13 @@ fn signatures(
     let mut spaces = Spaces::new(kept, lent);
     let mut found = BTreeMap::new();
     let mut mended = Mended::new();
-    let mut depth = 0_usize;
-    for payload in Parser::new(0).parse_all(plugin) {
-        let payload = payload.map_err(SealError::Invalid)?;
+    // A nested component's own spaces are nobody's business here.
+    for payload in outermost(plugin) {
         #[expect(
             clippy::wildcard_enum_match_arm,
-            reason = "no other section opens or fills a space that is counted here"
+            reason = "no other section fills a space that is counted here"
         )]
-        match &payload {
-            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
-            Payload::End(_) => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        // A nested component's own spaces are nobody's business here; the section that opens it is counted by depth.
-        if depth > 0 {
-            continue;
-        }
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "no other section opens or fills a space that is counted here"
-        )]
-        match payload {
+        match payload.map_err(SealError::Invalid)? {
             Payload::ComponentImportSection(section) => {
                 for import in section {
                     let import = import.map_err(SealError::Invalid)?;

@@ -50,6 +50,13 @@ struct State {
     refused: u64,
 }
 
+impl State {
+    /// Entries that are durable and that the view does not hold.
+    const fn lag(&self) -> u64 {
+        self.durable.entries.saturating_sub(self.viewed)
+    }
+}
+
 /// What the follower does next.
 pub(crate) enum Task {
     /// Follow up to this many entries.
@@ -100,7 +107,7 @@ impl Tide {
     pub(crate) fn rise(&self, durable: Head) {
         let mut state = self.lock();
         state.durable = durable;
-        let lag = durable.entries.saturating_sub(state.viewed);
+        let lag = state.lag();
         if state.resting {
             // What the view does not have yet is in the overlay: a few entries do not wake it.
             if lag >= LAG {
@@ -122,10 +129,9 @@ impl Tide {
             if let Some(damage) = state.doubt.take() {
                 return Task::Rebuild(damage);
             }
-            let durable = state.durable.entries;
-            let lag = durable.saturating_sub(state.viewed);
+            let lag = state.lag();
             if lag >= LAG || state.asked > state.viewed || (lag > 0 && state.closing) {
-                return Task::Follow(durable);
+                return Task::Follow(state.durable.entries);
             }
             if state.closing {
                 return Task::Finish;
@@ -184,8 +190,7 @@ impl Tide {
     /// The view is about to be closed until somebody asks, if there is still nothing to do.
     pub(crate) fn rest(&self) -> bool {
         let mut state = self.lock();
-        let lag = state.durable.entries.saturating_sub(state.viewed);
-        state.resting = !state.closing && state.doubt.is_none() && lag == 0;
+        state.resting = !state.closing && state.doubt.is_none() && state.lag() == 0;
         state.called = false;
         if state.resting {
             self.is_open.store(false, Ordering::Release);
@@ -206,8 +211,7 @@ impl Tide {
     /// Whether nothing is left to do but to end, with the view at rest.
     pub(crate) fn ends_at_rest(&self) -> bool {
         let state = self.lock();
-        let is_level = state.durable.entries == state.viewed;
-        state.resting && state.closing && is_level && state.doubt.is_none()
+        state.resting && state.closing && state.lag() == 0 && state.doubt.is_none()
     }
 
     /// The view is open again.

@@ -270,8 +270,7 @@ impl<'a> Linked<'a> {
         // `Outside` sorts first, as imports stand first.
         writer.functions = (0..).zip(&live.functions).map(|(n, f)| (*f, n)).collect();
         let globals = (0..).zip(&self.parts).flat_map(|(part, of)| {
-            let count = u32::try_from(of.globals.len()).unwrap_or(u32::MAX);
-            (0..count).map(move |index| Place::Of { part, index })
+            (0..of.own(Kind::Global)).map(move |index| Place::Of { part, index })
         });
         let kept = globals.filter(|place| !writer.constants.contains_key(place));
         writer.globals = kept.zip(0..).collect();
