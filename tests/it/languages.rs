@@ -88,8 +88,7 @@ async fn the_examples_in_python_keep_their_cases_and_their_own_tests() {
 
 /// What editors and own tests see is what the tool makes of the contract.
 fn types_of_the_sdk_are_those_of_the_contract(component: &Path) {
-    let target = component.parent().unwrap().parent().unwrap();
-    let tool = target.join("toolchains/componentize-py-0.25.0");
+    let tool = Path::new(&target_of(component)).join("toolchains/componentize-py-0.25.0");
     let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk/python");
     let made = tempfile::tempdir().unwrap();
     let mut python = Command::new("python3");
@@ -130,20 +129,6 @@ fn types_of_the_sdk_are_those_of_the_contract(component: &Path) {
 #[test]
 fn a_new_project_builds_and_keeps_its_cases_outside_of_the_checkout() {
     let folder = tempfile::tempdir().unwrap();
-    let nephron = |directory: &Path, arguments: &[&str]| {
-        let mut nephron = Command::new(super::nephron());
-        let output = nephron
-            .args(arguments)
-            .current_dir(directory)
-            .output()
-            .unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        (
-            output.status.code(),
-            text(&output.stdout),
-            text(&output.stderr),
-        )
-    };
     let new = [
         "plugin",
         "new",
@@ -156,16 +141,9 @@ fn a_new_project_builds_and_keeps_its_cases_outside_of_the_checkout() {
     let (code, _, said) = nephron(folder.path(), &new);
     assert_eq!(code, Some(0), "{said}");
     // The toolchain that the examples have.
-    let target = built(&["c-decider"]);
-    let target = target[0]
-        .parent()
-        .unwrap()
-        .parent()
-        .unwrap()
-        .to_str()
-        .unwrap();
+    let target = target_of(&built(&["c-decider"])[0]);
     let project = folder.path().join("ward-rules");
-    let (code, out, said) = nephron(&project, &["plugin", "test", "--target-dir", target]);
+    let (code, out, said) = nephron(&project, &["plugin", "test", "--target-dir", &target]);
     assert_eq!(code, Some(0), "{out}\n{said}");
     assert!(
         out.contains("ward-rules (access-policy): 7 passed, 0 failed"),
@@ -183,4 +161,93 @@ fn a_new_project_builds_and_keeps_its_cases_outside_of_the_checkout() {
         said.contains("there is no SDK for Go") && !folder.path().join("other").exists(),
         "{said}"
     );
+}
+
+/// What the templates do first, with an error that no contract has.
+const ERRORS: [(&str, &str, &str, &str, [&str; 2]); 3] = [
+    (
+        "js",
+        "plugin.js",
+        "permitted.get(query.info.purpose);",
+        "permitted.nothing(query);",
+        ["decide (plugin.js:", "TypeError: not a function"],
+    ),
+    (
+        "ts",
+        "plugin.ts",
+        "permitted.get(query.info.purpose);",
+        "permitted[query.id].roles;",
+        [
+            "decide (plugin.ts:",
+            "TypeError: cannot read property 'roles' of undefined",
+        ],
+    ),
+    (
+        "python",
+        "plugin.py",
+        "PERMITTED.get(query.info.purpose)",
+        "PERMITTED[query.info.id]",
+        ["Decider.decide (plugin.py:", "KeyError: "],
+    ),
+];
+
+#[test]
+fn an_error_that_nobody_catches_is_told_with_its_place_in_the_source() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = target_of(component("traps"));
+    let uncaught = |plugin: &Path, input: &str| {
+        let run = ["plugin", "run", "--json", "--target-dir", &target];
+        let arguments = [&run[..], &["--input", input, "."]].concat();
+        let (code, out, said) = nephron(plugin, &arguments);
+        assert_eq!(code, Some(3), "{out}\n{said}");
+        let shown: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(shown["answer"]["failed"], "trapped");
+        let [told] = shown["diagnostics"].as_array().unwrap().as_slice() else {
+            panic!("{out}");
+        };
+        assert_eq!(
+            (&told["level"], &told["event"]),
+            (&"error".into(), &"uncaught".into())
+        );
+        told["attributes"].clone()
+    };
+    for (lang, file, right, wrong, [at, error]) in ERRORS {
+        let name = format!("errs-in-{lang}");
+        let new = ["plugin", "new", "--kind", "decider", "--lang", lang, &name];
+        let (code, _, said) = nephron(folder.path(), &new);
+        assert_eq!(code, Some(0), "{said}");
+        let project = folder.path().join(&name);
+        let source = std::fs::read_to_string(project.join(file)).unwrap();
+        let line = source
+            .lines()
+            .position(|line| line.contains(right))
+            .unwrap()
+            + 1;
+        std::fs::write(project.join(file), source.replace(right, wrong)).unwrap();
+        let told = uncaught(&project, "cases/marketing.json");
+        assert_eq!(told["at"][0], format!("{at}{line})"), "{told}");
+        assert!(told["error"].as_str().unwrap().starts_with(error), "{told}");
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests/traps");
+    let case = example("rust-decider").join("cases/marketing.json");
+    let told = uncaught(&folder, case.to_str().unwrap());
+    assert_eq!(told["error"], "it gives up");
+    let at = told["at"][0].as_str().unwrap();
+    assert!(at.contains("src/lib.rs:"), "{at}");
+}
+
+/// Runs the program in a folder: its exit code, and what it wrote.
+fn nephron(directory: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut nephron = Command::new(super::nephron());
+    let output = nephron.args(arguments).current_dir(directory).output();
+    let output = output.unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (out, said) = (text(&output.stdout), text(&output.stderr));
+    (output.status.code(), out, said)
+}
+
+/// Where a component was built: its toolchains lie there, too.
+fn target_of(component: &Path) -> String {
+    let target = component.ancestors().nth(2).unwrap();
+    target.to_str().unwrap().to_owned()
 }

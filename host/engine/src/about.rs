@@ -50,6 +50,7 @@ pub fn about(bytes: &[u8]) -> About {
     let mut about = About::default();
     if let Ok(payload) = Payload::from_binary(bytes) {
         about.take(&payload);
+        about.take_tools(&payload);
     }
     about
 }
@@ -61,6 +62,25 @@ impl About {
         if let Payload::Component { children, .. } = payload {
             for child in children {
                 self.take(child);
+            }
+        }
+    }
+
+    /// All tools, but not those of what has a language around it: an interpreter says of what it was made itself.
+    fn take_tools(&mut self, payload: &Payload) {
+        let producers = payload.metadata().producers.as_ref();
+        for (_, tools) in producers.iter().flat_map(|made| made.iter()) {
+            for (name, version) in tools.iter() {
+                self.made_with
+                    .insert(format!("{name} {version}").trim().to_owned());
+            }
+        }
+        let has_language = producers.is_some_and(|made| made.get("language").is_some());
+        if let Payload::Component { children, .. } = payload
+            && !has_language
+        {
+            for child in children {
+                self.take_tools(child);
             }
         }
     }
@@ -81,12 +101,6 @@ impl About {
         first(&mut self.source, metadata.source.as_ref());
         first(&mut self.revision, metadata.revision.as_ref());
         first(&mut self.homepage, metadata.homepage.as_ref());
-        for (_, tools) in metadata.producers.iter().flat_map(|made| made.iter()) {
-            for (name, version) in tools.iter() {
-                self.made_with
-                    .insert(format!("{name} {version}").trim().to_owned());
-            }
-        }
         if let Some(dependencies) = &metadata.dependencies {
             let packages = dependencies.version_info().packages.iter();
             let packages = packages.map(|package| Package {

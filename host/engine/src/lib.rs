@@ -38,6 +38,7 @@ pub mod contract {
     pub use crate::bindings::v0_1::audit_exporter::exports::nephron::plugin::exporter::{
         Batch, Delivery, Entry, Verdict,
     };
+    pub use crate::bindings::v0_1::diagnostics::Level;
     pub use crate::bindings::v0_1::exchange::HttpRequest;
     pub use crate::bindings::v0_1::keyed_deidentifier::exports::nephron::plugin::transformer::Outcome;
     pub use crate::bindings::v0_1::llm_connector::exports::nephron::plugin::connector::{

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use wasm_metadata::{AddMetadata, AddMetadataField, Version};
 
 use crate::fuse::{FuseError, fuse};
 use crate::run::{Line, RunError, indented, run};
@@ -88,6 +89,14 @@ pub enum MakeError {
         #[source]
         source: FuseError,
     },
+    /// What the tool made cannot say what it is.
+    #[error("what {tool} made cannot be given its name: {why}")]
+    Describe {
+        /// The tool.
+        tool: &'static str,
+        /// Why.
+        why: String,
+    },
     /// The module cannot become a component.
     #[error(transparent)]
     Wrap(#[from] WrapError),
@@ -123,7 +132,7 @@ pub(crate) struct Making<'a> {
 }
 
 /// Raised when the same sources would make another component: another tool, or other work on what it makes.
-const RECIPE: u32 = 4;
+const RECIPE: u32 = 5;
 
 /// What a component was made of.
 #[derive(PartialEq, Eq, Serialize, Deserialize)]
@@ -177,6 +186,7 @@ impl Making<'_> {
                 });
             }
         };
+        let made = self.described(&made)?;
         let digest = sha256(&made);
         replace(self.component, &made)?;
         let text = serde_json::to_vec(&stamp(digest)).unwrap_or_default();
@@ -229,6 +239,30 @@ impl Making<'_> {
     /// `component`, whose modules `tool` linked to one another, with one in their place.
     fn fused(&self, tool: &'static str, component: &[u8]) -> Result<Vec<u8>, MakeError> {
         fuse(component).map_err(|source| MakeError::Fuse { tool, source })
+    }
+
+    /// `component` with what it is called and what it was made of, for whoever inspects it.
+    fn described(&self, component: &[u8]) -> Result<Vec<u8>, MakeError> {
+        let (lang, tool) = match self.manifest.lang {
+            Lang::Rust => return Ok(component.to_vec()),
+            Lang::Python => ("Python", python::TOOL),
+            Lang::Js => ("JavaScript", script::TOOL),
+            Lang::Ts => ("TypeScript", script::TOOL),
+            Lang::C => ("C", c::TOOL),
+        };
+        let unfit = |error: anyhow::Error| MakeError::Describe {
+            tool: tool.name,
+            why: format!("{error:#}"),
+        };
+        let mut said = AddMetadata::default();
+        said.name = AddMetadataField::Set(self.manifest.name.clone());
+        if let Some(version) = &self.manifest.version {
+            said.version = AddMetadataField::Set(Version::new(version.clone()));
+        }
+        said.language.push((lang.to_owned(), String::new()));
+        said.processed_by
+            .push((tool.name.to_owned(), tool.version.to_owned()));
+        said.to_wasm(component).map_err(unfit)
     }
 
     fn clear(&self) -> Result<(), MakeError> {

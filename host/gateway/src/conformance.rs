@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use nephron_engine::compile::Compiler;
 use nephron_engine::vet::{Vetted, World};
-use nephron_engine::{Engine, Judgement, Limits, LoadError, Plugin};
+use nephron_engine::{Engine, Judgement, Limits, LoadError, Plugin, Said};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -38,6 +38,8 @@ pub struct Outcome {
     pub description: String,
     /// What is not as the case says; nothing where all is.
     pub fault: Option<String>,
+    /// What the plugin said of itself in the last call, if something is not as the case says.
+    pub said: Vec<Said>,
     /// Calls made.
     pub calls: u64,
     /// Fuel of all calls together: the same in every run.
@@ -246,14 +248,8 @@ impl Suite<'_> {
             };
             let mut asking = Asking::new(self.engine, plugin);
             let checked = connector::certify(&mut asking, case, &declared).await;
-            each(Outcome {
-                name: format!("certify/{}", case.name),
-                description: "Without surprises: any cut of a response gives the same, nothing of the input is in errors, paths and credentials are those of the cases, and what comes out is bounded.".to_owned(),
-                fault: checked.err(),
-                calls: asking.calls,
-                fuel: asking.fuel,
-                elapsed: asking.elapsed,
-            });
+            let name = format!("certify/{}", case.name);
+            each(asking.outcome(name, CERTIFIED, checked));
         }
         Ok(())
     }
@@ -279,6 +275,9 @@ impl Suite<'_> {
     }
 }
 
+/// What a connector keeps beside its cases.
+const CERTIFIED: &str = "Without surprises: any cut of a response gives the same, nothing of the input is in errors, paths and credentials are those of the cases, and what comes out is bounded.";
+
 /// Has a configured plugin answer one case.
 pub(crate) async fn check(engine: &Engine, plugin: &Plugin, case: &Case) -> Outcome {
     let mut asking = Asking::new(engine, plugin);
@@ -293,14 +292,7 @@ pub(crate) async fn check(engine: &Engine, plugin: &Plugin, case: &Case) -> Outc
             exporter::check(&mut asking, case).await
         }
     };
-    Outcome {
-        name: case.name.clone(),
-        description: case.description.clone(),
-        fault: checked.err(),
-        calls: asking.calls,
-        fuel: asking.fuel,
-        elapsed: asking.elapsed,
-    }
+    asking.outcome(case.name.clone(), &case.description, checked)
 }
 
 /// What was expected beside what was found, if they differ.

@@ -69,6 +69,8 @@ thread_local! {
 
 /// Parses the settings and keeps the plugin.
 pub(crate) fn configure<P: Plugin>(settings: &str) -> Result<(), Vec<Problem>> {
+    #[cfg(target_arch = "wasm32")]
+    tell_panics();
     let settings = serde_json::from_str(settings).map_err(|error| {
         // Serde's message may quote a value; settings are the operator's own and hold no PHI.
         vec![Problem {
@@ -81,6 +83,27 @@ pub(crate) fn configure<P: Plugin>(settings: &str) -> Result<(), Vec<Problem>> {
     #[cfg(target_arch = "wasm32")]
     crate::heap::leave_one_hole();
     Ok(())
+}
+
+/// From here on a panic is said before it traps: the same event as in every other SDK.
+#[cfg(target_arch = "wasm32")]
+fn tell_panics() {
+    use crate::diagnostics::{Level, log};
+    use crate::types::{Attribute, Value};
+
+    std::panic::set_hook(Box::new(|panic| {
+        let text = |name: &str, value| Attribute {
+            name: name.to_owned(),
+            value,
+        };
+        let error = panic.payload_as_str().unwrap_or("a panic").to_owned();
+        let at = panic.location().map(ToString::to_string);
+        let said = [
+            text("error", Value::Text(error)),
+            text("at", Value::Texts(at.into_iter().collect())),
+        ];
+        log(Level::Error, "uncaught", &said);
+    }));
 }
 
 /// Lends the configured plugin.

@@ -28,12 +28,15 @@ impl Host for Guest {
         attributes: Vec<Attribute>,
     ) -> wasmtime::Result<()> {
         self.budget.spend()?;
-        if let Some(said) = self.said.as_mut().filter(|said| said.len() < MOST_SAID) {
-            said.push(Said {
-                level,
-                event: event.clone(),
-                attributes: attributes.clone(),
-            });
+        if let Some(said) = &mut self.said {
+            if said.len() < MOST_SAID {
+                said.push(Said {
+                    level,
+                    event,
+                    attributes,
+                });
+            }
+            return Ok(());
         }
         let bytes = event.len() + attributes.iter().map(size).sum::<usize>();
         let attributes = attributes.len();

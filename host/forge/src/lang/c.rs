@@ -11,7 +11,7 @@ use crate::Progress;
 use crate::toolbox::Package;
 use crate::wrap::wrap;
 
-const TOOL: Package = Package {
+pub(super) const TOOL: Package = Package {
     name: "ziglang",
     version: "0.17.1",
     megabytes: 95,

@@ -1,10 +1,13 @@
 //! Python, by componentize-py: the interpreter, what the plugin imports, and its bindings in one component.
 
-use super::{MakeError, Making};
+use super::{MakeError, Making, files};
 use crate::Progress;
 use crate::toolbox::Package;
 
-const TOOL: Package = Package {
+/// The module that stands around the plugin's.
+const TOLD: &str = include_str!("told.py");
+
+pub(super) const TOOL: Package = Package {
     name: "componentize-py",
     version: "0.25.0",
     megabytes: 30,
@@ -18,6 +21,8 @@ impl Making<'_> {
             name: self.manifest.name.clone(),
             tool: TOOL.name,
         });
+        let told = self.work.join("told.py");
+        std::fs::write(&told, TOLD).map_err(files(&told))?;
         let mut python = self.toolbox.machine.command("python3");
         // The tool would also take in whatever the machine or an environment around us has installed.
         python.env("PYTHONPATH", &tool).env("PYTHONNOUSERSITE", "1");
@@ -29,7 +34,8 @@ impl Making<'_> {
         python.args(["componentize", "--stub-wasi"]);
         python.arg("--python-path").arg(self.folder);
         python.arg("--python-path").arg(self.sdk());
-        python.args(["plugin", "--output", "plugin.wasm"]);
+        python.arg("--python-path").arg(self.work);
+        python.args(["told", "--output", "plugin.wasm"]);
         self.run(TOOL.name, &mut python)?;
         self.fused(TOOL.name, &self.made("plugin.wasm")?)
     }

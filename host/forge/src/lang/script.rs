@@ -1,7 +1,7 @@
 //! JavaScript and TypeScript: esbuild makes one module of the plugin and what it imports, componentize-qjs puts that and
 //! QuickJS into a component, and what the latter wants of WASI is cut off.
 
-use super::{MakeError, Making};
+use super::{MakeError, Making, files};
 use crate::Progress;
 use crate::mend::lent;
 use crate::seal::seal;
@@ -13,28 +13,37 @@ const BUNDLER: Package = Package {
     megabytes: 11,
 };
 
-const TOOL: Package = Package {
+pub(super) const TOOL: Package = Package {
     name: "componentize-qjs",
     version: "0.4.5",
     megabytes: 14,
 };
+
+/// What the bundler runs, and what it puts around the plugin.
+const SCRIPTS: [(&str, &str); 2] = [
+    ("bundle.mjs", include_str!("bundle.mjs")),
+    ("told.mjs", include_str!("told.mjs")),
+];
 
 impl Making<'_> {
     /// The plugin in `plugin.js` or `plugin.ts`.
     pub(super) fn script(&self, progress: &mut dyn FnMut(Progress)) -> Result<Vec<u8>, MakeError> {
         let wit = self.wit();
         let tools = self.toolbox.npm(&[TOOL, BUNDLER], progress)?;
-        let programs = tools.join("node_modules/.bin");
         progress(Progress::Making {
             name: self.manifest.name.clone(),
             tool: BUNDLER.name,
         });
+        for (name, text) in SCRIPTS {
+            let path = self.work.join(name);
+            std::fs::write(&path, text).map_err(files(&path))?;
+        }
+        let source = self.source();
+        let source = source.canonicalize().map_err(files(&source))?;
         let mut node = self.toolbox.node("node", progress)?;
-        node.arg(programs.join(BUNDLER.name)).arg(self.source());
-        node.args(["--bundle", "--format=esm", "--target=es2023"]);
-        // What the host gives is an import of the component.
-        node.args(["--external:nephron:*", "--charset=utf8"]);
-        node.args(["--log-level=warning", "--outfile=plugin.js"]);
+        node.arg("bundle.mjs");
+        node.arg(tools.join("node_modules").join(BUNDLER.name));
+        node.arg(source).args(["told.mjs", "plugin.js"]);
         self.run(BUNDLER.name, &mut node)?;
 
         progress(Progress::Making {
@@ -42,7 +51,8 @@ impl Making<'_> {
             tool: TOOL.name,
         });
         let mut node = self.toolbox.node("node", progress)?;
-        node.arg(programs.join(TOOL.name)).arg("--sync");
+        node.arg(tools.join("node_modules/.bin").join(TOOL.name))
+            .arg("--sync");
         node.arg("--wit").arg(&wit);
         node.args(["--world", &self.manifest.world]);
         node.args(["--js", "plugin.js", "--output", "plugin.wasm"]);

@@ -10,6 +10,7 @@ mod new;
 mod pull;
 mod push;
 mod run;
+mod said;
 mod sign;
 mod stated;
 mod subject;

@@ -3,16 +3,20 @@
 use std::time::Duration;
 
 use nephron_engine::contract::Event;
-use nephron_engine::{Answer, Engine, Judgement, Plugin, PluginFailure, Verdict};
+use nephron_engine::{Answer, Engine, Judgement, Plugin, PluginFailure, Said, Verdict};
 use nephron_keys::Grant;
+
+use super::Outcome;
 
 /// Asks a plugin and counts what that took.
 pub(super) struct Asking<'a> {
     engine: &'a Engine,
     plugin: &'a Plugin,
-    pub(super) calls: u64,
-    pub(super) fuel: u64,
-    pub(super) elapsed: Duration,
+    calls: u64,
+    fuel: u64,
+    elapsed: Duration,
+    /// What the plugin said in the last call.
+    said: Vec<Said>,
 }
 
 impl<'a> Asking<'a> {
@@ -23,6 +27,7 @@ impl<'a> Asking<'a> {
             calls: 0,
             fuel: 0,
             elapsed: Duration::ZERO,
+            said: Vec::new(),
         }
     }
 
@@ -74,8 +79,28 @@ impl<'a> Asking<'a> {
         answered(self.call(judgement, Some(key)).await)
     }
 
+    /// What came of it all.
+    pub(super) fn outcome(
+        self,
+        name: String,
+        description: &str,
+        checked: Result<(), String>,
+    ) -> Outcome {
+        let fault = checked.err();
+        Outcome {
+            name,
+            description: description.to_owned(),
+            said: fault.as_ref().map_or_else(Vec::new, |_| self.said),
+            fault,
+            calls: self.calls,
+            fuel: self.fuel,
+            elapsed: self.elapsed,
+        }
+    }
+
     async fn call(&mut self, judgement: &Judgement, key: Option<Grant>) -> Verdict {
-        let verdict = self.engine.call(self.plugin, judgement, key).await;
+        let (verdict, said) = self.engine.rehearse(self.plugin, judgement, key).await;
+        self.said = said;
         self.calls += 1;
         self.fuel = self.fuel.saturating_add(verdict.fuel);
         self.elapsed += verdict.elapsed;

@@ -9,6 +9,7 @@ use nephron_engine::vet::{self, Grants, VetError};
 use nephron_model::Digest;
 use serde::Serialize;
 
+use super::build::component_of;
 use crate::cli::around::first_party_folder;
 use crate::cli::style::{self, Look};
 use crate::cli::text::{count, number, visible};
@@ -19,9 +20,15 @@ use crate::cli::{Failure, Globals};
 /// Exit code 3 when it would be refused whatever the operator grants.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// A component's file, or the name of a first-party plugin that was built
-    #[arg(value_name = "FILE|NAME")]
+    /// A project, which is built first, a component's file, or the name of a first-party plugin that was built
+    #[arg(value_name = "DIR|FILE|NAME", default_value = ".")]
     component: PathBuf,
+    /// Where a project is built, instead of its own target folder
+    #[arg(long, value_name = "FOLDER")]
+    target_dir: Option<PathBuf>,
+    /// Build without the network
+    #[arg(long)]
+    offline: bool,
     /// List the packages that it says it consists of
     #[arg(long)]
     packages: bool,
@@ -31,7 +38,11 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args, _: &Globals) -> Result<(), Failure> {
-    let path = locate(&args.component)?;
+    let path = if args.component.is_dir() {
+        component_of(&args.component, args.target_dir, args.offline).await?
+    } else {
+        locate(&args.component)?
+    };
     let report = inspect(&path, &Limits::default())?;
     let written = if args.json {
         write_json(&report, &mut io::stdout().lock())

@@ -4,10 +4,10 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use nephron_engine::contract::{Attribute, Value};
 use nephron_engine::{Engine, Limits, Said, Verdict};
 use serde::Serialize;
 
+use super::said::Diagnostic;
 use super::subject;
 use crate::cli::style::{self, Look};
 use crate::cli::text::{number, visible};
@@ -40,15 +40,8 @@ struct Shown {
     diagnostics: Vec<Diagnostic>,
 }
 
-#[derive(Serialize)]
-struct Diagnostic {
-    level: String,
-    event: String,
-    attributes: serde_json::Map<String, serde_json::Value>,
-}
-
 pub(super) async fn run(args: Args, _: &Globals) -> Result<(), Failure> {
-    let mut input = subject::read_json(&args.input)?;
+    let mut input = args.subject.input(&args.input)?;
     if let Some(input) = input.as_object_mut() {
         // A case says what it is; an input need not.
         input.entry("description").or_insert_with(|| "".into());
@@ -104,27 +97,8 @@ impl Shown {
             failed: verdict.answer.is_err(),
             fuel: verdict.fuel,
             microseconds: u64::try_from(verdict.elapsed.as_micros()).unwrap_or(u64::MAX),
-            diagnostics: said.iter().map(Diagnostic::of).collect(),
+            diagnostics: Diagnostic::all(said),
         })
-    }
-}
-
-impl Diagnostic {
-    fn of(said: &Said) -> Self {
-        let attribute = |Attribute { name, value }: &Attribute| {
-            let value = match value {
-                Value::Text(text) | Value::Json(text) => text.clone().into(),
-                Value::Number(number) => (*number).into(),
-                Value::Boolean(truth) => (*truth).into(),
-                Value::Texts(texts) => texts.clone().into(),
-            };
-            (name.clone(), value)
-        };
-        Self {
-            level: format!("{:?}", said.level).to_lowercase(),
-            event: said.event.clone(),
-            attributes: said.attributes.iter().map(attribute).collect(),
-        }
     }
 }
 
@@ -145,13 +119,7 @@ fn write(shown: &Shown, look: Look, out: &mut impl Write) -> io::Result<()> {
         "{quiet}fuel{quiet:#}  {fuel}\n{quiet}µs{quiet:#}    {microseconds}"
     )?;
     for said in &shown.diagnostics {
-        let attributes = serde_json::to_string(&said.attributes)?;
-        let (event, attributes) = (visible(&said.event), visible(&attributes));
-        writeln!(
-            out,
-            "{quiet}{:<5}{quiet:#} {event} {attributes}",
-            said.level
-        )?;
+        said.write(look, out)?;
     }
     Ok(())
 }

@@ -61,6 +61,24 @@ impl Args {
         self.how.open(&self.plugin).await
     }
 
+    /// What one call is asked: a JSON file.
+    pub(super) fn input(&self, path: &Path) -> Result<Value, Failure> {
+        let cases = self.how.cases_of(&self.plugin).unwrap_or_default();
+        let named = std::fs::read_dir(&cases).into_iter().flatten().flatten();
+        let mut named: Vec<PathBuf> = named.map(|entry| entry.path()).collect();
+        named.retain(|path| path.extension().is_some_and(|ending| ending == "json"));
+        named.sort();
+        if path.exists() || named.is_empty() {
+            return read_json(path);
+        }
+        let named: Vec<String> = named
+            .iter()
+            .map(|path| format!("\n  {}", path.display()))
+            .collect();
+        let (path, named) = (path.display(), named.concat());
+        Err(anyhow::anyhow!("`{path}` is not there; of the project's cases, one of{named}").into())
+    }
+
     /// The project's folder, as the file system names it.
     pub(in crate::cli) fn folder(&self) -> anyhow::Result<PathBuf> {
         let plugin = self.plugin.display();
@@ -74,6 +92,10 @@ impl Args {
 }
 
 impl How {
+    fn cases_of(&self, plugin: &Path) -> Option<PathBuf> {
+        self.cases.clone().or_else(|| own_of(plugin, "cases"))
+    }
+
     /// Builds and vets. Its cases are those of every plugin of its world, then its own.
     pub(super) async fn open(&self, plugin: &Path) -> Result<Subject, Failure> {
         let is_project = plugin.is_dir();
@@ -95,16 +117,14 @@ impl How {
             let about = format!("`{}` is refused", component.display());
             Failure::check(anyhow::Error::new(refusal).context(about))
         })?;
-        let own = |name| is_project.then(|| plugin.join(name));
-        let folder = self.cases.clone().or_else(|| own("cases"));
         let mut cases = every(vetted.world()).context("the cases of every plugin")?;
-        if let Some(folder) = folder {
+        if let Some(folder) = self.cases_of(plugin) {
             cases.extend(Case::all_in(&folder).map_err(|fault| Failure::check(fault.into()))?);
         }
         let settings = self
             .settings
             .clone()
-            .or_else(|| own("settings.json").filter(|file| file.is_file()));
+            .or_else(|| own_of(plugin, "settings.json").filter(|file| file.is_file()));
         Ok(Subject {
             name: name_of(&component),
             component,
@@ -114,6 +134,11 @@ impl How {
             built_in,
         })
     }
+}
+
+/// What is called `name` in the project that `plugin` is.
+fn own_of(plugin: &Path, name: &str) -> Option<PathBuf> {
+    plugin.is_dir().then(|| plugin.join(name))
 }
 
 /// The name of a component's file, without what every such file has.

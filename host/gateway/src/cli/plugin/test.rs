@@ -9,6 +9,7 @@ use nephron_engine::{Engine, Limits};
 use nephron_model::Digest;
 use serde::Serialize;
 
+use super::said::Diagnostic;
 use super::subject;
 use crate::cli::style::{self, Look};
 use crate::cli::table::{Align, Cell, Table};
@@ -47,6 +48,9 @@ struct Tested {
     name: String,
     description: String,
     fault: Option<String>,
+    /// What the plugin said in the call before the fault.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    said: Vec<Diagnostic>,
     calls: u64,
     fuel: u64,
     microseconds: u64,
@@ -115,6 +119,10 @@ impl Report {
             if let Some(fault) = &case.fault {
                 let (description, fault) = (visible_lines(&case.description), visible_lines(fault));
                 writeln!(out, "\n{bad}{}{bad:#}: {description}\n  {fault}", case.name)?;
+                for said in &case.said {
+                    write!(out, "  ")?;
+                    said.write(look, out)?;
+                }
             }
         }
         Ok(())
@@ -164,6 +172,7 @@ impl From<Outcome> for Tested {
             name: outcome.name,
             description: outcome.description,
             fault: outcome.fault,
+            said: Diagnostic::all(&outcome.said),
             calls: outcome.calls,
             fuel: outcome.fuel,
             microseconds: u64::try_from(outcome.elapsed.as_micros()).unwrap_or(u64::MAX),
@@ -273,6 +282,7 @@ mod tests {
             name: name.to_owned(),
             description: "Two < three & \"four\".".to_owned(),
             fault: fault.map(str::to_owned),
+            said: Vec::new(),
             calls: 2,
             fuel: 12_345,
             microseconds: 1_000_250,
