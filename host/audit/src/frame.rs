@@ -242,25 +242,43 @@ pub(crate) fn encode_records(records: &[Record]) -> Option<Vec<u8>> {
 pub(crate) fn decode_records(mut bytes: &[u8]) -> Result<Vec<Record>, FaultKind> {
     let mut records = Vec::new();
     while !bytes.is_empty() {
-        let (record, rest) = decode_record(bytes).ok_or(FaultKind::RecordsDiffer)?;
-        records.push(record);
+        let ((space, key, value), rest) = cut_record(bytes).ok_or(FaultKind::RecordsDiffer)?;
+        records.push(Record {
+            space,
+            key: key.to_vec(),
+            value: value.to_vec(),
+        });
         bytes = rest;
     }
     Ok(records)
 }
 
-fn decode_record(bytes: &[u8]) -> Option<(Record, &[u8])> {
+/// The names of the records that `is_wanted` says, up to where the bytes are none.
+pub(crate) fn record_names(
+    mut bytes: &[u8],
+    is_wanted: impl Fn(Space) -> bool,
+) -> Vec<(Space, Vec<u8>)> {
+    let mut names = Vec::new();
+    while let Some(((space, key, _), rest)) = cut_record(bytes) {
+        if is_wanted(space) {
+            names.push((space, key.to_vec()));
+        }
+        bytes = rest;
+    }
+    names
+}
+
+/// A record's space, key and value.
+type Cut<'a> = (Space, &'a [u8], &'a [u8]);
+
+/// The first record, and what follows it.
+fn cut_record(bytes: &[u8]) -> Option<(Cut<'_>, &[u8])> {
     let space = Space::from_byte(*bytes.first()?)?;
     let key_length = usize::try_from(u32_at(bytes, 1)?).ok()?;
     let value_length = usize::try_from(u32_at(bytes, 5)?).ok()?;
     let (key, rest) = bytes.get(9..)?.split_at_checked(key_length)?;
     let (value, rest) = rest.split_at_checked(value_length)?;
-    let record = Record {
-        space,
-        key: key.to_vec(),
-        value: value.to_vec(),
-    };
-    Some((record, rest))
+    Some(((space, key, value), rest))
 }
 
 pub(crate) fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {

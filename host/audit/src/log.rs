@@ -21,7 +21,7 @@ use crate::intake::Intake;
 use crate::options::check;
 use crate::overlay::{Newest, Overlay};
 use crate::proof::{prove_entry, prove_growth};
-use crate::recover::{Recovered, recover};
+use crate::recover::{FoundView, Recovered, recover};
 use crate::seal::seal;
 use crate::seat::{Ended, Rest};
 use crate::view::follow::{Follower, Slot};
@@ -96,19 +96,29 @@ impl Log {
             time,
             tiling,
             view,
+            kept,
             pruned,
             unpruned,
             repairs,
         } = recover(&folder, tenant, options)?;
 
-        let (view, viewed) = view.unzip();
-        let viewed = viewed.unwrap_or(Head::START);
+        let (rest, is_at_rest) = (
+            Rest::after(options.rest_after),
+            matches!(view, FoundView::AtRest),
+        );
+        let (view, viewed, tide) = match view {
+            FoundView::Open(view, viewed) => {
+                (Some(view), viewed, Tide::new(head, viewed.entries, rest))
+            }
+            FoundView::AtRest => (None, head, Tide::at_rest(head, rest)),
+            FoundView::Unusable => (None, Head::START, Tide::new(head, 0, rest)),
+        };
         let shared = Arc::new(Shared {
             folder,
             journal,
             intake: Intake::new(tenant.clone(), clock, options, head, time),
-            overlay: Overlay::starting_at(head.entries),
-            tide: Tide::new(head, viewed.entries, Rest::after(options.rest_after)),
+            overlay: Overlay::starting_at(head.entries, kept),
+            tide,
             tiling: Mutex::new(tiling),
             rolls: AtomicBool::new(false),
             retaining: Mutex::default(),
@@ -125,7 +135,14 @@ impl Log {
             source,
         };
         shared.intake.seat.begin(writer).map_err(storage)?;
-        if let Err(error) = shared.tide.seat.begin(follower) {
+        let following = match is_at_rest {
+            true => {
+                shared.tide.seat.begin_at_rest(follower);
+                Ok(())
+            }
+            false => shared.tide.seat.begin(follower),
+        };
+        if let Err(error) = following {
             let _ended = shared.intake.end();
             return Err(storage(error));
         }
@@ -361,6 +378,7 @@ impl Log {
         for (index, key) in keys.iter().enumerate() {
             places.push(match shared.overlay.newest(&(space, key.clone())) {
                 Newest::At(sequence, at) => Some((sequence, at)),
+                Newest::Nowhere => None,
                 Newest::Before(start) => {
                     let shelf = unseen.entry(Shelf::of(key)).or_default();
                     shelf.push((index, start));

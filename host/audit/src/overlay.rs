@@ -1,4 +1,5 @@
-//! Records that are committed and not yet in the view.
+//! Records that are committed and not yet in the view; and those of a few spaces whether they are or not, so that they are found while
+//! the view rests.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -20,6 +21,27 @@ pub(crate) enum Newest {
     At(u64, Location),
     /// No entry at or after this sequence holds the record.
     Before(u64),
+    /// No entry holds the record.
+    Nowhere,
+}
+
+/// The newest places of the records that are always known here.
+pub(crate) type Kept = HashMap<RecordKey, (u64, Location)>;
+
+/// Whether records of a space are always known here: there are few of them, and whoever opens a tenant asks for them.
+pub(crate) const fn is_kept(space: Space) -> bool {
+    match space {
+        Space::Key | Space::Cursor => true,
+        Space::VaultValue
+        | Space::VaultToken
+        | Space::Grant
+        | Space::Generation
+        | Space::Review
+        | Space::Tenant
+        | Space::Anchor
+        | Space::Hold
+        | Space::Counter => false,
+    }
 }
 
 /// The newest place of every record in the entries from `start` on.
@@ -27,15 +49,17 @@ pub(crate) struct Overlay(Mutex<State>);
 
 struct State {
     start: u64,
+    kept: Kept,
     newest: HashMap<RecordKey, (u64, Location)>,
     order: VecDeque<(u64, RecordKey)>,
 }
 
 impl Overlay {
-    /// Knows nothing of the entries before `start`.
-    pub(crate) fn starting_at(start: u64) -> Self {
+    /// Knows nothing of the entries before `start`, but for what is `kept` of them.
+    pub(crate) fn starting_at(start: u64, kept: Kept) -> Self {
         Self(Mutex::new(State {
             start,
+            kept,
             newest: HashMap::new(),
             order: VecDeque::new(),
         }))
@@ -50,6 +74,10 @@ impl Overlay {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (sequence, at, keys) in entries {
             for key in keys {
+                if is_kept(key.0) {
+                    state.kept.insert(key, (sequence, at));
+                    continue;
+                }
                 state.newest.insert(key.clone(), (sequence, at));
                 state.order.push_back((sequence, key));
             }
@@ -72,8 +100,10 @@ impl Overlay {
     /// What is known about a record.
     pub(crate) fn newest(&self, key: &RecordKey) -> Newest {
         let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match state.newest.get(key) {
+        let known = state.kept.get(key).or_else(|| state.newest.get(key));
+        match known {
             Some((sequence, at)) => Newest::At(*sequence, *at),
+            None if is_kept(key.0) => Newest::Nowhere,
             None => Newest::Before(state.start),
         }
     }
@@ -113,7 +143,7 @@ mod tests {
 
     #[test]
     fn the_newest_place_wins_and_outlives_the_older_one() {
-        let overlay = Overlay::starting_at(3);
+        let overlay = Overlay::starting_at(3, Kept::new());
         assert_eq!(overlay.newest(&key("a")), Newest::Before(3));
         let entries = [
             (3, at(1), vec![key("a"), key("b")]),
@@ -128,8 +158,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_is_known_whatever_the_view_has() {
+        let name = |name: &str| (Space::Cursor, name.as_bytes().to_vec());
+        let overlay = Overlay::starting_at(3, Kept::from([(name("a"), (1, at(9)))]));
+        assert_eq!(overlay.newest(&name("a")), Newest::At(1, at(9)));
+        assert_eq!(overlay.newest(&name("b")), Newest::Nowhere);
+        overlay.add([(3, at(1), vec![name("b")])].into_iter());
+        overlay.forget_before(9);
+        assert_eq!(overlay.newest(&name("b")), Newest::At(3, at(1)));
+    }
+
+    #[test]
     fn memory_is_bounded_and_what_was_forgotten_is_said() {
-        let overlay = Overlay::starting_at(0);
+        let overlay = Overlay::starting_at(0, Kept::new());
         let many = CAPACITY as u64 + 10;
         overlay.add(
             (0..many).map(|sequence| (sequence, at(sequence), vec![key(&sequence.to_string())])),

@@ -12,8 +12,9 @@ use nephron_model::{Draft, EntryKind, TenantId, Timestamp};
 
 use crate::disk::Folder;
 use crate::entry::entry_hash;
-use crate::frame::{MAX_SEGMENT, SegmentHeader};
+use crate::frame::{MAX_SEGMENT, SegmentHeader, record_names};
 use crate::journal::{Journal, Segment, segment_path};
+use crate::overlay::{Kept, RecordKey, is_kept};
 use crate::retain::take_away;
 use crate::seal::{SEAL, Seal, unseal};
 use crate::threads::all_cores;
@@ -26,8 +27,15 @@ use crate::walk::{Met, Torn, Walked, Way, walk};
 use crate::writer::{Tail, make_segment};
 use crate::{Fault, FaultKind, Head, Header, OpenError, Options};
 
-/// A view, and how far it has followed.
-pub(crate) type FollowedView = (Box<dyn View>, Head);
+/// The view of a log that is opened, and how far it has followed.
+pub(crate) enum FoundView {
+    /// It is open.
+    Open(Box<dyn View>, Head),
+    /// It is left closed until somebody asks: a log that was closed had one that held all its entries, or all but the last few.
+    AtRest,
+    /// Its store cannot be opened at all.
+    Unusable,
+}
 
 /// A log that is ready to be appended to.
 pub(crate) struct Recovered {
@@ -38,8 +46,9 @@ pub(crate) struct Recovered {
     pub(crate) time: Timestamp,
     /// The tree of all entries.
     pub(crate) tiling: Tiling,
-    /// The view and how far it has followed; none if its store cannot be opened at all.
-    pub(crate) view: Option<FollowedView>,
+    pub(crate) view: FoundView,
+    /// Where the records are that are always known.
+    pub(crate) kept: Kept,
     /// The payloads of entries before this one are pruned.
     pub(crate) pruned: u64,
     /// Segments of which that is not done yet.
@@ -64,12 +73,20 @@ pub(crate) fn recover(
     let way = Way {
         is_in_use: false,
         threads: all_cores(),
-        prepare: &|met| leaf_hash(met.frame.header),
+        prepare: &|met| {
+            let kept = record_names(met.frame.records, is_kept);
+            (leaf_hash(met.frame.header), kept)
+        },
     };
-    let mut meet = |met: &Met<'_>, leaf| check.meet(met, leaf);
+    let mut kept = Kept::new();
+    let mut meet = |met: &Met<'_>, (leaf, names): (_, Vec<RecordKey>)| {
+        let place = (met.header.sequence, met.at);
+        kept.extend(names.into_iter().map(|name| (name, place)));
+        check.meet(met, leaf);
+    };
     let walked = walk(&folder.root, &way, &mut meet, &mut |_, _| {});
     check_journal(folder, tenant, &walked)?;
-    check_seal(folder, tenant, &walked)?;
+    let was_closed = check_seal(folder, tenant, &walked)?;
     let vouched = check.finish(walked.head.entries, true);
     check_vouched(folder, &beside, &vouched)?;
     unseal(folder).map_err(storage("removing the seal"))?;
@@ -85,7 +102,10 @@ pub(crate) fn recover(
     let journal = Journal::new(Arc::clone(&folder.root), walked.segments.clone());
     let unpruned = finish_pruning(folder, &walked)?;
     let mut repairs = Vec::new();
-    let view = open_view(folder, options, &journal, walked.head, &mut repairs)?;
+    let view = match was_closed && folder.path.join("view").exists() {
+        true => FoundView::AtRest,
+        false => open_view(folder, options, &journal, walked.head, &mut repairs)?,
+    };
     let tiling = open_tree(folder, &journal, vouched, &sizes, &mut repairs);
     let tiling = tiling.map_err(storage("setting a damaged tree aside"))?;
     remove_unnamed(folder).map_err(storage("removing an unfinished file"))?;
@@ -104,6 +124,7 @@ pub(crate) fn recover(
         time: walked.time,
         tiling,
         view,
+        kept,
         pruned: walked.prune.end(),
         unpruned,
         repairs,
@@ -185,7 +206,8 @@ fn check_journal(folder: &Folder, tenant: &TenantId, walked: &Walked) -> Result<
     }
 }
 
-fn check_seal(folder: &Folder, tenant: &TenantId, walked: &Walked) -> Result<(), OpenError> {
+/// Holds the journal against the seal, and says whether there is one.
+fn check_seal(folder: &Folder, tenant: &TenantId, walked: &Walked) -> Result<bool, OpenError> {
     let damaged = |what| OpenError::Damaged {
         path: folder.path.clone(),
         fault: Fault {
@@ -196,7 +218,7 @@ fn check_seal(folder: &Folder, tenant: &TenantId, walked: &Walked) -> Result<(),
         },
     };
     let Some(seal) = Seal::read(&folder.root).map_err(damaged)? else {
-        return Ok(());
+        return Ok(false);
     };
     if let Some(torn) = &walked.torn {
         // A log that was closed has no unfinished write.
@@ -208,7 +230,7 @@ fn check_seal(folder: &Folder, tenant: &TenantId, walked: &Walked) -> Result<(),
     if seal.head() != walked.head || seal.tenant != *tenant {
         return Err(damaged(FaultKind::SealDiffers));
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Opens the view and holds it against the journal. A view that cannot be used is set aside and begun again.
@@ -218,7 +240,7 @@ fn open_view(
     journal: &Journal,
     head: Head,
     repairs: &mut Vec<Draft>,
-) -> Result<Option<FollowedView>, OpenError> {
+) -> Result<FoundView, OpenError> {
     let path = folder.path.join("view");
     let was_there = path.exists();
     let opened = open(options.view.as_ref(), &path);
@@ -228,7 +250,7 @@ fn open_view(
             Ok(Standing::Behind(_)) if !was_there && head.entries > 0 => {
                 (Damage::Missing, Some(view))
             }
-            Ok(Standing::Behind(viewed)) => return Ok(Some((view, viewed))),
+            Ok(Standing::Behind(viewed)) => return Ok(FoundView::Open(view, viewed)),
             Ok(Standing::Ahead(viewed)) => {
                 return Err(OpenError::ViewAhead {
                     path: folder.path.clone(),
@@ -240,9 +262,14 @@ fn open_view(
             Err(error) => (Damage::of(&error), Some(view)),
         },
     };
+    let begun = |view: Option<_>| {
+        view.map_or(FoundView::Unusable, |view| {
+            FoundView::Open(view, Head::START)
+        })
+    };
     if damage == Damage::Missing {
         repairs.push(repair_entry("view", damage, None));
-        return Ok(view.map(|view| (view, Head::START)));
+        return Ok(begun(view));
     }
     let aside = set_aside(folder, options.view.as_ref(), view);
     let aside = aside.map_err(|source| OpenError::Storage {
@@ -251,8 +278,7 @@ fn open_view(
         source,
     })?;
     repairs.push(repair_entry("view", damage, aside.as_deref()));
-    let fresh = open(options.view.as_ref(), &path);
-    Ok(fresh.ok().map(|view| (view, Head::START)))
+    Ok(begun(open(options.view.as_ref(), &path).ok()))
 }
 
 pub(crate) enum Standing {

@@ -109,6 +109,11 @@ impl<W: Work> Seat<W> {
         begun
     }
 
+    /// The work is there for whoever wakes it.
+    pub(crate) fn begin_at_rest(&self, work: W) {
+        *self.lock() = Place::Resting(work);
+    }
+
     /// Whoever works goes to rest if `nothing_came`, asked while nobody can wake it. Otherwise it goes on.
     pub(crate) fn rest(&self, work: W, nothing_came: impl FnOnce() -> bool) -> Option<W> {
         let mut place = self.lock();

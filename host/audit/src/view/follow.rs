@@ -47,6 +47,8 @@ pub(crate) struct Follower {
 enum Stop {
     View(Damage),
     Journal(ReadError),
+    /// The view holds entries that the journal has no more.
+    Lost,
 }
 
 /// The fields of a header by which entries are looked up.
@@ -100,7 +102,8 @@ impl Follower {
     /// Follows until the log closes, and then says whether the view is whole and closed; or until nobody has asked or added anything
     /// for a good while, and then closes it and says nothing.
     fn follow(&mut self) -> Option<bool> {
-        let tide = &self.shared.tide;
+        let shared = Arc::clone(&self.shared);
+        let tide = &shared.tide;
         if tide.ends_at_rest() {
             return Some(true);
         }
@@ -132,6 +135,11 @@ impl Follower {
                     // What was acknowledged cannot be read back: nothing more may be acknowledged (I6).
                     let reason = format!("the journal cannot be read back: {error}");
                     self.shared.intake.poison(&reason);
+                    return Some(false);
+                }
+                Err(Stop::Lost) => {
+                    let reason = "the view holds entries that the journal has lost";
+                    self.shared.intake.poison(reason);
                     return Some(false);
                 }
             }
@@ -174,17 +182,30 @@ impl Follower {
     }
 
     /// Opens the view that was closed to rest, and holds it against what it was then.
-    fn open_again(&self) -> Result<(), Stop> {
+    fn open_again(&mut self) -> Result<(), Stop> {
         let folder = self.shared.folder.path.join("view");
         let view = open(self.views.as_ref(), &folder)?;
-        let (journal, head) = (&self.shared.journal, self.head);
-        let standing = guard(|| compare(view.as_ref(), journal, head));
-        if matches!(standing, Ok(Standing::Behind(viewed)) if viewed == head) {
+        let (journal, head) = (Arc::clone(&self.shared.journal), self.head);
+        let standing = guard(|| compare(view.as_ref(), &journal, head));
+        // No log is closed before its view holds its first entry.
+        let is_supposed = |viewed: Head| self.shared.tide.is_supposed() && viewed.entries > 0;
+        if let Ok(Standing::Behind(viewed)) = standing
+            && (viewed == head || is_supposed(viewed))
+        {
+            if viewed != head {
+                self.head = viewed;
+                self.checkpointed = viewed.entries;
+                self.cursor = Cursor::new(journal, viewed.entries);
+                self.shared.tide.follow(viewed.entries);
+            }
             *self.slot.write().unwrap_or_else(PoisonError::into_inner) = Some(view);
             return Ok(());
         }
         // Nobody has seen it.
         drop(close(self.views.as_ref(), view, &folder));
+        if matches!(standing, Ok(Standing::Ahead(_))) {
+            return Err(Stop::Lost);
+        }
         Err(Stop::View(standing.map_or_else(
             |error| Damage::of(&error),
             |_| Damage::Differs,

@@ -44,6 +44,8 @@ struct State {
     doubt: Option<Damage>,
     /// The view is closed, because nobody asks it.
     resting: bool,
+    /// It was closed when the log was opened, and what it holds is supposed: all that there was, or all but the last few entries.
+    supposed: bool,
     /// There is something for the follower to do, which rests or is about to.
     called: bool,
     /// How often a view at rest could not be opened.
@@ -85,12 +87,23 @@ impl Tide {
                 ended: false,
                 doubt: None,
                 resting: false,
+                supposed: false,
                 called: false,
                 refused: 0,
             }),
             risen: Condvar::new(),
             followed: Condvar::new(),
         }
+    }
+
+    /// Of a log whose view is closed until somebody asks.
+    pub(crate) fn at_rest(durable: Head, rest: Rest) -> Self {
+        let tide = Self::new(durable, durable.entries, rest);
+        let mut state = tide.lock();
+        (state.resting, state.supposed) = (true, true);
+        drop(state);
+        tide.is_open.store(false, Ordering::Release);
+        tide
     }
 
     /// The last durable entry.
@@ -211,12 +224,20 @@ impl Tide {
     /// Whether nothing is left to do but to end, with the view at rest.
     pub(crate) fn ends_at_rest(&self) -> bool {
         let state = self.lock();
-        state.resting && state.closing && state.lag() == 0 && state.doubt.is_none()
+        // A few entries that it does not have are no reason to open it now.
+        state.resting && state.closing && state.lag() < LAG && state.doubt.is_none()
+    }
+
+    /// Whether nobody has seen yet what the view holds.
+    pub(crate) fn is_supposed(&self) -> bool {
+        self.lock().supposed
     }
 
     /// The view is open again.
     pub(crate) fn wake(&self) {
-        self.lock().resting = false;
+        let mut state = self.lock();
+        (state.resting, state.supposed) = (false, false);
+        drop(state);
         self.is_open.store(true, Ordering::Release);
         self.followed.notify_all();
     }
@@ -248,6 +269,10 @@ impl Tide {
 
     /// Waits until the view holds everything that is durable now. `None` if it will not.
     pub(crate) fn catch_up(&self) -> Option<u64> {
+        if self.is_supposed() {
+            // How much it holds is known once it is open.
+            self.open_view();
+        }
         let mut state = self.lock();
         let (wanted, refused) = (state.durable.entries, state.refused);
         while state.viewed < wanted {

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use nephron_audit::view::Term;
-use nephron_audit::{Log, Options};
-use nephron_model::{EntryKind, Recorder as _, Records as _, Space};
+use nephron_audit::{Log, OpenError, Options};
+use nephron_model::{EntryKind, Record, Recorder as _, Records as _, Space};
 
 use super::support::{Place, alter, check, draft, fill, open, options, place, request, try_open};
 
@@ -156,4 +156,114 @@ fn many_who_ask_and_add_while_it_goes_to_rest_miss_nothing() {
     rests(&log);
     log.close().unwrap();
     is_whole(&place, 0);
+}
+
+/// What a log of 57 answers, with the last few entries in the view or not.
+#[track_caller]
+fn answers(log: &Log) {
+    assert_eq!(token_6(log).as_deref(), Some("sealed-46"));
+    assert_eq!(log.of_request(request(18)).unwrap(), [55, 56, 57]);
+    assert_eq!(log.entry(9).unwrap().unwrap().header.facts["number"], "8");
+    let unseen = log.read(Space::VaultValue, b"token-of-nobody").unwrap();
+    assert_eq!(unseen, None);
+}
+
+#[test]
+fn a_log_that_was_closed_opens_at_rest_and_answers_as_ever() {
+    let place = place();
+    let log = open(&place.path);
+    fill(&log, 0..40);
+    log.close().unwrap();
+    for range in [40..50, 50..57] {
+        // Nobody asks, so nobody opens the view: it lags behind what is closed.
+        let log = open(&place.path);
+        fill(&log, range);
+        log.close().unwrap();
+        let verdict = check(&place.path);
+        assert!(verdict.verified && verdict.sealed, "{:?}", verdict.faults);
+    }
+    for ask in [
+        (|log| answers(log)) as fn(&Log),
+        |log| assert_eq!(log.of_request(request(18)).unwrap(), [55, 56, 57]),
+        |log| assert_eq!(token_6(log).as_deref(), Some("sealed-46")),
+    ] {
+        let copy = self::place();
+        crate::support::copy(&place.path, &copy.path);
+        let log = open(&copy.path);
+        ask(&log);
+        answers(&log);
+        log.close().unwrap();
+        is_whole(&copy, 0);
+    }
+}
+
+#[test]
+fn what_is_always_known_is_found_without_the_view() {
+    let place = place();
+    let key = |value: &str| {
+        let mut draft = draft(0);
+        draft.records = vec![Record {
+            space: Space::Key,
+            key: b"kek-1.json".to_vec(),
+            value: value.as_bytes().to_vec(),
+        }];
+        draft
+    };
+    let log = open(&place.path);
+    let _durable = log.record(key("first")).wait().unwrap();
+    fill(&log, 0..50);
+    log.close().unwrap();
+    // Whoever opened this would find it damaged.
+    alter(&place.path.join("view/0000000000000000/db"), |bytes| {
+        bytes.fill(0xa5);
+    });
+    let log = open(&place.path);
+    let read = |name: &[u8]| log.read(Space::Key, name).unwrap();
+    assert_eq!(read(b"kek-1.json").as_deref(), Some(&b"first"[..]));
+    assert_eq!(read(b"kek-2.json"), None);
+    let _durable = log.record(key("second")).wait().unwrap();
+    assert_eq!(read(b"kek-1.json").as_deref(), Some(&b"second"[..]));
+    assert_eq!(log.close().unwrap().entries, 53);
+    let log = open(&place.path);
+    assert_eq!(token_6(&log).as_deref(), Some("sealed-46"));
+    log.close().unwrap();
+    is_whole(&place, 1);
+}
+
+#[test]
+fn a_journal_put_back_with_its_seal_serves_no_more_once_the_view_is_opened() {
+    let place = place();
+    let log = open(&place.path);
+    fill(&log, 0..4);
+    log.close().unwrap();
+    let names = ["journal/00000000.wal", "closed.json"];
+    let kept = names.map(|name| std::fs::read(place.path.join(name)).unwrap());
+    let log = open(&place.path);
+    fill(&log, 4..8);
+    assert_eq!(log.of_request(request(2)).unwrap(), [7, 8]);
+    log.close().unwrap();
+    for (name, bytes) in names.iter().zip(kept) {
+        std::fs::write(place.path.join(name), bytes).unwrap();
+    }
+    assert!(!check(&place.path).verified);
+    let log = open(&place.path);
+    assert_eq!(log.of_request(request(2)).unwrap(), [0; 0]);
+    let refused = log.record(draft(4)).wait().unwrap_err().to_string();
+    assert!(
+        refused.contains("the view holds entries that the journal has lost"),
+        "{refused}"
+    );
+    drop(log);
+    let refused = try_open(&place.path, options()).err().unwrap();
+    assert!(
+        matches!(
+            refused,
+            OpenError::ViewAhead {
+                view: 9,
+                journal: 5,
+                ..
+            }
+        ),
+        "{refused}"
+    );
 }
