@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
+use futures_util::StreamExt as _;
 use nephron_audit::Head;
 use nephron_engine::compile::Compiler;
 use nephron_engine::vet::VetError;
@@ -17,9 +19,9 @@ use nephron_model::{
     Clock, Draft, EntryKind, EventId, NotRecorded, Phi, Purpose, Recorder as _, TenantId,
 };
 use nephron_registry::Reference;
-
 use nephron_trust::TrustError;
-use tracing::{Instrument as _, error, info_span};
+use tokio::runtime::Handle;
+use tracing::{Instrument as _, error, info, info_span};
 
 use crate::admit::{Admission, Admitted, admit};
 use crate::aftermath;
@@ -513,7 +515,7 @@ impl Gateway {
         act: Act,
         by: String,
     ) -> Option<Result<Done, CustodyError>> {
-        let runtime = tokio::runtime::Handle::current();
+        let runtime = Handle::current();
         self.in_turn(move |custody, served| runtime.block_on(custody.act(served, act, &by)))
             .await
     }
@@ -524,7 +526,7 @@ impl Gateway {
         inquiry: Inquiry,
         by: String,
     ) -> Option<Result<Told, InquiryError>> {
-        let runtime = tokio::runtime::Handle::current();
+        let runtime = Handle::current();
         self.in_turn(move |custody, served| runtime.block_on(custody.inquire(served, inquiry, &by)))
             .await
     }
@@ -593,16 +595,15 @@ impl Gateway {
         self.swap.rest();
         self.mark();
         let (mut heads, mut first) = (BTreeMap::new(), None);
-        for (id, keeper) in self.tenants {
+        let tenants = self.tenants.into_iter().filter_map(|(id, keeper)| {
+            let tenant = keeper.into_open().and_then(Arc::into_inner)?;
+            Some((id, tenant))
+        });
+        for (id, closed) in at_once(tenants, |(id, tenant)| (id, tenant.close())) {
             // One that cannot be sealed keeps no other from it.
-            match keeper
-                .into_open()
-                .and_then(Arc::into_inner)
-                .map(Tenant::close)
-            {
-                Some(Ok(head)) => drop(heads.insert(id, head)),
-                Some(Err(error)) => first = first.or(Some(error)),
-                None => {}
+            match closed {
+                Ok(head) => drop(heads.insert(id, head)),
+                Err(error) => first = first.or(Some(error)),
             }
         }
         drop(self.custody);
@@ -615,12 +616,12 @@ impl Gateway {
     /// Has every log's state signed, and the host's log commit to each. Blocks on the disk.
     pub(crate) fn mark(&self) {
         self.record_counts();
-        for tenant in self.keepers().filter_map(Keeper::open) {
+        at_once(self.keepers().filter_map(Keeper::open), |tenant| {
             if let Err(error) = self.host.commit(&tenant) {
                 let error = anyhow::Error::new(error);
                 error!(tenant = %tenant.id(), "its log could not be committed to: {error:#}");
             }
-        }
+        });
         if let Err(error) = self.host.sign() {
             let error = anyhow::Error::new(error);
             error!("the host's log could not be signed: {error:#}");
@@ -844,18 +845,31 @@ async fn record_refused_plugin(config: &Config, around: &Surroundings, error: &O
     }
 }
 
-/// Opens the tenants. One that cannot be opened is tried again later and keeps no other from serving; if none can, that is told.
+/// Opens the tenants, some at once: most of it is waiting for the disk. One that cannot be opened is tried again later and keeps no
+/// other from serving; if none can, that is told.
 async fn open_tenants(
     config: &Config,
-    opening: &Opening,
-    host: &HostLog,
-    roster: &Roster,
+    opening: &Arc<Opening>,
+    host: &Arc<HostLog>,
+    roster: &Arc<Roster>,
 ) -> Result<BTreeMap<TenantId, Keeper>, OpenError> {
     let tenants = in_data(&config.data, "tenants")?;
     let (mut keepers, mut failures) = (BTreeMap::new(), Vec::new());
-    for id in &config.tenants {
+    let opened = config.tenants.iter().cloned().map(|id| {
         let folder = tenants.join(id.as_str());
-        let keeper = match serve(id, &folder, opening, host, roster).await {
+        let (opening, host) = (Arc::clone(opening), Arc::clone(host));
+        let (roster, runtime) = (Arc::clone(roster), Handle::current());
+        tokio::task::spawn_blocking(move || {
+            let serving = serve(&id, &folder, &opening, &host, &roster);
+            let served = runtime.block_on(serving);
+            (id, folder, served)
+        })
+    });
+    let mut opened = futures_util::stream::iter(opened).buffered(AT_ONCE);
+    let mut told = Instant::now();
+    while let Some(opened) = opened.next().await {
+        let (id, folder, served) = opened.unwrap_or_else(|panic| resume_unwind(panic.into_panic()));
+        let keeper = match served {
             Ok(tenant) => Keeper::of(tenant, folder),
             Err(failure) => {
                 let keeper = Keeper::of_none(id.clone(), folder, &failure);
@@ -863,12 +877,41 @@ async fn open_tenants(
                 keeper
             }
         };
-        keepers.insert(id.clone(), keeper);
+        keepers.insert(id, keeper);
+        if told.elapsed() > TELLING {
+            told = Instant::now();
+            info!(
+                "{} of {} tenants are open",
+                keepers.len(),
+                config.tenants.len()
+            );
+        }
     }
     match failures.pop() {
         Some(failure) if failures.len() + 1 == keepers.len() => Err(failure.into()),
         Some(_) | None => Ok(keepers),
     }
+}
+
+/// Tenants that are opened or closed at once.
+const AT_ONCE: usize = 16;
+/// Between two words on how far that has come.
+const TELLING: Duration = Duration::from_secs(5);
+
+/// Does `work` with each, in no order, some at once, and gives what came of them.
+fn at_once<T: Send, R: Send>(all: impl Iterator<Item = T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+    let all: Vec<T> = all.collect();
+    let width = all.len().min(AT_ONCE);
+    let (all, work) = (Mutex::new(all.into_iter()), &work);
+    let next = || all.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let one_by_one = || std::iter::from_fn(next).map(work).collect::<Vec<R>>();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..width).map(|_| scope.spawn(one_by_one)).collect();
+        let ended = threads.into_iter().map(|thread| thread.join());
+        ended
+            .flat_map(|done| done.unwrap_or_else(|panic| resume_unwind(panic)))
+            .collect()
+    })
 }
 
 /// Opens a tenant, records which roster begins to serve it, and commits to its log.
