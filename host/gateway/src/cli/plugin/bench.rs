@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use nephron_engine::aot::AotCache;
-use nephron_engine::{Engine, Limits};
+use nephron_engine::{Engine, Judgement, Limits, Plugin};
 use nephron_keys::{Cost, Passphrase, RootKey};
 use serde::Serialize;
 
@@ -15,11 +15,12 @@ use crate::cli::style::Look;
 use crate::cli::table::{Align, Cell, Table};
 use crate::cli::text::{count, number};
 use crate::cli::{Failure, Globals};
-use crate::conformance::Suite;
+use crate::conformance::{Lender, Suite};
 
 /// Measure what plugins cost: building, loading, and a call on a fresh instance.
 ///
-/// A call is the first question of a plugin's own first case, or of those of every plugin where it has none.
+/// A call is the first question of a plugin's own first case, or of those of every plugin where it has none. Several plugins are
+/// called in turns, so that what else the machine does falls on each of them: compare them within one run.
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// Projects, which are built first, or components
@@ -57,107 +58,153 @@ struct Row {
 
 pub(super) async fn run(args: Args, _: &Globals) -> Result<(), Failure> {
     let engine = Engine::new().context("the sandbox cannot be set up")?;
-    let mut rows = Vec::new();
+    let mut measured = Vec::new();
     for plugin in &args.plugins {
         let subject = args.how.open(plugin).await?;
-        let row = measure(&engine, subject, args.calls).await?;
-        if args.json {
-            let mut out = io::stdout().lock();
-            let written = serde_json::to_writer(&mut out, &row).map_err(io::Error::from);
-            written
-                .and_then(|()| writeln!(out))
-                .map_err(Failure::output)?;
+        measured.push(Measured::load(&engine, subject).await?);
+    }
+    let mut left = args.calls;
+    while left > 0 {
+        let turn = left.min(TURN);
+        left -= turn;
+        for one in &mut measured {
+            one.call(&engine, turn).await?;
         }
-        rows.push(row);
     }
-    if args.json {
-        return Ok(());
-    }
-    write(&rows, Look::of_stdout(), &mut anstream::stdout().lock()).map_err(Failure::output)
+    let rows: Vec<Row> = measured.into_iter().map(Measured::row).collect();
+    let written = if args.json {
+        write_json(&rows, &mut io::stdout().lock())
+    } else {
+        write(&rows, Look::of_stdout(), &mut anstream::stdout().lock())
+    };
+    written.map_err(Failure::output)
 }
 
-async fn measure(engine: &Engine, subject: Subject, calls: u32) -> Result<Row, Failure> {
-    let limits = Limits::default();
-    let compiler = subject::compiler()?;
-    let case = subject.cases.iter().find(|case| !case.is_every_plugins());
-    let case = case
-        .or_else(|| subject.cases.first())
-        .context("there is no case")?;
-    let world = subject.vetted.world();
-    let questions = case
-        .questions(world)
-        .map_err(|fault| anyhow::anyhow!("{}: {fault}", case.place()))?;
-    let question = questions.first().context("the case asks nothing")?;
-    let suite = Suite {
-        engine,
-        vetted: &subject.vetted,
-        limits: &limits,
-        compiler: &compiler,
-        settings: subject.settings.clone(),
-    };
-    let settings = suite.settings_of(case);
+/// Calls of one plugin before it is the next one's turn: the first few find other plugins' memory in the processor's caches.
+const TURN: u32 = 50;
 
-    let begun = Instant::now();
-    let prepared = compiler
-        .prepare(subject.vetted.bytes(), &settings, &limits)
-        .await;
-    let prepared = prepared.context("the plugin cannot be loaded")?;
-    let first_load = begun.elapsed();
-    let (snapshot_bytes, native_bytes) = (prepared.frozen_bytes(), prepared.native_bytes());
+/// A plugin that is measured.
+struct Measured {
+    row: Row,
+    plugin: Plugin,
+    question: Judgement,
+    lender: Lender,
+    times: Vec<Duration>,
+}
 
-    let folder = tempfile::tempdir().context("no scratch folder can be made")?;
-    let dir = cap_std::fs::Dir::open_ambient_dir(folder.path(), cap_std::ambient_authority());
-    let passphrase = Passphrase::new("of a key that nothing else has".to_owned());
-    let root = RootKey::create(
-        &dir.context("the scratch folder")?,
-        &passphrase,
-        Cost::MINIMUM,
-    );
-    let key = root.context("no key can be made")?.mac_key("aot");
-    let cache = AotCache::new(&folder.path().join("aot"), key).context("the scratch folder")?;
-    let load = || {
-        engine.load(
-            &subject.name,
-            &subject.vetted,
-            &settings,
-            &limits,
-            &compiler,
-            Some(&cache),
-        )
-    };
-    load().await.context("the plugin cannot be loaded")?;
-    let begun = Instant::now();
-    let plugin = load().await.context("the plugin cannot be loaded")?;
-    let cached_load = begun.elapsed();
+impl Measured {
+    /// Loads it, and measures that.
+    async fn load(engine: &Engine, subject: Subject) -> Result<Self, Failure> {
+        let limits = Limits::default();
+        let compiler = subject::compiler()?;
+        let case = subject.cases.iter().find(|case| !case.is_every_plugins());
+        let case = case
+            .or_else(|| subject.cases.first())
+            .context("there is no case")?;
+        let world = subject.vetted.world();
+        let questions = case
+            .questions(world)
+            .map_err(|fault| anyhow::anyhow!("{}: {fault}", case.place()))?;
+        let question = questions
+            .into_iter()
+            .next()
+            .context("the case asks nothing")?;
+        let suite = Suite {
+            engine,
+            vetted: &subject.vetted,
+            limits: &limits,
+            compiler: &compiler,
+            settings: subject.settings.clone(),
+        };
+        let settings = suite.settings_of(case);
 
-    let lender = crate::conformance::Lender::new().await?;
-    let mut times = Vec::new();
-    let mut fuel = 0;
-    for _ in 0..calls {
-        let key = lender.lend()?;
         let begun = Instant::now();
-        let verdict = engine.call(&plugin, question, Some(key)).await;
-        times.push(begun.elapsed());
-        fuel = verdict.fuel;
-        verdict.answer.context("the plugin gives no answer")?;
+        let prepared = compiler
+            .prepare(subject.vetted.bytes(), &settings, &limits)
+            .await;
+        let prepared = prepared.context("the plugin cannot be loaded")?;
+        let first_load = begun.elapsed();
+        let (snapshot_bytes, native_bytes) = (prepared.frozen_bytes(), prepared.native_bytes());
+
+        let folder = tempfile::tempdir().context("no scratch folder can be made")?;
+        let dir = cap_std::fs::Dir::open_ambient_dir(folder.path(), cap_std::ambient_authority());
+        let passphrase = Passphrase::new("of a key that nothing else has".to_owned());
+        let root = RootKey::create(
+            &dir.context("the scratch folder")?,
+            &passphrase,
+            Cost::MINIMUM,
+        );
+        let key = root.context("no key can be made")?.mac_key("aot");
+        let cache = AotCache::new(&folder.path().join("aot"), key).context("the scratch folder")?;
+        let load = || {
+            engine.load(
+                &subject.name,
+                &subject.vetted,
+                &settings,
+                &limits,
+                &compiler,
+                Some(&cache),
+            )
+        };
+        load().await.context("the plugin cannot be loaded")?;
+        let begun = Instant::now();
+        let plugin = load().await.context("the plugin cannot be loaded")?;
+        let cached_load = begun.elapsed();
+
+        let row = Row {
+            plugin: subject.name,
+            world: world.name(),
+            build: subject.built_in.map(microseconds),
+            component_bytes: count(subject.vetted.bytes().len()),
+            snapshot_bytes,
+            native_bytes: count(native_bytes),
+            first_load: microseconds(first_load),
+            cached_load: microseconds(cached_load),
+            call_p50: 0,
+            call_p99: 0,
+            fuel: 0,
+        };
+        Ok(Self {
+            row,
+            plugin,
+            question,
+            lender: Lender::new().await?,
+            times: Vec::new(),
+        })
     }
-    times.sort();
-    let at = |percent: usize| {
-        let place = (times.len() - 1) * percent / 100;
-        times.get(place).copied().unwrap_or_default()
-    };
-    Ok(Row {
-        plugin: subject.name,
-        world: world.name(),
-        build: subject.built_in.map(microseconds),
-        component_bytes: count(subject.vetted.bytes().len()),
-        snapshot_bytes,
-        native_bytes: count(native_bytes),
-        first_load: microseconds(first_load),
-        cached_load: microseconds(cached_load),
-        call_p50: microseconds(at(50)),
-        call_p99: microseconds(at(99)),
-        fuel,
+
+    /// Calls it so many times.
+    async fn call(&mut self, engine: &Engine, times: u32) -> Result<(), Failure> {
+        for _ in 0..times {
+            let key = self.lender.lend()?;
+            let begun = Instant::now();
+            let verdict = engine.call(&self.plugin, &self.question, Some(key)).await;
+            self.times.push(begun.elapsed());
+            self.row.fuel = verdict.fuel;
+            let name = || format!("`{}` gives no answer", self.row.plugin);
+            verdict.answer.with_context(name)?;
+        }
+        Ok(())
+    }
+
+    fn row(mut self) -> Row {
+        self.times.sort();
+        let at = |percent: usize| {
+            let place = self.times.len().saturating_sub(1) * percent / 100;
+            microseconds(self.times.get(place).copied().unwrap_or_default())
+        };
+        Row {
+            call_p50: at(50),
+            call_p99: at(99),
+            ..self.row
+        }
+    }
+}
+
+fn write_json(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
+    rows.iter().try_for_each(|row| {
+        serde_json::to_writer(&mut *out, row)?;
+        writeln!(out)
     })
 }
 
