@@ -271,7 +271,7 @@ mod tests {
                 "--expect-entries",
                 "1",
             ],
-            vec!["plugin", "inspect"],
+            vec!["plugin", "push"],
             vec!["key", "rotate"],
             vec!["key", "rotate", "st-marys", "--boundary", "mac"],
             vec!["tenant", "export", "st-marys"],
