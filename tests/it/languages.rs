@@ -191,6 +191,95 @@ const ERRORS: [(&str, &str, &str, &str, [&str; 2]); 3] = [
     ),
 ];
 
+/// Plugins that what stands around them could harm: they catch their own errors, call themselves, and use its words.
+const CAUGHT: [(&str, &str, &str); 2] = [
+    (
+        "js",
+        "plugin.js",
+        r"
+const told = { places: 'places', depth: 3 };
+class Rules {
+  static #kept = new Rules();
+  #depth = 0;
+  static check(query) { return this.#kept.decide(query); }
+  decide(query) { this.#depth += 1; return query.nothing.there; }
+}
+export const plugin = {
+  describe: () => ({ name: told.places, version: '0.1.0', settingsSchema: null }),
+  configure(settings) { JSON.parse(settings); },
+};
+export const decider = {
+  check: Rules.check.bind(Rules),
+  decide(query) {
+    try {
+      if (query.info !== undefined) return decider.decide({});
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error;
+    }
+    try {
+      this.check(query);
+    } catch {
+      return { effect: 'permit', reasons: [], obligations: [] };
+    }
+  },
+};
+",
+    ),
+    (
+        "python",
+        "plugin.py",
+        r#"
+import functools
+import re
+import types
+from dataclasses import dataclass
+
+from nephron_sdk import Descriptor
+from wit_world import exports
+from wit_world.exports.decider import Decision, Effect
+
+
+def tell(error):
+    raise error
+
+
+watch = watched = depth = tell
+
+
+class Plugin(exports.Plugin):
+    def describe(self):
+        return Descriptor("catches", "0.1.0", None)
+
+    def configure(self, settings):
+        pass
+
+
+class Decider(exports.Decider):
+    @dataclass
+    class Rule:
+        word: str
+
+    matches = re.compile("a*").match
+    rules = list
+
+    @functools.lru_cache
+    def rule(self, *, word):
+        return self.Rule(word=word)
+
+    def decide(self, query, nested=False):
+        if nested:
+            raise ValueError(query.info.id)
+        try:
+            self.decide(query, nested=True)
+        except ValueError:
+            assert isinstance(self.rule(word="a"), self.Rule) and self.rules() == []
+            assert self.matches("aa") and isinstance(tell, types.FunctionType)
+            self.rule.cache_clear()
+        return Decision(Effect.PERMIT, [], [])
+"#,
+    ),
+];
+
 #[test]
 fn an_error_that_nobody_catches_is_told_with_its_place_in_the_source() {
     let folder = tempfile::tempdir().unwrap();
@@ -227,6 +316,20 @@ fn an_error_that_nobody_catches_is_told_with_its_place_in_the_source() {
         let told = uncaught(&project, "cases/marketing.json");
         assert_eq!(told["at"][0], format!("{at}{line})"), "{told}");
         assert!(told["error"].as_str().unwrap().starts_with(error), "{told}");
+    }
+    for (lang, file, source) in CAUGHT {
+        let name = format!("catches-in-{lang}");
+        let new = ["plugin", "new", "--kind", "decider", "--lang", lang, &name];
+        let (code, _, said) = nephron(folder.path(), &new);
+        assert_eq!(code, Some(0), "{said}");
+        let project = folder.path().join(&name);
+        std::fs::write(project.join(file), source).unwrap();
+        let run = ["plugin", "run", "--json", "--target-dir", &target];
+        let arguments = [&run[..], &["--input", "cases/marketing.json"]].concat();
+        let (code, out, said) = nephron(&project, &arguments);
+        assert_eq!(code, Some(0), "{out}\n{said}");
+        let shown: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(shown["diagnostics"], serde_json::json!([]), "{out}");
     }
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests/traps");
     let case = example("rust-decider").join("cases/marketing.json");

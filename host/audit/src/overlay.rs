@@ -28,10 +28,10 @@ pub(crate) enum Newest {
 /// The newest places of the records that are always known here.
 pub(crate) type Kept = HashMap<RecordKey, (u64, Location)>;
 
-/// Whether records of a space are always known here: there are few of them, and whoever opens a tenant asks for them.
+/// Whether records of a space are always known here: there are few of them, and whoever keeps a tenant open asks for them.
 pub(crate) const fn is_kept(space: Space) -> bool {
     match space {
-        Space::Key | Space::Cursor => true,
+        Space::Key | Space::Cursor | Space::Hold => true,
         Space::VaultValue
         | Space::VaultToken
         | Space::Grant
@@ -39,7 +39,6 @@ pub(crate) const fn is_kept(space: Space) -> bool {
         | Space::Review
         | Space::Tenant
         | Space::Anchor
-        | Space::Hold
         | Space::Counter => false,
     }
 }

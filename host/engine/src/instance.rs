@@ -10,7 +10,7 @@ use wasmtime::{Store, UpdateDeadline};
 
 use crate::bindings::v0_1 as wit;
 use crate::capability::Guest;
-use crate::capability::diagnostics::Said;
+use crate::capability::diagnostics::{Said, Saying};
 use crate::capability::key::Lent;
 use crate::capability::null_wasi::NullWasi;
 use crate::contract::{Event, HttpRequest, RequestInfo, Value};
@@ -181,7 +181,7 @@ impl Engine {
         key: Option<Grant>,
     ) -> (Verdict, Vec<Said>) {
         let mut store = self.store(plugin, judgement.info());
-        store.data_mut().said = Some(Vec::new());
+        store.data_mut().saying = Some(Saying::default());
         if let Judgement::Decode {
             status,
             headers,
@@ -192,12 +192,12 @@ impl Engine {
         {
             let mut decoding = start(store, plugin, *status, headers).await;
             let events = decoding.whole(chunks, *is_cut_off).await;
-            let said = decoding.store.data_mut().said.take();
-            return (decoding.verdict(events), said.unwrap_or_default());
+            let saying = decoding.store.data_mut().saying.take();
+            return (decoding.verdict(events), saying.unwrap_or_default().said);
         }
         let verdict = self.asked_in(&mut store, plugin, judgement, key).await;
-        let said = store.data_mut().said.take();
-        (verdict, said.unwrap_or_default())
+        let saying = store.data_mut().saying.take();
+        (verdict, saying.unwrap_or_default().said)
     }
 
     /// The verdict, and what a lent key authenticated.

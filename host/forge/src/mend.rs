@@ -7,6 +7,7 @@
 //! the host has read the answer, which is too late. The module before it lets go ([`Mend::LetsGo`]); what would be called afterwards
 //! goes, for it would let go again. That function frees the answer beside that, which ends with its instance anyway: each serves one call.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use wasm_encoder::{
@@ -70,6 +71,28 @@ pub(crate) fn lent(wit: &Path, world: &str) -> anyhow::Result<Vec<Lent>> {
         }
     }
     Ok(found)
+}
+
+/// What the host calls of a plugin for a world of the contract in `wit`: functions and resources, by their names in it.
+pub(crate) fn called(wit: &Path, world: &str) -> anyhow::Result<BTreeSet<String>> {
+    let mut resolve = Resolve::default();
+    let (package, _) = resolve.push_path(wit)?;
+    let world = resolve.select_world(&[package], Some(world))?;
+    let exports = resolve.worlds.get(world).map(|world| &world.exports);
+    let interfaces = exports
+        .into_iter()
+        .flat_map(|exports| exports.values())
+        .filter_map(|item| match item {
+            WorldItem::Interface { id, .. } => resolve.interfaces.get(*id),
+            WorldItem::Function(_) | WorldItem::Type { .. } => None,
+        });
+    // `[method]decoder.push` is two names.
+    let functions = interfaces.flat_map(|interface| interface.functions.keys());
+    let names = functions.flat_map(|name| name.split([']', '.']));
+    Ok(names
+        .filter(|name| !name.starts_with('['))
+        .map(str::to_owned)
+        .collect())
 }
 
 /// The name of the resource that a parameter of that type borrows, if it is not one of `own`: that one is the plugin's, and lent
@@ -177,6 +200,22 @@ mod tests {
         // Its decoder's methods take a decoder.
         assert_eq!(lent(&wit, "llm-connector").unwrap(), []);
         assert!(lent(&wit, "no-such-world").is_err());
+    }
+
+    #[test]
+    fn what_the_host_calls_is_named_as_in_the_contract() {
+        let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sdk/js/wit");
+        let called = |world| called(&wit, world).unwrap().into_iter().collect::<Vec<_>>();
+        assert_eq!(called("access-policy"), ["configure", "decide", "describe"]);
+        let connector = [
+            "configure",
+            "decoder",
+            "describe",
+            "encode",
+            "finish",
+            "push",
+        ];
+        assert_eq!(called("llm-connector"), connector);
     }
 
     #[test]

@@ -906,11 +906,18 @@ fn at_once<T: Send, R: Send>(all: impl Iterator<Item = T>, work: impl Fn(T) -> R
     let next = || all.lock().unwrap_or_else(PoisonError::into_inner).next();
     let one_by_one = || std::iter::from_fn(next).map(work).collect::<Vec<R>>();
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..width).map(|_| scope.spawn(one_by_one)).collect();
-        let ended = threads.into_iter().map(|thread| thread.join());
-        ended
-            .flat_map(|done| done.unwrap_or_else(|panic| resume_unwind(panic)))
-            .collect()
+        // Threads that are not to be had are done without.
+        let begin = |_| {
+            std::thread::Builder::new()
+                .spawn_scoped(scope, one_by_one)
+                .ok()
+        };
+        let threads: Vec<_> = (1..width).filter_map(begin).collect();
+        let mut done = one_by_one();
+        for thread in threads {
+            done.extend(thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        }
+        done
     })
 }
 

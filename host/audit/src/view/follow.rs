@@ -137,11 +137,7 @@ impl Follower {
                     self.shared.intake.poison(&reason);
                     return Some(false);
                 }
-                Err(Stop::Lost) => {
-                    let reason = "the view holds entries that the journal has lost";
-                    self.shared.intake.poison(reason);
-                    return Some(false);
-                }
+                Err(Stop::Lost) => return Some(false),
             }
             done = match self.shared.tide.next_task() {
                 Task::Follow(entries) => self.catch_up(entries),
@@ -204,6 +200,9 @@ impl Follower {
         // Nobody has seen it.
         drop(close(self.views.as_ref(), view, &folder));
         if matches!(standing, Ok(Standing::Ahead(_))) {
+            // Before anybody goes on.
+            let reason = "the view holds entries that the journal has lost";
+            self.shared.intake.poison(reason);
             return Err(Stop::Lost);
         }
         Err(Stop::View(standing.map_or_else(

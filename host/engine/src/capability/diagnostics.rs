@@ -15,8 +15,15 @@ pub struct Said {
     pub attributes: Vec<Attribute>,
 }
 
-/// What is kept of one call.
-const MOST_SAID: usize = 1_000;
+/// What is kept of one call, in bytes: a candidate is rehearsed by the host that serves, too.
+const MOST_SAID: usize = 1 << 20;
+
+/// Everything that is kept of one call.
+#[derive(Debug, Default)]
+pub(crate) struct Saying {
+    pub(crate) said: Vec<Said>,
+    bytes: usize,
+}
 
 impl Host for Guest {
     /// A plugin has seen PHI, and a name or a number that it chooses while it runs can carry some (I9): what is let
@@ -28,9 +35,11 @@ impl Host for Guest {
         attributes: Vec<Attribute>,
     ) -> wasmtime::Result<()> {
         self.budget.spend()?;
-        if let Some(said) = &mut self.said {
-            if said.len() < MOST_SAID {
-                said.push(Said {
+        let bytes = event.len() + attributes.iter().map(size).sum::<usize>();
+        if let Some(saying) = &mut self.saying {
+            saying.bytes += bytes + size_of::<Said>() + attributes.len() * size_of::<Attribute>();
+            if saying.bytes <= MOST_SAID {
+                saying.said.push(Said {
                     level,
                     event,
                     attributes,
@@ -38,7 +47,6 @@ impl Host for Guest {
             }
             return Ok(());
         }
-        let bytes = event.len() + attributes.iter().map(size).sum::<usize>();
         let attributes = attributes.len();
         match level {
             Level::Trace => tracing::trace!(target: "nephron::plugin", bytes, attributes),

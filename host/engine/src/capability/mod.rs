@@ -20,7 +20,7 @@ pub struct Guest {
     pub(crate) macs: Vec<(Vec<u8>, Vec<u8>)>,
     pub(crate) wasi: null_wasi::NullWasi,
     /// What the guest says of itself, where its author listens; nobody else may (I9).
-    pub(crate) said: Option<Vec<diagnostics::Said>>,
+    pub(crate) saying: Option<diagnostics::Saying>,
 }
 
 impl Guest {
@@ -33,7 +33,7 @@ impl Guest {
             keys,
             macs: Vec::new(),
             wasi,
-            said: None,
+            saying: None,
         }
     }
 }

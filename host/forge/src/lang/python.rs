@@ -4,8 +4,11 @@ use super::{MakeError, Making, files};
 use crate::Progress;
 use crate::toolbox::Package;
 
-/// The module that stands around the plugin's.
-const TOLD: &str = include_str!("told.py");
+/// What stands around the plugin's module.
+const MODULES: [(&str, &str); 2] = [
+    ("nephron_entry.py", include_str!("entry.py")),
+    ("nephron_told.py", include_str!("told.py")),
+];
 
 pub(super) const TOOL: Package = Package {
     name: "componentize-py",
@@ -21,8 +24,10 @@ impl Making<'_> {
             name: self.manifest.name.clone(),
             tool: TOOL.name,
         });
-        let told = self.work.join("told.py");
-        std::fs::write(&told, TOLD).map_err(files(&told))?;
+        for (name, text) in MODULES {
+            let path = self.work.join(name);
+            std::fs::write(&path, text).map_err(files(&path))?;
+        }
         let mut python = self.toolbox.machine.command("python3");
         // The tool would also take in whatever the machine or an environment around us has installed.
         python.env("PYTHONPATH", &tool).env("PYTHONNOUSERSITE", "1");
@@ -35,7 +40,7 @@ impl Making<'_> {
         python.arg("--python-path").arg(self.folder);
         python.arg("--python-path").arg(self.sdk());
         python.arg("--python-path").arg(self.work);
-        python.args(["told", "--output", "plugin.wasm"]);
+        python.args(["nephron_entry", "--output", "plugin.wasm"]);
         self.run(TOOL.name, &mut python)?;
         self.fused(TOOL.name, &self.made("plugin.wasm")?)
     }

@@ -3,7 +3,7 @@
 
 use super::{MakeError, Making, files};
 use crate::Progress;
-use crate::mend::lent;
+use crate::mend::{called, lent};
 use crate::seal::seal;
 use crate::toolbox::Package;
 
@@ -28,7 +28,11 @@ const SCRIPTS: [(&str, &str); 2] = [
 impl Making<'_> {
     /// The plugin in `plugin.js` or `plugin.ts`.
     pub(super) fn script(&self, progress: &mut dyn FnMut(Progress)) -> Result<Vec<u8>, MakeError> {
-        let wit = self.wit();
+        let (wit, world) = (self.wit(), &self.manifest.world);
+        let contract = |error: anyhow::Error| MakeError::Contract {
+            path: wit.clone(),
+            why: format!("{error:#}"),
+        };
         let tools = self.toolbox.npm(&[TOOL, BUNDLER], progress)?;
         progress(Progress::Making {
             name: self.manifest.name.clone(),
@@ -44,6 +48,8 @@ impl Making<'_> {
         node.arg("bundle.mjs");
         node.arg(tools.join("node_modules").join(BUNDLER.name));
         node.arg(source).args(["told.mjs", "plugin.js"]);
+        let called = called(&wit, world).map_err(contract)?;
+        node.arg(Vec::from_iter(called).join(","));
         self.run(BUNDLER.name, &mut node)?;
 
         progress(Progress::Making {
@@ -54,14 +60,11 @@ impl Making<'_> {
         node.arg(tools.join("node_modules/.bin").join(TOOL.name))
             .arg("--sync");
         node.arg("--wit").arg(&wit);
-        node.args(["--world", &self.manifest.world]);
+        node.args(["--world", world]);
         node.args(["--js", "plugin.js", "--output", "plugin.wasm"]);
         self.run(TOOL.name, &mut node)?;
         let made = self.made("plugin.wasm")?;
-        let lent = lent(&wit, &self.manifest.world).map_err(|error| MakeError::Contract {
-            path: wit.clone(),
-            why: format!("{error:#}"),
-        })?;
+        let lent = lent(&wit, world).map_err(contract)?;
         let sealed = seal(&made, "nephron:plugin/", &lent).map_err(|source| MakeError::Seal {
             tool: TOOL.name,
             source,

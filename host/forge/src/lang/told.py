@@ -1,9 +1,14 @@
 """Around a plugin's classes: says what nobody catches, and where. The call traps all the same."""
 
-from componentize_py_types import Err
-from wit_world.imports import diagnostics, types
+import functools
+import types
 
-import plugin
+from componentize_py_types import Err
+from wit_world.imports import diagnostics
+from wit_world.imports import types as contract
+
+# Calls of the contract's functions that are under way: one may call another, and catch what that throws.
+depth = 0
 
 
 def tell(error):
@@ -17,8 +22,8 @@ def tell(error):
         trace = trace.tb_next
     try:
         text = f"{type(error).__name__}: {error}"
-        said = [("error", types.Value_Text(text)), ("at", types.Value_Texts(at[:8]))]
-        said = [types.Attribute(name, value) for name, value in said]
+        said = [("error", contract.Value_Text(text)), ("at", contract.Value_Texts(at[:8]))]
+        said = [contract.Attribute(name, value) for name, value in said]
         diagnostics.log(diagnostics.Level.ERROR, "uncaught", said)
     except Exception:
         # It traps anyway, and of its own error.
@@ -26,30 +31,34 @@ def tell(error):
 
 
 def watched(call):
-    def watching(*given):
+    @functools.wraps(call)
+    def watching(*given, **named):
+        global depth
+        depth += 1
         try:
-            return call(*given)
+            return call(*given, **named)
         except Err:
             # The contract has it.
             raise
         except BaseException as error:
-            tell(error)
+            if depth == 1:
+                tell(error)
             raise
+        finally:
+            depth -= 1
 
     return watching
 
 
-def watch(kind):
-    for name, value in list(vars(kind).items()):
-        if isinstance(value, (classmethod, staticmethod)):
-            setattr(kind, name, type(value)(watched(value.__func__)))
-        elif callable(value) and (name == "__init__" or not name.startswith("__")):
-            setattr(kind, name, watched(value))
-
-
-for name, value in list(vars(plugin).items()):
-    if not name.startswith("__"):
-        globals()[name] = value
-    if isinstance(value, type) and value.__module__ == "plugin":
-        if any(base.__module__.startswith("wit_world.") for base in value.__mro__[1:]):
-            watch(value)
+def watch(module):
+    """Stands around what the contract calls: the functions that a class has from its base in `wit_world.exports`."""
+    for kind in list(vars(module).values()):
+        if not isinstance(kind, type) or kind.__module__.startswith("wit_world"):
+            continue
+        bases = [base for base in kind.__mro__ if base.__module__.startswith("wit_world.exports")]
+        for name in {name for base in bases for name in vars(base)}:
+            value = vars(kind).get(name)
+            if isinstance(value, (classmethod, staticmethod)):
+                setattr(kind, name, type(value)(watched(value.__func__)))
+            elif isinstance(value, types.FunctionType) and (name == "__init__" or name[0] != "_"):
+                setattr(kind, name, watched(value))
