@@ -102,10 +102,8 @@ impl Log {
             repairs,
         } = recover(&folder, tenant, options)?;
 
-        let (rest, is_at_rest) = (
-            Rest::after(options.rest_after),
-            matches!(view, FoundView::AtRest),
-        );
+        let rest = Rest::after(options.rest_after);
+        let is_at_rest = matches!(view, FoundView::AtRest);
         let (view, viewed, tide) = match view {
             FoundView::Open(view, viewed) => {
                 (Some(view), viewed, Tide::new(head, viewed.entries, rest))

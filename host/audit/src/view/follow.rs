@@ -47,7 +47,7 @@ pub(crate) struct Follower {
 enum Stop {
     View(Damage),
     Journal(ReadError),
-    /// The view holds entries that the journal has no more.
+    /// The view holds entries that the journal has no more: the log was stopped for it.
     Lost,
 }
 
