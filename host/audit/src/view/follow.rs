@@ -117,6 +117,13 @@ impl Follower {
                 return None;
             }
             self.refused = 0;
+            // Built again before anybody is answered, so that whoever asked finds the entry that says so.
+            if let Err(Stop::View(damage)) = done {
+                if let Some(is_at_rest) = self.rebuild(damage) {
+                    return Some(is_at_rest);
+                }
+                done = Ok(());
+            }
             tide.wake();
         }
         loop {
