@@ -269,8 +269,8 @@ impl Tide {
 
     /// Waits until the view holds everything that is durable now. `None` if it will not.
     pub(crate) fn catch_up(&self) -> Option<u64> {
-        // How much it holds is known once it is open.
-        if self.is_supposed() && !self.open_view() {
+        // How much it holds is known once it is open: it may have to be built again.
+        if !self.open_view() {
             return None;
         }
         let mut state = self.lock();
