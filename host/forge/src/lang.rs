@@ -214,6 +214,14 @@ impl Making<'_> {
         self.sdk().join("wit")
     }
 
+    /// The contract cannot be used.
+    fn unusable(&self, error: &anyhow::Error) -> MakeError {
+        MakeError::Contract {
+            path: self.wit(),
+            why: format!("{error:#}"),
+        }
+    }
+
     /// Runs a tool in the folder for what is between.
     fn run(&self, tool: &'static str, command: &mut Command) -> Result<(), MakeError> {
         let mut said = Vec::new();

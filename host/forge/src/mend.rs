@@ -16,7 +16,7 @@ use wasm_encoder::{
 };
 use wit_bindgen_core::wit_parser::abi::AbiVariant;
 use wit_bindgen_core::wit_parser::{
-    Handle, InterfaceId, Resolve, SizeAlign, Type, TypeDefKind, TypeOwner, WorldItem,
+    Handle, InterfaceId, Resolve, SizeAlign, Type, TypeDefKind, TypeOwner, WorldId, WorldItem,
 };
 
 /// How the core function of the contract's `finish: static func(this: decoder)` is named.
@@ -33,11 +33,17 @@ pub(crate) struct Lent {
     pub(crate) offset: u64,
 }
 
-/// The functions of a world that are lent something, by the contract in `wit`.
-pub(crate) fn lent(wit: &Path, world: &str) -> anyhow::Result<Vec<Lent>> {
+/// The contract in the folder `wit`, and one of its worlds.
+pub(crate) fn contract(wit: &Path, world: &str) -> anyhow::Result<(Resolve, WorldId)> {
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_path(wit)?;
     let world = resolve.select_world(&[package], Some(world))?;
+    Ok((resolve, world))
+}
+
+/// The functions of a world that are lent something, by the contract in `wit`.
+pub(crate) fn lent(wit: &Path, world: &str) -> anyhow::Result<Vec<Lent>> {
+    let (resolve, world) = contract(wit, world)?;
     let mut sizes = SizeAlign::default();
     sizes.fill(&resolve);
     let mut found = Vec::new();
@@ -75,9 +81,7 @@ pub(crate) fn lent(wit: &Path, world: &str) -> anyhow::Result<Vec<Lent>> {
 
 /// What the host calls of a plugin for a world of the contract in `wit`: functions and resources, by their names in it.
 pub(crate) fn called(wit: &Path, world: &str) -> anyhow::Result<BTreeSet<String>> {
-    let mut resolve = Resolve::default();
-    let (package, _) = resolve.push_path(wit)?;
-    let world = resolve.select_world(&[package], Some(world))?;
+    let (resolve, world) = contract(wit, world)?;
     let exports = resolve.worlds.get(world).map(|world| &world.exports);
     let interfaces = exports
         .into_iter()

@@ -8,6 +8,7 @@ use wit_bindgen_core::wit_parser::{Resolve, WorldId};
 
 use super::{MakeError, Making, files};
 use crate::Progress;
+use crate::mend::contract;
 use crate::toolbox::Package;
 use crate::wrap::wrap;
 
@@ -26,11 +27,8 @@ impl Making<'_> {
             tool: TOOL.name,
         });
         let wit = self.wit();
-        let contract = |error: anyhow::Error| MakeError::Contract {
-            path: wit.clone(),
-            why: format!("{error:#}"),
-        };
-        let bindings = bindings(&wit, &self.manifest.world).map_err(contract)?;
+        let bindings = bindings(&wit, &self.manifest.world);
+        let bindings = bindings.map_err(|error| self.unusable(&error))?;
         for (name, text) in bindings.iter() {
             let path = self.work.join(name);
             std::fs::write(&path, text).map_err(files(&path))?;
@@ -59,9 +57,7 @@ impl Making<'_> {
 
 /// `plugin.h`, `plugin.c` and the component's type for a world of the contract in `wit`.
 fn bindings(wit: &Path, world: &str) -> anyhow::Result<Files> {
-    let mut resolve = Resolve::default();
-    let (package, _) = resolve.push_path(wit)?;
-    let world = resolve.select_world(&[package], Some(world))?;
+    let (mut resolve, world) = contract(wit, world)?;
     generate(&mut resolve, world)
 }
 

@@ -29,10 +29,7 @@ impl Making<'_> {
     /// The plugin in `plugin.js` or `plugin.ts`.
     pub(super) fn script(&self, progress: &mut dyn FnMut(Progress)) -> Result<Vec<u8>, MakeError> {
         let (wit, world) = (self.wit(), &self.manifest.world);
-        let contract = |error: anyhow::Error| MakeError::Contract {
-            path: wit.clone(),
-            why: format!("{error:#}"),
-        };
+        let unusable = |error: anyhow::Error| self.unusable(&error);
         let tools = self.toolbox.npm(&[TOOL, BUNDLER], progress)?;
         progress(Progress::Making {
             name: self.manifest.name.clone(),
@@ -48,7 +45,7 @@ impl Making<'_> {
         node.arg("bundle.mjs");
         node.arg(tools.join("node_modules").join(BUNDLER.name));
         node.arg(source).args(["told.mjs", "plugin.js"]);
-        let called = called(&wit, world).map_err(contract)?;
+        let called = called(&wit, world).map_err(unusable)?;
         node.arg(Vec::from_iter(called).join(","));
         self.run(BUNDLER.name, &mut node)?;
 
@@ -64,7 +61,7 @@ impl Making<'_> {
         node.args(["--js", "plugin.js", "--output", "plugin.wasm"]);
         self.run(TOOL.name, &mut node)?;
         let made = self.made("plugin.wasm")?;
-        let lent = lent(&wit, world).map_err(contract)?;
+        let lent = lent(&wit, world).map_err(unusable)?;
         let sealed = seal(&made, "nephron:plugin/", &lent).map_err(|source| MakeError::Seal {
             tool: TOOL.name,
             source,

@@ -10,7 +10,7 @@ use nephron_keys::ApiKey;
 use nephron_model::{Clock as _, Purpose, SystemClock, TenantId, Timestamp};
 
 use super::style::Look;
-use super::table::{Align, Cell, Table};
+use super::table::{Align, Cell, Table, json_lines};
 use super::{Failure, Globals, style};
 use crate::authenticate::last_use;
 use crate::config::{self, Config, Holder, is_name};
@@ -81,10 +81,7 @@ pub(crate) async fn run(args: Args, _: &Globals) -> Result<(), Failure> {
             let rows = rows(&config, &last_use::read(&config.data), SystemClock.now());
             let out = &mut anstream::stdout().lock();
             let written = if list.json {
-                rows.iter().try_for_each(|row| {
-                    serde_json::to_writer(&mut *out, row)?;
-                    writeln!(out)
-                })
+                json_lines(&rows, out)
             } else {
                 write_table(&rows, Look::of_stdout(), out)
             };

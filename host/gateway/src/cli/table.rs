@@ -1,8 +1,9 @@
-//! Rows in columns, for people.
+//! Rows in columns, for people; and a line of JSON for each, for scripts.
 
 use std::io::{self, Write};
 
 use anstyle::Style;
+use serde::Serialize;
 
 use super::style::{self, Look};
 use super::text::{visible, width};
@@ -119,6 +120,14 @@ impl Table {
         }
         writeln!(out, "{line}")
     }
+}
+
+/// Rows as JSON, one object a line.
+pub(crate) fn json_lines<T: Serialize>(rows: &[T], out: &mut impl Write) -> io::Result<()> {
+    rows.iter().try_for_each(|row| {
+        serde_json::to_writer(&mut *out, row)?;
+        writeln!(out)
+    })
 }
 
 #[cfg(test)]

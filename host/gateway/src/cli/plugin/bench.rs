@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::subject::{self, How, Subject};
 use crate::cli::style::Look;
-use crate::cli::table::{Align, Cell, Table};
+use crate::cli::table::{Align, Cell, Table, json_lines};
 use crate::cli::text::{count, number};
 use crate::cli::{Failure, Globals};
 use crate::conformance::{Lender, Suite};
@@ -73,7 +73,7 @@ pub(super) async fn run(args: Args, _: &Globals) -> Result<(), Failure> {
     }
     let rows: Vec<Row> = measured.into_iter().map(Measured::row).collect();
     let written = if args.json {
-        write_json(&rows, &mut io::stdout().lock())
+        json_lines(&rows, &mut io::stdout().lock())
     } else {
         write(&rows, Look::of_stdout(), &mut anstream::stdout().lock())
     };
@@ -199,13 +199,6 @@ impl Measured {
             ..self.row
         }
     }
-}
-
-fn write_json(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
-    rows.iter().try_for_each(|row| {
-        serde_json::to_writer(&mut *out, row)?;
-        writeln!(out)
-    })
 }
 
 fn microseconds(time: Duration) -> u64 {

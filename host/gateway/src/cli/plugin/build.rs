@@ -8,7 +8,7 @@ use nephron_forge::{Built, Manifest, Options, find_workspace, plugin_folders};
 use nephron_model::Digest;
 
 use crate::cli::style::Look;
-use crate::cli::table::{Align, Cell, Table};
+use crate::cli::table::{Align, Cell, Table, json_lines};
 use crate::cli::text::number;
 use crate::cli::{Failure, Globals};
 
@@ -38,7 +38,7 @@ pub(super) async fn run(args: Args, _: &Globals) -> Result<(), Failure> {
     let building = tokio::task::spawn_blocking(move || build(folders, target_dir, offline));
     let built = building.await.context("the build was broken off")??;
     let written = if json {
-        write_json(&built, &mut io::stdout().lock())
+        json_lines(&built, &mut io::stdout().lock())
     } else {
         write_table(&built, Look::of_stdout(), &mut anstream::stdout().lock())
     };
@@ -108,13 +108,6 @@ fn row(built: Built) -> anyhow::Result<Row> {
         digest: Digest(digest),
         bytes: size.len(),
         path,
-    })
-}
-
-fn write_json(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
-    rows.iter().try_for_each(|row| {
-        serde_json::to_writer(&mut *out, row)?;
-        writeln!(out)
     })
 }
 
@@ -189,7 +182,7 @@ mod tests {
     #[test]
     fn a_script_reads_a_line_for_each_plugin() {
         let mut out = Vec::new();
-        write_json(&rows(), &mut out).unwrap();
+        json_lines(&rows(), &mut out).unwrap();
         let lines: Vec<serde_json::Value> = String::from_utf8(out)
             .unwrap()
             .lines()
