@@ -71,6 +71,7 @@ async fn an_auditors_questions_are_answered_beside_the_gateway() {
         scoped(&operator);
         exported(&operator, folder.path());
         disclosed(&operator, &first, &model.seen()[0]);
+        shown_whole(&operator, &first, &model.seen()[0]);
     });
 
     // Once the tenant has ended, its key is gone: nobody finds out any more whom the digests are of.
@@ -217,6 +218,87 @@ fn exported(operator: &Operator, folder: &Path) {
         code == Some(1) && said.contains("cannot be written"),
         "{said}"
     );
+}
+
+/// An event whole: as JSON has it, and as a page.
+fn shown_whole(operator: &Operator, event: &str, sent: &[u8]) {
+    // Without keys: who, why, and what was decided.
+    let bare: Value = serde_json::from_str(&operator.audit(&["show", event, "--json"])).unwrap();
+    let of = |whole: &Value, kind: &str| -> Vec<Value> {
+        let entries = whole["entries"].as_array().unwrap().iter();
+        entries
+            .filter(|entry| entry["header"]["kind"] == kind)
+            .cloned()
+            .collect()
+    };
+    assert!(
+        bare["entries"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|entry| entry.get("payload").is_none())
+    );
+    assert!(operator.found(&["--kind", "event-shown"]).is_empty());
+
+    let asked = [&["show", event, "--json"], &ASKER[..]].concat();
+    let whole: Value = serde_json::from_str(&operator.audit(&asked)).unwrap();
+    assert_eq!(whole["event"], event);
+    let payload = |kind: &str, name: &str| {
+        let found = of(&whole, kind).remove(0);
+        assert_eq!(found["payload"]["name"], name);
+        found["payload"].clone()
+    };
+    // What came at the model, and what it said, byte for byte.
+    let left = payload("sending", "sent")["text"].clone();
+    assert_eq!(left.as_str().unwrap().as_bytes(), sent);
+    assert!(!left.as_str().unwrap().contains("Alma"));
+    let returned = payload("received", "received")["text"].clone();
+    let returned: Value = serde_json::from_str(returned.as_str().unwrap()).unwrap();
+    assert!(returned["choices"].is_array(), "{returned}");
+    let restored = &payload("reidentified", "restoration")["json"]["restored"];
+    assert!(restored.as_str().unwrap().contains("Alma Thistlewood"));
+    assert_eq!(
+        payload("request-opened", "origin")["json"]["patients"],
+        json!([ALMA])
+    );
+    // Each plugin's question and answer.
+    let decisions = of(&whole, "decision");
+    assert!(decisions.len() >= 4);
+    for decision in &decisions {
+        let judgement = &decision["payload"]["json"];
+        assert!(judgement["input"].is_object() && judgement["output"].is_object());
+    }
+    // Each use of a key that opened one, and who was shown it.
+    let shown = of(&whole, "event-shown").remove(0);
+    let payloads = shown["header"]["counts"]["payloads"].as_u64().unwrap();
+    let with_payload = whole["entries"].as_array().unwrap().iter();
+    let with_payload = with_payload.filter(|entry| entry.get("payload").is_some());
+    assert_eq!(payloads, with_payload.count() as u64);
+    assert_eq!(shown["header"]["counts"]["withheld"], 0);
+    let by = shown["header"]["facts"]["by"].as_str().unwrap();
+    assert!(by.starts_with("Dana Reyes (operator uid="), "{by}");
+
+    let page = operator.audit(&[&["show", event], &ASKER[..]].concat());
+    for told in [
+        "who         dr.okafor",
+        "why         TREAT",
+        &format!("patient     {ALMA}"),
+        "The text as it came",
+        "Alma Thistlewood slept.",
+        "What the model saw, byte for byte",
+        "What it returned, byte for byte",
+        "What the caller was given",
+        "key-used",
+    ] {
+        assert!(page.contains(told), "{told}: {page}");
+    }
+    let (code, said) = operator.refused(&["audit", "show", event, "--by", "Dana Reyes"]);
+    assert!(code == Some(2) && said.contains("--reason"), "{said}");
+    let (code, said) = operator.refused(&["audit", "show", event, "--tail", "3"]);
+    assert!(code == Some(2) && said.contains("--request"), "{said}");
+    let unknown = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
+    let (code, said) = operator.refused(&["audit", "show", unknown]);
+    assert!(code == Some(3) && said.contains("holds no event"), "{said}");
 }
 
 fn disclosed(operator: &Operator, event: &str, sent: &[u8]) {

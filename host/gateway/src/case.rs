@@ -442,7 +442,7 @@ impl Case {
 }
 
 /// Name of the payload of a `quarantined` entry, bound into its seal.
-const QUESTION: &str = "question";
+pub(crate) const QUESTION: &str = "question";
 
 /// Name of the payload of a `decision` entry, bound into its seal.
 pub(crate) const JUDGEMENT: &str = "judgement";

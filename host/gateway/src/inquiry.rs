@@ -1,5 +1,7 @@
 //! What an auditor's command needs a tenant's keys for. Whatever is told is an entry of the tenant's log first (I1).
 
+mod whole;
+
 use std::collections::BTreeSet;
 
 use nephron_audit::{Entry, ReadError};
@@ -10,13 +12,17 @@ use nephron_model::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::case::{JUDGEMENT, QUESTION};
 use crate::chain::connect::{RECEIVED, SENT};
+use crate::chain::deidentify::REPLACEMENTS;
 use crate::chain::reidentify::{RESTORATION, Restoration};
 use crate::custody::{Custody, CustodyError, Served};
 use crate::origin::{ORIGIN, Origin, PATIENT};
 use crate::rerun::auditors_grant;
-use crate::swap::{SwapError, Warrant};
+use crate::swap::{ANSWERS, SwapError, Warrant};
 use crate::tenant::Tenant;
+
+pub(crate) use whole::{Opened, Payload, Withheld};
 
 /// What is asked, by whom and why.
 #[derive(Clone, Serialize, Deserialize)]
@@ -40,6 +46,8 @@ pub(crate) enum Wanted {
         field: String,
         entry: Option<u64>,
     },
+    /// All that the entries of the event seal.
+    Event(EventId),
 }
 
 /// What is told.
@@ -55,6 +63,8 @@ pub(crate) enum Told {
         value: Vec<u8>,
         salt: [u8; 32],
     },
+    /// Each entry of an event, in order.
+    Event(Vec<Opened>),
 }
 
 /// Nothing is told.
@@ -115,6 +125,7 @@ impl Custody {
                 field,
                 entry,
             } => disclosed(held.tenant(), (event, &field, entry), &warrant).await,
+            Wanted::Event(event) => whole::shown(held.tenant(), event, &warrant).await,
         };
         self.release(held)?;
         told
@@ -180,21 +191,10 @@ fn committed(
     field: &str,
     wanted: Option<u64>,
 ) -> Result<Entry, InquiryError> {
-    let unreadable = |source| InquiryError::Unreadable {
-        tenant: tenant.id().clone(),
-        source,
-    };
-    let log = tenant.log();
-    let sequences = log.of_request(event).map_err(unreadable)?;
-    if sequences.is_empty() {
-        return Err(InquiryError::NoEvent(tenant.id().clone(), event));
-    }
     let fact = FieldCommitment::fact(field);
     let (mut found, mut known) = (Vec::new(), BTreeSet::new());
-    for sequence in sequences {
-        let Some(entry) = log.entry(sequence).map_err(unreadable)? else {
-            continue;
-        };
+    for entry in entries_of(tenant, event)? {
+        let sequence = entry.header.sequence;
         let facts = entry.header.facts.keys();
         known.extend(
             facts.filter_map(|fact| Some(fact.strip_prefix(FieldCommitment::FACT)?.to_owned())),
@@ -219,9 +219,31 @@ fn committed(
     }
 }
 
-/// The name of the payload in which entries of a kind seal what they are committed to.
+/// The entries of an event, of which there is at least one, in order.
+fn entries_of(tenant: &Tenant, event: EventId) -> Result<Vec<Entry>, InquiryError> {
+    let unreadable = |source| InquiryError::Unreadable {
+        tenant: tenant.id().clone(),
+        source,
+    };
+    let log = tenant.log();
+    let sequences = log.of_request(event).map_err(unreadable)?;
+    if sequences.is_empty() {
+        return Err(InquiryError::NoEvent(tenant.id().clone(), event));
+    }
+    let mut entries = Vec::with_capacity(sequences.len());
+    for sequence in sequences {
+        entries.extend(log.entry(sequence).map_err(unreadable)?);
+    }
+    Ok(entries)
+}
+
+/// The name that is bound into the seal of what entries of a kind seal.
 fn payload_of(kind: EntryKind) -> Option<&'static str> {
     [
+        (EntryKind::Decision, JUDGEMENT),
+        (EntryKind::ShadowJudged, ANSWERS),
+        (EntryKind::Quarantined, QUESTION),
+        (EntryKind::Deidentified, REPLACEMENTS),
         (EntryKind::RequestOpened, ORIGIN),
         (EntryKind::RequestRefused, ORIGIN),
         (EntryKind::Sending, SENT),

@@ -25,7 +25,7 @@ pub(crate) use act::{canary_draft, manifest_record};
 pub(crate) use canary::{Bounds, Canary, Side as CanarySide};
 pub(crate) use difference::Difference;
 use difference::{Side, differences};
-pub(crate) use shadow::{Came, Findings, Shadow, by_gravity, is_grave};
+pub(crate) use shadow::{ANSWERS, Came, Findings, Shadow, by_gravity, is_grave};
 
 /// What an operator asks for. `by` is who, in his own words: the gateway adds the user whom the system names.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -133,6 +133,8 @@ pub enum EntryKind {
     PatientSought,
     /// A field of an entry is about to be disclosed alone, with what proves it.
     FieldDisclosed,
+    /// All that the entries of an event seal is about to be shown to an operator.
+    EventShown,
     /// A request was admitted.
     RequestOpened,
     /// A request was refused before it was admitted. It stands in the log of its tenant if whose it was is known, else in

@@ -138,7 +138,7 @@ fn kinds(pattern: &Pattern, header: &Header) -> (Value, Vec<Value>, &'static str
         Pattern::Other => match header.kind.as_str() {
             "log-opened" | "log-repaired" | "exported" | "anchored" | "tenant-committed"
             | "requests-counted" | "legal-hold" | "payloads-pruned" | "patient-sought"
-            | "field-disclosed" => (dcm("110101", "Audit Log Used"), vec![], "E"),
+            | "field-disclosed" | "event-shown" => (dcm("110101", "Audit Log Used"), vec![], "E"),
             "request-opened" | "request-closed" | "deidentified" | "sending" | "received"
             | "reidentified" | "passed-over" | "decision" | "shadow-judged" => {
                 (dcm("110112", "Query"), vec![], "E")

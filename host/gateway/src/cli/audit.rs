@@ -55,7 +55,7 @@ enum Command {
 pub(crate) async fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
     // Nothing else waits for this runtime, so the work may block it.
     match args.command {
-        Command::Show(args) => show::run(&args, globals),
+        Command::Show(args) => show::run(&args, globals).await,
         Command::Search(args) => search::run(args).await,
         Command::Disclosures(args) => disclosures::run(args).await,
         Command::Scope(args) => scope::run(&args),

@@ -52,11 +52,16 @@ pub(super) async fn digest(
     let config = which.config.as_deref().unwrap_or_else(|| "".as_ref());
     match inquire(config, inquiry).await? {
         Told::Patient(digest) => Ok(digest),
-        Told::Field { .. } => Err(misunderstood()),
+        Told::Field { .. } | Told::Event(_) => Err(misunderstood()),
     }
 }
 
 impl Asker {
+    /// Whether anything is said of who asks.
+    pub(super) const fn is_named(&self) -> bool {
+        self.by.is_some() || self.reason.is_some()
+    }
+
     /// What is wanted of the keys of the tenant whose log is meant.
     pub(super) fn inquiry(&self, which: &Which, wanted: Wanted) -> Result<Inquiry, Failure> {
         let (Some(by), Some(reason)) = (&self.by, &self.reason) else {

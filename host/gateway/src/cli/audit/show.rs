@@ -1,13 +1,16 @@
-//! `nephron audit show`: entries, one a row.
+//! `nephron audit show`: entries, one a row; or one event, whole.
+
+mod told;
 
 use std::collections::VecDeque;
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use nephron_audit::{Header, Reader};
-use nephron_model::{EntryKind, EventId, Timestamp};
+use nephron_model::{EntryKind, EventId, TenantId, Timestamp};
 
+use super::patient::Asker;
 use super::{Which, whole};
 use crate::case::kind_name;
 use crate::cli::style::{self, Look};
@@ -15,25 +18,74 @@ use crate::cli::table::{Align, Cell, Table};
 use crate::cli::text::number;
 use crate::cli::{Failure, Globals};
 
-/// Show the entries of a log. It may be a copy, on read-only media, or in use.
+/// Show the entries of a log, which may be a copy, on read-only media, or in use; or one event whole.
 ///
-/// Exit code 3 when the log is damaged; what stands before the damage is shown.
+/// Of an EVENT it tells who asked and why, each plugin's decision, each use of a key, and, with `--by` and `--reason`, what the entries
+/// seal: what the model saw and returned byte for byte, each question and answer of a plugin, what was restored. The log then says
+/// who was shown it and why. Exit code 3 when the log is damaged; what stands before the damage is shown.
 #[derive(clap::Args)]
 pub(super) struct Args {
+    /// The log's folder, the one that holds `journal`; or the event, as the reply and the log name it
+    #[arg(value_name = "LOG|EVENT", required_unless_present = "config")]
+    about: Option<PathBuf>,
+    /// A configuration, whose tenant's log is meant; with an event it is `gateway.toml` unless another is named
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The tenant, where the configuration has several; `host` is the host's own log
+    #[arg(long, short)]
+    tenant: Option<TenantId>,
     #[command(flatten)]
-    which: Which,
+    asker: Asker,
     #[command(flatten)]
     filter: Filter,
     /// Only the last N of them
     #[arg(long, value_name = "N")]
     tail: Option<usize>,
-    /// Print each header as one JSON object, in the very bytes that its hash covers
+    /// Print each header as one JSON object, in the very bytes that its hash covers; of an event, one object with all there is
     #[arg(long)]
     json: bool,
 }
 
+impl Args {
+    /// The event that is meant, if one is.
+    fn event(&self) -> Option<EventId> {
+        let about = self.about.as_deref()?;
+        let text = about.to_str()?;
+        // The id of an answer, as OpenAI's clients hold it.
+        let text = text.strip_prefix("chatcmpl-").unwrap_or(text);
+        text.parse().ok().filter(|_| !about.exists())
+    }
+
+    /// The log that is meant, where it is named.
+    fn which(&self) -> Result<Which, Failure> {
+        if self.event().is_some() {
+            let config = self.config.clone();
+            return Ok(Which {
+                folder: None,
+                config: Some(config.unwrap_or_else(|| "gateway.toml".into())),
+                tenant: self.tenant.clone(),
+            });
+        }
+        if self.about.is_some() && (self.config.is_some() || self.tenant.is_some()) {
+            return Err(Failure::usage(anyhow::anyhow!(
+                "name a log's folder, or a configuration and its tenant, not both"
+            )));
+        }
+        if self.asker.is_named() {
+            return Err(Failure::usage(anyhow::anyhow!(
+                "`--by` and `--reason` are for what one event seals: name the event"
+            )));
+        }
+        Ok(Which {
+            folder: self.about.clone(),
+            config: self.config.clone(),
+            tenant: self.tenant.clone(),
+        })
+    }
+}
+
 /// Which entries are meant: those for which everything given holds.
-#[derive(clap::Args, Default)]
+#[derive(clap::Args, Default, PartialEq)]
 struct Filter {
     /// Of one request: its event id, or the ending that the table shows
     #[arg(long, value_name = "EVENT")]
@@ -52,8 +104,17 @@ struct Filter {
     to: Option<u64>,
 }
 
-pub(super) fn run(args: &Args, _: &Globals) -> Result<(), Failure> {
-    let folder = args.which.folder("shown")?;
+pub(super) async fn run(args: &Args, _: &Globals) -> Result<(), Failure> {
+    let which = args.which()?;
+    let folder = which.folder("shown")?;
+    if let Some(event) = args.event() {
+        if args.tail.is_some() || args.filter != Filter::default() {
+            return Err(Failure::usage(anyhow::anyhow!(
+                "an event is shown whole; to choose among its entries name the log, and the event with `--request`"
+            )));
+        }
+        return told::run(event, &which, &folder, args).await;
+    }
     if args.json {
         // Not through anstream, which takes more than escape sequences out of what is no terminal's.
         return show(
@@ -83,7 +144,7 @@ fn show(folder: &Path, args: &Args, look: Look, out: &mut impl Write) -> Result<
 }
 
 /// Part of an event id, or the whole.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 struct Request(String);
 
 impl std::str::FromStr for Request {
