@@ -24,20 +24,123 @@ const REACH: usize = 10;
 /// Finds ages.
 pub(crate) fn ages(document: &Document<'_>, out: &mut Vec<Found>) {
     for (at, token) in document.tokens().iter().enumerate() {
-        if token.shape != Shape::Number || !(2..=3).contains(&token.digits) {
+        let digits = token
+            .lower
+            .trim_end_matches(|c: char| c.is_ascii_lowercase());
+        if !(2..=3).contains(&digits.len()) || !(90..=125).contains(&digits.parse().unwrap_or(0)) {
             continue;
         }
-        let age: u32 = token.lower.parse().unwrap_or(0);
-        if !(90..=125).contains(&age) || !stands_alone(document, at) || !named(document, at) {
-            continue;
+        let is_told = match token.shape {
+            Shape::Number => {
+                sexed(document, at)
+                    || stands_alone(document, at)
+                        && (named(document, at) || predicated(document, at))
+            }
+            // "93WM"
+            Shape::Code => within(token.lower.get(digits.len()..).unwrap_or_default(), &SEXES),
+            Shape::Lower
+            | Shape::Title
+            | Shape::Upper
+            | Shape::Initial
+            | Shape::Possessive
+            | Shape::Mark(_) => false,
+        };
+        if is_told {
+            out.push(Found {
+                start: token.start,
+                end: token.start + digits.len(),
+                kind: Kind::Age,
+                confidence: 0.85,
+                rule: "age-by-cue",
+            });
         }
-        out.push(Found {
-            start: token.start,
-            end: token.end,
-            kind: Kind::Age,
-            confidence: 0.85,
-            rule: "age-by-cue",
-        });
+    }
+}
+
+/// Letters for colour, years and sex right behind an age (sorted).
+const SEXES: [&str; 22] = [
+    "aaf", "aam", "af", "am", "bf", "bm", "f", "hf", "hm", "m", "wf", "wm", "yf", "ym", "yo",
+    "yof", "yom", "yowf", "yowm", "yr", "yrf", "yrm",
+];
+
+/// "91 AAF", "92/F".
+fn sexed(document: &Document<'_>, at: usize) -> bool {
+    let letters = |at: usize| {
+        document.get(at).is_some_and(|token| {
+            matches!(token.shape, Shape::Upper | Shape::Initial)
+                && token.letters > 0
+                && within(&token.lower, &SEXES)
+        })
+    };
+    let slashed = document
+        .get(at + 1)
+        .is_some_and(|mark| mark.is('/') && mark.gap == Gap::None)
+        && document
+            .get(at + 2)
+            .is_some_and(|sex| sex.gap == Gap::None && matches!(sex.lower.as_ref(), "m" | "f"))
+        && letters(at + 2);
+    slashed || document.get(at + 1).is_some_and(|next| next.letters > 1) && letters(at + 1)
+}
+
+/// "She is 96", "her sister lived to be 101", "a woman of 93", "Arlo, who is 93,".
+fn predicated(document: &Document<'_>, at: usize) -> bool {
+    const PERSONS: [&str; 22] = [
+        "aunt",
+        "brother",
+        "dad",
+        "father",
+        "female",
+        "gentleman",
+        "grandfather",
+        "grandmother",
+        "he",
+        "husband",
+        "lady",
+        "male",
+        "man",
+        "mom",
+        "mother",
+        "patient",
+        "pt",
+        "she",
+        "sister",
+        "who",
+        "wife",
+        "woman",
+    ];
+    let person = |back: usize| within(document.lower_before(at, back), &PERSONS);
+    let ends = document.get(at + 1).is_none_or(|next| {
+        next.gap == Gap::Line
+            || matches!(
+                next.shape,
+                Shape::Mark('.' | ',' | ';' | ')' | '-' | '–' | '—')
+            )
+            || matches!(
+                next.lower.as_ref(),
+                "and" | "but" | "who" | "with" | "w" | "years" | "yo"
+            )
+    });
+    if !ends {
+        return false;
+    }
+    match document.lower_before(at, 1) {
+        "is" | "was" => person(2) || document.lower_before(at, 2) == "now" && person(3),
+        "now" => {
+            person(2) || document.lower_before(at, 2) == "," || document.lower_before(at, 2) == "is"
+        }
+        "of" => person(2),
+        "be" => document.lower_before(at, 2) == "to" && document.lower_before(at, 3) == "lived",
+        // "old Mr Pfeiffer, 96, for comfort care"
+        "," => {
+            document.get(at + 1).is_some_and(|next| next.is(','))
+                && document.before(at, 2).is_some_and(|name| {
+                    name.shape == Shape::Title
+                        && name
+                            .flags
+                            .any(crate::lexicon::GIVEN | crate::lexicon::FAMILY)
+                })
+        }
+        _ => false,
     }
 }
 
@@ -110,6 +213,13 @@ mod tests {
             ("average age, weight 95 kg", None),
             ("age 6, sat 97%", None),
             ("sat 97 on room air", None),
+            ("93WM found down", Some("93")),
+            ("92/F with fall", Some("92")),
+            ("91 AAF with hip fracture", Some("91")),
+            ("She is 96 and lives alone", Some("96")),
+            ("HR is 96 and regular", None),
+            ("a woman of 93, well", Some("93")),
+            ("120/92 F", None),
         ];
         for (text, age) in cases {
             let lower = text.to_ascii_lowercase();

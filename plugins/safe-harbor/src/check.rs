@@ -195,6 +195,20 @@ pub(crate) fn month_date(text: &str, one: Found) -> Option<Found> {
     let word: String = written.chars().filter(char::is_ascii_alphabetic).collect();
     let doubtful = verb.iter().any(|verb| word == *verb);
     let unit = trail(text, one).to_lowercase();
+    // "over 12 may receive", "a score of 3, may I": a number before a verb in lower case, and no year.
+    let is_verb = word == "may"
+        && written.ends_with("may")
+        && text.as_bytes().get(one.end) == Some(&b' ')
+        && ![
+            "at", "in", "for", "by", "with", "w/", "to ", "and", "on", "@", "from", "through",
+            "until",
+        ]
+        .iter()
+        .any(|word| unit.starts_with(word))
+        && unit.starts_with(|c: char| c.is_ascii_lowercase());
+    if is_verb {
+        return None;
+    }
     let amount = [
         "mg", "mcg", "ml", "g ", "%", "units", "tab", "cap", "times", "days", "hours", "weeks",
         "be ", "not ", "have ", "also ",
@@ -240,6 +254,10 @@ pub(crate) fn month(text: &str, one: Found) -> Option<Found> {
         .as_bytes()
         .get(one.end)
         .is_some_and(|next| matches!(next, b'\'' | b'-'));
+    // Optical coherence tomography.
+    if written == "OCT" {
+        return None;
+    }
     let sure = capital && cued && whole || !ambiguous && written.len() > 4 && (capital || cued);
     sure.then_some(one)
 }
@@ -283,7 +301,20 @@ pub(crate) fn weekday(text: &str, one: Found) -> Option<Found> {
         .as_bytes()
         .get(one.end)
         .is_some_and(|next| matches!(next, b'-' | b'\''));
-    (!joined && (cued || timed && !word || capital && !word)).then_some(one)
+    const NO_DAY: [&str; 9] = [
+        "exposure",
+        "burn",
+        "damage",
+        "protection",
+        "screen",
+        "until",
+        ">",
+        "<",
+        "%",
+    ];
+    let tail = trail(text, one);
+    let is_word = NO_DAY.iter().any(|word| tail.starts_with(word));
+    (!joined && !is_word && (cued || timed && !word || capital && !word)).then_some(one)
 }
 
 /// An extension alone, as in "x5521": no multiple of something.
@@ -298,7 +329,9 @@ pub(crate) fn extension(text: &str, one: Found) -> Option<Found> {
 pub(crate) fn slash_date(text: &str, one: Found) -> Option<Found> {
     let (left, right) = part(text, one).split_once('/')?;
     let (month, day): (u32, u32) = (left.parse().ok()?, right.parse().ok()?);
-    if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+    // Where the day comes first, and can be nothing else.
+    let day_first = (13..=31).contains(&month) && (1..=12).contains(&day);
+    if !day_first && (!(1..=12).contains(&month) || !(1..=31).contains(&day)) {
         return None;
     }
     let bytes = text.as_bytes();
@@ -307,10 +340,42 @@ pub(crate) fn slash_date(text: &str, one: Found) -> Option<Found> {
             matches!(c, b'/' | b'.' | b'-' | b'%') && at != Some(one.end) || *c == b'/'
         })
     };
-    if joined(one.start.checked_sub(1)) || joined(Some(one.end)) {
+    // "3/14-3/18", "labs 3/2, 3/4": behind another, it is what that is.
+    let before = lead(text, one, 24);
+    let another = before
+        .strip_suffix('-')
+        .or_else(|| before.strip_suffix(", "))
+        .or_else(|| before.strip_suffix(" & "))
+        .and_then(|before| {
+            before
+                .rsplit(|c: char| !c.is_ascii_digit() && c != '/')
+                .next()
+        })
+        .is_some_and(|part| {
+            part.split_once('/').is_some_and(|(left, right)| {
+                let is_day = |part: &str, most: u32| {
+                    part.parse()
+                        .is_ok_and(|part: u32| (1..=most).contains(&part))
+                };
+                is_day(left, 12) && is_day(right, 31)
+            })
+        });
+    let joined_before = joined(one.start.checked_sub(1)) && !(another && before.ends_with('-'));
+    if joined_before
+        || joined(Some(one.end))
+        || bytes.get(one.end) == Some(&b'.')
+            && bytes.get(one.end + 1).is_some_and(u8::is_ascii_digit)
+    {
         return None;
     }
-    const SCORE: [&str; 22] = [
+    const SCORE: [&str; 29] = [
+        "lymph",
+        "node",
+        "nodes",
+        "cores",
+        "criteria",
+        "joints",
+        "quadrants",
         "strength",
         "murmur",
         "pain",
@@ -335,13 +400,40 @@ pub(crate) fn slash_date(text: &str, one: Found) -> Option<Found> {
         "sirs",
     ];
     let after = trail(text, one).to_lowercase();
-    let before = lead(text, one, 24);
     let trimmed = before.trim_end();
     let last = trimmed
         .rsplit(|c: char| c.is_whitespace() || c == '(')
         .next()
         .unwrap_or_default();
-    const CUES: [&str; 84] = [
+    const CUES: [&str; 112] = [
+        "angio",
+        "biopsy",
+        "bx",
+        "colonoscopy",
+        "culture",
+        "cultures",
+        "cx",
+        "dexa",
+        "egd",
+        "el",
+        "eval",
+        "hd",
+        "holter",
+        "labs:",
+        "lands",
+        "ot",
+        "pet",
+        "pm,",
+        "pt",
+        "read",
+        "returns",
+        "scope",
+        "starting",
+        "tee",
+        "tte",
+        "uds",
+        "us",
+        "weds",
         "on",
         "since",
         "by",
@@ -450,8 +542,12 @@ pub(crate) fn slash_date(text: &str, one: Found) -> Option<Found> {
                     | "seen"
             )
         });
-    let cued = near || CUES.contains(&last) || weekday.contains(&last.trim_end_matches([',', '.']));
-    const SCORE_BEFORE: [&str; 26] = [
+    let cued = near
+        || another
+        || CUES.contains(&last)
+        || weekday.contains(&last.trim_end_matches([',', '.']));
+    const SCORE_BEFORE: [&str; 36] = [
+        "bipap", "cpap", "gad-7", "phq-2", "phq-9", "ratio", "acuity", "vent", "aims", "cage",
         "nihss", "stage", "braden", "mini-cog", "fetal", "bpp", "pain", "score", "strength",
         "murmur", "grade", "rated", "rates", "rating", "scale", "gcs", "mmse", "moca", "phq",
         "gad", "apgar", "apgars", "motor", "power", "reflexes", "bp",
@@ -462,6 +558,18 @@ pub(crate) fn slash_date(text: &str, one: Found) -> Option<Found> {
         return None;
     }
     if SCORE.iter().any(|word| after.starts_with(word)) && !(cued && after.starts_with("in")) {
+        return None;
+    }
+    if day_first {
+        // "20/12": how sharply an eye sees.
+        let sure = cued && month != 20 && !scored(trimmed);
+        return sure.then_some(Found {
+            confidence: 0.6,
+            ..one
+        });
+    }
+    // "6/9": the same in metres.
+    if left == "6" && matches!(day, 6 | 7 | 9 | 12 | 18 | 24) && !cued {
         return None;
     }
     let padded =
@@ -484,6 +592,137 @@ pub(crate) fn slash_date(text: &str, one: Found) -> Option<Found> {
     }
 }
 
+/// `the 14th`, behind what dates follow and before nothing that is counted.
+pub(crate) fn bare_day(text: &str, one: Found) -> Option<Found> {
+    const CUES: [&str; 14] = [
+        "after", "around", "before", "by", "for", "from", "of", "on", "since", "starting",
+        "through", "till", "to", "until",
+    ];
+    const COUNTED: [&str; 24] = [
+        "anniversary",
+        "birthday",
+        "century",
+        "cranial",
+        "day",
+        "digit",
+        "dose",
+        "edition",
+        "floor",
+        "finger",
+        "grade",
+        "hour",
+        "intercostal",
+        "metatarsal",
+        "month",
+        "nerve",
+        "percentile",
+        "rib",
+        "street",
+        "time",
+        "toe",
+        "trimester",
+        "week",
+        "year",
+    ];
+    let before = lead(text, one, 12);
+    let cue = before.split_whitespace().next_back().unwrap_or_default();
+    let after = trail(text, one).to_lowercase();
+    let counted = COUNTED.iter().any(|word| after.starts_with(word));
+    let day = digits_of_day(part(text, one));
+    (CUES.contains(&cue) && !counted && (1..=31).contains(&day)).then_some(one)
+}
+
+/// `3-14`: a date where the word before it says so, or where both parts are written with two digits and no unit follows.
+pub(crate) fn dash_date(text: &str, one: Found) -> Option<Found> {
+    const CUES: [&str; 24] = [
+        "adm",
+        "admit",
+        "admitted",
+        "appt",
+        "d/c",
+        "dated",
+        "dc",
+        "discharged",
+        "dos",
+        "due",
+        "exam",
+        "f/u",
+        "fu",
+        "labs",
+        "next",
+        "on",
+        "seen",
+        "since",
+        "starting",
+        "surgery",
+        "until",
+        "visit",
+        "from",
+        "->",
+    ];
+    let (left, right) = part(text, one).split_once('-')?;
+    let (month, day): (u32, u32) = (left.parse().ok()?, right.parse().ok()?);
+    let bytes = text.as_bytes();
+    let joined = |at: Option<usize>| {
+        at.and_then(|at| bytes.get(at))
+            .is_some_and(|c| matches!(c, b'-' | b'.' | b'/' | b'%' | b'+'))
+    };
+    if !(1..=12).contains(&month) || !(1..=31).contains(&day) || joined(Some(one.end)) {
+        return None;
+    }
+    let before = lead(text, one, 16);
+    let arrow = before.ends_with("->");
+    if joined(one.start.checked_sub(1)) && !arrow {
+        return None;
+    }
+    let cue = before.split_whitespace().next_back().unwrap_or_default();
+    let cued = arrow || CUES.contains(&cue.trim_end_matches([':', ',']));
+    let padded = left.len() == 2 && right.len() == 2 && left.starts_with('0');
+    const UNITS: [&str; 13] = [
+        "day", "week", "month", "year", "hour", "h ", "min", "mg", "ml", "cm", "mm", "times", "%",
+    ];
+    let after = trail(text, one).to_lowercase();
+    let amount = UNITS.iter().any(|unit| after.starts_with(unit));
+    ((cued || padded) && !amount).then_some(one)
+}
+
+/// `14.03.`: both parts with two digits, and no further number.
+pub(crate) fn dotted_date(text: &str, one: Found) -> Option<Found> {
+    let bytes = text.as_bytes();
+    let joined = |at: Option<usize>| {
+        at.and_then(|at| bytes.get(at))
+            .is_some_and(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-'))
+    };
+    (!joined(one.start.checked_sub(1)) && !joined(Some(one.end))).then_some(one)
+}
+
+/// Six digits behind a cue, when they can be a date: month, day and year, or year, month and day.
+pub(crate) fn short_date(text: &str, one: Found) -> Option<Found> {
+    let one = from_digit(text, one)?;
+    let pair = |at: usize| -> Option<u32> { part(text, one).get(at..at + 2)?.parse().ok() };
+    let (first, second, third) = (pair(0)?, pair(2)?, pair(4)?);
+    let is_date = |month: u32, day: u32| (1..=12).contains(&month) && (1..=31).contains(&day);
+    (is_date(first, second) || is_date(second, third) || is_date(second, first)).then_some(one)
+}
+
+/// `98 F`: an age, where no temperature and no distance is spoken of.
+pub(crate) fn age_and_sex(text: &str, one: Found) -> Option<Found> {
+    const OTHER: [&str; 11] = [
+        "temp", "fever", "febrile", "degrees", "ambulat", "walk", "meter", "tmax", "afebrile",
+        "t ", "swam",
+    ];
+    let before = lead(text, one, 24);
+    let letter = part(text, one).ends_with(['m', 'f', 'M', 'F']);
+    (!letter || !OTHER.iter().any(|word| before.contains(word))).then_some(one)
+}
+
+/// `turned 90`: unless degrees follow.
+pub(crate) fn turned(text: &str, one: Found) -> Option<Found> {
+    let tail = trail(text, one);
+    let angle = tail.starts_with("degree") || tail.starts_with('°');
+    from_digit(text, one).filter(|_| !angle)
+}
+
 /// A telephone number, or a fax number where the words before it say so.
 pub(crate) fn phone(text: &str, one: Found) -> Option<Found> {
     let count = digits(part(text, one)).count();
@@ -499,7 +738,12 @@ pub(crate) fn phone(text: &str, one: Found) -> Option<Found> {
         return None;
     }
     let after = text.get(one.end..).and_then(|after| after.chars().next());
-    let units = ["mg", "ml", "mcg", "units", "cells", "kcal"];
+    // "0800 1200 1600 2000": hours of the day.
+    let hours = |group: &str| group.len() == 4 && group.parse().is_ok_and(|hour: u32| hour <= 2400);
+    if part(text, one).split(' ').all(hours) {
+        return None;
+    }
+    let units = ["mg", "ml", "mcg", "units", "iu", "cells", "kcal"];
     let goes_on = after == Some('-')
         && text
             .as_bytes()

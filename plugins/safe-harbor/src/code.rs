@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::check::{passes_luhn, passes_npi};
 use crate::found::{Found, Kind};
-use crate::lexicon::role;
+use crate::lexicon::{CLINICAL, COMMON, role};
 use crate::token::{Document, Gap, Shape};
 
 /// How sure a cue makes that a code follows, and how short that may be.
@@ -22,6 +22,55 @@ const fn cue(words: &'static [&'static str], kind: Kind, least: usize) -> Cue {
 
 /// Longer cues stand before the shorter ones that they begin with.
 const CUES: &[Cue] = &[
+    cue(&["pt", "#"], Kind::Mrn, 3),
+    cue(&["hosp", "#"], Kind::Mrn, 3),
+    cue(&["hosp", "no"], Kind::Mrn, 3),
+    cue(&["mr", "no"], Kind::Mrn, 3),
+    cue(&["uhid"], Kind::Mrn, 3),
+    cue(&["ip", "no"], Kind::Mrn, 4),
+    cue(&["op", "no"], Kind::Mrn, 4),
+    cue(&["ur", "no"], Kind::Mrn, 4),
+    cue(&["chi"], Kind::Mrn, 8),
+    cue(&["nhi"], Kind::Mrn, 6),
+    cue(&["nhs", "no"], Kind::Mrn, 8),
+    cue(&["hcn"], Kind::HealthPlan, 6),
+    cue(&["ohip"], Kind::HealthPlan, 6),
+    cue(&["mcp"], Kind::HealthPlan, 8),
+    cue(&["grp"], Kind::HealthPlan, 3),
+    cue(&["sub", "id"], Kind::HealthPlan, 4),
+    cue(&["payer", "id"], Kind::HealthPlan, 3),
+    cue(&["prior", "auth"], Kind::HealthPlan, 4),
+    cue(&["authorization"], Kind::HealthPlan, 5),
+    cue(&["regn"], Kind::License, 3),
+    cue(&["registration", "no"], Kind::License, 3),
+    cue(&["registration", "number"], Kind::License, 3),
+    cue(&["reg", "no"], Kind::License, 3),
+    cue(&["gmc"], Kind::License, 5),
+    cue(&["nmc"], Kind::License, 5),
+    cue(&["ahpra"], Kind::License, 6),
+    cue(&["cert", ".", "no"], Kind::License, 3),
+    cue(&["cert", "no"], Kind::License, 3),
+    cue(&["car", "reg"], Kind::Vehicle, 4),
+    cue(&["rego"], Kind::Vehicle, 4),
+    cue(&["tag"], Kind::Vehicle, 5),
+    cue(&["tail"], Kind::Vehicle, 4),
+    cue(&["aircraft"], Kind::Vehicle, 4),
+    cue(&["enc"], Kind::Id, 4),
+    cue(&["rx", "#"], Kind::Id, 4),
+    cue(&["pa", "#"], Kind::Id, 4),
+    cue(&["incident"], Kind::Id, 4),
+    cue(&["police", "report"], Kind::Id, 4),
+    cue(&["docket"], Kind::Id, 4),
+    cue(&["inmate"], Kind::Id, 4),
+    cue(&["randomization"], Kind::Id, 3),
+    cue(&["kit", "#"], Kind::Id, 3),
+    cue(&["kit", "no"], Kind::Id, 3),
+    cue(&["doc", "#"], Kind::Id, 4),
+    cue(&["job", "#"], Kind::Id, 4),
+    cue(&["thumbprint"], Kind::Biometric, 3),
+    cue(&["ssn", "last", "4"], Kind::Ssn, 4),
+    cue(&["last", "4"], Kind::Ssn, 4),
+    cue(&["user"], Kind::Id, 4),
     cue(&["medical", "record"], Kind::Mrn, 3),
     cue(&["med", "rec"], Kind::Mrn, 3),
     cue(&["hospital", "number"], Kind::Mrn, 3),
@@ -185,6 +234,7 @@ pub(crate) const FILLERS: &[&str] = &[
     "/",
     ":",
     "=",
+    "card",
     "code",
     "ending",
     "enrollment",
@@ -202,12 +252,15 @@ pub(crate) const FILLERS: &[&str] = &[
     "numbers",
     "of",
     "on",
+    "patient",
     "reference",
     "scan",
     "security",
     "template",
     "the",
+    "this",
     "was",
+    "|",
     "“",
     "№",
 ];
@@ -366,23 +419,32 @@ pub(crate) fn cued(cues: &Cues, document: &Document<'_>, out: &mut Vec<Found>) {
         // "BCX 4471-229-03": letters before the number belong to it.
         if code.digits == 0
             && code.last == value + 1
-            && document
-                .get(value)
-                .is_some_and(|letters| letters.shape == Shape::Upper && letters.letters < 5)
+            && document.get(value).is_some_and(|letters| {
+                matches!(letters.shape, Shape::Upper | Shape::Initial) && letters.letters < 5
+            })
             && document
                 .get(code.last)
                 .is_some_and(|next| next.gap == Gap::Space)
-            && let Some(more) = run(document, code.last).filter(|more| more.digits > 2)
+            && let Some(more) = run(document, code.last).filter(|more| more.digits > 1)
         {
             code.last = more.last;
             code.digits = more.digits;
             code.letters += more.letters;
         }
         // The name of an account need not have a digit: "instagram @bvale.runs".
-        let account = document
-            .before(value, 1)
-            .is_some_and(|before| before.is('@'))
-            && cue.kind == Kind::Id;
+        let is_login = matches!(
+            first.lower.as_ref(),
+            "username" | "login" | "password" | "user"
+        );
+        let assigned = matches!(document.lower_before(value, 1), ":" | "=" | "\"" | "'");
+        let account = cue.kind == Kind::Id
+            && (document
+                .before(value, 1)
+                .is_some_and(|before| before.is('@'))
+                || is_login
+                    && code.letters >= cue.least
+                    && (assigned
+                        || !document.flags(value).any(COMMON | CLINICAL) && first.lower != "user"));
         if code.digits == 0 && !account
             || document
                 .get(value)
@@ -402,6 +464,18 @@ pub(crate) fn cued(cues: &Cues, document: &Document<'_>, out: &mut Vec<Found>) {
             code.last = more.last;
             code.digits += more.digits;
             code.letters += more.letters;
+        }
+        // "943 476 VB", "QQ 12 34 56 C": letters that close it.
+        if code.digits > 4
+            && let Some(letters) = document.get(code.last)
+            && letters.gap == Gap::Space
+            && letters.letters < 3
+            && matches!(letters.shape, Shape::Upper | Shape::Initial)
+            && document.get(code.last + 1).is_none_or(|next| {
+                next.gap == Gap::Line || matches!(next.shape, Shape::Mark(',' | ';' | ')'))
+            })
+        {
+            code.last += 1;
         }
         let length = code.digits + code.letters;
         let unit = document
@@ -461,6 +535,56 @@ fn is_obstetric(text: &str) -> bool {
         })
 }
 
+/// Whether `text` is an amount with its unit: `1000mL`.
+fn is_amount(text: &str) -> bool {
+    const UNITS: [&str; 14] = [
+        "cal", "cc", "g", "iu", "kcal", "kg", "lbs", "mcg", "mg", "ml", "mm", "u", "units", "ug",
+    ];
+    let unit =
+        text.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | ',' | '-' | '/'));
+    unit.len() < text.len() && UNITS.contains(&unit.to_ascii_lowercase().as_str())
+}
+
+/// Whether `text` is a span: of amounts, `120-140`, or of years, `1985-2010`.
+fn is_span(text: &str) -> bool {
+    text.split_once('-').is_some_and(|(from, to)| {
+        let number = |part: &str| part.parse::<u32>().ok().filter(|_| part.len() <= 4);
+        let both_years = from.len() == 4 && to.len() == 4 && year(from) && year(to);
+        number(from).zip(number(to)).is_some_and(|(from, to)| {
+            from < to && (both_years || from < 1000 && to < 1000 && to - from <= 300)
+        })
+    })
+}
+
+/// Whether `text` names what science names: a gene, an allele, a variant, a stage, vertebrae, a trial, a vaccine, a package of a drug.
+fn is_scientific(text: &str) -> bool {
+    const BEGIN: [&str; 12] = [
+        "apoe", "bnt162", "brca", "c.", "cd", "cyp", "dq", "g.", "hla-", "mrna-", "p.", "sars-",
+    ];
+    let lower = text.to_ascii_lowercase();
+    let staged = lower
+        .trim_start_matches(['p', 'c', 'y'])
+        .strip_prefix('t')
+        .is_some_and(|rest| rest.len() < 9 && rest.contains('n') && rest.contains('m'));
+    let vertebra = |part: &str| {
+        part.strip_prefix(['c', 't', 'l', 's'])
+            .is_some_and(|level| level.len() < 3 && level.bytes().all(|c| c.is_ascii_digit()))
+    };
+    let spine = lower
+        .split_once('-')
+        .is_some_and(|(from, to)| vertebra(from) && (vertebra(to) || to.len() < 3));
+    // KEYNOTE-189, IMpower150
+    let name = text.trim_end_matches(|c: char| c.is_ascii_digit() || c == '-');
+    let trial = name.len() >= 6
+        && name.bytes().all(|c| c.is_ascii_alphabetic())
+        && name.bytes().filter(u8::is_ascii_uppercase).count() >= 2
+        && text.len() - name.len() <= 4;
+    let groups: Vec<usize> = text.split('-').map(str::len).collect();
+    let is_numeric = text.bytes().all(|c| c.is_ascii_digit() || c == b'-');
+    let package = is_numeric && matches!(groups.as_slice(), [4, 4, 2] | [5, 3, 2] | [5, 4, 1..=2]);
+    BEGIN.iter().any(|known| lower.starts_with(known)) || staged || spine || trial || package
+}
+
 /// Whether `text` begins with `known`, in any case.
 fn begins(text: &str, known: &str) -> bool {
     text.get(..known.len())
@@ -509,6 +633,9 @@ pub(crate) fn unique(document: &Document<'_>, out: &mut Vec<Found>) {
             || amount
             || is_classified(text)
             || is_obstetric(text)
+            || is_amount(text)
+            || is_span(text)
+            || is_scientific(text)
             || text.contains('.') && code.letters == 0
         {
             continue;

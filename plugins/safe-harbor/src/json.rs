@@ -30,8 +30,9 @@ impl Leaf {
             .collect::<String>()
             .to_lowercase();
         Some(match key.as_str() {
-            "family" | "familyname" | "firstname" | "fullname" | "given" | "givenname"
-            | "lastname" | "maidenname" | "middlename" | "patientname" | "surname" => Kind::Name,
+            "family" | "familyname" | "fname" | "lname" | "mname" | "nok" | "provider"
+            | "username" | "firstname" | "fullname" | "given" | "givenname" | "lastname"
+            | "maidenname" | "middlename" | "patientname" | "surname" => Kind::Name,
             "address" | "addressline1" | "addressline2" | "city" | "county" | "district"
             | "line" | "postalcode" | "street" | "streetaddress" | "zip" | "zipcode" => Kind::Geo,
             "birthdate" | "dateofbirth" | "deceaseddatetime" | "dob" => Kind::Date,

@@ -150,6 +150,8 @@ pub(crate) const BEFORE: &[&str] = &[
     "aka",
     "attending",
     "aunt",
+    "auntie",
+    "aunty",
     "boyfriend",
     "brother",
     "by",
@@ -229,15 +231,23 @@ pub(crate) const CREDENTIALS: &[&str] = &[
 /// What a name before it makes a term of medicine (sorted): "Murphy's sign", "Foley catheter".
 pub(crate) const EPONYMS: &[&str] = &[
     "abscess",
+    "airway",
+    "airways",
     "aneurysm",
     "angle",
+    "anomaly",
     "aphasia",
+    "approach",
     "approximation",
     "area",
     "arthropathy",
     "barre",
     "bodies",
     "body",
+    "bolt",
+    "boot",
+    "brace",
+    "bridge",
     "bundle",
     "canal",
     "carcinoma",
@@ -246,11 +256,16 @@ pub(crate) const EPONYMS: &[&str] = &[
     "cell",
     "cells",
     "chorea",
+    "clamp",
     "classification",
+    "clips",
+    "collar",
     "contracture",
     "criteria",
+    "crystals",
     "cyst",
     "deformity",
+    "dementia",
     "diet",
     "disc",
     "discs",
@@ -258,30 +273,50 @@ pub(crate) const EPONYMS: &[&str] = &[
     "disorder",
     "drain",
     "drains",
+    "effect",
+    "embolectomy",
     "encephalopathy",
     "equation",
+    "erosions",
     "esophagus",
+    "exercises",
     "fever",
+    "filter",
+    "flap",
     "forceps",
     "formula",
     "fracture",
+    "frame",
     "ganglion",
     "gland",
     "grade",
     "grading",
+    "graft",
+    "granules",
     "granulomatosis",
+    "guidelines",
     "hernia",
+    "hugger",
+    "incision",
     "index",
     "infection",
+    "injury",
+    "intubation",
+    "inventory",
     "law",
     "lesion",
     "line",
+    "lines",
+    "lobe",
     "lymphoma",
+    "malformation",
     "maneuver",
     "manoeuvre",
+    "mesh",
     "method",
     "monitor",
     "murmur",
+    "needle",
     "node",
     "nodes",
     "operation",
@@ -289,39 +324,70 @@ pub(crate) const EPONYMS: &[&str] = &[
     "paralysis",
     "phenomenon",
     "phenotype",
+    "plate",
     "point",
     "position",
+    "pouch",
     "procedure",
+    "projection",
     "protocol",
+    "protocols",
+    "pupil",
+    "ratio",
     "reflex",
+    "registry",
     "repair",
+    "response",
     "retractor",
+    "ring",
+    "rings",
     "risk",
+    "rule",
     "sarcoma",
     "scale",
     "score",
+    "scores",
+    "sequence",
+    "shunt",
     "sign",
     "signs",
+    "sling",
     "solution",
+    "splint",
     "spot",
     "spots",
     "stage",
     "staging",
     "stain",
+    "stapler",
+    "statement",
+    "stent",
     "study",
+    "subscore",
     "sulcus",
+    "sump",
+    "suture",
     "syndrome",
     "test",
     "tests",
     "thyroiditis",
     "tool",
     "triad",
+    "trial",
     "tube",
     "tubes",
     "tumor",
     "tumour",
     "ulcer",
+    "unit",
+    "units",
+    "valve",
+    "valves",
+    "view",
+    "views",
     "virus",
+    "wort",
+    "zone",
 ];
 
 /// Particles inside family names (sorted).
@@ -559,6 +625,10 @@ fn by_title(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Option<
     if document.get(first)?.gap == Gap::Line && title.shape != Shape::Title {
         return None;
     }
+    let dotted = first > at + 1;
+    if is_no_title(document, at, first, dotted) {
+        return None;
+    }
     let role = matches!(
         title.lower.as_ref(),
         "nurse" | "father" | "judge" | "captain" | "pastor" | "sr" | "miss" | "col" | "lt"
@@ -571,6 +641,30 @@ fn by_title(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Option<
             && !role
             && !word.flags.any(COMMON | CLINICAL)
             && !word.flags.any(role::NEVER);
+        // "dr blood": the model has the last word.
+        let is_family = word.shape == Shape::Lower
+            && !role
+            && word.letters > 1
+            && word.flags.any(FAMILY | GIVEN)
+            && !word.flags.any(role::NEVER);
+        if is_family && !lower_name {
+            push(document, first, first + 1, 0.5, "name-listed", out);
+            return Some(first + 1);
+        }
+        // "Mr. Her", "Dr. He": two letters or three, and no sentence that begins with them.
+        let is_short = dotted
+            && word.shape == Shape::Title
+            && title.shape == Shape::Title
+            && word.flags.any(role::NEVER)
+            && word.letters < 4
+            && !matches!(
+                document.lower(first + 1),
+                "is" | "was" | "has" | "had" | "will" | "would" | "does" | "did" | "can" | "said"
+            );
+        if is_short {
+            push(document, first, first + 1, 0.6, "name-after-title", out);
+            return Some(first + 1);
+        }
         if !lower_name {
             return None;
         }
@@ -595,6 +689,39 @@ fn by_title(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Option<
         end = next;
     }
     Some(end)
+}
+
+/// Whether what looks like a title is none: "MR Brain", "MS Contin", "16 Fr Foley".
+fn is_no_title(document: &Document<'_>, at: usize, first: usize, dotted: bool) -> bool {
+    let (Some(title), Some(word)) = (document.get(at), document.get(first)) else {
+        return false;
+    };
+    let size = title.lower == "fr"
+        && document
+            .before(at, 1)
+            .is_some_and(|before| before.shape == Shape::Number);
+    let letters = matches!(
+        title.lower.as_ref(),
+        "mr" | "ms" | "mx" | "col" | "lt" | "fr" | "dr"
+    ) && title.shape == Shape::Upper
+        && word.shape == Shape::Title
+        && word.flags.any(CLINICAL | COMMON);
+    !dotted && (size || letters)
+}
+
+/// Whether a name in capitals, or turned round, is followed by what follows patients' names in lists.
+fn is_in_a_list(document: &Document<'_>, end: usize) -> bool {
+    document.get(end).is_none_or(|next| {
+        next.gap == Gap::Line
+            || matches!(
+                next.shape,
+                Shape::Number | Shape::Code | Shape::Mark('(' | '/' | '|' | ';')
+            )
+            || matches!(
+                next.lower.as_ref(),
+                "dob" | "mrn" | "age" | "mr" | "m" | "f" | "male" | "female"
+            )
+    })
 }
 
 /// "Patient: Ana Ruiz", "Name: RUIZ, ANA", "cc: J. Smith; K. Jones".
@@ -759,7 +886,18 @@ fn by_cue(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Option<us
     if end == first + 1 && token.shape == Shape::Initial {
         return None;
     }
-    push(document, first, end, 0.85, "name-after-cue", out);
+    // "by Foley": the model has the last word on a word of the clinic.
+    let doubtful = end == first + 1
+        && matches!(
+            cue.lower.as_ref(),
+            "by" | "pt" | "patient" | "called" | "goes"
+        )
+        && token.flags.any(CLINICAL);
+    let (confidence, rule) = match doubtful {
+        true => (0.5, "name-listed"),
+        false => (0.85, "name-after-cue"),
+    };
+    push(document, first, end, confidence, rule, out);
     Some(end)
 }
 
@@ -781,8 +919,10 @@ fn by_list(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Option<u
         && document.get(at + 2).is_some_and(|given| {
             given.gap == Gap::Space
                 && given.is_capital()
-                && given.flags.any(GIVEN)
-                && !given.flags.any(CLINICAL)
+                && (given.flags.any(GIVEN) && !given.flags.any(CLINICAL)
+                    || token.flags.is_surely_name()
+                        && !given.flags.is_plain()
+                        && is_in_a_list(document, at + 3))
         })
         && (token.flags.any(FAMILY) || token.shape == Shape::Upper || begins)
     {

@@ -69,7 +69,15 @@ fn is_plain(text: &[u8]) -> bool {
                     && (next().is_ascii_digit() || matches!(next(), b'O' | b'o' | b'l'))
                     || before.is_ascii_digit() && matches!(next(), b'/' | b'-' | b')')
             }
-            b'\n' => matches!(before, b'-' | b'@' | b'.'),
+            b'\n' => {
+                matches!(before, b'-' | b'@' | b'.' | b'/' | b')') || matches!(next(), b'-' | b'@')
+            }
+            b'-' | b'/' => {
+                let two = || (text.get(at.wrapping_sub(2)), text.get(at + 2));
+                before == b' '
+                    && next() == b' '
+                    && matches!(two(), (Some(left), Some(right)) if matches!(left, b'0'..=b'9' | b')') && right.is_ascii_digit())
+            }
             _ => false,
         };
         if doubtful {
@@ -93,20 +101,44 @@ impl Reading {
         self.starts.extend(std::iter::repeat_n(at, c.len_utf8()));
     }
 
-    /// Blanks of any width, and a number or an address that a line end tears.
+    /// Blanks of any width, and a number or an address that they tear.
     fn blanks(&mut self, blanks: &str, at: usize, next: &str) {
         let mut before = self.text.chars().rev();
-        let torn = blanks.trim_matches(' ') == "\n"
-            && match (before.next(), before.next()) {
-                (Some('-'), Some(c)) => {
-                    c.is_ascii_digit() && next.starts_with(|c: char| c.is_ascii_digit())
+        let (last, last_but_one) = (before.next(), before.next());
+        let is_digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
+        let mut coming = next.chars();
+        let (first, second) = (coming.next(), coming.next());
+        let is_line_end = blanks.trim_matches(' ') == "\n";
+        let torn = is_line_end
+            && match last {
+                Some('-' | '/') => is_digit(last_but_one) && is_digit(first),
+                Some('@') => {
+                    last_but_one.is_some_and(char::is_alphanumeric)
+                        && first.is_some_and(|c| c.is_ascii_lowercase())
                 }
-                (Some('@'), Some(c)) => {
-                    c.is_alphanumeric() && next.starts_with(|c: char| c.is_ascii_lowercase())
-                }
-                _ => false,
+                Some(c) => match first {
+                    Some('-') => c.is_ascii_digit() && is_digit(second),
+                    Some('@') => {
+                        c.is_alphanumeric() && second.is_some_and(|c| c.is_ascii_lowercase())
+                    }
+                    _ => false,
+                },
+                None => false,
             };
-        if torn {
+        // "555 - 0144", "03 / 14 / 1951": a blank on each side of the mark, and digits beyond.
+        let is_part = |c: Option<char>| is_digit(c) || c == Some(')');
+        let spaced = blanks == " "
+            && (is_part(last)
+                && matches!(first, Some('-' | '/'))
+                && second == Some(' ')
+                && is_digit(coming.next())
+                || matches!(last, Some('-' | '/')) && is_part(last_but_one) && is_digit(first));
+        if torn || spaced {
+            return;
+        }
+        // "(617)", then the rest on the next line.
+        if is_line_end && last == Some(')') && is_digit(last_but_one) && is_digit(first) {
+            self.push(' ', at);
             return;
         }
         for (place, c) in blanks.char_indices() {
@@ -141,7 +173,16 @@ impl Reading {
                 '+' if is_form && run.contains('&') => Some((Some(' '), 1)),
                 _ => None,
             };
-            let (read, length) = escape.unwrap_or_else(|| (visible(c, mixed), c.len_utf8()));
+            // A dash of any width between digits.
+            let is_dash = matches!(c, '\u{2012}'..='\u{2014}')
+                && self.text.ends_with(|c: char| c.is_ascii_digit())
+                && rest.chars().nth(1).is_some_and(|c| c.is_ascii_digit());
+            let shown = if is_dash {
+                Some('-')
+            } else {
+                visible(c, mixed)
+            };
+            let (read, length) = escape.unwrap_or((shown, c.len_utf8()));
             if let Some(read) = read {
                 self.push(read, at + from);
             }
@@ -186,6 +227,10 @@ fn entity(rest: &str) -> Option<(Option<char>, usize)> {
         "apos" => '\'',
         "lt" => '<',
         "gt" => '>',
+        "hyphen" | "dash" | "ndash" | "mdash" => '-',
+        "sol" => '/',
+        "commat" => '@',
+        "period" => '.',
         _ => {
             let number = name.strip_prefix('#')?;
             let code = match number.strip_prefix(['x', 'X']) {
@@ -240,6 +285,8 @@ fn visible(c: char, mixed: bool) -> Option<char> {
         '\u{660}'..='\u{669}' => offset('\u{660}', b'0'),
         '\u{6f0}'..='\u{6f9}' => offset('\u{6f0}', b'0'),
         '\u{966}'..='\u{96f}' => offset('\u{966}', b'0'),
+        '\u{9e6}'..='\u{9ef}' => offset('\u{9e6}', b'0'),
+        '\u{e50}'..='\u{e59}' => offset('\u{e50}', b'0'),
         // Mathematical letters and digits: alphabets of 52 letters, ten digits at the end.
         '\u{1d400}'..='\u{1d6a3}' => {
             let place = u8::try_from((u32::from(c) - 0x1d400) % 52).ok()?;

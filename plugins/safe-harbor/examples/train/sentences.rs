@@ -390,6 +390,12 @@ fn other(slot: &str, lists: &Lists, random: &mut Random) -> String {
                 disease
             }
         }
+        "Q" => {
+            let eponyms = include_str!("../../words/eponyms.txt")
+                .split_whitespace()
+                .collect::<Vec<_>>();
+            capital(random.of(&eponyms))
+        }
         "E" => {
             let eponyms = include_str!("../../words/eponyms.txt")
                 .split_whitespace()
