@@ -629,7 +629,8 @@ pub(crate) fn bare_day(text: &str, one: Found) -> Option<Found> {
     let after = trail(text, one).to_lowercase();
     let counted = COUNTED.iter().any(|word| after.starts_with(word));
     let day = digits_of_day(part(text, one));
-    (CUES.contains(&cue) && !counted && (1..=31).contains(&day)).then_some(one)
+    let found = (CUES.contains(&cue) && !counted && (1..=31).contains(&day)).then_some(one)?;
+    from_digit(text, found)
 }
 
 /// `3-14`: a date where the word before it says so, or where both parts are written with two digits and no unit follows.

@@ -6,6 +6,8 @@ use crate::token::{Document, Gap, Shape, Token};
 
 /// Titles that a name follows (sorted).
 pub(crate) const TITLES: &[&str] = &[
+    "auntie",
+    "aunty",
     "capt",
     "captain",
     "col",
@@ -18,9 +20,11 @@ pub(crate) const TITLES: &[&str] = &[
     "herr",
     "hon",
     "judge",
+    "kumari",
     "lt",
     "madame",
     "miss",
+    "mlle",
     "mme",
     "mr",
     "mrs",
@@ -36,8 +40,11 @@ pub(crate) const TITLES: &[&str] = &[
     "senor",
     "senora",
     "sgt",
+    "shri",
+    "smt",
     "sr",
     "sra",
+    "sri",
 ];
 
 /// Last words of the labels that a name follows after `:` (sorted).
@@ -60,12 +67,15 @@ pub(crate) const LABELS: &[&str] = &[
     "care",
     "caregiver",
     "cc",
+    "circulator",
     "claimant",
+    "client",
     "clinician",
     "consultant",
     "contact",
     "contacts",
     "counselor",
+    "crew",
     "daughter",
     "dear",
     "dictating",
@@ -75,6 +85,8 @@ pub(crate) const LABELS: &[&str] = &[
     "employer",
     "father",
     "from",
+    "granddaughter",
+    "grandson",
     "guarantor",
     "guardian",
     "holder",
@@ -95,6 +107,7 @@ pub(crate) const LABELS: &[&str] = &[
     "np",
     "nurse",
     "oncologist",
+    "operator",
     "owner",
     "pa",
     "parent",
@@ -107,6 +120,7 @@ pub(crate) const LABELS: &[&str] = &[
     "physician",
     "practitioner",
     "prescriber",
+    "presenter",
     "proceduralist",
     "provider",
     "providers",
@@ -117,10 +131,14 @@ pub(crate) const LABELS: &[&str] = &[
     "re",
     "recipient",
     "recorder",
+    "ref",
+    "referring",
     "resident",
     "respondent",
     "responsible",
     "rn",
+    "scribe",
+    "scrub",
     "sender",
     "signature",
     "signed",
@@ -134,6 +152,7 @@ pub(crate) const LABELS: &[&str] = &[
     "subscriber",
     "surgeon",
     "surname",
+    "team",
     "technician",
     "technologist",
     "therapist",
@@ -157,6 +176,7 @@ pub(crate) const BEFORE: &[&str] = &[
     "by",
     "called",
     "caregiver",
+    "caseworker",
     "client",
     "clinician",
     "colleague",
@@ -165,25 +185,32 @@ pub(crate) const BEFORE: &[&str] = &[
     "cousin",
     "dad",
     "daughter",
+    "daughters",
     "dear",
     "doctor",
+    "dtr",
     "employee",
     "father",
     "fiance",
     "fiancee",
     "friend",
     "girlfriend",
+    "gma",
     "goes",
     "granddaughter",
     "grandfather",
+    "grandma",
     "grandmother",
+    "grandpa",
     "grandson",
     "guardian",
     "hello",
     "hey",
     "hi",
+    "hus",
     "husband",
     "interpreter",
+    "landlord",
     "manager",
     "mom",
     "mother",
@@ -202,16 +229,20 @@ pub(crate) const BEFORE: &[&str] = &[
     "pt",
     "resident",
     "roommate",
+    "roommates",
     "sibling",
     "sister",
     "son",
+    "sons",
     "spouse",
     "stepfather",
     "stepmother",
     "surgeon",
     "surname",
     "therapist",
+    "twins",
     "uncle",
+    "wf",
     "wife",
     "witness",
     "worker",
@@ -474,7 +505,15 @@ fn extent(document: &Document<'_>, first: usize, trust: Trust) -> usize {
             }) {
                 at += 1;
             }
-            if document.get(at).is_some_and(|token| token.gap == Gap::Line) {
+            // A line end parts, and so do the blanks between columns.
+            let parted =
+                document
+                    .get(at)
+                    .zip(document.before(at, 1))
+                    .is_some_and(|(token, before)| {
+                        token.gap == Gap::Line || token.start - before.end > 2
+                    });
+            if parted {
                 break;
             }
             // Quoted names of everyday use: John "Jack" Smith.
@@ -709,6 +748,11 @@ fn is_no_title(document: &Document<'_>, at: usize, first: usize, dotted: bool) -
     !dotted && (size || letters)
 }
 
+/// Whether "M.D." or "D.O." stands there.
+fn is_degree(document: &Document<'_>, at: usize) -> bool {
+    document.reads(at, &["m", ".", "d"]) || document.reads(at, &["d", ".", "o"])
+}
+
 /// Whether a name in capitals, or turned round, is followed by what follows patients' names in lists.
 fn is_in_a_list(document: &Document<'_>, end: usize) -> bool {
     document.get(end).is_none_or(|next| {
@@ -781,6 +825,7 @@ fn by_label(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Option<
             && document
                 .get(end + 1)
                 .is_some_and(|token| token.gap != Gap::Line && !token.flags.any(role::CREDENTIAL))
+            && !is_degree(document, end + 1)
         {
             let more = extent(document, end + 1, Trust::Cue);
             if more > end + 1 {

@@ -445,6 +445,7 @@ pub(crate) const GENERIC: &[&str] = &[
     "lung",
     "managed",
     "managing",
+    "maxillofacial",
     "meals",
     "med",
     "medical",
@@ -483,6 +484,7 @@ pub(crate) const GENERIC: &[&str] = &[
     "poison",
     "post",
     "pre",
+    "prehospital",
     "prenatal",
     "preventive",
     "primary",
@@ -538,6 +540,8 @@ pub(crate) const GENERIC: &[&str] = &[
     "urgent",
     "urology",
     "vascular",
+    "virtual",
+    "visit",
     "visiting",
     "waiting",
     "walk",
@@ -749,6 +753,7 @@ pub(crate) fn places(document: &Document<'_>, out: &mut Vec<Found>) {
             continue;
         }
         let after = street(document, at, out)
+            .or_else(|| named_road(document, at, out))
             .or_else(|| addressed(document, at, out))
             .or_else(|| city_state(document, at, out))
             .or_else(|| listed(document, at, out))
@@ -885,6 +890,55 @@ fn street(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Option<us
     let end = tail(document, end);
     push(document, at, end, confidence, "street-address", out);
     Some(end)
+}
+
+/// "on Nostrand Avenue", "near Fulton St": a road without a number, behind what leads to one.
+fn named_road(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Option<usize> {
+    const ROADS: [&str; 14] = [
+        "ave",
+        "avenue",
+        "blvd",
+        "boulevard",
+        "crescent",
+        "drive",
+        "lane",
+        "parkway",
+        "pkwy",
+        "rd",
+        "road",
+        "st",
+        "street",
+        "terrace",
+    ];
+    let first = document.get(at).filter(|token| {
+        matches!(token.shape, Shape::Title | Shape::Upper)
+            && token.letters > 2
+            && !token.flags.any(role::NEVER | role::TITLE)
+    })?;
+    let leads = matches!(
+        document.lower_before(at, 1),
+        "on" | "near" | "off" | "along" | "at"
+    );
+    let road = (at + 1..at + 4).find(|road| {
+        document.get(*road).is_some_and(|token| {
+            token.is_capital() && token.gap == Gap::Space && within(&token.lower, &ROADS)
+        })
+    })?;
+    let whole = (at + 1..road).all(|word| {
+        document
+            .get(word)
+            .is_some_and(|token| token.is_capital() && token.gap == Gap::Space)
+    });
+    // "at Main St" and "on Ward St"; "St" before a name is a saint.
+    let saint = document.lower(road) == "st"
+        && document.get(road + 1).is_some_and(|next| {
+            next.is('.') || next.shape == Shape::Title && next.gap == Gap::Space
+        });
+    if !leads || !whole || saint || first.gap == Gap::Line {
+        return None;
+    }
+    push(document, at, road + 1, 0.75, "road", out);
+    Some(road + 1)
 }
 
 /// Whether the words before `at` say that somebody lives there.
@@ -1474,6 +1528,11 @@ fn facility(document: &Document<'_>, at: usize, out: &mut Vec<Found>) {
             | "college"
             | "pharmacy"
             | "church"
+            | "manor"
+            | "haven"
+            | "residence"
+            | "academy"
+            | "shelter"
     );
     if strange
         || institution && words.len() > 1 && !document.get(end).is_some_and(|next| next.is(':'))

@@ -224,6 +224,7 @@ impl<'d, 'a> Reader<'d, 'a> {
             .is_some_and(|token| match token.shape {
                 Shape::Title | Shape::Upper => {
                     !token.flags.any(role::TITLE | role::NEVER)
+                        && !(token.flags.any(role::BEFORE) && !token.flags.any(GIVEN | FAMILY))
                         && (!token.flags.any(role::CREDENTIAL) || token.flags.any(GIVEN | FAMILY))
                 }
                 Shape::Initial => before != Tag::Outside || before_initial(),
