@@ -273,10 +273,13 @@ pub(crate) const EPONYMS: &[&str] = &[
     "area",
     "arthropathy",
     "barre",
+    "biopsies",
+    "biopsy",
     "bodies",
     "body",
     "bolt",
     "boot",
+    "bougie",
     "brace",
     "bridge",
     "bundle",
@@ -293,6 +296,7 @@ pub(crate) const EPONYMS: &[&str] = &[
     "collar",
     "contracture",
     "criteria",
+    "criterion",
     "crystals",
     "cyst",
     "deformity",
@@ -306,9 +310,11 @@ pub(crate) const EPONYMS: &[&str] = &[
     "drains",
     "effect",
     "embolectomy",
+    "encephalitis",
     "encephalopathy",
     "equation",
     "erosions",
+    "esophagitis",
     "esophagus",
     "exercises",
     "fever",
@@ -336,6 +342,8 @@ pub(crate) const EPONYMS: &[&str] = &[
     "inventory",
     "law",
     "lesion",
+    "level",
+    "levels",
     "line",
     "lines",
     "lobe",
@@ -357,6 +365,8 @@ pub(crate) const EPONYMS: &[&str] = &[
     "phenotype",
     "plate",
     "point",
+    "polyp",
+    "polyps",
     "position",
     "pouch",
     "procedure",
@@ -419,6 +429,118 @@ pub(crate) const EPONYMS: &[&str] = &[
     "virus",
     "wort",
     "zone",
+];
+
+/// Two names that are one term of medicine, the first and the second (sorted): "Hunt-Hess", "Ramsay Hunt".
+const PAIRS: &[&str] = &[
+    "arnold-chiari",
+    "austin-moore",
+    "bannayan-riley",
+    "bardet-biedl",
+    "beckwith-wiedemann",
+    "birt-hogg",
+    "bjork-shiley",
+    "blalock-taussig",
+    "blalock-thomas",
+    "brandt-daroff",
+    "braxton-hicks",
+    "brown-sequard",
+    "budd-chiari",
+    "charcot-marie",
+    "chediak-higashi",
+    "cheyne-stokes",
+    "child-pugh",
+    "child-turcotte",
+    "churg-strauss",
+    "cockcroft-gault",
+    "cormack-lehane",
+    "creutzfeldt-jakob",
+    "crigler-najjar",
+    "cronkhite-canada",
+    "dandy-walker",
+    "di-george",
+    "diamond-blackfan",
+    "dix-hallpike",
+    "dubin-johnson",
+    "eaton-lambert",
+    "ehlers-danlos",
+    "epstein-barr",
+    "fisher-grubb",
+    "fitz-hugh",
+    "gilles-tourette",
+    "glasgow-blatchford",
+    "guillain-barre",
+    "gustilo-anderson",
+    "hamman-rich",
+    "hand-schuller",
+    "harris-benedict",
+    "henoch-schonlein",
+    "hill-sachs",
+    "holt-oram",
+    "hosmer-lemeshow",
+    "house-brackmann",
+    "hunt-hess",
+    "insall-salvati",
+    "jackson-pratt",
+    "jervell-lange",
+    "kaplan-meier",
+    "kayser-fleischer",
+    "kellgren-lawrence",
+    "kimmelstiel-wilson",
+    "klippel-feil",
+    "kruskal-wallis",
+    "lambert-eaton",
+    "landau-kleffner",
+    "laurence-moon",
+    "legg-calve",
+    "lennox-gastaut",
+    "lesch-nyhan",
+    "lown-ganong",
+    "mallory-weiss",
+    "mann-whitney",
+    "mayer-rokitansky",
+    "mayo-robson",
+    "mccune-albright",
+    "miller-fisher",
+    "monro-kellie",
+    "murray-valley",
+    "nissen-hill",
+    "osgood-schlatter",
+    "parks-weber",
+    "peutz-jeghers",
+    "pierre-robin",
+    "plummer-vinson",
+    "prader-willi",
+    "ramsay-hunt",
+    "reed-sternberg",
+    "rokitansky-kuster",
+    "romano-ward",
+    "roux-en",
+    "salter-harris",
+    "schonlein-henoch",
+    "sengstaken-blakemore",
+    "shwachman-diamond",
+    "smith-lemli",
+    "smith-petersen",
+    "smith-robinson",
+    "stevens-johnson",
+    "stokes-adams",
+    "sturge-weber",
+    "swan-ganz",
+    "tanner-whitehouse",
+    "tay-sachs",
+    "tillaux-chaput",
+    "treacher-collins",
+    "von-hippel",
+    "warthin-starry",
+    "waterhouse-friderichsen",
+    "weber-christian",
+    "wernicke-korsakoff",
+    "wilson-mikity",
+    "wolff-parkinson",
+    "wright-giemsa",
+    "young-burgess",
+    "zollinger-ellison",
 ];
 
 /// Particles inside family names (sorted).
@@ -577,7 +699,36 @@ fn is_second_part(document: &Document<'_>, at: usize) -> bool {
 /// Whether what stands from `end` on makes the name before it a term of medicine, as in "Murphy's sign".
 #[must_use]
 pub(crate) fn makes_a_term(document: &Document<'_>, end: usize) -> bool {
-    is_eponym(document, end) || dosed(document, end)
+    is_eponym(document, end) || dosed(document, end) || graded(document, end)
+}
+
+/// Whether a Roman numeral that grades follows: "Rubin II", "Gustilo IIIA".
+fn graded(document: &Document<'_>, end: usize) -> bool {
+    document.get(end).is_some_and(|token| {
+        let numeral = token.lower.trim_end_matches(['a', 'b', 'c']);
+        token.shape == Shape::Upper
+            && token.gap == Gap::Space
+            && matches!(numeral, "ii" | "iii" | "iv")
+    })
+}
+
+/// Whether the word at `at` and the one behind it, perhaps behind a hyphen, are one term of [`PAIRS`]; the token after them.
+#[must_use]
+pub(crate) fn pair(document: &Document<'_>, at: usize) -> Option<usize> {
+    let first = document.get(at)?;
+    if !first.is_word() || first.letters < 2 {
+        return None;
+    }
+    let hyphen = document
+        .get(at + 1)
+        .is_some_and(|mark| matches!(mark.shape, Shape::Mark('-' | '‑' | '–')));
+    let second = at + 1 + usize::from(hyphen);
+    let start = PAIRS.partition_point(|pair| *pair < &*first.lower);
+    let is_one = PAIRS.iter().skip(start).take(4).any(|pair| {
+        pair.split_once('-')
+            .is_some_and(|(one, other)| one == first.lower && other == document.lower(second))
+    });
+    is_one.then_some(second + 1)
 }
 
 /// Whether what stands behind the name makes it a term: "Parkinson's disease", "Glasgow Coma Scale".
@@ -952,6 +1103,9 @@ fn by_list(document: &Document<'_>, at: usize, out: &mut Vec<Found>) -> Option<u
     if !token.is_capital() {
         return None;
     }
+    if let Some(after) = pair(document, at) {
+        return Some(after);
+    }
     let begins = document.begins_sentence(at);
     let title = token.shape == Shape::Title;
     let end = extent(document, at, Trust::List);
@@ -1248,6 +1402,7 @@ mod tests {
             EPONYMS,
             PARTICLES,
             NEVER,
+            PAIRS,
             OPENERS,
             CLOSINGS,
         ] {

@@ -131,10 +131,13 @@ pub(crate) fn tag(document: &Document<'_>, trust: Trust, found: &mut Vec<Found>)
             .iter()
             .any(|(start, end)| *start <= token.start && token.end <= *end);
         // "Grover disease": unless the model is very sure, or the name is known otherwise.
-        let is_term = kind == Kind::Name
-            && score.either() < 4 * UNIT
+        let paired = [0, 1, 2].into_iter().any(|back| {
+            at.checked_sub(back)
+                .is_some_and(|first| name::pair(document, first).is_some_and(|after| after > at))
+        });
+        let is_term = score.either() < 4 * UNIT
             && !reader.is_known(at)
-            && name::makes_a_term(document, at + 1);
+            && (paired || kind == Kind::Name && name::makes_a_term(document, at + 1));
         if is_sure || is_term || is_part && !has_neighbour(document, &tags, at) {
             continue;
         }
