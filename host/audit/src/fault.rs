@@ -94,6 +94,22 @@ pub enum FaultKind {
     CheckpointDiffers,
     /// A key was given, and there is no checkpoint that it signed.
     CheckpointMissing,
+    /// A cosignature says that it is of a witness of the policy, and is not, or was altered since.
+    CosignatureBad,
+    /// The policy's quorum did not vouch for this log.
+    QuorumNotMet,
+}
+
+impl Fault {
+    /// One of a whole file or folder.
+    pub(crate) fn of_file(file: &str, what: FaultKind) -> Self {
+        Self {
+            entry: None,
+            file: file.to_owned(),
+            offset: None,
+            what,
+        }
+    }
 }
 
 impl std::fmt::Display for FaultKind {
@@ -140,6 +156,8 @@ impl std::fmt::Display for FaultKind {
                 "log differs from its checkpoint: it was altered below, or forked"
             }
             Self::CheckpointMissing => "no checkpoint of the given key",
+            Self::CosignatureBad => "cosignature is not of the witness that it names",
+            Self::QuorumNotMet => "too few witnesses vouch for this log",
         })
     }
 }

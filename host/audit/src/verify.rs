@@ -11,16 +11,18 @@ use cap_std::fs::Dir;
 use nephron_model::{Digest, TenantId};
 use serde::{Deserialize, Serialize};
 
+use crate::claims::Claims;
 use crate::frame::decode_records;
 use crate::seal::{SEAL, Seal, files_below};
 use crate::story::{Gap, Story};
 use crate::threads::all_cores;
 use crate::tree::leaf_hash;
 use crate::view::{PartedViews, RecordName, Term, TermKey, View, ViewError, Views, guard, open};
-use crate::vouch::{Beside, By, Claim, TreeCheck};
+use crate::vouch::{Beside, TreeCheck};
 use crate::walk::{Met, Way, walk};
 use crate::{
-    Committed, Fault, FaultKind, Head, Location, SignedCheckpoint, VerifierKey, checkpoint, tiles,
+    Committed, Fault, FaultKind, Head, Location, Policy, PolicyVerdict, VerifierKey, Witnessed,
+    checkpoint, tiles,
 };
 
 /// What to hold the log against, besides itself.
@@ -38,6 +40,10 @@ pub struct VerifyOptions<'a> {
     /// What the host's log committed to: all of it that is about this log's tenant must hold. Nothing if no host's log is at
     /// hand.
     pub committed: Option<Vec<Committed>>,
+    /// Whose word it takes. Without `key`, the log's key is the one that the policy lists for the log's origin.
+    pub policy: Option<Policy>,
+    /// How far those of the policy vouch for the host's log, from which `committed` is: what it commits to, they vouch for too.
+    pub host_witnessed: Option<Witnessed>,
     /// Leaves the view out. On a closed log its bytes are covered by the seal either way.
     pub skip_view: bool,
     /// The store of the view, if it is not the usual one.
@@ -105,6 +111,9 @@ pub struct Verdict {
     /// How many entries, from the first, the largest commitment of the host's log covers that holds. Nothing if no host's log
     /// was given, 0 if it never committed to this log.
     pub committed: Option<u64>,
+    /// What the policy says, if one was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PolicyVerdict>,
     /// Nothing is wrong. If `sealed` is false, entries at the very end could be missing without a trace in the folder:
     /// then hold the log against a head that was noted elsewhere.
     pub verified: bool,
@@ -124,7 +133,7 @@ impl Verdict {
     /// The verdict on a log that is not there: `committed` is what the host's log said of it last, if it did.
     #[must_use]
     pub fn on_missing(committed: Option<&Committed>) -> Self {
-        let ahead = committed.map(|it| file_fault(&it.place(), FaultKind::CheckpointAhead));
+        let ahead = committed.map(|it| Fault::of_file(&it.place(), FaultKind::CheckpointAhead));
         Self {
             entries: 0,
             head: Head::START.hash,
@@ -133,8 +142,9 @@ impl Verdict {
             checkpoints: 0,
             vouched: None,
             committed: committed.map(|_| 0),
+            policy: None,
             verified: false,
-            faults: std::iter::once(file_fault("journal", FaultKind::FileMissing))
+            faults: std::iter::once(Fault::of_file("journal", FaultKind::FileMissing))
                 .chain(ahead)
                 .collect(),
             gaps: Vec::new(),
@@ -208,10 +218,9 @@ pub fn verify(folder: &Path, mut options: VerifyOptions<'_>) -> Result<Verdict, 
     let seal = Seal::read(&root);
     let viewed = Viewed::open(&root, folder, &options, is_in_use);
     let mut checks = Checks::new(&options, &viewed, &seal);
-    let mut claimed = Vec::new();
-    let claims = claims(&beside, &options, &mut claimed);
+    let mut claims = Claims::of(&beside, &options);
     let sizes = beside.checkpoints.sizes();
-    let mut tree = TreeCheck::new(&root, &beside, &sizes, claims);
+    let mut tree = TreeCheck::new(&root, &beside, &sizes, std::mem::take(&mut claims.all));
 
     let of_bytes = journal_bytes(&root);
     let mut bytes = 0;
@@ -248,13 +257,17 @@ pub fn verify(folder: &Path, mut options: VerifyOptions<'_>) -> Result<Verdict, 
     checks.finish(&viewed, walked.head, &mut faults);
     let view = viewed.close();
     let differing = vouched.differing.iter();
-    faults.extend(differing.map(|file| file_fault(file, FaultKind::TileDiffers)));
+    faults.extend(differing.map(|file| Fault::of_file(file, FaultKind::TileDiffers)));
     let strange = beside.tiles.strange.iter();
-    faults.extend(strange.map(|file| file_fault(file, FaultKind::UnknownFile)));
-    faults.extend(claimed);
+    faults.extend(strange.map(|file| Fault::of_file(file, FaultKind::UnknownFile)));
+    faults.append(&mut claims.faults);
     faults.extend(vouched.faults);
+    let policy = claims.judge(&options, &vouched.states);
+    if policy.as_ref().is_some_and(|policy| !policy.met) {
+        faults.push(Fault::of_file("policy", FaultKind::QuorumNotMet));
+    }
     if !root.try_exists("journal").unwrap_or(false) {
-        faults.push(file_fault("journal", FaultKind::FileMissing));
+        faults.push(Fault::of_file("journal", FaultKind::FileMissing));
     }
     check_names(&root, &mut faults);
     let sealed = match &seal {
@@ -264,19 +277,19 @@ pub fn verify(folder: &Path, mut options: VerifyOptions<'_>) -> Result<Verdict, 
                 .as_ref()
                 .is_none_or(|tenant| *tenant == seal.tenant);
             if seal.head() != walked.head || !names_tenant {
-                faults.push(file_fault(SEAL, FaultKind::SealDiffers));
+                faults.push(Fault::of_file(SEAL, FaultKind::SealDiffers));
             }
             seal.check(&root, threads, &mut |fault| faults.push(fault));
             true
         }
         Ok(None) => {
             if options.require_seal {
-                faults.push(file_fault(SEAL, FaultKind::NotSealed));
+                faults.push(Fault::of_file(SEAL, FaultKind::NotSealed));
             }
             false
         }
         Err(what) => {
-            faults.push(file_fault(SEAL, *what));
+            faults.push(Fault::of_file(SEAL, *what));
             false
         }
     };
@@ -288,52 +301,15 @@ pub fn verify(folder: &Path, mut options: VerifyOptions<'_>) -> Result<Verdict, 
         pruned: walked.prune.pruned,
         root: (vouched.edge.size() == walked.head.entries).then(|| vouched.edge.root()),
         checkpoints: vouched.held,
-        vouched: options.key.is_some().then_some(vouched.vouched),
+        vouched: claims.key.is_some().then_some(vouched.vouched),
         committed: is_committed_to.then_some(vouched.committed),
+        policy,
         verified: faults.is_empty(),
         faults,
         gaps: story.finish(sealed),
         view,
         sealed,
     })
-}
-
-/// The checkpoints that the log is held against, and what is wrong with them before it is.
-fn claims(beside: &Beside, options: &VerifyOptions<'_>, faults: &mut Vec<Fault>) -> Vec<Claim> {
-    faults.extend_from_slice(&beside.checkpoints.faults);
-    let mut claims = beside.claims();
-    let stored = beside.checkpoints.by_size.values();
-    let mut notes: Vec<&str> = stored.map(|signed| signed.note.as_str()).collect();
-    for kept in &options.checkpoints {
-        match SignedCheckpoint::read(&kept.note) {
-            Ok(signed) => {
-                claims.push(Claim {
-                    file: kept.file.clone(),
-                    checkpoint: signed.checkpoint,
-                    by: By::Nobody,
-                });
-                notes.push(&kept.note);
-            }
-            Err(_) => faults.push(file_fault(&kept.file, FaultKind::CheckpointMalformed)),
-        }
-    }
-    if let Some(key) = &options.key {
-        for (claim, note) in claims.iter_mut().zip(notes) {
-            match SignedCheckpoint::open(note, key) {
-                Ok(_) => claim.by = By::Key,
-                Err(_) => faults.push(file_fault(&claim.file, FaultKind::CheckpointUnsigned)),
-            }
-        }
-        if !claims.iter().any(|claim| claim.by == By::Key) {
-            faults.push(file_fault("checkpoints", FaultKind::CheckpointMissing));
-        }
-    }
-    claims.extend(options.committed.iter().flatten().map(|committed| Claim {
-        file: committed.place(),
-        checkpoint: committed.commitment.checkpoint.clone(),
-        by: By::Host(committed.commitment.tenant.clone()),
-    }));
-    claims
 }
 
 /// Whether somebody has the log open for writing. Takes the lock shared, and lets it go at once; writes nothing.
@@ -464,7 +440,7 @@ impl Checks {
             (&viewed.view, seal),
             (OpenView::Not(ViewCheck::Unreadable), Ok(Some(_)))
         ) {
-            faults.push(file_fault("view", FaultKind::Unreadable));
+            faults.push(Fault::of_file("view", FaultKind::Unreadable));
         }
         Self {
             expected: options.expected_head,
@@ -506,13 +482,13 @@ impl Checks {
                 .and_then(|expected| expected.entries.checked_sub(1));
             faults.push(Fault {
                 entry,
-                ..file_fault("journal", FaultKind::HeadDiffers)
+                ..Fault::of_file("journal", FaultKind::HeadDiffers)
             });
         }
         if self.viewed.entries > head.entries {
             self.faults.push(Fault {
                 entry: Some(head.entries),
-                ..file_fault("view", FaultKind::ViewAhead)
+                ..Fault::of_file("view", FaultKind::ViewAhead)
             });
         } else if !self.viewed_is_met {
             self.fault(self.viewed.entries.checked_sub(1));
@@ -552,7 +528,7 @@ impl Checks {
         {
             self.faults.push(Fault {
                 entry,
-                ..file_fault("view", FaultKind::ViewDiffers)
+                ..Fault::of_file("view", FaultKind::ViewDiffers)
             });
         }
     }
@@ -600,7 +576,7 @@ fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
 /// Reports names at the top of the folder that no log has.
 fn check_names(root: &Dir, faults: &mut Vec<Fault>) {
     let Ok(paths) = files_below(root) else {
-        return faults.push(file_fault(".", FaultKind::Unreadable));
+        return faults.push(Fault::of_file(".", FaultKind::Unreadable));
     };
     for path in paths {
         let (top, is_inside) = match path.split_once('/') {
@@ -614,7 +590,7 @@ fn check_names(root: &Dir, faults: &mut Vec<Fault>) {
             _ => false,
         };
         if !is_known {
-            faults.push(file_fault(&path, FaultKind::UnknownFile));
+            faults.push(Fault::of_file(&path, FaultKind::UnknownFile));
         }
     }
 }
@@ -625,15 +601,6 @@ fn journal_bytes(root: &Dir) -> u64 {
     };
     let lengths = files.filter_map(|file| Some(file.ok()?.metadata().ok()?.len()));
     lengths.fold(0, u64::saturating_add)
-}
-
-fn file_fault(file: &str, what: FaultKind) -> Fault {
-    Fault {
-        entry: None,
-        file: file.to_owned(),
-        offset: None,
-        what,
-    }
 }
 
 #[cfg(test)]

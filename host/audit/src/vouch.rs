@@ -82,6 +82,7 @@ pub(crate) struct TreeCheck<'a> {
     vouched: u64,
     /// The same, of those that the host's log holds.
     committed: u64,
+    states: Vec<Checkpoint>,
     differing: Vec<Fault>,
 }
 
@@ -99,6 +100,8 @@ pub(crate) struct Vouched {
     pub(crate) vouched: u64,
     /// Entries in the largest of them that the host's log holds.
     pub(crate) committed: u64,
+    /// What the log was at the sizes of all claims, as far as it could be read.
+    pub(crate) states: Vec<Checkpoint>,
     /// What contradicts the journal and is not to be repaired.
     pub(crate) faults: Vec<Fault>,
 }
@@ -125,6 +128,7 @@ impl<'a> TreeCheck<'a> {
             held_to: 0,
             vouched: 0,
             committed: 0,
+            states: Vec::new(),
             differing: Vec::new(),
         }
     }
@@ -149,6 +153,9 @@ impl<'a> TreeCheck<'a> {
             return;
         };
         let root = self.replay.edge.root();
+        if let Some(origin) = self.origin.clone() {
+            self.states.push(Checkpoint { origin, size, root });
+        }
         for claim in claims {
             let what = if self.origin.as_ref() != Some(&claim.checkpoint.origin) {
                 FaultKind::CheckpointOrigin
@@ -209,6 +216,7 @@ impl<'a> TreeCheck<'a> {
             held: self.held,
             vouched: self.vouched,
             committed: self.committed,
+            states: self.states,
             faults,
         }
     }

@@ -7,6 +7,8 @@ mod crash;
 #[cfg(test)]
 mod export;
 #[cfg(test)]
+mod policy;
+#[cfg(test)]
 mod power;
 #[cfg(test)]
 mod rest;

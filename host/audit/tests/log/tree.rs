@@ -44,14 +44,14 @@ fn check(path: &Path) -> Verdict {
 }
 
 /// Opens a log whose checkpoints are signed.
-fn open_signed(path: &Path) -> Log {
+pub(crate) fn open_signed(path: &Path) -> Log {
     let log = open(path);
     log.sign_with(TestKey::new(1));
     log
 }
 
 /// Records drafts that nobody waits for, but the last.
-fn record(log: &Log, drafts: impl IntoIterator<Item = Draft>) {
+pub(crate) fn record(log: &Log, drafts: impl IntoIterator<Item = Draft>) {
     let mut drafts = drafts.into_iter().peekable();
     while let Some(draft) = drafts.next() {
         if drafts.peek().is_some() {
@@ -591,7 +591,7 @@ fn every_checkpoint_that_was_given_holds_wherever_the_disk_failed_or_the_power_w
 }
 
 /// `audit-verify` with these arguments: its exit code and what it printed.
-fn audit_verify(arguments: &[&str]) -> (Option<i32>, String) {
+pub(crate) fn audit_verify(arguments: &[&str]) -> (Option<i32>, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_audit-verify"))
         .args(arguments)
         .output()
