@@ -17,6 +17,8 @@ pub(crate) struct Claims {
     pub(crate) faults: Vec<Fault>,
     /// The key that each of them must be signed by: the given one, or that of the policy's log of this origin.
     pub(crate) key: Option<VerifierKey>,
+    /// Entries in the checkpoint since which is verified.
+    pub(crate) since: Option<u64>,
     /// Who of the policy signed which.
     weighed: Vec<Weighed>,
 }
@@ -30,7 +32,10 @@ impl Claims {
         };
         let stored = beside.checkpoints.by_size.values();
         let mut notes: Vec<&str> = stored.map(|signed| signed.note.as_str()).collect();
-        for kept in &options.checkpoints {
+        let since = options.since.as_ref();
+        let size = since.and_then(|since| SignedCheckpoint::read(&since.note).ok());
+        claims.since = size.map(|signed| signed.checkpoint.size);
+        for kept in since.into_iter().chain(&options.checkpoints) {
             match SignedCheckpoint::read(&kept.note) {
                 Ok(signed) => {
                     claims.all.push(Claim {

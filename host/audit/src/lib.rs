@@ -39,6 +39,7 @@ mod retain;
 mod scan;
 mod seal;
 mod seat;
+mod since;
 mod story;
 mod threads;
 mod tiles;
@@ -71,6 +72,7 @@ pub use proof::{EntryProof, GrowthProof, ProofFault, ProveError, ProvenEntry};
 pub use reader::{Reader, Surveyed};
 pub use retain::{Hold, InvalidRetention, Prunable, RetainError, Retention};
 pub use seal::SEAL;
+pub use since::Unchecked;
 pub use story::{Gap, GapKind};
 pub use tree::leaf_hash;
 pub use verify::{

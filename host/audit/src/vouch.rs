@@ -23,8 +23,13 @@ pub(crate) struct Beside {
 
 impl Beside {
     pub(crate) fn read(root: &Dir) -> io::Result<Self> {
+        Self::beyond(root, 0)
+    }
+
+    /// The same without the checkpoints of no more than so many entries.
+    pub(crate) fn beyond(root: &Dir, entries: u64) -> io::Result<Self> {
         Ok(Self {
-            checkpoints: Stored::below(root)?,
+            checkpoints: Stored::beyond(root, entries)?,
             tiles: Listed::below(root)?,
         })
     }
@@ -75,6 +80,7 @@ pub(crate) struct TreeCheck<'a> {
     replay: Replay<'a>,
     claims: BTreeMap<u64, Vec<Claim>>,
     origin: Option<String>,
+    tenant: Option<TenantId>,
     held: u64,
     /// Entries in the largest checkpoint that holds.
     held_to: u64,
@@ -113,6 +119,30 @@ impl<'a> TreeCheck<'a> {
         sizes: &'a BTreeSet<u64>,
         claims: Vec<Claim>,
     ) -> Self {
+        Self::of(Replay::new(Some(root), &beside.tiles, sizes), claims)
+    }
+
+    /// The same of a log of this origin, from the entry after those in `edge` on. Of claims that reach no further nothing is said.
+    pub(crate) fn since(
+        root: &'a Dir,
+        beside: &'a Beside,
+        sizes: &'a BTreeSet<u64>,
+        claims: Vec<Claim>,
+        (origin, edge): (String, Edge),
+    ) -> Self {
+        let size = edge.size();
+        let claims = claims.into_iter();
+        let later = claims
+            .filter(|claim| claim.checkpoint.size > size)
+            .collect();
+        let replay = Replay::from(Some(root), &beside.tiles, sizes, edge);
+        Self {
+            origin: Some(origin),
+            ..Self::of(replay, later)
+        }
+    }
+
+    fn of(replay: Replay<'a>, claims: Vec<Claim>) -> Self {
         let mut by_size: BTreeMap<u64, Vec<Claim>> = BTreeMap::new();
         for claim in claims {
             by_size
@@ -121,9 +151,10 @@ impl<'a> TreeCheck<'a> {
                 .push(claim);
         }
         Self {
-            replay: Replay::new(Some(root), &beside.tiles, sizes),
+            replay,
             claims: by_size,
             origin: None,
+            tenant: None,
             held: 0,
             held_to: 0,
             vouched: 0,
@@ -137,8 +168,10 @@ impl<'a> TreeCheck<'a> {
     pub(crate) fn meet(&mut self, met: &Met<'_>, leaf: Digest) {
         let sequence = met.header.sequence;
         if sequence == 0 {
-            let tenant = &met.header.tenant;
-            self.origin = Some(origin(tenant, &met.hash));
+            self.origin = Some(origin(&met.header.tenant, &met.hash));
+        }
+        if self.tenant.is_none() {
+            let tenant = self.tenant.insert(met.header.tenant.clone());
             for claims in self.claims.values_mut() {
                 claims.retain(|claim| claim.is_about(tenant));
             }

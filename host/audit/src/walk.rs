@@ -59,8 +59,27 @@ pub(crate) struct Met<'a> {
     pub(crate) hash: Digest,
 }
 
+/// Where a walk begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Start {
+    /// The first segment that is read.
+    pub(crate) segment: u64,
+    /// What stands before it: the entries, and the hash that the first of its own must name.
+    pub(crate) head: Head,
+}
+
+impl Start {
+    /// At the beginning of the log.
+    pub(crate) const LOG: Self = Self {
+        segment: 0,
+        head: Head::START,
+    };
+}
+
 /// How a journal is walked.
 pub(crate) struct Way<'a, P> {
+    /// Where it begins.
+    pub(crate) start: Start,
     /// Somebody has the log open for writing.
     pub(crate) is_in_use: bool,
     /// How many threads look at entries; with one it is the caller's.
@@ -83,7 +102,7 @@ pub(crate) fn walk<P: Send>(
         each,
         found: Walked {
             segments: Vec::new(),
-            head: Head::START,
+            head: way.start.head,
             tenant: None,
             time: Timestamp {
                 seconds: 0,
@@ -94,11 +113,12 @@ pub(crate) fn walk<P: Send>(
             prune: PruneCheck::default(),
             faults: Vec::new(),
         },
-        link: Some(Head::START.hash),
+        link: Some(way.start.head.hash),
         suspect: None,
     };
-    let numbers = walk.list();
-    let mut expected = 0;
+    let mut numbers = walk.list();
+    let mut expected = way.start.segment;
+    numbers.retain(|number| *number >= expected);
     let last = numbers.last().copied();
     scanned(root, &numbers, way, |number, read| {
         let number = *number;

@@ -15,6 +15,8 @@ mod rest;
 #[cfg(test)]
 mod retain;
 #[cfg(test)]
+mod since;
+#[cfg(test)]
 mod states;
 #[cfg(test)]
 mod sumdb;

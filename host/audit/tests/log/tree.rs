@@ -31,7 +31,7 @@ fn roomy_views() -> Arc<dyn Views> {
     Arc::new(PartedViews::default())
 }
 
-fn open(path: &Path) -> Log {
+pub(crate) fn open(path: &Path) -> Log {
     try_open(path, roomy(Arc::new(RealDisk))).unwrap()
 }
 

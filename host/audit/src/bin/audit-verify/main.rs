@@ -56,6 +56,10 @@ struct Arguments {
     /// The host's log, as `nephron` keeps it in `host/record/log`: whatever it committed to of this log must hold
     #[arg(long, value_name = "FOLDER", conflicts_with = "alone")]
     host_log: Option<PathBuf>,
+    /// A checkpoint that was kept elsewhere: verify only what came after it, from the segment on that holds its last entry. The key must
+    /// have signed it, and the tree on disk must lead to it; otherwise everything is read
+    #[arg(long, value_name = "FILE", requires = "trusted", conflicts_with_all = ["expect_head", "alone"])]
+    since: Option<PathBuf>,
     /// How many threads check entries. Default: as many as the machine has cores. The verdict is the same
     #[arg(long, value_name = "N", conflicts_with = "alone")]
     threads: Option<NonZeroUsize>,
@@ -174,6 +178,13 @@ fn run_log(arguments: &Arguments, folder: &Path, trust: Trust) -> Result<bool, B
             source,
         })?);
     }
+    let since = match &arguments.since {
+        Some(path) => Some(KeptCheckpoint {
+            file: path.display().to_string(),
+            note: read(path)?,
+        }),
+        None => None,
+    };
     let shows_progress = io::stderr().is_terminal() && !arguments.json;
     // Where standard error is gone, nobody looks.
     let mut progress = |at: Progress| drop(write!(io::stderr(), "\r{at} "));
@@ -185,6 +196,7 @@ fn run_log(arguments: &Arguments, folder: &Path, trust: Trust) -> Result<bool, B
             key,
             checkpoints: kept,
             committed,
+            since,
             policy,
             host_witnessed,
             threads: arguments.threads,
@@ -238,6 +250,13 @@ fn print(out: &mut dyn io::Write, verdict: &Verdict, in_colour: bool) -> io::Res
     let (red, plain) = if in_colour { (RED, PLAIN) } else { ("", "") };
     print_verdict(out, verdict.verified, in_colour)?;
     writeln!(out, "entries  {}", verdict.entries)?;
+    if let Some(since) = verdict.since {
+        let (from, last) = (verdict.from, verdict.entries.saturating_sub(1));
+        writeln!(
+            out,
+            "since    the checkpoint of {since} entries; read were {from} to {last}"
+        )?;
+    }
     writeln!(out, "head     {}", verdict.head)?;
     let view = match verdict.view {
         ViewCheck::Checked => "agrees with the journal",
@@ -281,6 +300,9 @@ fn print(out: &mut dyn io::Write, verdict: &Verdict, in_colour: bool) -> io::Res
             out,
             "pruned   {pruned} payloads were kept long enough, as later entries say"
         )?;
+    }
+    for unchecked in &verdict.unchecked {
+        writeln!(out, "not read {unchecked}")?;
     }
     for fault in &verdict.faults {
         writeln!(out, "{red}fault{plain}    {fault}")?;

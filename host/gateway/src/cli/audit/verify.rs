@@ -53,6 +53,15 @@ pub(super) struct Args {
     /// A checkpoint that was kept elsewhere, or a folder of them, which the log must still hold; it may have grown since
     #[arg(long, value_name = "PATH", requires = "trusted")]
     checkpoint: Vec<PathBuf>,
+    /// A checkpoint of the log that was kept elsewhere: verify only what came after it, from the segment on that holds its last
+    /// entry. The key must have signed it
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "trusted",
+        conflicts_with = "expect_head"
+    )]
+    since: Option<PathBuf>,
     /// The host's log: whatever it committed to of these must hold. With a configuration, its own is looked at in any case
     #[arg(long, value_name = "FOLDER", conflicts_with = "config")]
     host_log: Option<PathBuf>,
@@ -75,6 +84,7 @@ struct Named {
 struct Against {
     expected_head: Option<Head>,
     checkpoints: Vec<KeptCheckpoint>,
+    since: Option<KeptCheckpoint>,
     committed: Option<Vec<Committed>>,
     policy: Option<Policy>,
     /// How far those of the policy vouch for the host's log.
@@ -122,15 +132,17 @@ pub(super) fn run(args: &Args, _: &Globals) -> Result<(), Failure> {
         }
     };
     let expected = args.expect_head.zip(args.expect_entries);
-    if logs.len() != 1 && (expected.is_some() || args.vkey.is_some()) {
+    let is_about_one = expected.is_some() || args.vkey.is_some() || args.since.is_some();
+    if logs.len() != 1 && is_about_one {
         return Err(Failure::usage(anyhow::anyhow!(
-            "`--expect-head` and `--vkey` are about one log, but {} were named",
+            "`--expect-head`, `--vkey` and `--since` are about one log, but {} were named",
             logs.len()
         )));
     }
     let against = Against {
         expected_head: expected.map(|(hash, entries)| Head { entries, hash }),
         checkpoints,
+        since: since(args.since.as_deref())?,
         committed,
         policy,
         host_witnessed,
@@ -224,6 +236,16 @@ fn policy(args: &Args) -> anyhow::Result<Option<Policy>> {
     Ok(Some(policy))
 }
 
+fn since(path: Option<&Path>) -> anyhow::Result<Option<KeptCheckpoint>> {
+    let Some(path) = path else {
+        return Ok(None);
+    };
+    let note = std::fs::read_to_string(path);
+    let note = note.with_context(|| format!("`{}` cannot be read", path.display()))?;
+    let file = path.display().to_string();
+    Ok(Some(KeptCheckpoint { file, note }))
+}
+
 fn kept(paths: &[PathBuf]) -> anyhow::Result<Vec<KeptCheckpoint>> {
     let mut kept = Vec::new();
     for path in paths {
@@ -258,6 +280,7 @@ fn verify(
         key: args.vkey.clone(),
         checkpoints,
         committed: against.committed.clone(),
+        since: against.since.clone(),
         policy: against.policy.clone(),
         host_witnessed: against.host_witnessed.clone(),
         threads: args.threads,
@@ -308,6 +331,14 @@ fn write(folder: &Path, verdict: &Verdict, look: Look, out: &mut impl Write) -> 
         "  {quiet}log{quiet:#}   {}",
         visible(&folder.to_string_lossy())
     )?;
+    if let Some(since) = verdict.since {
+        let (since, from) = (number(since), number(verdict.from));
+        let last = number(verdict.entries.saturating_sub(1));
+        writeln!(
+            out,
+            "  {quiet}part{quiet:#}  since the checkpoint of {since} entries: entries {from} to {last} were read"
+        )?;
+    }
     let view = match verdict.view {
         ViewCheck::Checked => "held against the journal",
         ViewCheck::Absent => "absent; the next opening builds it",
@@ -350,6 +381,9 @@ fn write(folder: &Path, verdict: &Verdict, look: Look, out: &mut impl Write) -> 
             out,
             "  {quiet}kept{quiet:#}  {pruned} payloads were kept long enough and are pruned, as later entries say"
         )?;
+    }
+    for unchecked in &verdict.unchecked {
+        writeln!(out, "  {quiet}left{quiet:#}  {unchecked}")?;
     }
     if !verdict.faults.is_empty() {
         writeln!(out, "  {}", plural(verdict.faults.len(), "fault"))?;
@@ -417,6 +451,9 @@ mod tests {
 
     fn sound() -> Verdict {
         Verdict {
+            from: 0,
+            since: None,
+            unchecked: Vec::new(),
             entries: 1812,
             head: Digest([0xab; 32]),
             root: Some(Digest([0xcd; 32])),
