@@ -211,12 +211,7 @@ fn check_journal(folder: &Folder, tenant: &TenantId, walked: &Walked) -> Result<
 fn check_seal(folder: &Folder, tenant: &TenantId, walked: &Walked) -> Result<bool, OpenError> {
     let damaged = |what| OpenError::Damaged {
         path: folder.path.clone(),
-        fault: Fault {
-            entry: None,
-            file: SEAL.to_owned(),
-            offset: None,
-            what,
-        },
+        fault: Fault::of_file(SEAL, what),
     };
     let Some(seal) = Seal::read(&folder.root).map_err(damaged)? else {
         return Ok(false);
