@@ -1,11 +1,19 @@
 //! Copies of a log's checkpoints in a place that is not the log's: a mount that cannot be rewritten, another machine's disk.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use nephron_model::TenantId;
+
 use crate::{KeptCheckpoint, SignedCheckpoint};
+
+/// The ending of a checkpoint to which a witness has added its line.
+const COSIGNED: &str = "cosigned";
+/// Where the host's log stands in the gateway's data folder.
+const HOST_LOG: &str = "host/record/log";
 
 /// A checkpoint was not kept.
 #[derive(Debug, thiserror::Error)]
@@ -108,7 +116,8 @@ impl SignedCheckpoint {
 }
 
 impl KeptCheckpoint {
-    /// The checkpoint in the file at `path`, or each of those in the folder there, by name.
+    /// The checkpoint in the file at `path`, or each of those in the folder there, by name: files without an ending, and those that a
+    /// witness cosigned.
     ///
     /// # Errors
     /// What the file system says.
@@ -117,15 +126,54 @@ impl KeptCheckpoint {
         if path.is_dir() {
             let names = fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.path()));
             files = names.collect::<io::Result<_>>()?;
-            files.retain(|file| file.extension().is_none());
+            let is_note = |ending: Option<&OsStr>| ending.is_none_or(|ending| ending == COSIGNED);
+            files.retain(|file| is_note(file.extension()));
             files.sort();
         }
-        let read = |file: PathBuf| {
-            Ok(Self {
-                note: fs::read_to_string(&file)?,
-                file: file.display().to_string(),
-            })
+        files.iter().map(|file| Self::read(file)).collect()
+    }
+
+    /// What witnesses cosigned of the host's log in `log`, where that stands in the gateway's data folder as `host/record/log`:
+    /// the gateway keeps it in `host/anchors`. Nothing of another log.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn cosigned_beside(log: &Path) -> io::Result<Vec<Self>> {
+        let log = log.canonicalize()?;
+        let host = log.parent().and_then(Path::parent);
+        let anchors = host.map(|host| host.join("anchors"));
+        let Some(anchors) = anchors.filter(|it| log.ends_with(HOST_LOG) && it.is_dir()) else {
+            return Ok(Vec::new());
         };
-        files.into_iter().map(read).collect()
+        let mut cosigned = Vec::new();
+        for anchor in fs::read_dir(anchors)? {
+            let anchor = anchor?.path();
+            if !anchor.is_dir() {
+                continue;
+            }
+            for file in fs::read_dir(anchor)? {
+                let file = file?.path();
+                if file.extension().is_some_and(|ending| ending == COSIGNED) {
+                    cosigned.push(file);
+                }
+            }
+        }
+        cosigned.sort();
+        cosigned.iter().map(|file| Self::read(file)).collect()
+    }
+
+    /// Whether it says that it is of the host's log.
+    #[must_use]
+    pub fn is_of_host(&self) -> bool {
+        let signed = SignedCheckpoint::read(&self.note);
+        let prefix = format!("nephron/{}/", TenantId::HOST);
+        signed.is_ok_and(|signed| signed.checkpoint.origin.starts_with(&prefix))
+    }
+
+    fn read(file: &Path) -> io::Result<Self> {
+        Ok(Self {
+            note: fs::read_to_string(file)?,
+            file: file.display().to_string(),
+        })
     }
 }

@@ -147,20 +147,21 @@ pub(crate) struct Stored {
 impl Stored {
     /// Reads them all. What is read before the journal is no further than the journal.
     pub(crate) fn below(root: &Dir) -> io::Result<Self> {
+        Self::beyond(root, 0)
+    }
+
+    /// Those of more than so many entries.
+    pub(crate) fn beyond(root: &Dir, entries: u64) -> io::Result<Self> {
         let mut stored = Self::default();
         if !root.try_exists(FOLDER)? {
             return Ok(stored);
         }
         for path in crate::seal::files_below(&root.open_dir(FOLDER)?)? {
             let file = Path::new(FOLDER).join(&path);
-            let fault = |what| Fault {
-                entry: None,
-                file: file.display().to_string(),
-                offset: None,
-                what,
-            };
+            let fault = |what| Fault::of_file(&file.display().to_string(), what);
             let is_unnamed = file.extension().is_some_and(|extension| extension == "tmp");
             match path.parse().ok().filter(|size| file == path_of(*size)) {
+                Some(size) if size <= entries && entries > 0 => {}
                 Some(size) => match read(root, size) {
                     Ok(Some(signed)) => drop(stored.by_size.insert(size, signed)),
                     Ok(None) => stored.faults.push(fault(FaultKind::CheckpointMalformed)),

@@ -3,6 +3,7 @@
 //! A tenant's own checkpoints vanish with its folder, and its log can be put back to an older state with them. The host's log
 //! remembers, and its checkpoints cover what it remembers of all tenants.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use base64::Engine as _;
@@ -11,8 +12,13 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use nephron_model::{Draft, EntryKind, Record, Records, RecordsError, Space, TenantId};
 
-use crate::checkpoint::{hash, of_size};
-use crate::{Checkpoint, Fault, Header, OpenError, ReadError, Reader};
+use crate::checkpoint::{Stored, hash, of_size};
+use crate::policy::Weighed;
+use crate::tree::Edge;
+use crate::{
+    Checkpoint, Fault, Header, KeptCheckpoint, OpenError, Policy, ReadError, Reader, Witnessed,
+    leaf_hash, origin,
+};
 
 /// The state of one tenant's log, as the host's log has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,19 +114,67 @@ impl Commitment {
     /// # Errors
     /// [`CommitmentsError`] when it cannot be read to its end: verify it first.
     pub fn all_below(folder: &Path) -> Result<Vec<Committed>, CommitmentsError> {
+        Self::read_all(folder, &[]).map(|(all, _)| all)
+    }
+
+    /// The same, and how far those of `policy` vouch for it: by its stored checkpoints, by what witnesses cosigned beside it
+    /// ([`KeptCheckpoint::cosigned_beside`]), and by those that were kept elsewhere. A checkpoint that does not hold counts for
+    /// nothing here; verify the host's log to be told of it.
+    ///
+    /// # Errors
+    /// As [`all_below`](Self::all_below).
+    pub fn all_below_by(
+        folder: &Path,
+        policy: &Policy,
+        kept: &[KeptCheckpoint],
+    ) -> Result<(Vec<Committed>, Witnessed), CommitmentsError> {
+        let failed = |source| OpenError::Folder {
+            path: folder.to_owned(),
+            source,
+        };
+        let root = Dir::open_ambient_dir(folder, ambient_authority()).map_err(failed)?;
+        let stored = Stored::below(&root).map_err(failed)?;
+        let beside = KeptCheckpoint::cosigned_beside(folder).map_err(failed)?;
+        let stored = stored.by_size.values().map(|signed| &signed.note);
+        let kept = beside.iter().chain(kept).map(|kept| &kept.note);
+        let weighed = stored.chain(kept).map(|note| policy.weigh(note));
+        let weighed: Vec<Weighed> = weighed.filter_map(Result::ok).collect();
+        let (all, holding) = Self::read_all(folder, &weighed)?;
+        Ok((all, policy.witnessed(holding.into_iter())))
+    }
+
+    /// Every commitment, and those of `weighed` that the log leads to.
+    fn read_all<'a>(
+        folder: &Path,
+        weighed: &'a [Weighed],
+    ) -> Result<(Vec<Committed>, Vec<&'a Weighed>), CommitmentsError> {
         let host = Reader::open(folder)?;
         if let [first, ..] = host.damage() {
             return Err(CommitmentsError::Damaged(first.clone()));
         }
-        let mut all = Vec::new();
+        let (mut all, mut holding) = (Vec::new(), Vec::new());
+        let mut claimed: BTreeMap<u64, Vec<&Weighed>> = BTreeMap::new();
+        for one in weighed {
+            claimed.entry(one.checkpoint.size).or_default().push(one);
+        }
+        let (mut edge, mut name) = (Edge::default(), None);
         for entry in host.entries(0..host.head().entries) {
-            let header = entry?.header;
+            let entry = entry?;
+            let header = entry.header;
             all.extend(Self::of(&header).map(|commitment| Committed {
                 sequence: header.sequence,
                 commitment,
             }));
+            let name = name.get_or_insert_with(|| origin(&header.tenant, &entry.hash));
+            edge.push(leaf_hash(&entry.header_bytes), &mut |_| ());
+            let Some(claimed) = claimed.remove(&edge.size()) else {
+                continue;
+            };
+            let root = edge.root();
+            let is_so = |it: &&Weighed| it.checkpoint.origin == *name && it.checkpoint.root == root;
+            holding.extend(claimed.into_iter().filter(is_so));
         }
-        Ok(all)
+        Ok((all, holding))
     }
 
     /// Whether the log in `folder` is the one that was committed to, and holds as much. Only reads: what is not is to be left as

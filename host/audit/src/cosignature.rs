@@ -29,6 +29,10 @@ impl WitnessKey {
         self.0.name()
     }
 
+    pub(crate) const fn public_key(&self) -> &[u8; 32] {
+        self.0.key()
+    }
+
     /// When this witness cosigned `note`, in seconds since the epoch.
     ///
     /// # Errors
@@ -71,7 +75,7 @@ impl FromStr for WitnessKey {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
 
@@ -79,6 +83,16 @@ mod tests {
     use crate::note::tests::TestKey;
     use crate::{Checkpoint, note};
     use nephron_model::{Digest, Signer as _};
+
+    /// The line with which a witness cosigns `note` at `time`.
+    pub(crate) fn line(note: &str, name: &str, witness: &TestKey, time: u64) -> String {
+        let key = NamedKey::new(name, witness.public_key(), COSIGNATURE_TYPE).unwrap();
+        let (text, _) = split(note).unwrap();
+        let message = format!("cosignature/v1\ntime {time}\n{text}");
+        let signature = witness.sign(message.as_bytes()).unwrap();
+        let bytes = [key.id().as_slice(), &time.to_be_bytes(), &signature].concat();
+        format!("\u{2014} {name} {}\n", STANDARD.encode(bytes))
+    }
 
     #[test]
     fn a_cosignature_says_when_and_counts_for_its_note_alone() {

@@ -86,6 +86,14 @@ impl FieldDisclosure {
         &self.field
     }
 
+    /// The proof of the entry.
+    ///
+    /// # Errors
+    /// [`DisclosureFault::Proof`] if there is none.
+    pub fn proof(&self) -> Result<EntryProof, DisclosureFault> {
+        Ok(EntryProof::parse(&self.proof)?)
+    }
+
     /// The field's value.
     ///
     /// # Errors
@@ -106,7 +114,7 @@ impl FieldDisclosure {
     pub fn verify(&self, key: &VerifierKey) -> Result<ProvenEntry, DisclosureFault> {
         let value = self.value()?;
         let salt = unhex(&self.salt).ok_or(DisclosureFault::Malformed)?;
-        let proven = EntryProof::parse(&self.proof)?.verify(key)?;
+        let proven = self.proof()?.verify(key)?;
         let held = proven.header.facts.get(&FieldCommitment::fact(&self.field));
         if held != Some(&self.commitment.to_string()) {
             return Err(DisclosureFault::NotCommitted {

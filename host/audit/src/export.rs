@@ -15,7 +15,7 @@ use nephron_model::{Digest, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 use tar::{Builder, EntryType, Header as TarHeader};
 
-pub use self::check::{ExportFault, ProvenExport, verify_export};
+pub use self::check::{ExportFault, ProvenExport, verify_export, verify_export_by};
 use crate::proof::{from_tiles, newest_covering};
 use crate::tree::root_around;
 use crate::{Fault, ProveError, ReadError, Reader, SignedCheckpoint, leaf_hash};

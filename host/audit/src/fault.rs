@@ -1,5 +1,7 @@
 //! What can be wrong with a log, named so that a person finds the place.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 /// One thing that is wrong.
@@ -7,10 +9,17 @@ use serde::{Deserialize, Serialize};
 pub struct Fault {
     /// The first entry that it breaks, by sequence, where it breaks one.
     pub entry: Option<u64>,
+    /// The entry after the last that it may break, where that is known. The same as `entry` if it breaks none, and what is wrong stands
+    /// before that one.
+    #[serde(default)]
+    pub entry_end: Option<u64>,
     /// The file, relative to the log's folder.
     pub file: String,
     /// Bytes from the start of the file to the damaged structure, where that is known.
     pub offset: Option<u64>,
+    /// Bytes from the start of the file to after the last that may be damaged, where that is known.
+    #[serde(default)]
+    pub offset_end: Option<u64>,
     /// What is wrong there.
     pub what: FaultKind,
 }
@@ -94,6 +103,50 @@ pub enum FaultKind {
     CheckpointDiffers,
     /// A key was given, and there is no checkpoint that it signed.
     CheckpointMissing,
+    /// A cosignature says that it is of a witness of the policy, and is not, or was altered since.
+    CosignatureBad,
+    /// The policy's quorum did not vouch for this log.
+    QuorumNotMet,
+}
+
+impl Fault {
+    /// One of a whole file or folder.
+    pub(crate) fn of_file(file: &str, what: FaultKind) -> Self {
+        Self {
+            entry: None,
+            entry_end: None,
+            file: file.to_owned(),
+            offset: None,
+            offset_end: None,
+            what,
+        }
+    }
+
+    /// The same, breaking these entries.
+    pub(crate) fn of_entries(self, entries: Range<u64>) -> Self {
+        Self {
+            entry: Some(entries.start),
+            entry_end: Some(entries.end),
+            ..self
+        }
+    }
+
+    /// The same, breaking this entry, and who knows how many behind it.
+    pub(crate) fn from_entry(self, entry: u64) -> Self {
+        Self {
+            entry: Some(entry),
+            ..self
+        }
+    }
+
+    /// The same, in these bytes.
+    pub(crate) fn of_bytes(self, bytes: Range<u64>) -> Self {
+        Self {
+            offset: Some(bytes.start),
+            offset_end: Some(bytes.end),
+            ..self
+        }
+    }
 }
 
 impl std::fmt::Display for FaultKind {
@@ -140,19 +193,29 @@ impl std::fmt::Display for FaultKind {
                 "log differs from its checkpoint: it was altered below, or forked"
             }
             Self::CheckpointMissing => "no checkpoint of the given key",
+            Self::CosignatureBad => "cosignature is not of the witness that it names",
+            Self::QuorumNotMet => "too few witnesses vouch for this log",
         })
     }
 }
 
 impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if let Some(entry) = self.entry {
-            write!(f, "entry {entry}: ")?;
+        match (self.entry, self.entry_end) {
+            (Some(entry), Some(end)) if end <= entry => write!(f, "before entry {entry}: ")?,
+            (Some(entry), Some(end)) if end > entry.saturating_add(1) => {
+                write!(f, "entries {entry} to {}: ", end - 1)?;
+            }
+            (Some(entry), _) => write!(f, "entry {entry}: ")?,
+            (None, _) => {}
         }
         write!(f, "{} in `{}`", self.what, self.file)?;
-        if let Some(offset) = self.offset {
-            write!(f, " at byte {offset}")?;
+        match (self.offset, self.offset_end) {
+            (Some(offset), Some(end)) if end > offset.saturating_add(1) => {
+                write!(f, " at bytes {offset} to {}", end - 1)
+            }
+            (Some(offset), _) => write!(f, " at byte {offset}"),
+            (None, _) => Ok(()),
         }
-        Ok(())
     }
 }

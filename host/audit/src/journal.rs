@@ -328,8 +328,7 @@ fn storage(segment: u64, error: &io::Error) -> ReadError {
 fn damaged(entry: u64, at: Location, what: FaultKind) -> ReadError {
     ReadError::Damaged(Fault {
         entry: Some(entry),
-        file: segment_name(at.segment),
         offset: Some(at.offset),
-        what,
+        ..Fault::of_file(&segment_name(at.segment), what)
     })
 }

@@ -12,6 +12,7 @@
 
 mod anchor;
 mod checkpoint;
+mod claims;
 mod commitment;
 mod cosignature;
 mod disclosure;
@@ -30,6 +31,7 @@ mod note;
 mod options;
 mod outcome;
 mod overlay;
+mod policy;
 mod proof;
 mod reader;
 mod recover;
@@ -37,6 +39,7 @@ mod retain;
 mod scan;
 mod seal;
 mod seat;
+mod since;
 mod story;
 mod threads;
 mod tiles;
@@ -56,6 +59,7 @@ pub use disk::{Disk, OpenedFile, RealDisk};
 pub use entry::{Entry, Head, Header, MAX_NUMBER, entry_hash};
 pub use export::{
     Export, ExportError, ExportFault, ExportNote, Exported, ProvenExport, verify_export,
+    verify_export_by,
 };
 pub use fault::{Fault, FaultKind};
 pub use journal::{Entries, Location, ReadError};
@@ -63,10 +67,12 @@ pub use log::Log;
 pub use note::{InvalidVerifierKey, NoteError, VerifierKey};
 pub use options::Options;
 pub use outcome::{CloseError, OpenError};
+pub use policy::{InvalidPolicy, Lacking, Policy, PolicyFault, PolicyVerdict, Vouches, Witnessed};
 pub use proof::{EntryProof, GrowthProof, ProofFault, ProveError, ProvenEntry};
 pub use reader::{Reader, Surveyed};
 pub use retain::{Hold, InvalidRetention, Prunable, RetainError, Retention};
 pub use seal::SEAL;
+pub use since::Unchecked;
 pub use story::{Gap, GapKind};
 pub use tree::leaf_hash;
 pub use verify::{

@@ -96,6 +96,10 @@ impl VerifierKey {
         self.0.name()
     }
 
+    pub(crate) const fn public_key(&self) -> &[u8; 32] {
+        self.0.key()
+    }
+
     /// The text of `note`, if this key signed it.
     ///
     /// # Errors

@@ -117,6 +117,12 @@ impl EntryProof {
         self.index
     }
 
+    /// The checkpoint that it leads to, as its signed note.
+    #[must_use]
+    pub fn note(&self) -> &str {
+        &self.note
+    }
+
     /// The hashes from the entry's sibling to the root's child.
     #[must_use]
     pub fn path(&self) -> &[Digest] {
@@ -170,6 +176,12 @@ impl GrowthProof {
         (is_one_log && self.leads(old, &new))
             .then_some(new)
             .ok_or(ProofFault::NotConsistent)
+    }
+
+    /// Entries in the older checkpoint.
+    #[must_use]
+    pub const fn old(&self) -> u64 {
+        self.old
     }
 
     /// The checkpoint to which the log grew, as its signed note.

@@ -16,7 +16,7 @@ use crate::threads::all_cores;
 use crate::tree::Edge;
 use crate::verify::is_in_use;
 use crate::view::Term;
-use crate::walk::{Met, Way, walk};
+use crate::walk::{Met, Start, Way, walk};
 use crate::{
     Checkpoint, Entries, Entry, EntryProof, Fault, GrowthProof, Head, Header, OpenError,
     ProveError, ReadError, SignedCheckpoint, VerifierKey, leaf_hash,
@@ -87,6 +87,7 @@ impl Reader {
             }
         };
         let way = Way {
+            start: Start::LOG,
             is_in_use: is_in_use(&root),
             threads: all_cores(),
             prepare: &|_| (),

@@ -23,7 +23,7 @@ use crate::tree::leaf_hash;
 use crate::view::follow::{repair_entry, set_aside};
 use crate::view::{Damage, View, ViewError, guard, open};
 use crate::vouch::{Beside, TreeCheck, Vouched};
-use crate::walk::{Met, Torn, Walked, Way, walk};
+use crate::walk::{Met, Start, Torn, Walked, Way, walk};
 use crate::writer::{Tail, make_segment};
 use crate::{Fault, FaultKind, Head, Header, OpenError, Options};
 
@@ -71,6 +71,7 @@ pub(crate) fn recover(
     let sizes = beside.checkpoints.sizes();
     let mut check = TreeCheck::new(&folder.root, &beside, &sizes, beside.claims());
     let way = Way {
+        start: Start::LOG,
         is_in_use: false,
         threads: all_cores(),
         prepare: &|met| {
@@ -210,12 +211,7 @@ fn check_journal(folder: &Folder, tenant: &TenantId, walked: &Walked) -> Result<
 fn check_seal(folder: &Folder, tenant: &TenantId, walked: &Walked) -> Result<bool, OpenError> {
     let damaged = |what| OpenError::Damaged {
         path: folder.path.clone(),
-        fault: Fault {
-            entry: None,
-            file: SEAL.to_owned(),
-            offset: None,
-            what,
-        },
+        fault: Fault::of_file(SEAL, what),
     };
     let Some(seal) = Seal::read(&folder.root).map_err(damaged)? else {
         return Ok(false);

@@ -70,19 +70,21 @@ impl Seal {
         }
     }
 
-    /// Holds every file below `root` against the seal.
-    pub(crate) fn check(&self, root: &Dir, threads: NonZeroUsize, push: &mut dyn FnMut(Fault)) {
+    /// Holds every file below `root` of which `is_asked` says so against the seal.
+    pub(crate) fn check(
+        &self,
+        root: &Dir,
+        threads: NonZeroUsize,
+        is_asked: &dyn Fn(&str) -> bool,
+        push: &mut dyn FnMut(Fault),
+    ) {
         let mut fault = |file: &str, what| {
-            push(Fault {
-                entry: None,
-                file: file.to_owned(),
-                offset: None,
-                what,
-            });
+            push(Fault::of_file(file, what));
         };
-        let Ok(paths) = files_below(root) else {
+        let Ok(mut paths) = files_below(root) else {
             return fault(".", FaultKind::Unreadable);
         };
+        paths.retain(|path| is_asked(path));
         let sealed: BTreeMap<&str, &SealedFile> = self
             .files
             .iter()
@@ -97,7 +99,7 @@ impl Seal {
             Some(Ok(false)) | None => fault(path, FaultKind::FileAltered),
             Some(Err(_)) => fault(path, FaultKind::Unreadable),
         });
-        for sealed in &self.files {
+        for sealed in self.files.iter().filter(|file| is_asked(&file.path)) {
             if paths.binary_search(&sealed.path).is_err() {
                 fault(&sealed.path, FaultKind::FileMissing);
             }

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use nephron_model::{EntryKind, EventId, Point};
+use nephron_model::{EntryKind, EventId, Point, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::Header;
@@ -63,15 +63,35 @@ impl std::fmt::Display for Gap {
     }
 }
 
-/// A story as it is read, from the first entry on.
+/// A story as it is read, from the first entry on, or from one in the middle.
 #[derive(Default)]
 pub(crate) struct Story {
+    /// What stands before is not known.
+    within: Option<Within>,
     requests: HashMap<EventId, Request>,
     /// Uses that are left, if they are counted.
     grants: HashMap<String, Option<u64>>,
     /// What is about to be delivered, by kind and name.
     intents: HashSet<(EntryKind, String)>,
     gaps: Vec<Gap>,
+}
+
+/// What was met, of a story whose beginning is not known: who speaks of anything else may speak of what stands there.
+#[derive(Default)]
+struct Within {
+    /// When the first entry was recorded. An id that was drawn later was not spoken of before that: ids carry their time, and
+    /// entries are recorded in the order of theirs.
+    began: Option<Timestamp>,
+    ended: HashSet<EventId>,
+    ended_grants: HashSet<String>,
+    delivered: HashSet<(EntryKind, String)>,
+}
+
+impl Within {
+    /// Whether something of this id may have begun before.
+    fn may_know(&self, id: EventId) -> bool {
+        self.began.is_none_or(|began| id.millis() <= began.millis())
+    }
 }
 
 /// A request that has not ended.
@@ -84,8 +104,43 @@ struct Request {
 }
 
 impl Story {
+    /// One whose beginning is not known. What it lacks may stand there, if it is old enough; then nothing is said.
+    pub(crate) fn from_within() -> Self {
+        Self {
+            within: Some(Within::default()),
+            ..Self::default()
+        }
+    }
+
+    /// Whether the request that an entry names may have begun before what was read, and has not ended since.
+    fn is_from_before(&self, header: &Header) -> bool {
+        let (Some(within), Some(request)) = (&self.within, header.request) else {
+            return false;
+        };
+        within.may_know(request) && !within.ended.contains(&request)
+    }
+
+    /// The same of a grant.
+    fn is_grant_from_before(&self, grant: &str) -> bool {
+        let Some(within) = &self.within else {
+            return false;
+        };
+        let id = grant.strip_prefix("grant-").and_then(|id| id.parse().ok());
+        id.is_none_or(|id| within.may_know(id)) && !within.ended_grants.contains(grant)
+    }
+
+    fn end_grant(&mut self, grant: &str) {
+        self.grants.remove(grant);
+        if let Some(within) = &mut self.within {
+            within.ended_grants.insert(grant.to_owned());
+        }
+    }
+
     /// The next entry.
     pub(crate) fn meet(&mut self, header: &Header) {
+        if let Some(within) = &mut self.within {
+            within.began.get_or_insert(header.time);
+        }
         #[expect(
             clippy::wildcard_enum_match_arm,
             reason = "other kinds stand for themselves"
@@ -108,16 +163,16 @@ impl Story {
             EntryKind::Decision
                 if header.point != Some(Point::Export) && self.request(header).is_none() =>
             {
-                self.gap(header, GapKind::DecisionWithoutRequest);
+                self.gap_unless_before(header, GapKind::DecisionWithoutRequest);
             }
             EntryKind::Sending => match self.request(header) {
                 Some(request) => request.sent.push(header.sequence),
-                None => self.gap(header, GapKind::EndWithoutRequest),
+                None => self.gap_unless_before(header, GapKind::EndWithoutRequest),
             },
             EntryKind::Received => {
                 let intent = self.request(header).and_then(|request| request.sent.pop());
                 if intent.is_none() {
-                    self.gap(header, GapKind::AnswerWithoutIntent);
+                    self.gap_unless_before(header, GapKind::AnswerWithoutIntent);
                 }
             }
             EntryKind::RequestClosed => {
@@ -125,11 +180,14 @@ impl Story {
                 match ended {
                     Some(request) => {
                         for grant in &request.grants {
-                            self.grants.remove(grant);
+                            self.end_grant(grant);
                         }
                         self.leave(request.sent);
                     }
-                    None => self.gap(header, GapKind::EndWithoutRequest),
+                    None => self.gap_unless_before(header, GapKind::EndWithoutRequest),
+                }
+                if let (Some(within), Some(request)) = (&mut self.within, header.request) {
+                    within.ended.insert(request);
                 }
             }
             EntryKind::GrantMinted => {
@@ -143,14 +201,16 @@ impl Story {
             }
             EntryKind::GrantEnded => {
                 if let Some(grant) = header.facts.get(GRANT) {
-                    self.grants.remove(grant);
+                    self.end_grant(grant);
                 }
             }
             EntryKind::KeyUsed => {
                 let grant = header.facts.get(GRANT);
+                let is_old = grant.is_some_and(|grant| self.is_grant_from_before(grant));
                 match grant.and_then(|grant| self.grants.get_mut(grant)) {
                     Some(None) => {}
                     Some(Some(left)) if *left > 0 => *left -= 1,
+                    None if is_old => {}
                     Some(Some(_)) | None => self.gap(header, GapKind::UseWithoutGrant),
                 }
             }
@@ -167,11 +227,14 @@ impl Story {
     fn deliver(&mut self, header: &Header, named: &str, intents: &[&str]) {
         let name = header.facts.get(named).cloned().unwrap_or_default();
         let key = (header.kind, name);
+        // The first that is met of somebody may be what came of an intent before.
+        let is_first = self.within.as_mut();
+        let is_first = is_first.is_some_and(|within| within.delivered.insert(key.clone()));
         if intents.contains(&header.outcome.as_str()) {
             self.intents.insert(key);
         } else if header.outcome == "set-aside" {
             // Nothing leaves.
-        } else if !self.intents.remove(&key) {
+        } else if !self.intents.remove(&key) && !is_first {
             self.gap(header, GapKind::DeliveryWithoutIntent);
         }
     }
@@ -180,6 +243,12 @@ impl Story {
     fn leave(&mut self, sent: Vec<u64>) {
         for entry in sent {
             self.add(entry, GapKind::IntentWithoutOutcome);
+        }
+    }
+
+    fn gap_unless_before(&mut self, header: &Header, what: GapKind) {
+        if !self.is_from_before(header) {
+            self.gap(header, what);
         }
     }
 

@@ -202,6 +202,22 @@ impl<'a> Replay<'a> {
         }
     }
 
+    /// The same from `edge` on: what lies left of it is not looked at.
+    pub(crate) fn from(
+        root: Option<&'a Dir>,
+        listed: &'a Listed,
+        sizes: &'a BTreeSet<u64>,
+        edge: Edge,
+    ) -> Self {
+        let is_left = |tile: &&TileName| tile.index < tile_of(edge.size(), tile.level);
+        let left = listed.tiles.iter().filter(is_left).copied().collect();
+        Self {
+            edge,
+            met: left,
+            ..Self::new(root, listed, sizes)
+        }
+    }
+
     /// Takes the next entry's leaf.
     pub(crate) fn push(&mut self, leaf: Digest) {
         let mut whole = Vec::new();

@@ -61,6 +61,38 @@ pub(crate) struct Edge {
 }
 
 impl Edge {
+    /// The edge of the tree of the first `size` leaves, as tiles have it; nothing if they have not.
+    pub(crate) fn of_tiles(size: u64, tiles: &dyn Tiles) -> Option<Self> {
+        let mut levels = Vec::new();
+        for level in 0u8.. {
+            let there = size.checked_shr(8 * u32::from(level)).unwrap_or(0);
+            if there == 0 {
+                break;
+            }
+            let width = usize::try_from(there % TILE as u64).ok()?;
+            levels.push(match width {
+                0 => Vec::new(),
+                width => tiles.hashes(level, there / TILE as u64, width)?,
+            });
+        }
+        // Each peak is the root over as many of its level's hashes as its bit says; they stand before those of smaller ones.
+        let mut peaks = Vec::new();
+        for height in (0..u64::BITS)
+            .rev()
+            .filter(|height| size >> height & 1 == 1)
+        {
+            let level = levels.get(usize::try_from(height / 8).ok()?)?;
+            let count = 1usize << (height % 8);
+            let first = level.len() & !(2 * count - 1);
+            peaks.push(fold(level.get(first..first + count)?.to_vec()));
+        }
+        Some(Self {
+            size,
+            peaks,
+            levels,
+        })
+    }
+
     /// Number of leaves.
     pub(crate) const fn size(&self) -> u64 {
         self.size
@@ -572,6 +604,38 @@ mod tests {
         }
     }
 
+    /// An edge read from tiles is the one that grew.
+    fn goes_on(leaves: &[Digest], from: usize) {
+        let (whole, held) = grow(leaves);
+        let from = from as u64;
+        let mut edge = Edge::of_tiles(from, &held).unwrap();
+        assert_eq!(edge.size(), from);
+        let mut made = Held(BTreeMap::new());
+        for leaf in leaves.iter().skip(usize::try_from(from).unwrap()) {
+            edge.push(*leaf, &mut |tile| {
+                made.0.insert((tile.level, tile.index), tile.hashes);
+            });
+        }
+        assert_eq!(edge.root(), whole.root(), "{from} of {}", leaves.len());
+        let partial = |edge: &Edge| edge.partial().collect::<Vec<_>>();
+        assert_eq!(partial(&edge), partial(&whole));
+        assert!(
+            made.0
+                .iter()
+                .all(|(place, it)| held.0.get(place) == Some(it))
+        );
+    }
+
+    #[test]
+    fn an_edge_that_tiles_give_goes_on_as_the_one_that_grew() {
+        for size in 1..70 {
+            (0..=size).for_each(|from| goes_on(&leaves(size as u64), from));
+        }
+        let (_, mut held) = grow(&leaves(600));
+        held.0.remove(&(0, 2));
+        assert!(Edge::of_tiles(590, &held).is_none() && Edge::of_tiles(512, &held).is_some());
+    }
+
     #[test]
     fn every_range_of_every_small_tree_leads_to_its_root_and_to_no_other() {
         for size in 1..=20_u8 {
@@ -640,6 +704,12 @@ mod tests {
             };
             prop_assert_ne!(root_of_inclusion(leaves[at], index, size, &flip(&path)), Some(edge.root()));
             prop_assert!(proof.is_empty() || !is_consistent(old, new, &flip(&proof)));
+        }
+
+        #[test]
+        fn an_edge_of_several_levels_goes_on_from_tiles(size in 250u64..70_000, from in any::<prop::sample::Index>()) {
+            let leaves = leaves(size);
+            goes_on(&leaves, from.index(leaves.len() + 1));
         }
 
         #[test]

@@ -11,16 +11,19 @@ use cap_std::fs::Dir;
 use nephron_model::{Digest, TenantId};
 use serde::{Deserialize, Serialize};
 
+use crate::claims::Claims;
 use crate::frame::decode_records;
 use crate::seal::{SEAL, Seal, files_below};
+use crate::since::{Begun, begin};
 use crate::story::{Gap, Story};
 use crate::threads::all_cores;
 use crate::tree::leaf_hash;
 use crate::view::{PartedViews, RecordName, Term, TermKey, View, ViewError, Views, guard, open};
-use crate::vouch::{Beside, By, Claim, TreeCheck};
-use crate::walk::{Met, Way, walk};
+use crate::vouch::{Beside, TreeCheck};
+use crate::walk::{Met, Start, Way, walk};
 use crate::{
-    Committed, Fault, FaultKind, Head, Location, SignedCheckpoint, VerifierKey, checkpoint, tiles,
+    Checkpoint, Committed, Fault, FaultKind, Head, Location, Policy, PolicyVerdict,
+    SignedCheckpoint, Unchecked, VerifierKey, Witnessed, checkpoint, tiles,
 };
 
 /// What to hold the log against, besides itself.
@@ -38,6 +41,14 @@ pub struct VerifyOptions<'a> {
     /// What the host's log committed to: all of it that is about this log's tenant must hold. Nothing if no host's log is at
     /// hand.
     pub committed: Option<Vec<Committed>>,
+    /// Reads only from the segment on that holds the last entry of this checkpoint. The log's key must have signed it, and it must
+    /// hold: otherwise the whole log is read, to say where it differs. A head that was noted of fewer entries than are left out
+    /// then counts as one that the log does not hold.
+    pub since: Option<KeptCheckpoint>,
+    /// Whose word it takes. Without `key`, the log's key is the one that the policy lists for the log's origin.
+    pub policy: Option<Policy>,
+    /// How far those of the policy vouch for the host's log, from which `committed` is: what it commits to, they vouch for too.
+    pub host_witnessed: Option<Witnessed>,
     /// Leaves the view out. On a closed log its bytes are covered by the seal either way.
     pub skip_view: bool,
     /// The store of the view, if it is not the usual one.
@@ -88,6 +99,15 @@ impl std::fmt::Display for Progress {
 /// What verification found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
+    /// The first entry that was read. Everything here is about the entries from this one to before `entries`.
+    #[serde(default)]
+    pub from: u64,
+    /// Entries in the checkpoint since which was to be verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<u64>,
+    /// What was not looked at, where not all was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unchecked: Vec<Unchecked>,
     /// Entries that the journal holds.
     pub entries: u64,
     /// Hash of the last of them; zeros if there is none.
@@ -105,6 +125,9 @@ pub struct Verdict {
     /// How many entries, from the first, the largest commitment of the host's log covers that holds. Nothing if no host's log
     /// was given, 0 if it never committed to this log.
     pub committed: Option<u64>,
+    /// What the policy says, if one was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PolicyVerdict>,
     /// Nothing is wrong. If `sealed` is false, entries at the very end could be missing without a trace in the folder:
     /// then hold the log against a head that was noted elsewhere.
     pub verified: bool,
@@ -124,8 +147,11 @@ impl Verdict {
     /// The verdict on a log that is not there: `committed` is what the host's log said of it last, if it did.
     #[must_use]
     pub fn on_missing(committed: Option<&Committed>) -> Self {
-        let ahead = committed.map(|it| file_fault(&it.place(), FaultKind::CheckpointAhead));
+        let ahead = committed.map(|it| Fault::of_file(&it.place(), FaultKind::CheckpointAhead));
         Self {
+            from: 0,
+            since: None,
+            unchecked: Vec::new(),
             entries: 0,
             head: Head::START.hash,
             root: None,
@@ -133,8 +159,9 @@ impl Verdict {
             checkpoints: 0,
             vouched: None,
             committed: committed.map(|_| 0),
+            policy: None,
             verified: false,
-            faults: std::iter::once(file_fault("journal", FaultKind::FileMissing))
+            faults: std::iter::once(Fault::of_file("journal", FaultKind::FileMissing))
                 .chain(ahead)
                 .collect(),
             gaps: Vec::new(),
@@ -203,28 +230,81 @@ pub fn verify(folder: &Path, mut options: VerifyOptions<'_>) -> Result<Verdict, 
     if !has("journal")? && !has(SEAL)? && !has("view")? {
         return Err(failed(io::Error::from(io::ErrorKind::NotFound)));
     }
-    let is_in_use = is_in_use(&root);
-    let beside = Beside::read(&root).map_err(failed)?;
-    let seal = Seal::read(&root);
-    let viewed = Viewed::open(&root, folder, &options, is_in_use);
-    let mut checks = Checks::new(&options, &viewed, &seal);
-    let mut claimed = Vec::new();
-    let claims = claims(&beside, &options, &mut claimed);
-    let sizes = beside.checkpoints.sizes();
-    let mut tree = TreeCheck::new(&root, &beside, &sizes, claims);
-
-    let of_bytes = journal_bytes(&root);
-    let mut bytes = 0;
     let mut progress = options.progress.take();
+    if let Some(part) = Part::of(&root, &options) {
+        let checkpoint = part.checkpoint.clone();
+        let read = look((&root, folder), &options, Some(part), &mut progress);
+        let (verdict, states) = read.map_err(failed)?;
+        if states.contains(&checkpoint) {
+            return Ok(verdict);
+        }
+        // The tiles on disk may be what is wrong. Where it is, the whole log tells.
+    }
+    let read = look((&root, folder), &options, None, &mut progress);
+    read.map(|(verdict, _)| verdict).map_err(failed)
+}
+
+/// What follows from a checkpoint on, and the tree before.
+struct Part {
+    checkpoint: Checkpoint,
+    begun: Begun,
+}
+
+impl Part {
+    /// That since the checkpoint of the options, if there is one, the log's key signed it, and something before it can be left out.
+    fn of(root: &Dir, options: &VerifyOptions<'_>) -> Option<Self> {
+        let note = &options.since.as_ref()?.note;
+        let listed = || options.policy.as_ref()?.log_of_note(note);
+        let key = options.key.as_ref().or_else(listed)?;
+        let checkpoint = SignedCheckpoint::open(note, key).ok()?.checkpoint;
+        let begun = begin(root, checkpoint.size)?;
+        Some(Self { checkpoint, begun })
+    }
+}
+
+/// Looks at a log, or at a part of it. Gives the states too in which it was, at the sizes that it was asked about.
+fn look(
+    (root, folder): (&Dir, &Path),
+    options: &VerifyOptions<'_>,
+    part: Option<Part>,
+    progress: &mut Option<&mut dyn FnMut(Progress)>,
+) -> io::Result<(Verdict, Vec<Checkpoint>)> {
+    let start = part.as_ref().map_or(Start::LOG, |part| part.begun.start);
+    let is_in_use = is_in_use(root);
+    let beside = Beside::beyond(root, start.head.entries)?;
+    let seal = Seal::read(root);
+    let skips_view = options.skip_view || part.is_some();
+    let viewed = match skips_view {
+        true => Viewed::not(ViewCheck::Skipped),
+        false => Viewed::open(root, folder, options, is_in_use),
+    };
+    let mut checks = Checks::new(options, &viewed, &seal);
+    let mut claims = Claims::of(&beside, options);
+    let sizes = beside.checkpoints.sizes();
+    let claimed = std::mem::take(&mut claims.all);
+    let (mut tree, mut story) = match part {
+        None => (
+            TreeCheck::new(root, &beside, &sizes, claimed),
+            Story::default(),
+        ),
+        Some(Part { checkpoint, begun }) => {
+            let before = (checkpoint.origin, begun.edge);
+            let tree = TreeCheck::since(root, &beside, &sizes, claimed, before);
+            (tree, Story::from_within())
+        }
+    };
+
+    let of_bytes = journal_bytes(root, start.segment);
+    let mut bytes = 0;
     let threads = options.threads.unwrap_or_else(all_cores);
     let way = Way {
+        start,
         is_in_use,
         threads,
         prepare: &|met| (leaf_hash(met.frame.header), viewed.hold_against(met)),
     };
-    let mut story = Story::default();
     let walked = walk(
-        &root,
+        root,
         &way,
         &mut |met, (leaf, held)| {
             story.meet(met.header);
@@ -233,7 +313,7 @@ pub fn verify(folder: &Path, mut options: VerifyOptions<'_>) -> Result<Verdict, 
         },
         &mut |read, entries| {
             bytes += read;
-            if let Some(progress) = &mut progress {
+            if let Some(progress) = progress {
                 progress(Progress {
                     bytes,
                     of_bytes,
@@ -248,15 +328,19 @@ pub fn verify(folder: &Path, mut options: VerifyOptions<'_>) -> Result<Verdict, 
     checks.finish(&viewed, walked.head, &mut faults);
     let view = viewed.close();
     let differing = vouched.differing.iter();
-    faults.extend(differing.map(|file| file_fault(file, FaultKind::TileDiffers)));
+    faults.extend(differing.map(|file| Fault::of_file(file, FaultKind::TileDiffers)));
     let strange = beside.tiles.strange.iter();
-    faults.extend(strange.map(|file| file_fault(file, FaultKind::UnknownFile)));
-    faults.extend(claimed);
+    faults.extend(strange.map(|file| Fault::of_file(file, FaultKind::UnknownFile)));
+    faults.append(&mut claims.faults);
     faults.extend(vouched.faults);
-    if !root.try_exists("journal").unwrap_or(false) {
-        faults.push(file_fault("journal", FaultKind::FileMissing));
+    let policy = claims.judge(options, &vouched.states);
+    if policy.as_ref().is_some_and(|policy| !policy.met) {
+        faults.push(Fault::of_file("policy", FaultKind::QuorumNotMet));
     }
-    check_names(&root, &mut faults);
+    if !root.try_exists("journal").unwrap_or(false) {
+        faults.push(Fault::of_file("journal", FaultKind::FileMissing));
+    }
+    check_names(root, &mut faults);
     let sealed = match &seal {
         Ok(Some(seal)) => {
             let names_tenant = walked
@@ -264,76 +348,55 @@ pub fn verify(folder: &Path, mut options: VerifyOptions<'_>) -> Result<Verdict, 
                 .as_ref()
                 .is_none_or(|tenant| *tenant == seal.tenant);
             if seal.head() != walked.head || !names_tenant {
-                faults.push(file_fault(SEAL, FaultKind::SealDiffers));
+                faults.push(Fault::of_file(SEAL, FaultKind::SealDiffers));
             }
-            seal.check(&root, threads, &mut |fault| faults.push(fault));
+            let is_asked = |path: &str| {
+                start.segment == 0 || segment_of(path).is_some_and(|it| it >= start.segment)
+            };
+            seal.check(root, threads, &is_asked, &mut |fault| faults.push(fault));
             true
         }
         Ok(None) => {
             if options.require_seal {
-                faults.push(file_fault(SEAL, FaultKind::NotSealed));
+                faults.push(Fault::of_file(SEAL, FaultKind::NotSealed));
             }
             false
         }
         Err(what) => {
-            faults.push(file_fault(SEAL, *what));
+            faults.push(Fault::of_file(SEAL, *what));
             false
         }
     };
     let is_hosts = walked.tenant == Some(TenantId::host());
     let is_committed_to = options.committed.is_some() && !is_hosts;
-    Ok(Verdict {
+    let verdict = Verdict {
+        from: start.head.entries,
+        since: claims.since,
+        unchecked: match start.segment {
+            0 => Vec::new(),
+            _ => Unchecked::SINCE.to_vec(),
+        },
         entries: walked.head.entries,
         head: walked.head.hash,
         pruned: walked.prune.pruned,
         root: (vouched.edge.size() == walked.head.entries).then(|| vouched.edge.root()),
         checkpoints: vouched.held,
-        vouched: options.key.is_some().then_some(vouched.vouched),
+        vouched: claims.key.is_some().then_some(vouched.vouched),
         committed: is_committed_to.then_some(vouched.committed),
+        policy,
         verified: faults.is_empty(),
         faults,
         gaps: story.finish(sealed),
         view,
         sealed,
-    })
+    };
+    Ok((verdict, vouched.states))
 }
 
-/// The checkpoints that the log is held against, and what is wrong with them before it is.
-fn claims(beside: &Beside, options: &VerifyOptions<'_>, faults: &mut Vec<Fault>) -> Vec<Claim> {
-    faults.extend_from_slice(&beside.checkpoints.faults);
-    let mut claims = beside.claims();
-    let stored = beside.checkpoints.by_size.values();
-    let mut notes: Vec<&str> = stored.map(|signed| signed.note.as_str()).collect();
-    for kept in &options.checkpoints {
-        match SignedCheckpoint::read(&kept.note) {
-            Ok(signed) => {
-                claims.push(Claim {
-                    file: kept.file.clone(),
-                    checkpoint: signed.checkpoint,
-                    by: By::Nobody,
-                });
-                notes.push(&kept.note);
-            }
-            Err(_) => faults.push(file_fault(&kept.file, FaultKind::CheckpointMalformed)),
-        }
-    }
-    if let Some(key) = &options.key {
-        for (claim, note) in claims.iter_mut().zip(notes) {
-            match SignedCheckpoint::open(note, key) {
-                Ok(_) => claim.by = By::Key,
-                Err(_) => faults.push(file_fault(&claim.file, FaultKind::CheckpointUnsigned)),
-            }
-        }
-        if !claims.iter().any(|claim| claim.by == By::Key) {
-            faults.push(file_fault("checkpoints", FaultKind::CheckpointMissing));
-        }
-    }
-    claims.extend(options.committed.iter().flatten().map(|committed| Claim {
-        file: committed.place(),
-        checkpoint: committed.commitment.checkpoint.clone(),
-        by: By::Host(committed.commitment.tenant.clone()),
-    }));
-    claims
+/// The number of the segment at this path, if it is one.
+fn segment_of(path: &str) -> Option<u64> {
+    let number = path.strip_prefix("journal/")?.strip_suffix(".wal")?;
+    number.parse().ok()
 }
 
 /// Whether somebody has the log open for writing. Takes the lock shared, and lets it go at once; writes nothing.
@@ -372,9 +435,7 @@ struct Held {
 
 impl Viewed {
     fn open(root: &Dir, folder: &Path, options: &VerifyOptions<'_>, is_in_use: bool) -> Self {
-        let opened = if options.skip_view {
-            Ok(OpenView::Not(ViewCheck::Skipped))
-        } else if is_in_use {
+        let opened = if is_in_use {
             Ok(OpenView::Not(ViewCheck::InUse))
         } else if !root.try_exists("view").unwrap_or(false) {
             Ok(OpenView::Not(ViewCheck::Absent))
@@ -388,10 +449,14 @@ impl Viewed {
         };
         match head {
             Ok(head) => Self { view, head },
-            Err(_) => Self {
-                view: OpenView::Not(ViewCheck::Unreadable),
-                head: Head::START,
-            },
+            Err(_) => Self::not(ViewCheck::Unreadable),
+        }
+    }
+
+    const fn not(why: ViewCheck) -> Self {
+        Self {
+            view: OpenView::Not(why),
+            head: Head::START,
         }
     }
 
@@ -464,7 +529,7 @@ impl Checks {
             (&viewed.view, seal),
             (OpenView::Not(ViewCheck::Unreadable), Ok(Some(_)))
         ) {
-            faults.push(file_fault("view", FaultKind::Unreadable));
+            faults.push(Fault::of_file("view", FaultKind::Unreadable));
         }
         Self {
             expected: options.expected_head,
@@ -501,19 +566,17 @@ impl Checks {
             .expected
             .is_some_and(|expected| expected != Head::START);
         if expects_more && !self.expected_is_met {
-            let entry = self
-                .expected
-                .and_then(|expected| expected.entries.checked_sub(1));
+            let end = self.expected.map(|expected| expected.entries);
             faults.push(Fault {
-                entry,
-                ..file_fault("journal", FaultKind::HeadDiffers)
+                entry: end.and_then(|end| end.checked_sub(1)),
+                entry_end: end,
+                ..Fault::of_file("journal", FaultKind::HeadDiffers)
             });
         }
         if self.viewed.entries > head.entries {
-            self.faults.push(Fault {
-                entry: Some(head.entries),
-                ..file_fault("view", FaultKind::ViewAhead)
-            });
+            let fault = Fault::of_file("view", FaultKind::ViewAhead);
+            let lost = head.entries..self.viewed.entries;
+            self.faults.push(fault.of_entries(lost));
         } else if !self.viewed_is_met {
             self.fault(self.viewed.entries.checked_sub(1));
         }
@@ -552,7 +615,7 @@ impl Checks {
         {
             self.faults.push(Fault {
                 entry,
-                ..file_fault("view", FaultKind::ViewDiffers)
+                ..Fault::of_file("view", FaultKind::ViewDiffers)
             });
         }
     }
@@ -600,7 +663,7 @@ fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
 /// Reports names at the top of the folder that no log has.
 fn check_names(root: &Dir, faults: &mut Vec<Fault>) {
     let Ok(paths) = files_below(root) else {
-        return faults.push(file_fault(".", FaultKind::Unreadable));
+        return faults.push(Fault::of_file(".", FaultKind::Unreadable));
     };
     for path in paths {
         let (top, is_inside) = match path.split_once('/') {
@@ -614,26 +677,23 @@ fn check_names(root: &Dir, faults: &mut Vec<Fault>) {
             _ => false,
         };
         if !is_known {
-            faults.push(file_fault(&path, FaultKind::UnknownFile));
+            faults.push(Fault::of_file(&path, FaultKind::UnknownFile));
         }
     }
 }
 
-fn journal_bytes(root: &Dir) -> u64 {
+/// Bytes of the segments from this one on.
+fn journal_bytes(root: &Dir, first: u64) -> u64 {
     let Ok(files) = root.read_dir("journal") else {
         return 0;
     };
-    let lengths = files.filter_map(|file| Some(file.ok()?.metadata().ok()?.len()));
+    let lengths = files.filter_map(|file| {
+        let file = file.ok()?;
+        let path = format!("journal/{}", file.file_name().to_string_lossy());
+        let is_left = segment_of(&path).is_some_and(|number| number < first);
+        (!is_left).then(|| file.metadata().ok().map(|it| it.len()))?
+    });
     lengths.fold(0, u64::saturating_add)
-}
-
-fn file_fault(file: &str, what: FaultKind) -> Fault {
-    Fault {
-        entry: None,
-        file: file.to_owned(),
-        offset: None,
-        what,
-    }
 }
 
 #[cfg(test)]

@@ -23,8 +23,13 @@ pub(crate) struct Beside {
 
 impl Beside {
     pub(crate) fn read(root: &Dir) -> io::Result<Self> {
+        Self::beyond(root, 0)
+    }
+
+    /// The same without the checkpoints of no more than so many entries.
+    pub(crate) fn beyond(root: &Dir, entries: u64) -> io::Result<Self> {
         Ok(Self {
-            checkpoints: Stored::below(root)?,
+            checkpoints: Stored::beyond(root, entries)?,
             tiles: Listed::below(root)?,
         })
     }
@@ -75,6 +80,7 @@ pub(crate) struct TreeCheck<'a> {
     replay: Replay<'a>,
     claims: BTreeMap<u64, Vec<Claim>>,
     origin: Option<String>,
+    tenant: Option<TenantId>,
     held: u64,
     /// Entries in the largest checkpoint that holds.
     held_to: u64,
@@ -82,6 +88,7 @@ pub(crate) struct TreeCheck<'a> {
     vouched: u64,
     /// The same, of those that the host's log holds.
     committed: u64,
+    states: Vec<Checkpoint>,
     differing: Vec<Fault>,
 }
 
@@ -99,6 +106,8 @@ pub(crate) struct Vouched {
     pub(crate) vouched: u64,
     /// Entries in the largest of them that the host's log holds.
     pub(crate) committed: u64,
+    /// What the log was at the sizes of all claims, as far as it could be read.
+    pub(crate) states: Vec<Checkpoint>,
     /// What contradicts the journal and is not to be repaired.
     pub(crate) faults: Vec<Fault>,
 }
@@ -110,6 +119,30 @@ impl<'a> TreeCheck<'a> {
         sizes: &'a BTreeSet<u64>,
         claims: Vec<Claim>,
     ) -> Self {
+        Self::of(Replay::new(Some(root), &beside.tiles, sizes), claims)
+    }
+
+    /// The same of a log of this origin, from the entry after those in `edge` on. Of claims that reach no further nothing is said.
+    pub(crate) fn since(
+        root: &'a Dir,
+        beside: &'a Beside,
+        sizes: &'a BTreeSet<u64>,
+        claims: Vec<Claim>,
+        (origin, edge): (String, Edge),
+    ) -> Self {
+        let size = edge.size();
+        let claims = claims.into_iter();
+        let later = claims
+            .filter(|claim| claim.checkpoint.size > size)
+            .collect();
+        let replay = Replay::from(Some(root), &beside.tiles, sizes, edge);
+        Self {
+            origin: Some(origin),
+            ..Self::of(replay, later)
+        }
+    }
+
+    fn of(replay: Replay<'a>, claims: Vec<Claim>) -> Self {
         let mut by_size: BTreeMap<u64, Vec<Claim>> = BTreeMap::new();
         for claim in claims {
             by_size
@@ -118,13 +151,15 @@ impl<'a> TreeCheck<'a> {
                 .push(claim);
         }
         Self {
-            replay: Replay::new(Some(root), &beside.tiles, sizes),
+            replay,
             claims: by_size,
             origin: None,
+            tenant: None,
             held: 0,
             held_to: 0,
             vouched: 0,
             committed: 0,
+            states: Vec::new(),
             differing: Vec::new(),
         }
     }
@@ -133,8 +168,10 @@ impl<'a> TreeCheck<'a> {
     pub(crate) fn meet(&mut self, met: &Met<'_>, leaf: Digest) {
         let sequence = met.header.sequence;
         if sequence == 0 {
-            let tenant = &met.header.tenant;
-            self.origin = Some(origin(tenant, &met.hash));
+            self.origin = Some(origin(&met.header.tenant, &met.hash));
+        }
+        if self.tenant.is_none() {
+            let tenant = self.tenant.insert(met.header.tenant.clone());
             for claims in self.claims.values_mut() {
                 claims.retain(|claim| claim.is_about(tenant));
             }
@@ -149,6 +186,9 @@ impl<'a> TreeCheck<'a> {
             return;
         };
         let root = self.replay.edge.root();
+        if let Some(origin) = self.origin.clone() {
+            self.states.push(Checkpoint { origin, size, root });
+        }
         for claim in claims {
             let what = if self.origin.as_ref() != Some(&claim.checkpoint.origin) {
                 FaultKind::CheckpointOrigin
@@ -167,8 +207,12 @@ impl<'a> TreeCheck<'a> {
                 continue;
             };
             // Whatever was altered stands after the last checkpoint that holds.
-            let after = (what == FaultKind::CheckpointDiffers).then_some(self.held_to);
-            self.differing.push(fault(&claim.file, after, what));
+            let fault = Fault::of_file(&claim.file, what);
+            self.differing
+                .push(match what == FaultKind::CheckpointDiffers {
+                    true => fault.of_entries(self.held_to..size),
+                    false => fault,
+                });
         }
     }
 
@@ -177,29 +221,26 @@ impl<'a> TreeCheck<'a> {
         let mut faults = self.differing;
         for fault in faults.iter_mut().filter(|_| !is_whole) {
             // The journal's own faults name the entry better.
-            fault.entry = None;
+            (fault.entry, fault.entry_end) = (None, None);
         }
         for claim in self.claims.into_values().flatten() {
             let of = &claim.checkpoint;
             if self.origin.is_none() && matches!(claim.by, By::Host(_)) {
                 // Whose log this is cannot be read; that is a fault already.
             } else if self.origin.as_ref().is_some_and(|it| *it != of.origin) {
-                faults.push(fault(&claim.file, None, FaultKind::CheckpointOrigin));
+                faults.push(Fault::of_file(&claim.file, FaultKind::CheckpointOrigin));
             } else if of.size > entries {
-                faults.push(fault(
-                    &claim.file,
-                    Some(entries),
-                    FaultKind::CheckpointAhead,
-                ));
+                let fault = Fault::of_file(&claim.file, FaultKind::CheckpointAhead);
+                faults.push(fault.of_entries(entries..of.size));
             } else if of.size == 0 {
-                faults.push(fault(&claim.file, None, FaultKind::CheckpointMalformed));
+                faults.push(Fault::of_file(&claim.file, FaultKind::CheckpointMalformed));
             }
         }
         if self.replay.edge.size() == entries {
             let ahead = self.replay.finish();
             let ahead = ahead
                 .iter()
-                .map(|file| fault(file, Some(entries), FaultKind::TileAhead));
+                .map(|file| Fault::of_file(file, FaultKind::TileAhead).from_entry(entries));
             faults.extend(ahead);
         }
         Vouched {
@@ -209,16 +250,8 @@ impl<'a> TreeCheck<'a> {
             held: self.held,
             vouched: self.vouched,
             committed: self.committed,
+            states: self.states,
             faults,
         }
-    }
-}
-
-fn fault(file: &str, entry: Option<u64>, what: FaultKind) -> Fault {
-    Fault {
-        entry,
-        file: file.to_owned(),
-        offset: None,
-        what,
     }
 }

@@ -129,6 +129,13 @@ impl EventId {
         Self((u128::from(at.millis() & ((1 << 48) - 1)) << 80) | random)
     }
 
+    /// When it was drawn, in milliseconds since the Unix epoch, modulo 2^48.
+    #[must_use]
+    pub const fn millis(self) -> u64 {
+        let [a, b, c, d, e, f, ..] = self.0.to_be_bytes();
+        u64::from_be_bytes([0, 0, a, b, c, d, e, f])
+    }
+
     /// The last 64 of the bits that were drawn: by these requests are chosen evenly, whatever else they are.
     #[must_use]
     pub const fn drawn(self) -> u64 {

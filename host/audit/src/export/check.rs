@@ -35,6 +35,9 @@ pub struct ProvenExport {
     /// Every entry of the period is in it. False where the period reaches further than the checkpoint: entries that came after it
     /// may be missing.
     pub complete: bool,
+    /// Its checkpoint, as signed.
+    #[serde(skip)]
+    pub signed: SignedCheckpoint,
 }
 
 /// An export that shows nothing.
@@ -103,6 +106,17 @@ impl From<io::Error> for ExportFault {
 /// # Errors
 /// [`ExportFault`]: the first thing that does not hold.
 pub fn verify_export(archive: impl Read, key: &VerifierKey) -> Result<ProvenExport, ExportFault> {
+    verify_export_by(archive, |_| Some(key.clone()))
+}
+
+/// The same by the key that `key_of` gives for the note of its checkpoint, if it gives one.
+///
+/// # Errors
+/// As [`verify_export`]; without a key the checkpoint does not count.
+pub fn verify_export_by(
+    archive: impl Read,
+    key_of: impl FnOnce(&str) -> Option<VerifierKey>,
+) -> Result<ProvenExport, ExportFault> {
     let mut tar = tar::Archive::new(archive);
     let mut files = tar.entries()?;
     let note = small(&mut files, NOTE)?;
@@ -112,8 +126,9 @@ pub fn verify_export(archive: impl Read, key: &VerifierKey) -> Result<ProvenExpo
     // What people read; whatever it says, nothing hangs on it.
     let _readme = small(&mut files, README)?;
     let signed = text(small(&mut files, CHECKPOINT)?, CHECKPOINT)?;
-    let signed = SignedCheckpoint::open(&signed, key).map_err(ExportFault::Checkpoint)?;
-    let checkpoint = signed.checkpoint;
+    let key = key_of(&signed).ok_or(ExportFault::Checkpoint(NoteError::Unsigned))?;
+    let signed = SignedCheckpoint::open(&signed, &key).map_err(ExportFault::Checkpoint)?;
+    let checkpoint = &signed.checkpoint;
     let around = text(small(&mut files, AROUND)?, AROUND)?;
     let around: Option<Vec<Digest>> = around.lines().map(hash).collect();
     let around = around.ok_or(ExportFault::Malformed(AROUND))?;
@@ -176,6 +191,7 @@ pub fn verify_export(archive: impl Read, key: &VerifierKey) -> Result<ProvenExpo
         // The period ends with the checkpoint, or an entry stands behind it.
         complete: note.held_end > note.end || (note.to.is_none() && note.end == checkpoint.size),
         note,
+        signed,
     })
 }
 

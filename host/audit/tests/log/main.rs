@@ -7,11 +7,15 @@ mod crash;
 #[cfg(test)]
 mod export;
 #[cfg(test)]
+mod policy;
+#[cfg(test)]
 mod power;
 #[cfg(test)]
 mod rest;
 #[cfg(test)]
 mod retain;
+#[cfg(test)]
+mod since;
 #[cfg(test)]
 mod states;
 #[cfg(test)]

@@ -31,7 +31,7 @@ fn roomy_views() -> Arc<dyn Views> {
     Arc::new(PartedViews::default())
 }
 
-fn open(path: &Path) -> Log {
+pub(crate) fn open(path: &Path) -> Log {
     try_open(path, roomy(Arc::new(RealDisk))).unwrap()
 }
 
@@ -44,14 +44,14 @@ fn check(path: &Path) -> Verdict {
 }
 
 /// Opens a log whose checkpoints are signed.
-fn open_signed(path: &Path) -> Log {
+pub(crate) fn open_signed(path: &Path) -> Log {
     let log = open(path);
     log.sign_with(TestKey::new(1));
     log
 }
 
 /// Records drafts that nobody waits for, but the last.
-fn record(log: &Log, drafts: impl IntoIterator<Item = Draft>) {
+pub(crate) fn record(log: &Log, drafts: impl IntoIterator<Item = Draft>) {
     let mut drafts = drafts.into_iter().peekable();
     while let Some(draft) = drafts.next() {
         if drafts.peek().is_some() {
@@ -241,7 +241,7 @@ fn the_range_in_which_a_fork_lies_is_named() {
         .unwrap();
     assert_eq!(
         told.to_string(),
-        "entry 200: log differs from its checkpoint: it was altered below, or forked in `checkpoints/0000000000000300`"
+        "entries 200 to 299: log differs from its checkpoint: it was altered below, or forked in `checkpoints/0000000000000300`"
     );
 }
 
@@ -591,7 +591,7 @@ fn every_checkpoint_that_was_given_holds_wherever_the_disk_failed_or_the_power_w
 }
 
 /// `audit-verify` with these arguments: its exit code and what it printed.
-fn audit_verify(arguments: &[&str]) -> (Option<i32>, String) {
+pub(crate) fn audit_verify(arguments: &[&str]) -> (Option<i32>, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_audit-verify"))
         .args(arguments)
         .output()

@@ -4,10 +4,11 @@ use std::error::Error;
 use std::io;
 use std::path::Path;
 
-use nephron_audit::{FieldDisclosure, Header, VerifierKey};
+use nephron_audit::{FieldDisclosure, Header, PolicyVerdict};
 use serde::Serialize;
 
-use crate::{in_one_line, print_verdict, read, tell};
+use crate::trust::Trust;
+use crate::{in_one_line, print_policy, print_verdict, read, tell};
 
 /// What a disclosure shows, as one JSON object. The value is in the file.
 #[derive(Serialize)]
@@ -22,29 +23,26 @@ struct DisclosureVerdict {
     header: Option<Header>,
     /// Entries that the proof's checkpoint covers.
     entries: Option<u64>,
+    /// What the policy says of that, if one was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<PolicyVerdict>,
 }
 
-pub(crate) fn run(path: &Path, key: &VerifierKey, json: bool) -> Result<bool, Box<dyn Error>> {
+pub(crate) fn run(path: &Path, trust: &Trust, json: bool) -> Result<bool, Box<dyn Error>> {
     let mut verdict = DisclosureVerdict {
         verified: false,
         fault: None,
-        origin: key.name().to_owned(),
+        origin: trust
+            .key
+            .as_ref()
+            .map_or_else(String::new, |key| key.name().to_owned()),
         field: None,
         header: None,
         entries: None,
+        policy: None,
     };
-    let disclosure = FieldDisclosure::parse(&read(path)?);
-    let proven = disclosure.and_then(|disclosure| {
-        verdict.field = Some(disclosure.field().to_owned());
-        disclosure.verify(key)
-    });
-    match proven {
-        Ok(proven) => {
-            verdict.verified = true;
-            verdict.entries = Some(proven.checkpoint.size);
-            verdict.header = Some(proven.header);
-        }
-        Err(fault) => verdict.fault = Some(in_one_line(&fault)),
+    if let Err(error) = check(&read(path)?, trust, &mut verdict) {
+        verdict.fault = Some(in_one_line(error.as_ref()));
     }
     tell(&verdict, json, |out, in_colour| {
         print(out, &verdict, in_colour)
@@ -52,11 +50,27 @@ pub(crate) fn run(path: &Path, key: &VerifierKey, json: bool) -> Result<bool, Bo
     Ok(verdict.verified)
 }
 
+fn check(text: &str, trust: &Trust, verdict: &mut DisclosureVerdict) -> Result<(), Box<dyn Error>> {
+    let disclosure = FieldDisclosure::parse(text)?;
+    verdict.field = Some(disclosure.field().to_owned());
+    let proof = disclosure.proof()?;
+    let proven = disclosure.verify(&trust.key_of(proof.note())?)?;
+    verdict.policy = trust.judge(&proven.checkpoint, proof.note())?;
+    verdict.verified = verdict.policy.as_ref().is_none_or(|policy| policy.met);
+    verdict.origin = proven.checkpoint.origin;
+    verdict.entries = Some(proven.checkpoint.size);
+    verdict.header = Some(proven.header);
+    Ok(())
+}
+
 fn print(out: &mut dyn io::Write, verdict: &DisclosureVerdict, in_colour: bool) -> io::Result<()> {
     print_verdict(out, verdict.verified, in_colour)?;
     writeln!(out, "log      {}", verdict.origin)?;
     if let Some(field) = &verdict.field {
         writeln!(out, "field    {field:?}")?;
+    }
+    if let Some(policy) = &verdict.policy {
+        print_policy(out, policy, in_colour)?;
     }
     if let Some(header) = &verdict.header {
         writeln!(out, "entry    {}", header.sequence)?;

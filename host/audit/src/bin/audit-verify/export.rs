@@ -2,13 +2,14 @@
 
 use std::error::Error;
 use std::fs::File;
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 
-use nephron_audit::{ProvenExport, VerifierKey, verify_export};
+use nephron_audit::{PolicyVerdict, ProvenExport, verify_export_by};
 use serde::Serialize;
 
-use crate::{Unreadable, in_one_line, print_verdict, tell};
+use crate::trust::Trust;
+use crate::{Unreadable, in_one_line, print_policy, print_verdict, tell};
 
 /// What an export shows, as one JSON object.
 #[derive(Serialize)]
@@ -21,31 +22,55 @@ struct ExportVerdict {
     origin: String,
     #[serde(flatten)]
     proven: Option<ProvenExport>,
+    /// What the policy says of its checkpoint, if one was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<PolicyVerdict>,
 }
 
-pub(crate) fn run(path: &Path, key: &VerifierKey, json: bool) -> Result<bool, Box<dyn Error>> {
+pub(crate) fn run(path: &Path, trust: &Trust, json: bool) -> Result<bool, Box<dyn Error>> {
     let file = File::open(path).map_err(|source| Unreadable {
         path: path.to_owned(),
         source,
     })?;
-    let verdict = match verify_export(BufReader::new(file), key) {
-        Ok(proven) => ExportVerdict {
-            verified: true,
-            fault: None,
-            origin: key.name().to_owned(),
-            proven: Some(proven),
-        },
-        Err(fault) => ExportVerdict {
-            verified: false,
-            fault: Some(in_one_line(&fault)),
-            origin: key.name().to_owned(),
-            proven: None,
-        },
+    let mut verdict = ExportVerdict {
+        verified: false,
+        fault: None,
+        origin: trust
+            .key
+            .as_ref()
+            .map_or_else(String::new, |key| key.name().to_owned()),
+        proven: None,
+        policy: None,
     };
+    if let Err(error) = check(BufReader::new(file), trust, &mut verdict) {
+        verdict.fault = Some(in_one_line(error.as_ref()));
+    }
     tell(&verdict, json, |out, in_colour| {
         print(out, &verdict, in_colour)
     })?;
     Ok(verdict.verified)
+}
+
+fn check(
+    archive: impl Read,
+    trust: &Trust,
+    verdict: &mut ExportVerdict,
+) -> Result<(), Box<dyn Error>> {
+    let mut unlisted = None;
+    let proven = verify_export_by(archive, |note| {
+        let key = trust.key_of(note);
+        key.map_err(|error| unlisted = Some(error)).ok()
+    });
+    if let Some(error) = unlisted {
+        return Err(error);
+    }
+    let proven = proven?;
+    let signed = &proven.signed;
+    verdict.origin.clone_from(&signed.checkpoint.origin);
+    verdict.policy = trust.judge(&signed.checkpoint, &signed.note)?;
+    verdict.verified = verdict.policy.as_ref().is_none_or(|policy| policy.met);
+    verdict.proven = Some(proven);
+    Ok(())
 }
 
 fn print(out: &mut dyn io::Write, verdict: &ExportVerdict, in_colour: bool) -> io::Result<()> {
@@ -69,6 +94,9 @@ fn print(out: &mut dyn io::Write, verdict: &ExportVerdict, in_colour: bool) -> i
         writeln!(out, "complete {complete}")?;
         writeln!(out, "payloads {}, sealed", proven.payloads)?;
         writeln!(out, "exported {}, as it says itself", note.exported)?;
+    }
+    if let Some(policy) = &verdict.policy {
+        print_policy(out, policy, in_colour)?;
     }
     if let Some(fault) = &verdict.fault {
         writeln!(out, "fault    {fault}")?;

@@ -3,6 +3,7 @@
 mod disclosure;
 mod export;
 mod proof;
+mod trust;
 
 use std::error::Error;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -10,10 +11,12 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Parser;
+use self::trust::Trust;
+
+use clap::{ArgGroup, Parser};
 use nephron_audit::{
-    Commitment, Head, KeptCheckpoint, Progress, Verdict, VerifierKey, VerifyOptions, ViewCheck,
-    verify,
+    Commitment, Head, KeptCheckpoint, PolicyVerdict, Progress, Verdict, VerifierKey, VerifyOptions,
+    ViewCheck, verify,
 };
 use nephron_model::Digest;
 use serde::Serialize;
@@ -23,7 +26,7 @@ use serde::Serialize;
 ///
 /// Nothing in FOLDER is written. Exit code: 0 verified, 1 could not be read, 2 usage, 3 faults or gaps were found.
 #[derive(Parser)]
-#[command(name = "audit-verify")]
+#[command(name = "audit-verify", group = ArgGroup::new("trusted").multiple(true))]
 struct Arguments {
     /// The log's folder, the one that holds `journal`
     #[arg(required_unless_present = "alone", conflicts_with = "alone")]
@@ -41,25 +44,33 @@ struct Arguments {
     #[arg(long)]
     require_seal: bool,
     /// The log's public key, as `nephron audit vkey` prints it; every checkpoint must be signed by it
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", group = "trusted")]
     vkey: Option<VerifierKey>,
+    /// A policy (C2SP tlog-policy): which logs and witnesses count, and how many of the witnesses must vouch for what is verified.
+    /// What they cosigned is looked for in `checkpoints`, in `--checkpoint`, and for the host's log in `host/anchors`
+    #[arg(long, value_name = "FILE", group = "trusted")]
+    policy: Option<PathBuf>,
     /// A checkpoint that was kept elsewhere, or a folder of them; the log may have grown since. May be given more than once
-    #[arg(long, value_name = "PATH", requires = "vkey")]
+    #[arg(long, value_name = "PATH", requires = "trusted")]
     checkpoint: Vec<PathBuf>,
     /// The host's log, as `nephron` keeps it in `host/record/log`: whatever it committed to of this log must hold
     #[arg(long, value_name = "FOLDER", conflicts_with = "alone")]
     host_log: Option<PathBuf>,
+    /// A checkpoint that was kept elsewhere: verify only what came after it, from the segment on that holds its last entry. The key must
+    /// have signed it, and the tree on disk must lead to it; otherwise everything is read
+    #[arg(long, value_name = "FILE", requires = "trusted", conflicts_with_all = ["expect_head", "alone"])]
+    since: Option<PathBuf>,
     /// How many threads check entries. Default: as many as the machine has cores. The verdict is the same
     #[arg(long, value_name = "N", conflicts_with = "alone")]
     threads: Option<NonZeroUsize>,
     /// A proof instead of a log: of one entry, or, with the older --checkpoint, that the log grew and did nothing else
-    #[arg(long, value_name = "FILE", group = "alone", requires = "vkey", conflicts_with_all = ["expect_head", "require_seal"])]
+    #[arg(long, value_name = "FILE", group = "alone", requires = "trusted", conflicts_with_all = ["expect_head", "require_seal"])]
     proof: Option<PathBuf>,
     /// An archive of a period instead of a log, as `nephron audit export` writes it
-    #[arg(long, value_name = "FILE", group = "alone", requires = "vkey", conflicts_with_all = ["expect_head", "require_seal", "checkpoint"])]
+    #[arg(long, value_name = "FILE", group = "alone", requires = "trusted", conflicts_with_all = ["expect_head", "require_seal"])]
     export: Option<PathBuf>,
     /// One field of one entry instead of a log, as `nephron audit disclose` writes it
-    #[arg(long, value_name = "FILE", group = "alone", requires = "vkey", conflicts_with_all = ["expect_head", "require_seal", "checkpoint"])]
+    #[arg(long, value_name = "FILE", group = "alone", requires = "trusted", conflicts_with_all = ["expect_head", "require_seal"])]
     disclosure: Option<PathBuf>,
 }
 
@@ -93,15 +104,17 @@ fn run(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
         })?);
     }
     let json = arguments.json;
-    match (arguments, &arguments.vkey) {
-        (Arguments { folder: Some(folder), .. }, _) => run_log(arguments, folder, kept),
-        (Arguments { proof: Some(proof), .. }, Some(key)) => proof::run(proof, key, &kept, json),
-        (Arguments { export: Some(file), .. }, Some(key)) => export::run(file, key, json),
-        (Arguments { disclosure: Some(file), .. }, Some(key)) => disclosure::run(file, key, json),
-        (_, _) => Err("name the folder of a log; or a file with `--proof`, `--export` or `--disclosure`, and the key with `--vkey`".into()),
+    let trust = Trust::of(arguments.vkey.clone(), arguments.policy.as_deref(), kept)?;
+    match arguments {
+        Arguments { folder: Some(folder), .. } => run_log(arguments, folder, trust),
+        Arguments { proof: Some(proof), .. } => proof::run(proof, &trust, json),
+        Arguments { export: Some(file), .. } => export::run(file, &trust, json),
+        Arguments { disclosure: Some(file), .. } => disclosure::run(file, &trust, json),
+        _ => Err("name the folder of a log; or a file with `--proof`, `--export` or `--disclosure`, and the key with `--vkey` or `--policy`".into()),
     }
 }
 
+/// Something that was named, and cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("`{path}` cannot be read", path = path.display())]
 struct Unreadable {
@@ -140,13 +153,38 @@ fn read(path: &Path) -> Result<String, Unreadable> {
     })
 }
 
-fn run_log(
-    arguments: &Arguments,
-    folder: &Path,
-    kept: Vec<KeptCheckpoint>,
-) -> Result<bool, Box<dyn Error>> {
+fn run_log(arguments: &Arguments, folder: &Path, trust: Trust) -> Result<bool, Box<dyn Error>> {
     let expected = arguments.expect_head.zip(arguments.expect_entries);
-    let committed = arguments.host_log.as_deref().map(Commitment::all_below);
+    let Trust {
+        key,
+        policy,
+        mut kept,
+    } = trust;
+    let (mut committed, mut host_witnessed) = (None, None);
+    match (&arguments.host_log, &policy) {
+        (Some(host), Some(policy)) => {
+            let of_host;
+            (of_host, kept) = kept.into_iter().partition(KeptCheckpoint::is_of_host);
+            let (all, witnessed) = Commitment::all_below_by(host, policy, &of_host)?;
+            (committed, host_witnessed) = (Some(all), Some(witnessed));
+        }
+        (Some(host), None) => committed = Some(Commitment::all_below(host)?),
+        (None, _) => {}
+    }
+    if policy.is_some() {
+        let beside = KeptCheckpoint::cosigned_beside(folder);
+        kept.extend(beside.map_err(|source| Unreadable {
+            path: folder.to_owned(),
+            source,
+        })?);
+    }
+    let since = match &arguments.since {
+        Some(path) => Some(KeptCheckpoint {
+            file: path.display().to_string(),
+            note: read(path)?,
+        }),
+        None => None,
+    };
     let shows_progress = io::stderr().is_terminal() && !arguments.json;
     // Where standard error is gone, nobody looks.
     let mut progress = |at: Progress| drop(write!(io::stderr(), "\r{at} "));
@@ -155,9 +193,12 @@ fn run_log(
         VerifyOptions {
             expected_head: expected.map(|(hash, entries)| Head { entries, hash }),
             require_seal: arguments.require_seal,
-            key: arguments.vkey.clone(),
+            key,
             checkpoints: kept,
-            committed: committed.transpose()?,
+            committed,
+            since,
+            policy,
+            host_witnessed,
             threads: arguments.threads,
             progress: if shows_progress {
                 Some(&mut progress)
@@ -189,10 +230,33 @@ fn print_verdict(out: &mut dyn io::Write, verified: bool, in_colour: bool) -> io
     }
 }
 
+fn print_policy(
+    out: &mut dyn io::Write,
+    policy: &PolicyVerdict,
+    in_colour: bool,
+) -> io::Result<()> {
+    let (red, plain) = if in_colour { (RED, PLAIN) } else { ("", "") };
+    writeln!(out, "policy   {policy}")?;
+    for witness in &policy.witnesses {
+        writeln!(out, "witness  {witness}")?;
+    }
+    for lacking in &policy.lacking {
+        writeln!(out, "{red}lacks{plain}    {lacking}")?;
+    }
+    Ok(())
+}
+
 fn print(out: &mut dyn io::Write, verdict: &Verdict, in_colour: bool) -> io::Result<()> {
     let (red, plain) = if in_colour { (RED, PLAIN) } else { ("", "") };
     print_verdict(out, verdict.verified, in_colour)?;
     writeln!(out, "entries  {}", verdict.entries)?;
+    if let Some(since) = verdict.since {
+        let (from, last) = (verdict.from, verdict.entries.saturating_sub(1));
+        writeln!(
+            out,
+            "since    the checkpoint of {since} entries; read were {from} to {last}"
+        )?;
+    }
     writeln!(out, "head     {}", verdict.head)?;
     let view = match verdict.view {
         ViewCheck::Checked => "agrees with the journal",
@@ -227,12 +291,18 @@ fn print(out: &mut dyn io::Write, verdict: &Verdict, in_colour: bool) -> io::Res
             "host     its log committed to the first {entries} entries"
         )?;
     }
+    if let Some(policy) = &verdict.policy {
+        print_policy(out, policy, in_colour)?;
+    }
     if verdict.pruned > 0 {
         let pruned = verdict.pruned;
         writeln!(
             out,
             "pruned   {pruned} payloads were kept long enough, as later entries say"
         )?;
+    }
+    for unchecked in &verdict.unchecked {
+        writeln!(out, "not read {unchecked}")?;
     }
     for fault in &verdict.faults {
         writeln!(out, "{red}fault{plain}    {fault}")?;

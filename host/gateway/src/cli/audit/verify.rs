@@ -6,9 +6,10 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use clap::ArgGroup;
 use nephron_audit::{
-    Commitment, Committed, Head, KeptCheckpoint, Progress, Verdict, VerifierKey, VerifyOptions,
-    ViewCheck,
+    Commitment, Committed, Head, KeptCheckpoint, Policy, PolicyVerdict, Progress, Verdict,
+    VerifierKey, VerifyOptions, ViewCheck, Witnessed,
 };
 use nephron_model::{Digest, TenantId};
 use serde::Serialize;
@@ -22,6 +23,7 @@ use crate::cli::{Failure, Globals};
 ///
 /// Exit code 3 when a fault was found. `audit-verify` does the same without the rest of this program.
 #[derive(clap::Args)]
+#[command(group = ArgGroup::new("trusted").multiple(true))]
 pub(super) struct Args {
     /// Log folders, each of which holds `journal`
     #[arg(required_unless_present = "config", conflicts_with = "config")]
@@ -42,11 +44,24 @@ pub(super) struct Args {
     #[arg(long)]
     require_seal: bool,
     /// The log's public key, as `nephron audit vkey` printed it once: every checkpoint must be signed by it
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", group = "trusted")]
     vkey: Option<VerifierKey>,
+    /// A policy (C2SP tlog-policy): which logs and witnesses count, and how many of the witnesses must vouch for each log, by itself or
+    /// by the host's, which commits to it
+    #[arg(long, value_name = "FILE", group = "trusted")]
+    policy: Option<PathBuf>,
     /// A checkpoint that was kept elsewhere, or a folder of them, which the log must still hold; it may have grown since
-    #[arg(long, value_name = "PATH", requires = "vkey")]
+    #[arg(long, value_name = "PATH", requires = "trusted")]
     checkpoint: Vec<PathBuf>,
+    /// A checkpoint of the log that was kept elsewhere: verify only what came after it, from the segment on that holds its last
+    /// entry. The key must have signed it
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "trusted",
+        conflicts_with = "expect_head"
+    )]
+    since: Option<PathBuf>,
     /// The host's log: whatever it committed to of these must hold. With a configuration, its own is looked at in any case
     #[arg(long, value_name = "FOLDER", conflicts_with = "config")]
     host_log: Option<PathBuf>,
@@ -69,13 +84,32 @@ struct Named {
 struct Against {
     expected_head: Option<Head>,
     checkpoints: Vec<KeptCheckpoint>,
+    since: Option<KeptCheckpoint>,
     committed: Option<Vec<Committed>>,
+    policy: Option<Policy>,
+    /// How far those of the policy vouch for the host's log.
+    host_witnessed: Option<Witnessed>,
 }
 
 pub(super) fn run(args: &Args, _: &Globals) -> Result<(), Failure> {
     let mut unread: anyhow::Result<()> = Ok(());
-    let commitments = |host: &Option<PathBuf>, unread: &mut anyhow::Result<()>| {
-        let committed = Commitment::all_below(host.as_deref().filter(|host| host.exists())?);
+    let policy = policy(args)?;
+    let (mut checkpoints, mut host_witnessed) = (kept(&args.checkpoint)?, None);
+    let mut commitments = |host: &Option<PathBuf>, unread: &mut anyhow::Result<()>| {
+        let host = host.as_deref().filter(|host| host.exists())?;
+        let committed = match &policy {
+            Some(policy) => {
+                let of_host =
+                    checkpoints.extract_if(.., |it| args.host_log.is_some() && it.is_of_host());
+                let of_host: Vec<KeptCheckpoint> = of_host.collect();
+                let read = Commitment::all_below_by(host, policy, &of_host);
+                read.map(|(committed, witnessed)| {
+                    host_witnessed = Some(witnessed);
+                    committed
+                })
+            }
+            None => Commitment::all_below(host),
+        };
         committed.map_err(|error| *unread = Err(error.into())).ok()
     };
     let (logs, committed) = match &args.config {
@@ -98,16 +132,20 @@ pub(super) fn run(args: &Args, _: &Globals) -> Result<(), Failure> {
         }
     };
     let expected = args.expect_head.zip(args.expect_entries);
-    if logs.len() != 1 && (expected.is_some() || args.vkey.is_some()) {
+    let is_about_one = expected.is_some() || args.vkey.is_some() || args.since.is_some();
+    if logs.len() != 1 && is_about_one {
         return Err(Failure::usage(anyhow::anyhow!(
-            "`--expect-head` and `--vkey` are about one log, but {} were named",
+            "`--expect-head`, `--vkey` and `--since` are about one log, but {} were named",
             logs.len()
         )));
     }
     let against = Against {
         expected_head: expected.map(|(hash, entries)| Head { entries, hash }),
-        checkpoints: kept(&args.checkpoint)?,
+        checkpoints,
+        since: since(args.since.as_deref())?,
         committed,
+        policy,
+        host_witnessed,
     };
     let mut written = Ok(());
     let mut broken = Vec::new();
@@ -181,6 +219,33 @@ fn named<'a>(logs: Logs, committed: impl Iterator<Item = &'a Committed>, all: bo
     named
 }
 
+fn policy(args: &Args) -> anyhow::Result<Option<Policy>> {
+    let Some(path) = &args.policy else {
+        return Ok(None);
+    };
+    let file = std::fs::read(path);
+    let file = file.with_context(|| format!("`{}` cannot be read", path.display()))?;
+    let policy = Policy::parse(&file);
+    let policy = policy.with_context(|| format!("`{}` is no policy", path.display()))?;
+    let policy = policy.or_log(args.vkey.as_ref());
+    anyhow::ensure!(
+        policy.lists_logs(),
+        "the policy `{}` lists no log: add `log KEY`, or give the log's key with `--vkey`",
+        path.display()
+    );
+    Ok(Some(policy))
+}
+
+fn since(path: Option<&Path>) -> anyhow::Result<Option<KeptCheckpoint>> {
+    let Some(path) = path else {
+        return Ok(None);
+    };
+    let note = std::fs::read_to_string(path);
+    let note = note.with_context(|| format!("`{}` cannot be read", path.display()))?;
+    let file = path.display().to_string();
+    Ok(Some(KeptCheckpoint { file, note }))
+}
+
 fn kept(paths: &[PathBuf]) -> anyhow::Result<Vec<KeptCheckpoint>> {
     let mut kept = Vec::new();
     for path in paths {
@@ -195,6 +260,14 @@ fn verify(
     against: &Against,
     args: &Args,
 ) -> Result<Verdict, nephron_audit::VerifyError> {
+    let mut checkpoints = against.checkpoints.clone();
+    if against.policy.is_some() {
+        let beside = KeptCheckpoint::cosigned_beside(folder);
+        checkpoints.extend(beside.map_err(|source| nephron_audit::VerifyError::Folder {
+            path: folder.to_owned(),
+            source,
+        })?);
+    }
     let on_terminal = io::stderr().is_terminal() && !args.json;
     let mut progress = |at: Progress| {
         let mut line = io::stderr().lock();
@@ -205,8 +278,11 @@ fn verify(
         expected_head: against.expected_head,
         require_seal: args.require_seal,
         key: args.vkey.clone(),
-        checkpoints: against.checkpoints.clone(),
+        checkpoints,
         committed: against.committed.clone(),
+        since: against.since.clone(),
+        policy: against.policy.clone(),
+        host_witnessed: against.host_witnessed.clone(),
         threads: args.threads,
         progress: if on_terminal {
             Some(&mut progress)
@@ -255,6 +331,14 @@ fn write(folder: &Path, verdict: &Verdict, look: Look, out: &mut impl Write) -> 
         "  {quiet}log{quiet:#}   {}",
         visible(&folder.to_string_lossy())
     )?;
+    if let Some(since) = verdict.since {
+        let (since, from) = (number(since), number(verdict.from));
+        let last = number(verdict.entries.saturating_sub(1));
+        writeln!(
+            out,
+            "  {quiet}part{quiet:#}  since the checkpoint of {since} entries: entries {from} to {last} were read"
+        )?;
+    }
     let view = match verdict.view {
         ViewCheck::Checked => "held against the journal",
         ViewCheck::Absent => "absent; the next opening builds it",
@@ -288,12 +372,18 @@ fn write(folder: &Path, verdict: &Verdict, look: Look, out: &mut impl Write) -> 
             "  {quiet}host{quiet:#}  its log committed to the first {entries} entries"
         )?;
     }
+    if let Some(policy) = &verdict.policy {
+        write_policy(policy, look, out)?;
+    }
     if verdict.pruned > 0 {
         let pruned = number(verdict.pruned);
         writeln!(
             out,
             "  {quiet}kept{quiet:#}  {pruned} payloads were kept long enough and are pruned, as later entries say"
         )?;
+    }
+    for unchecked in &verdict.unchecked {
+        writeln!(out, "  {quiet}left{quiet:#}  {unchecked}")?;
     }
     if !verdict.faults.is_empty() {
         writeln!(out, "  {}", plural(verdict.faults.len(), "fault"))?;
@@ -318,11 +408,31 @@ fn write(folder: &Path, verdict: &Verdict, look: Look, out: &mut impl Write) -> 
     Ok(())
 }
 
+fn write_policy(policy: &PolicyVerdict, look: Look, out: &mut impl Write) -> io::Result<()> {
+    let (quiet, bad) = (look.style(style::QUIET), look.style(style::BAD));
+    writeln!(
+        out,
+        "  {quiet}word{quiet:#}  {}",
+        visible(&policy.to_string())
+    )?;
+    for witness in &policy.witnesses {
+        writeln!(out, "        {}", visible(&witness.to_string()))?;
+    }
+    for lacking in &policy.lacking {
+        writeln!(
+            out,
+            "    {bad}lacks{bad:#}  {}",
+            visible(&lacking.to_string())
+        )?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use expect_test::expect;
-    use nephron_audit::{Fault, FaultKind};
+    use nephron_audit::{Fault, FaultKind, Lacking, Vouches};
 
     fn shown(verdict: &Verdict) -> String {
         let mut out = Vec::new();
@@ -341,6 +451,9 @@ mod tests {
 
     fn sound() -> Verdict {
         Verdict {
+            from: 0,
+            since: None,
+            unchecked: Vec::new(),
             entries: 1812,
             head: Digest([0xab; 32]),
             root: Some(Digest([0xcd; 32])),
@@ -348,6 +461,7 @@ mod tests {
             checkpoints: 0,
             vouched: None,
             committed: None,
+            policy: None,
             verified: true,
             faults: Vec::new(),
             gaps: Vec::new(),
@@ -368,8 +482,10 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_names_entry_file_and_byte() {
-        let fault = |entry, file: &str, offset, what| Fault {
+    fn each_fault_names_entries_file_and_bytes() {
+        let fault = |entry: Option<u64>, file: &str, offset: Option<u64>, what| Fault {
+            entry_end: entry.map(|entry| entry + 3),
+            offset_end: offset.map(|offset| offset + 100),
             entry,
             file: file.to_owned(),
             offset,
@@ -396,9 +512,55 @@ mod tests {
               seal  none: what is missing at the very end would not show; pass a head noted elsewhere with `--expect-head`
               tree  0 checkpoints hold
               2 faults
-                fault  entry 17: frame is damaged in `journal/00000000000000000000` at byte 12345
+                fault  entries 17 to 19: frame is damaged in `journal/00000000000000000000` at bytes 12345 to 12444
                 fault  file does not belong here in `extra\u{1b}[2J`
         "#]].assert_eq(&shown(&broken));
+    }
+
+    #[test]
+    fn a_policy_says_who_vouches_and_who_is_missing() {
+        let verdict = Verdict {
+            verified: false,
+            policy: Some(PolicyVerdict {
+                quorum: "two".to_owned(),
+                met: false,
+                entries: None,
+                signed: Some(1812),
+                witnesses: vec![Vouches {
+                    name: "w1".to_owned(),
+                    key: "w1.example".to_owned(),
+                    entries: Some(1700),
+                    cosigned: Some("2026-11-22T00:03:22.000000000Z".to_owned()),
+                }],
+                lacking: vec![Lacking {
+                    name: "two".to_owned(),
+                    needs: 2,
+                    has: 1,
+                    lacks: vec!["w2".to_owned()],
+                }],
+            }),
+            faults: vec![Fault {
+                entry: None,
+                entry_end: None,
+                file: "policy".to_owned(),
+                offset: None,
+                offset_end: None,
+                what: FaultKind::QuorumNotMet,
+            }],
+            ..sound()
+        };
+        expect![[r#"
+            NOT verified  1,812 entries, head sha256:abababababababababababababababababababababababababababababababab
+              log   data/tenants/st-marys/log
+              view  held against the journal
+              seal  closed cleanly
+              tree  0 checkpoints hold
+              word  quorum `two` is NOT met
+                    `w1` (w1.example) vouches for the first 1700 entries, cosigned 2026-11-22T00:03:22.000000000Z
+                lacks  `two` needs 2 and has 1; not there: `w2`
+              1 fault
+                fault  too few witnesses vouch for this log in `policy`
+        "#]].assert_eq(&shown(&verdict));
     }
 
     #[test]
