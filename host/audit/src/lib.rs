@@ -17,6 +17,7 @@ mod commitment;
 mod cosignature;
 mod disclosure;
 mod disk;
+mod earlier;
 mod entry;
 mod export;
 mod fault;

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -17,12 +17,13 @@ use nephron_model::{
 
 use crate::checkpoint::{self, origin};
 use crate::disk::Folder;
+use crate::earlier::Reading;
 use crate::intake::Intake;
 use crate::options::check;
 use crate::overlay::{Newest, Overlay};
 use crate::proof::{prove_entry, prove_growth};
 use crate::recover::{FoundView, Recovered, recover};
-use crate::seal::seal;
+use crate::seal::{SealedFile, seal};
 use crate::seat::{Ended, Rest};
 use crate::view::follow::{Follower, Slot};
 use crate::view::tide::Tide;
@@ -44,6 +45,10 @@ pub struct Log {
 
 struct Inner {
     shared: Arc<Shared>,
+    /// Of what was left for later.
+    reading: Arc<Reading>,
+    /// Files that nobody writes to any more, as the last seal had them.
+    sealed: Vec<SealedFile>,
     tenant: TenantId,
     slot: Slot,
     signer: OnceLock<Arc<dyn Signer>>,
@@ -52,7 +57,8 @@ struct Inner {
 }
 
 impl Log {
-    /// Opens the log in `folder`, making the folder and the first entry if there is none yet. Reads the whole journal,
+    /// Opens the log in `folder`, making the folder and the first entry if there is none yet. Reads the journal, of a long one
+    /// what its newest checkpoint does not cover ([`Options::read_first`]),
     /// repairs what a crash may have left, and records each repair. Times never go backwards, whatever `clock` says.
     ///
     /// # Errors
@@ -100,6 +106,8 @@ impl Log {
             pruned,
             unpruned,
             repairs,
+            sealed,
+            earlier,
         } = recover(&folder, tenant, options)?;
 
         let rest = Rest::after(options.rest_after);
@@ -115,13 +123,14 @@ impl Log {
             folder,
             journal,
             intake: Intake::new(tenant.clone(), clock, options, head, time),
-            overlay: Overlay::starting_at(head.entries, kept),
+            overlay: Overlay::starting_at(head.entries, kept, earlier.is_none()),
             tide,
             tiling: Mutex::new(tiling),
             rolls: AtomicBool::new(false),
             retaining: Mutex::default(),
             pruned: AtomicU64::new(pruned),
             unpruned: Mutex::new(unpruned),
+            rewritten: AtomicBool::new(false),
         });
         let slot: Slot = Arc::new(RwLock::new(view));
         let writer = Writer::new(Arc::clone(&shared), tail, head, options.segment_size);
@@ -144,9 +153,15 @@ impl Log {
             let _ended = shared.intake.end();
             return Err(storage(error));
         }
+        let reading = match earlier {
+            Some(earlier) => Reading::begin(&shared, earlier),
+            None => Reading::none(),
+        };
         let log = Self {
             inner: Arc::new(Inner {
                 shared,
+                reading,
+                sealed,
                 tenant: tenant.clone(),
                 slot,
                 signer: OnceLock::new(),
@@ -177,6 +192,20 @@ impl Log {
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         self.inner.shared.intake.poisoned().is_some()
+    }
+
+    /// Whether all of its journal was read since it was opened, and held: of a long one ([`Options::read_first`]) a thread reads what the
+    /// newest checkpoint covers while the log serves, and stops it if something there does not hold.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        self.inner.reading.is_over() && !self.is_stopped()
+    }
+
+    /// Waits until all of its journal was read, and says whether it held.
+    #[must_use]
+    pub fn wait_until_read(&self) -> bool {
+        self.inner.reading.wait();
+        !self.is_stopped()
     }
 
     /// Whether it has had nothing to do for so long ([`Options::rest_after`]) that its view is closed and its threads have ended.
@@ -500,6 +529,7 @@ impl Inner {
         let Some(lock) = running else {
             return Err(CloseError::AlreadyClosed);
         };
+        self.reading.cancel();
         let shared = &self.shared;
         let is_written = match shared.intake.end() {
             Ended::Working(end) => end.is_some(),
@@ -526,7 +556,11 @@ impl Inner {
             None => Ok(()),
         };
         shared.tiling().settle().map_err(CloseError::Seal)?;
-        seal(&shared.folder, &self.tenant, head).map_err(CloseError::Seal)?;
+        let known = match shared.rewritten.load(Ordering::Relaxed) {
+            true => &[],
+            false => self.sealed.as_slice(),
+        };
+        seal(&shared.folder, &self.tenant, head, known).map_err(CloseError::Seal)?;
         drop(lock);
         made.map_err(CloseError::Checkpoint)?;
         Ok(head)

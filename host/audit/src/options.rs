@@ -18,6 +18,9 @@ pub struct Options {
     pub queue_bytes: usize,
     /// Bytes that one entry may have, with payload and records. Default 32 MiB, at most 512 MiB.
     pub frame_limit: usize,
+    /// Bytes of journal up to which all of it is read before the log is open. Of a longer one what the newest checkpoint covers is left for
+    /// later, but for the segment with its last entry: a thread reads it while the log serves. Default 128 MiB.
+    pub read_first: u64,
     /// How long a log may have nothing to do before it goes to rest: its view is closed and its threads end, until there is something. Until
     /// it was open for as long, a thirtieth of that is enough: who opens many does not want them all awake. Default 5 minutes.
     pub rest_after: Duration,
@@ -34,6 +37,7 @@ impl Default for Options {
             queue_entries: 4096,
             queue_bytes: 64 << 20,
             frame_limit: 32 << 20,
+            read_first: 128 << 20,
             rest_after: Duration::from_secs(300),
             disk: Arc::new(RealDisk),
             view: Arc::new(PartedViews::default()),

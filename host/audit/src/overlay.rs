@@ -49,16 +49,19 @@ pub(crate) struct Overlay(Mutex<State>);
 struct State {
     start: u64,
     kept: Kept,
+    /// `kept` has all of its spaces; else what it lacks is asked of the view.
+    has_all_kept: bool,
     newest: HashMap<RecordKey, (u64, Location)>,
     order: VecDeque<(u64, RecordKey)>,
 }
 
 impl Overlay {
-    /// Knows nothing of the entries before `start`, but for what is `kept` of them.
-    pub(crate) fn starting_at(start: u64, kept: Kept) -> Self {
+    /// Knows nothing of the entries before `start`, but for what is `kept` of them, which is all there is if `has_all_kept`.
+    pub(crate) fn starting_at(start: u64, kept: Kept, has_all_kept: bool) -> Self {
         Self(Mutex::new(State {
             start,
             kept,
+            has_all_kept,
             newest: HashMap::new(),
             order: VecDeque::new(),
         }))
@@ -102,7 +105,7 @@ impl Overlay {
         let known = state.kept.get(key).or_else(|| state.newest.get(key));
         match known {
             Some((sequence, at)) => Newest::At(*sequence, *at),
-            None if is_kept(key.0) => Newest::Nowhere,
+            None if is_kept(key.0) && state.has_all_kept => Newest::Nowhere,
             None => Newest::Before(state.start),
         }
     }
@@ -142,7 +145,7 @@ mod tests {
 
     #[test]
     fn the_newest_place_wins_and_outlives_the_older_one() {
-        let overlay = Overlay::starting_at(3, Kept::new());
+        let overlay = Overlay::starting_at(3, Kept::new(), true);
         assert_eq!(overlay.newest(&key("a")), Newest::Before(3));
         let entries = [
             (3, at(1), vec![key("a"), key("b")]),
@@ -159,7 +162,7 @@ mod tests {
     #[test]
     fn what_is_kept_is_known_whatever_the_view_has() {
         let name = |name: &str| (Space::Cursor, name.as_bytes().to_vec());
-        let overlay = Overlay::starting_at(3, Kept::from([(name("a"), (1, at(9)))]));
+        let overlay = Overlay::starting_at(3, Kept::from([(name("a"), (1, at(9)))]), true);
         assert_eq!(overlay.newest(&name("a")), Newest::At(1, at(9)));
         assert_eq!(overlay.newest(&name("b")), Newest::Nowhere);
         overlay.add([(3, at(1), vec![name("b")])].into_iter());
@@ -168,8 +171,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_of_a_part_alone_is_asked_for() {
+        let name = |name: &str| (Space::Cursor, name.as_bytes().to_vec());
+        let overlay = Overlay::starting_at(3, Kept::from([(name("a"), (2, at(9)))]), false);
+        assert_eq!(overlay.newest(&name("a")), Newest::At(2, at(9)));
+        assert_eq!(overlay.newest(&name("b")), Newest::Before(3));
+    }
+
+    #[test]
     fn memory_is_bounded_and_what_was_forgotten_is_said() {
-        let overlay = Overlay::starting_at(0, Kept::new());
+        let overlay = Overlay::starting_at(0, Kept::new(), true);
         let many = CAPACITY as u64 + 10;
         overlay.add(
             (0..many).map(|sequence| (sequence, at(sequence), vec![key(&sequence.to_string())])),

@@ -88,6 +88,7 @@ impl Reader {
         };
         let way = Way {
             start: Start::LOG,
+            until: None,
             is_in_use: is_in_use(&root),
             threads: all_cores(),
             prepare: &|_| (),

@@ -10,13 +10,16 @@ use std::sync::Arc;
 
 use nephron_model::{Draft, EntryKind, TenantId, Timestamp};
 
+use crate::checkpoint::origin;
 use crate::disk::Folder;
+use crate::earlier::{DOUBTED, Earlier, segments};
 use crate::entry::entry_hash;
 use crate::frame::{MAX_SEGMENT, SegmentHeader, record_names};
 use crate::journal::{Journal, Segment, segment_path};
 use crate::overlay::{Kept, RecordKey, is_kept};
 use crate::retain::take_away;
-use crate::seal::{SEAL, Seal, unseal};
+use crate::seal::{SEAL, Seal, SealedFile, unseal};
+use crate::since::{self, Begun};
 use crate::threads::all_cores;
 use crate::tiles::Tiling;
 use crate::tree::leaf_hash;
@@ -55,6 +58,21 @@ pub(crate) struct Recovered {
     pub(crate) unpruned: BTreeSet<u64>,
     /// Entries that say what was repaired.
     pub(crate) repairs: Vec<Draft>,
+    /// Files that nobody writes to any more, as the last seal has them.
+    pub(crate) sealed: Vec<SealedFile>,
+    /// What is left to read while the log serves.
+    pub(crate) earlier: Option<Earlier>,
+}
+
+/// What was found, before anything is changed.
+struct Looked {
+    walked: Walked,
+    kept: Kept,
+    vouched: Vouched,
+    /// The seal, of a log that was closed.
+    seal: Option<Seal>,
+    /// Where what was read begins, if not at the beginning.
+    begun: Option<Begun>,
 }
 
 /// Looks at the log in `folder`, repairs what a crash left, and refuses what only damage leaves.
@@ -69,27 +87,30 @@ pub(crate) fn recover(
     };
     let beside = Beside::read(&folder.root).map_err(storage("reading its tree"))?;
     let sizes = beside.checkpoints.sizes();
-    let mut check = TreeCheck::new(&folder.root, &beside, &sizes, beside.claims());
-    let way = Way {
-        start: Start::LOG,
-        is_in_use: false,
-        threads: all_cores(),
-        prepare: &|met| {
-            let kept = record_names(met.frame.records, is_kept);
-            (leaf_hash(met.frame.header), kept)
-        },
+    // Whatever does not hold is told by a look at everything.
+    let part = begin_late(folder, options, &beside).and_then(|begun| {
+        let looked = look(folder, tenant, &beside, Some(begun)).ok()?;
+        if !looked.vouched.differing.is_empty() {
+            return None;
+        }
+        let until = looked.begun.as_ref()?.start.segment;
+        Some((looked, segments(&folder.root, until)?))
+    });
+    let (looked, before) = match part {
+        Some(part) => part,
+        None => (look(folder, tenant, &beside, None)?, Vec::new()),
     };
-    let mut kept = Kept::new();
-    let mut meet = |met: &Met<'_>, (leaf, names): (_, Vec<RecordKey>)| {
-        let place = (met.header.sequence, met.at);
-        kept.extend(names.into_iter().map(|name| (name, place)));
-        check.meet(met, leaf);
-    };
-    let walked = walk(&folder.root, &way, &mut meet, &mut |_, _| {});
-    check_journal(folder, tenant, &walked)?;
-    let was_closed = check_seal(folder, tenant, &walked)?;
-    let vouched = check.finish(walked.head.entries, true);
-    check_vouched(folder, &beside, &vouched)?;
+    let Looked {
+        mut walked,
+        kept,
+        vouched,
+        seal,
+        begun,
+    } = looked;
+    walked.segments.splice(0..0, before);
+    folder
+        .remove_durably(Path::new(DOUBTED))
+        .map_err(storage("removing the mark of a doubt"))?;
     unseal(folder).map_err(storage("removing the seal"))?;
 
     folder
@@ -101,9 +122,11 @@ pub(crate) fn recover(
         .sync_folder(&folder.root, Path::new(""))
         .map_err(storage("making `journal`"))?;
     let journal = Journal::new(Arc::clone(&folder.root), walked.segments.clone());
+    let was_rewritten = !walked.prune.unfinished().is_empty();
     let unpruned = finish_pruning(folder, &walked)?;
+    let last = walked.segments.last().map_or(0, |segment| segment.number);
     let mut repairs = Vec::new();
-    let view = match was_closed && folder.path.join("view").exists() {
+    let view = match seal.is_some() && folder.path.join("view").exists() {
         true => FoundView::AtRest,
         false => open_view(folder, options, &journal, walked.head, &mut repairs)?,
     };
@@ -129,6 +152,76 @@ pub(crate) fn recover(
         pruned: walked.prune.end(),
         unpruned,
         repairs,
+        sealed: seal
+            .filter(|_| !was_rewritten)
+            .map(|seal| seal.settled(last))
+            .unwrap_or_default(),
+        earlier: begun.map(|begun| Earlier::of(begun, beside, tenant.clone())),
+    })
+}
+
+/// Where a long log is begun to be read: at the segment that holds the last entry of the newest checkpoint.
+fn begin_late(folder: &Folder, options: &Options, beside: &Beside) -> Option<Begun> {
+    let root = &folder.root;
+    if root.exists(DOUBTED) {
+        return None;
+    }
+    let files = root.read_dir("journal").ok()?;
+    let lengths = files.map(|file| Some(file.ok()?.metadata().ok()?.len()));
+    let length: u64 = lengths.collect::<Option<Vec<_>>>()?.iter().sum();
+    if length <= options.read_first {
+        return None;
+    }
+    let (size, _) = beside.checkpoints.by_size.last_key_value()?;
+    since::begin(root, *size)
+}
+
+/// Reads the journal, from where it is `begun` or all of it, and holds it against all that vouches for it.
+fn look(
+    folder: &Folder,
+    tenant: &TenantId,
+    beside: &Beside,
+    begun: Option<Begun>,
+) -> Result<Looked, OpenError> {
+    let sizes = beside.checkpoints.sizes();
+    let (root, claims) = (&folder.root, beside.claims());
+    let mut check = match &begun {
+        None => TreeCheck::new(root, beside, &sizes, claims),
+        Some(begun) => {
+            let first = Journal::new(Arc::clone(root), segments(root, 1).unwrap_or_default());
+            let first = first.find(0).and_then(|at| first.read(0, at));
+            let origin = first.map(|first| origin(tenant, &first.hash));
+            let origin = origin.unwrap_or_default();
+            TreeCheck::since(root, beside, &sizes, claims, (origin, begun.edge.clone()))
+        }
+    };
+    let way = Way {
+        start: begun.as_ref().map_or(Start::LOG, |begun| begun.start),
+        until: None,
+        is_in_use: false,
+        threads: all_cores(),
+        prepare: &|met| {
+            let kept = record_names(met.frame.records, is_kept);
+            (leaf_hash(met.frame.header), kept)
+        },
+    };
+    let mut kept = Kept::new();
+    let mut meet = |met: &Met<'_>, (leaf, names): (_, Vec<RecordKey>)| {
+        let place = (met.header.sequence, met.at);
+        kept.extend(names.into_iter().map(|name| (name, place)));
+        check.meet(met, leaf);
+    };
+    let walked = walk(root, &way, &mut meet, &mut |_, _| {});
+    check_journal(folder, tenant, &walked)?;
+    let seal = check_seal(folder, tenant, &walked)?;
+    let vouched = check.finish(walked.head.entries, true);
+    check_vouched(folder, beside, &vouched)?;
+    Ok(Looked {
+        walked,
+        kept,
+        vouched,
+        seal,
+        begun,
     })
 }
 
@@ -207,14 +300,18 @@ fn check_journal(folder: &Folder, tenant: &TenantId, walked: &Walked) -> Result<
     }
 }
 
-/// Holds the journal against the seal, and says whether there is one.
-fn check_seal(folder: &Folder, tenant: &TenantId, walked: &Walked) -> Result<bool, OpenError> {
+/// Holds the journal against the seal, if there is one.
+fn check_seal(
+    folder: &Folder,
+    tenant: &TenantId,
+    walked: &Walked,
+) -> Result<Option<Seal>, OpenError> {
     let damaged = |what| OpenError::Damaged {
         path: folder.path.clone(),
         fault: Fault::of_file(SEAL, what),
     };
     let Some(seal) = Seal::read(&folder.root).map_err(damaged)? else {
-        return Ok(false);
+        return Ok(None);
     };
     if let Some(torn) = &walked.torn {
         // A log that was closed has no unfinished write.
@@ -226,7 +323,7 @@ fn check_seal(folder: &Folder, tenant: &TenantId, walked: &Walked) -> Result<boo
     if seal.head() != walked.head || seal.tenant != *tenant {
         return Err(damaged(FaultKind::SealDiffers));
     }
-    Ok(true)
+    Ok(Some(seal))
 }
 
 /// Opens the view and holds it against the journal. A view that cannot be used is set aside and begun again.

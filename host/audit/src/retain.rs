@@ -29,7 +29,7 @@ use crate::{Fault, FaultKind, Header, Location, Log, ReadError};
 /// Bytes that are written, or left out where all are zero: what file systems call a block.
 const BLOCK: usize = 4096;
 /// The one record of its space.
-const HOLD: &[u8] = b"hold";
+pub(crate) const HOLD: &[u8] = b"hold";
 
 /// How long sealed payloads are kept at the least: whole years, and never fewer than six.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -278,6 +278,7 @@ impl Log {
         let end = shared.pruned.load(Ordering::Relaxed);
         let left = shared.unpruned().clone();
         for number in left {
+            shared.rewritten.store(true, Ordering::Relaxed);
             take_away(&shared.folder, number, end)?;
             shared.unpruned().remove(&number);
         }
@@ -506,6 +507,11 @@ impl PruneCheck {
     /// Entries before this one have had their payloads pruned.
     pub(crate) fn end(&self) -> u64 {
         self.covered.map_or(0, |(last, _)| last + 1)
+    }
+
+    /// Of each segment that has payloads the first entry that has one.
+    pub(crate) fn there(&self) -> &[(u64, u64)] {
+        &self.there
     }
 
     /// Segments with payloads that were to be taken away and still are there.

@@ -62,6 +62,17 @@ impl Seal {
             .ok_or(FaultKind::SealMalformed)
     }
 
+    /// Of the files those that nobody writes to any more, but to prune them: segments before `last`, and whole tiles.
+    pub(crate) fn settled(self, last: u64) -> Vec<SealedFile> {
+        let is_settled = |file: &SealedFile| {
+            let segment = file.path.strip_prefix("journal/");
+            let segment = segment.and_then(|name| name.strip_suffix(".wal")?.parse().ok());
+            segment.is_some_and(|number: u64| number < last)
+                || file.path.starts_with("tile/") && !file.path.contains(".p/")
+        };
+        self.files.into_iter().filter(is_settled).collect()
+    }
+
     /// The last entry when the log was closed.
     pub(crate) const fn head(&self) -> Head {
         Head {
@@ -107,11 +118,24 @@ impl Seal {
     }
 }
 
-/// Seals the folder of a closed log.
-pub(crate) fn seal(folder: &Folder, tenant: &TenantId, head: Head) -> io::Result<()> {
+/// Seals the folder of a closed log. Files that are `known` from the last seal are taken from it, so that what changed behind the log's
+/// back shows as what it is.
+pub(crate) fn seal(
+    folder: &Folder,
+    tenant: &TenantId,
+    head: Head,
+    known: &[SealedFile],
+) -> io::Result<()> {
     let paths = files_below(&folder.root)?;
     let mut files = Vec::with_capacity(paths.len());
-    let look = |path: &String| seal_file(&folder.root, path);
+    let known: BTreeMap<&str, &SealedFile> = known
+        .iter()
+        .map(|file| (file.path.as_str(), file))
+        .collect();
+    let look = |path: &String| match known.get(path.as_str()) {
+        Some(file) => Ok((*file).clone()),
+        None => seal_file(&folder.root, path),
+    };
     in_order(all_cores(), &paths, look, |_, file| files.push(file));
     let seal = Seal {
         entries: head.entries,

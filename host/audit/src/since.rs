@@ -102,7 +102,7 @@ pub(crate) fn begin(root: &Dir, size: u64) -> Option<Begun> {
 }
 
 /// What a segment says of itself. The walk says what is wrong with it, if something is.
-fn header(root: &Dir, number: u64) -> Option<SegmentHeader> {
+pub(crate) fn header(root: &Dir, number: u64) -> Option<SegmentHeader> {
     let file = root.open(segment_path(number)).ok()?;
     let mut bytes = Vec::with_capacity(SEGMENT_HEADER);
     let length = SEGMENT_HEADER as u64;

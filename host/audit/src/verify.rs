@@ -299,6 +299,7 @@ fn look(
     let threads = options.threads.unwrap_or_else(all_cores);
     let way = Way {
         start,
+        until: None,
         is_in_use,
         threads,
         prepare: &|met| (leaf_hash(met.frame.header), viewed.hold_against(met)),

@@ -216,6 +216,14 @@ impl<'a> TreeCheck<'a> {
         }
     }
 
+    /// Ends before the end of the journal: the tree so far, and what contradicts it.
+    pub(crate) fn contradictions(self) -> (Edge, Vec<Fault>) {
+        let mut faults = self.differing;
+        let tiles = self.replay.differing.iter();
+        faults.extend(tiles.map(|file| Fault::of_file(file, FaultKind::FileAltered)));
+        (self.replay.edge, faults)
+    }
+
     /// Ends at a journal of `entries` entries, which is whole if `is_whole`.
     pub(crate) fn finish(mut self, entries: u64, is_whole: bool) -> Vouched {
         let mut faults = self.differing;

@@ -83,6 +83,8 @@ impl Start {
 pub(crate) struct Way<'a, P> {
     /// Where it begins.
     pub(crate) start: Start,
+    /// The segment before which it ends; without one it goes to the end of the log.
+    pub(crate) until: Option<u64>,
     /// Somebody has the log open for writing.
     pub(crate) is_in_use: bool,
     /// How many threads look at entries; with one it is the caller's.
@@ -123,8 +125,9 @@ pub(crate) fn walk<P: Send>(
     };
     let mut numbers = walk.list();
     let mut expected = way.start.segment;
-    numbers.retain(|number| *number >= expected);
-    let last = numbers.last().copied();
+    numbers.retain(|number| *number >= expected && way.until.is_none_or(|until| *number < until));
+    // Only the log's own last segment may end in an unfinished write.
+    let last = numbers.last().copied().filter(|_| way.until.is_none());
     scanned(root, &numbers, way, |number, read| {
         let number = *number;
         if number != expected {
@@ -138,8 +141,14 @@ pub(crate) fn walk<P: Send>(
     if let Some((earlier, _)) = walk.suspect.take() {
         walk.push(earlier);
     }
-    for fault in walk.found.prune.faults() {
-        walk.push(fault);
+    if let Some(until) = way.until.filter(|until| *until > expected) {
+        walk.lost(until, None, FaultKind::SegmentMissing);
+    }
+    // What says that payloads are gone may stand behind the end.
+    if way.until.is_none() {
+        for fault in walk.found.prune.faults() {
+            walk.push(fault);
+        }
     }
     walk.found
 }

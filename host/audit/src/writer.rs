@@ -42,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) pruned: AtomicU64,
     /// Segments of which that is not done yet.
     pub(crate) unpruned: Mutex<BTreeSet<u64>>,
+    /// Segments were written anew, without what is pruned.
+    pub(crate) rewritten: AtomicBool,
 }
 
 impl Shared {

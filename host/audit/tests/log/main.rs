@@ -6,6 +6,7 @@ mod append;
 mod crash;
 #[cfg(test)]
 mod export;
+mod late;
 #[cfg(test)]
 mod policy;
 #[cfg(test)]
