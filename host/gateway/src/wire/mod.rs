@@ -18,7 +18,7 @@ use crate::receive::{Malformed, Received};
 use crate::reply::Piece;
 use crate::said::{Channel, Said};
 use known::Known;
-use told::Told;
+use told::{Class, Told};
 
 pub(crate) mod blob;
 mod chat;
@@ -143,6 +143,14 @@ impl Api {
         match self {
             Self::Chat | Self::Responses | Self::Embeddings => told.as_openai(),
             Self::Messages => told.as_anthropic(),
+        }
+    }
+
+    /// The HTTP status of that. That an endpoint is overloaded has one of its own at Anthropic, for which its clients look.
+    pub(crate) fn status(self, told: &Told) -> u16 {
+        match (self, told.class) {
+            (Self::Messages, Class::Overloaded) => 529,
+            (Self::Messages | Self::Chat | Self::Responses | Self::Embeddings, _) => told.status,
         }
     }
 
