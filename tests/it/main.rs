@@ -43,6 +43,7 @@ mod registry;
 mod replay;
 mod serve;
 mod small_model;
+mod streams;
 mod swap;
 mod tidy;
 mod tokens;

@@ -238,9 +238,7 @@ pub(crate) async fn stream(
     // Until the model has said something, whatever goes wrong is an ordinary refusal.
     let mut ahead = Vec::new();
     while let Some(events) = answering.next().await? {
-        let is_said = events
-            .iter()
-            .any(|event| matches!(event, Event::Text(_) | Event::ToolCall(_)));
+        let is_said = events.iter().any(begins);
         ahead.extend(events);
         if is_said {
             break;
@@ -294,6 +292,16 @@ pub(crate) async fn stream(
     let own = identifiers_outside(case, streamed.said.expose(), &tokens).await?;
     streamed.counts.of_its_own = own.iter().map(Vec::len).sum();
     Ok(())
+}
+
+/// Whether the model has begun to answer with this: with words, also those of a refusal, with a call, or by thinking, of which
+/// nothing goes out but that it answers.
+fn begins(event: &Event) -> bool {
+    match event {
+        Event::Text(_) | Event::ToolCall(_) => true,
+        Event::Other(other) => matches!(other.name.as_str(), "refusal" | "reasoning"),
+        Event::Stopped(_) | Event::Used(_) | Event::Model(_) => false,
+    }
 }
 
 /// An answer on its way through.
