@@ -5,6 +5,8 @@ use std::time::Duration;
 use http_body_util::BodyExt as _;
 use hyper::Response;
 use hyper::body::Incoming;
+use nephron_gateway::{RESTORATION, Restoration};
+use nephron_model::{EntryKind, EventId};
 use nephron_tests::{PlayedModel, Served, Setup, Turn};
 use serde_json::{Value, json};
 
@@ -66,4 +68,115 @@ async fn a_refusal_is_streamed_as_it_comes_and_thinking_begins_a_stream() {
         assert!(came.ends_with("data: [DONE]\n\n"), "{came}");
     }
     let _rig = served.reopened().await;
+}
+
+/// The calls in an answer of chat, whole or streamed: the id of each, put together as clients do.
+fn call_ids(body: &str, is_streamed: bool) -> Vec<String> {
+    if !is_streamed {
+        let body: Value = serde_json::from_str(body).unwrap();
+        let calls = body["choices"][0]["message"]["tool_calls"].as_array();
+        let ids = calls.unwrap().iter();
+        return ids
+            .map(|call| call["id"].as_str().unwrap().to_owned())
+            .collect();
+    }
+    let mut ids: Vec<String> = Vec::new();
+    for line in body.lines() {
+        let Some(Ok(chunk)) = line
+            .strip_prefix("data: ")
+            .map(serde_json::from_str::<Value>)
+        else {
+            continue;
+        };
+        let calls = &chunk["choices"][0]["delta"]["tool_calls"];
+        for call in calls.as_array().into_iter().flatten() {
+            let index = usize::try_from(call["index"].as_u64().unwrap()).unwrap();
+            ids.resize(ids.len().max(index + 1), String::new());
+            ids[index] += call["id"].as_str().unwrap_or_default();
+        }
+    }
+    ids
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_without_an_id_has_one_of_ours_and_can_be_handed_back() {
+    let (served, mut model) = served().await;
+    let (mut seen, mut events) = (Vec::new(), Vec::new());
+    for is_streamed in [false, true] {
+        let mut asked = streamed();
+        asked["stream"] = is_streamed.into();
+        let (response, ()) = tokio::join!(served.begin(asked.clone()), async {
+            let turn = model.turn().await;
+            let call = |index: u32, id: Option<&str>| {
+                let function = json!({ "name": "find", "arguments": "{}" });
+                json!({ "index": index, "id": id, "type": "function", "function": function })
+            };
+            // Ollama once gave none; and nobody's name is passed on as one.
+            let calls = [call(0, None), call(1, Some("Zebulon Quackenbush"))];
+            turn.delta(json!({ "tool_calls": calls })).await;
+            turn.delta(json!({ "tool_calls": [{ "index": 0, "id": "late" }] }))
+                .await;
+            turn.end("tool_calls").await;
+        });
+        let event = response.headers()["x-request-id"].to_str().unwrap();
+        let event: EventId = event.parse().unwrap();
+        let body = rest(response).await;
+        assert!(!body.contains("Quackenbush"), "{body}");
+        let ids = call_ids(&body, is_streamed);
+        let ours = |index: u32| format!("call_{event}_{index}");
+        // In a whole answer the model's own id is known in time.
+        let first = if is_streamed {
+            ours(0)
+        } else {
+            "late".to_owned()
+        };
+        assert_eq!(ids, [first, ours(1)], "{body}");
+        seen.extend(ids.clone());
+        events.push((event, ids.clone()));
+
+        let function = json!({ "name": "find", "arguments": "{}" });
+        let calls: Vec<Value> = ids
+            .iter()
+            .map(|id| json!({ "id": id, "type": "function", "function": function }))
+            .collect();
+        let results = ids
+            .iter()
+            .map(|id| json!({ "role": "tool", "tool_call_id": id, "content": "None." }));
+        let mut messages = vec![json!({ "role": "user", "content": "Chest pain." })];
+        messages.push(json!({ "role": "assistant", "content": null, "tool_calls": calls }));
+        messages.extend(results);
+        asked["messages"] = messages.into();
+        let (response, ()) = tokio::join!(served.begin(asked), async {
+            let turn = model.turn().await;
+            assert_eq!(turn.body["messages"][2]["tool_call_id"], "call_1");
+            assert_eq!(turn.body["messages"][3]["tool_call_id"], "call_2");
+            turn.say("Nothing.").await;
+            turn.end("stop").await;
+        });
+        let status = response.status();
+        let body = rest(response).await;
+        assert_eq!(status, 200, "{body}");
+    }
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen.len(), 4, "{seen:?}");
+
+    let rig = served.reopened().await;
+    for (event, ids) in events {
+        let entries = rig.entries(Some(event));
+        let last = entries.iter().rfind(|entry| {
+            entry.header.kind == EntryKind::Reidentified && entry.header.payload.is_some()
+        });
+        let payload = rig.payload(last.unwrap(), RESTORATION).await;
+        let restoration: Restoration = serde_json::from_slice(&payload).unwrap();
+        let told = restoration
+            .restored_calls
+            .iter()
+            .map(|call| call.id.clone());
+        assert_eq!(
+            told.collect::<Vec<_>>(),
+            ids,
+            "the log has what the caller got"
+        );
+    }
 }

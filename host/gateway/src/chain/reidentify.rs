@@ -79,7 +79,7 @@ pub(crate) async fn reidentify(case: &Case, answered: Answered) -> Result<Restor
         .await?
     };
     let mut values = Values::default();
-    let (restored, outcome) = match permission {
+    let (mut restored, outcome) = match permission {
         Permission::Withheld(why) => (masked(case, &said, &of_its_own).await?, why),
         Permission::Granted if tokens.iter().all(Vec::is_empty) => {
             (said.clone(), "nothing-to-restore")
@@ -97,6 +97,7 @@ pub(crate) async fn reidentify(case: &Case, answered: Answered) -> Result<Restor
             (restored, "restored")
         }
     };
+    restored.expose_mut().name_calls(case.id);
     let counts = Counts {
         tokens: tokens.iter().map(Vec::len).sum(),
         unknown: values.unknown(),
@@ -331,14 +332,17 @@ impl Passing<'_> {
         if let Event::ToolCall(mut delta) = event {
             let index = delta.index;
             let is_new = !streamed.restored.expose().tool_calls.contains_key(&index);
-            let (has_id, has_name) = (delta.id.is_some(), delta.name.is_some());
+            let has_name = delta.name.is_some();
             delta.arguments = String::new();
+            // A call has the id with which it begins: clients add up what comes after it.
+            delta.id = delta.id.filter(|_| is_new);
             let restored = streamed.restored.expose_mut();
             restored.take(Event::ToolCall(delta));
+            restored.name_calls(self.case.id);
             if let Some(call) = restored.tool_calls.get(&index)
-                && (is_new || has_id || has_name)
+                && (is_new || has_name)
             {
-                let id = has_id.then(|| call.id.clone());
+                let id = is_new.then(|| call.id.clone());
                 let name = has_name.then(|| call.name.clone());
                 self.outlet.call(index, id, name).await?;
             }
@@ -429,7 +433,8 @@ async fn withheld(
     answering.rest(&mut streamed.said).await?;
     let tokens = tokens_of(streamed.said.expose());
     let own = identifiers_outside(case, streamed.said.expose(), &tokens).await?;
-    let masked = masked(case, &streamed.said, &own).await?;
+    let mut masked = masked(case, &streamed.said, &own).await?;
+    masked.expose_mut().name_calls(case.id);
     streamed.counts = Counts {
         tokens: tokens.iter().map(Vec::len).sum(),
         unknown: 0,
