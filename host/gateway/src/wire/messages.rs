@@ -10,7 +10,9 @@ use super::fields::{Fields, UnknownFields, wrong};
 use super::json::Json;
 use super::shape::Builder;
 use super::told::Told;
-use super::tools::{self, CallIds, call_id, each, of_function, schema_entries, tool_name};
+use super::tools::{
+    self, CallIds, Named, Unnamed, call_id, each, of_function, schema_entries, tool_name,
+};
 use super::{Api, Events, Manner, event};
 use crate::config::RequestLimits;
 use crate::receive::{Call, Malformed, messages, model};
@@ -376,6 +378,7 @@ pub(super) struct Blocks {
     manner: Manner,
     /// The index of the block of each channel.
     begun: BTreeMap<Channel, usize>,
+    unnamed: Unnamed,
 }
 
 impl Blocks {
@@ -384,7 +387,27 @@ impl Blocks {
             event,
             manner: manner.clone(),
             begun: BTreeMap::new(),
+            unnamed: Unnamed::default(),
         }
+    }
+
+    /// The block of a call, with what has come of its arguments.
+    fn begin_call(&mut self, index: u32, call: &Named) -> Phi<String> {
+        let Named {
+            id,
+            name,
+            arguments,
+        } = call;
+        let channel = Channel::Arguments(index);
+        let mut events = self.begin(
+            channel,
+            &json!({ "type": "tool_use", "id": id, "name": name, "input": {} }),
+        );
+        if !arguments.expose().is_empty() {
+            let rest = self.text(channel, arguments.expose());
+            events.expose_mut().push_str(rest.expose());
+        }
+        events
     }
 
     fn begin(&mut self, channel: Channel, block: &Value) -> Phi<String> {
@@ -403,17 +426,15 @@ impl Events for Blocks {
         named(&json!({ "type": "message_start", "message": message }))
     }
 
-    /// A block begins with its id and name. Both have come by then: connectors give them first.
+    /// A block begins with its id and name.
     fn call(&mut self, index: u32, id: Option<&str>, name: Option<&str>) -> Phi<String> {
-        let channel = Channel::Arguments(index);
-        if self.begun.contains_key(&channel) {
+        if self.begun.contains_key(&Channel::Arguments(index)) {
             return Phi::default();
         }
-        let (id, name) = (id.unwrap_or_default(), name.unwrap_or_default());
-        self.begin(
-            channel,
-            &json!({ "type": "tool_use", "id": id, "name": name, "input": {} }),
-        )
+        match self.unnamed.named(index, id, name) {
+            Some(call) => self.begin_call(index, &call),
+            None => Phi::default(),
+        }
     }
 
     fn text(&mut self, channel: Channel, text: &str) -> Phi<String> {
@@ -429,7 +450,10 @@ impl Events for Blocks {
         };
         let mut events = match (self.begun.contains_key(&channel), channel) {
             (true, _) => Phi::default(),
-            (false, Channel::Arguments(index)) => self.call(index, None, None),
+            (false, Channel::Arguments(index)) => {
+                self.unnamed.keep(index, text);
+                return Phi::default();
+            }
             (false, Channel::Text | Channel::Refusal) => {
                 self.begin(channel, &json!({ "type": "text", "text": "" }))
             }
@@ -442,6 +466,10 @@ impl Events for Blocks {
 
     fn done(&mut self, said: &Said) -> Phi<String> {
         let mut events = Phi::new(String::new());
+        for (index, call) in self.unnamed.rest() {
+            let begun = self.begin_call(index, &call);
+            events.expose_mut().push_str(begun.expose());
+        }
         let mut push = |value: &Value| events.expose_mut().push_str(named(value).expose());
         for index in 0..self.begun.len() {
             push(&json!({ "type": "content_block_stop", "index": index }));

@@ -242,4 +242,4 @@ fn event(name: Option<&str>, data: &impl Serialize) -> Phi<String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -9,7 +9,7 @@ use super::json::Json;
 use super::shape::Builder;
 use super::told::Told;
 use super::tools::{
-    self, CallIds, arguments, call_id, each, of_function, schema_entries, tool_name,
+    self, CallIds, Named, Unnamed, arguments, call_id, each, of_function, schema_entries, tool_name,
 };
 use super::{Api, Events, Manner, OPENAIS_OWN, event};
 use crate::config::RequestLimits;
@@ -421,6 +421,7 @@ pub(super) struct Items {
     manner: Manner,
     /// Those that have begun, in order, with the text of each.
     begun: Vec<(Item, Phi<String>)>,
+    unnamed: Unnamed,
     /// Of the next event.
     sequence: u64,
 }
@@ -432,8 +433,20 @@ impl Items {
             at,
             manner: manner.clone(),
             begun: Vec::new(),
+            unnamed: Unnamed::default(),
             sequence: 0,
         }
+    }
+
+    /// The item of a call, with what has come of its arguments.
+    fn begin_call(&mut self, index: u32, call: &Named) -> Phi<String> {
+        let channel = Channel::Arguments(index);
+        let mut events = self.begin(channel, Some((&call.id, &call.name)));
+        if !call.arguments.expose().is_empty() {
+            let rest = self.text(channel, call.arguments.expose());
+            events.expose_mut().push_str(rest.expose());
+        }
+        events
     }
 
     fn named(&mut self, kind: &str, mut data: Value) -> Phi<String> {
@@ -478,18 +491,25 @@ impl Events for Items {
     }
 
     fn call(&mut self, index: u32, id: Option<&str>, name: Option<&str>) -> Phi<String> {
-        let channel = Channel::Arguments(index);
-        if self.place(channel).is_some() {
+        if self.place(Channel::Arguments(index)).is_some() {
             return Phi::default();
         }
-        let names = (id.unwrap_or_default(), name.unwrap_or_default());
-        self.begin(channel, Some(names))
+        match self.unnamed.named(index, id, name) {
+            Some(call) => self.begin_call(index, &call),
+            None => Phi::default(),
+        }
     }
 
     fn text(&mut self, channel: Channel, text: &str) -> Phi<String> {
-        let (mut events, index) = match self.place(channel) {
-            Some(index) => (Phi::default(), index),
-            None => (self.begin(channel, None), self.begun.len() - 1),
+        let (mut events, index) = match (self.place(channel), channel) {
+            (Some(index), _) => (Phi::default(), index),
+            (None, Channel::Arguments(index)) => {
+                self.unnamed.keep(index, text);
+                return Phi::default();
+            }
+            (None, Channel::Text | Channel::Refusal) => {
+                (self.begin(channel, None), self.begun.len() - 1)
+            }
         };
         let Some((item, whole)) = self.begun.get_mut(index) else {
             return events;
@@ -515,6 +535,10 @@ impl Events for Items {
 
     fn done(&mut self, said: &Said) -> Phi<String> {
         let mut events = Phi::new(String::new());
+        for (index, call) in self.unnamed.rest() {
+            let begun = self.begin_call(index, &call);
+            events.expose_mut().push_str(begun.expose());
+        }
         let mut output = Vec::new();
         for (index, (item, text)) in std::mem::take(&mut self.begun).into_iter().enumerate() {
             let text = text.expose();

@@ -1,6 +1,6 @@
 //! Tools, and calls of them, as every API has them in its own way and OpenAI's chat in the one that connectors are handed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use nephron_model::Phi;
 
@@ -101,6 +101,48 @@ pub(super) fn schema_entries(
         entries.push(("strict".to_owned(), Json::Bool(strict)));
     }
     Ok(entries)
+}
+
+/// Calls of a streamed answer whose names are yet to come, with what has come of their arguments: some APIs begin a call with its
+/// id and name, and some servers give the name late.
+#[derive(Default)]
+pub(super) struct Unnamed(BTreeMap<u32, Named>);
+
+/// A call that can begin.
+#[derive(Default)]
+pub(super) struct Named {
+    pub(super) id: String,
+    pub(super) name: String,
+    /// What came before its name did.
+    pub(super) arguments: Phi<String>,
+}
+
+impl Unnamed {
+    /// Takes what is new about a call, and gives the call once it has a name.
+    pub(super) fn named(
+        &mut self,
+        index: u32,
+        id: Option<&str>,
+        name: Option<&str>,
+    ) -> Option<Named> {
+        let call = self.0.entry(index).or_default();
+        if let Some(id) = id {
+            id.clone_into(&mut call.id);
+        }
+        name?.clone_into(&mut call.name);
+        self.0.remove(&index)
+    }
+
+    /// Keeps a piece of the arguments of a call that has no name yet.
+    pub(super) fn keep(&mut self, index: u32, arguments: &str) {
+        let call = self.0.entry(index).or_default();
+        call.arguments.expose_mut().push_str(arguments);
+    }
+
+    /// Those that never had one, in order.
+    pub(super) fn rest(&mut self) -> impl Iterator<Item = (u32, Named)> + use<> {
+        std::mem::take(&mut self.0).into_iter()
+    }
 }
 
 /// Takes numbers that are handed on as they are: name, bounds and their rule.
