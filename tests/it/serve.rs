@@ -147,7 +147,7 @@ async fn the_official_anthropic_library_works_unmodified() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn other_clients_of_that_api_work_unmodified() {
-    assert_eq!(held_by("openai_others.py").await, 3);
+    assert_eq!(held_by("openai_others.py").await, 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -32,6 +32,9 @@ const OPTIONS: [&str; 11] = [
 /// An option that some servers of this family take and OpenAI refuses.
 const TOP_K: &str = "top_k";
 
+/// How clients of Anthropic's say whether a model shall think.
+const THINKING: &str = "thinking";
+
 const ROLES: [&str; 5] = ["system", "developer", "user", "assistant", "tool"];
 
 /// Writes the body as JSON.
@@ -340,8 +343,10 @@ fn options<'a>(given: &'a [Attribute], known: &[&str]) -> Result<BTreeMap<&'a st
                     "option `n`: only one answer can be asked for".to_owned(),
                 ));
             }
-            // Nothing of the answer's form hangs on it: what a server does not take can be left out.
+            // Nothing of the answer's form hangs on them: what a server does not take, or none of this family has a word for,
+            // can be left out.
             TOP_K if !known.contains(&TOP_K) => {}
+            THINKING => {}
             name if known.contains(&name) => {
                 let json = Json::of(value)
                     .ok_or_else(|| Error::InvalidInput(format!("option `{name}` is no JSON")))?;

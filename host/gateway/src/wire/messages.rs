@@ -30,7 +30,13 @@ const UNSUPPORTED: [&str; 7] = [
 ];
 
 /// Fields that say something to Anthropic and nothing to the model: they stay here, whatever they hold.
-const STAYS_HERE: [&str; 3] = ["cache_control", "metadata", "service_tier"];
+const STAYS_HERE: [&str; 5] = [
+    "cache_control",
+    "metadata",
+    "service_tier",
+    "user_profile_id",
+    "workspace_id",
+];
 
 /// Reads the fields of a request.
 pub(super) fn read(
@@ -40,13 +46,7 @@ pub(super) fn read(
     let mut manner = Manner::of(Api::Messages, model(&mut fields)?);
     let mut builder = Builder::default();
     if let Some(system) = fields.take("system") {
-        let contents = read_contents(system, "system", limits.unknown_fields)?;
-        if contents
-            .iter()
-            .any(|content| matches!(content, Content::Blob(_)))
-        {
-            return Err(wrong("system", "a string or a list of blocks of text"));
-        }
+        let contents = read_instructions(system, "system", limits.unknown_fields)?;
         builder.message("system", contents, None, None);
     }
     let mut ids = CallIds::default();
@@ -69,6 +69,20 @@ pub(super) fn read(
     Ok((call, manner))
 }
 
+/// What a system says: a string, or a list of blocks of text.
+fn read_instructions(
+    content: Json,
+    path: &str,
+    unknown: UnknownFields,
+) -> Result<Vec<Content>, Malformed> {
+    let contents = read_contents(content, path, unknown)?;
+    let is_blob = |content: &Content| matches!(content, Content::Blob(_));
+    match contents.iter().any(is_blob) {
+        true => Err(wrong(path, "a string or a list of blocks of text")),
+        false => Ok(contents),
+    }
+}
+
 /// One block of a message.
 enum Block {
     Content(Content),
@@ -86,10 +100,19 @@ fn read_message(
     ids: &mut CallIds,
     builder: &mut Builder,
 ) -> Result<(), Malformed> {
-    const RULE: &str = "`user` or `assistant`";
-    let role = message.text_that("role", RULE, |role| ["user", "assistant"].contains(&role))?;
+    const RULE: &str = "`user`, `assistant` or `system`";
+    let role = message.text_that("role", RULE, |role| {
+        ["user", "assistant", "system"].contains(&role)
+    })?;
     let role = role.ok_or_else(|| wrong(&message.at("role"), RULE))?;
     let path = message.at("content");
+    if role == "system" {
+        let content = message.take("content").unwrap_or(Json::Null);
+        let contents = read_instructions(content, &path, message.unknown())?;
+        message.finish(&[])?;
+        builder.message(&role, contents, None, None);
+        return Ok(());
+    }
     let is_assistant = role == "assistant";
     let blocks = match message.take("content") {
         Some(Json::Text(text)) => vec![Block::Content(Content::Text(text))],
@@ -243,10 +266,15 @@ fn read_options(fields: &mut Fields, builder: &mut Builder) -> Result<bool, Malf
     tools::numbers(fields, builder, &[("top_p", "from 0 to 1", 0.0..=1.0)])?;
     tools::top_k(fields, builder)?;
     if let Some(mut thinking) = fields.object("thinking")? {
-        const RULE: &str = "`disabled`, or left out: what a model thinks is not passed on";
-        let kind = thinking.text_that("type", RULE, |kind| kind == "disabled")?;
-        kind.ok_or_else(|| wrong("thinking.type", RULE))?;
+        const RULE: &str = "`adaptive`, `between_tools` or `disabled`: what a model thinks is not passed on, and `enabled` has it \
+                            handed back";
+        let known = ["adaptive", "between_tools", "disabled"];
+        let kind = tools::word(&mut thinking, "type", RULE, &known)?;
+        let kind = kind.ok_or_else(|| wrong("thinking.type", RULE))?;
+        thinking.keep_here(&["display"]);
         thinking.finish(&[])?;
+        let entries = vec![("type".to_owned(), kind)];
+        builder.option("thinking", Json::Object(entries));
     }
     if let Some(list) = fields.list("tools")?.filter(|tools| !tools.is_empty()) {
         builder.option("tools", Json::List(each(list, "tools", read_tool)?));

@@ -33,9 +33,11 @@ pub(crate) mod told;
 mod tools;
 
 /// Fields that say something to OpenAI and nothing to the model: they stay here, whatever they hold.
-const OPENAIS_OWN: [&str; 5] = [
+const OPENAIS_OWN: [&str; 7] = [
     "metadata",
     "prompt_cache_key",
+    "prompt_cache_options",
+    "prompt_cache_retention",
     "safety_identifier",
     "service_tier",
     "user",

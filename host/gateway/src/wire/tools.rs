@@ -160,6 +160,34 @@ pub(super) fn numbers(
     Ok(())
 }
 
+/// Takes how much likelier numbers of a tokenizer shall be: numbers of its vocabulary, which nobody chose for a person.
+pub(super) fn logit_bias(fields: &mut Fields, builder: &mut Builder) -> Result<(), Malformed> {
+    const RULE: &str = "an object of at most 1024 numbers from -100 to 100, by the tokenizer's number: 1 to 6 digits";
+    const NAME: &str = "logit_bias";
+    let entries = match fields.take(NAME) {
+        None => return Ok(()),
+        Some(Json::Object(entries)) if entries.len() <= 1024 => entries,
+        Some(_) => return Err(wrong(&fields.at(NAME), RULE)),
+    };
+    let is_vocabularys =
+        |key: &str| (1..=6).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_digit());
+    let weight = |(key, value): (String, Json)| {
+        let Json::Number(number) = value else {
+            return None;
+        };
+        let is_weight = number
+            .as_f64()
+            .is_some_and(|number| (-100.0..=100.0).contains(&number));
+        (is_vocabularys(&key) && is_weight).then_some((key, number))
+    };
+    let weights: Option<Vec<_>> = entries.into_iter().map(weight).collect();
+    let weights = weights.ok_or_else(|| wrong(&fields.at(NAME), RULE))?;
+    if !weights.is_empty() {
+        builder.option(NAME, Json::Weights(weights));
+    }
+    Ok(())
+}
+
 /// Takes among how many of the likeliest tokens the next is chosen.
 pub(super) fn top_k(fields: &mut Fields, builder: &mut Builder) -> Result<(), Malformed> {
     if let Some(count) = fields.count("top_k")? {
