@@ -13,7 +13,7 @@ pub(super) const AT: Timestamp = Timestamp {
     nanoseconds: 0,
 };
 
-pub(super) fn id() -> EventId {
+pub(crate) fn id() -> EventId {
     EventId::new(AT, [1; 10])
 }
 
