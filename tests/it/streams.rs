@@ -1,13 +1,13 @@
 //! What models do in a stream that is neither text nor an ordinary call, and what clients get of it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt as _;
 use hyper::Response;
 use hyper::body::Incoming;
 use nephron_gateway::{RESTORATION, Restoration};
 use nephron_model::{EntryKind, EventId};
-use nephron_tests::{PlayedModel, Served, Setup, Turn};
+use nephron_tests::{Answering, PlayedModel, Served, Setup, Turn};
 use serde_json::{Value, json};
 
 const CLEARED: &str = "cleared-without-baa = \"safe-harbor\"";
@@ -179,4 +179,95 @@ async fn a_call_without_an_id_has_one_of_ours_and_can_be_handed_back() {
             "the log has what the caller got"
         );
     }
+}
+
+/// The last event of a stream.
+fn last(body: &str) -> Value {
+    let data = body
+        .lines()
+        .rev()
+        .find_map(|line| line.strip_prefix("data: "));
+    serde_json::from_str(data.unwrap()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_may_take_longer_than_its_endpoint_may_be_silent_but_not_for_ever() {
+    let mut model = PlayedModel::start().await;
+    let setup = Setup::default()
+        .upstream(model.url(), "", CLEARED)
+        .replacing(
+            "timeout = \"2m\"",
+            "timeout = \"500ms\"\nanswer-time = \"2s\"",
+        );
+    let served = setup.serve("").await;
+    let mut events = Vec::new();
+    for is_silent in [false, true] {
+        let began = Instant::now();
+        let (response, turn) = begun(&served, &mut model, &[json!({ "content": "so " })]).await;
+        let event = response.headers()["x-request-id"].to_str().unwrap();
+        let event: EventId = event.parse().unwrap();
+        let (body, ()) = tokio::join!(rest(response), async {
+            match is_silent {
+                true => turn.hung_up().await,
+                false => turn.talk("so ").await,
+            }
+        });
+        let error = &last(&body)["error"];
+        assert_eq!(error["code"], "upstream-failed", "{error}");
+        assert_eq!(error["reasons"], json!(["timed-out"]), "{error}");
+        // With something to say it went on for as long as an answer may take.
+        let whole = Duration::from_secs(2);
+        assert_eq!(
+            began.elapsed() >= whole,
+            !is_silent,
+            "{:?}",
+            began.elapsed()
+        );
+        events.push(event);
+    }
+    let rig = served.reopened().await;
+    for event in events {
+        let entries = rig.entries(Some(event));
+        let received = entries
+            .iter()
+            .find(|entry| entry.header.kind == EntryKind::Received)
+            .unwrap();
+        assert_eq!(received.header.outcome, "failed");
+        assert_eq!(received.header.reasons, ["timed-out"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_many_texts_as_a_request_may_hold_are_embedded_at_once() {
+    const TEXTS: usize = 1_000;
+    // 1,536 numbers, each 0.
+    let vector = "A".repeat(1_536 * 4 / 3 * 4);
+    let answered = vector.clone();
+    let server = Answering::start(move |path, body| {
+        assert_eq!(path, "/v1/embeddings");
+        let call: Value = serde_json::from_slice(body).unwrap();
+        assert_eq!(call["encoding_format"], "base64");
+        let texts = call["input"].as_array().unwrap();
+        let data: Vec<Value> = (0..texts.len())
+            .map(|index| json!({ "object": "embedding", "index": index, "embedding": answered }))
+            .collect();
+        let usage = json!({ "prompt_tokens": 4, "total_tokens": 4 });
+        let body = json!({ "object": "list", "data": data, "model": "mock", "usage": usage });
+        (200, body.to_string().into_bytes())
+    })
+    .await;
+    let setup = Setup::default().upstream(server.url(), "", CLEARED);
+    let served = setup.serve("").await;
+    let texts: Vec<String> = (0..TEXTS).map(|_| "Chest pain.".to_owned()).collect();
+    let asked = json!({ "model": "clinical", "input": texts, "encoding_format": "base64" });
+    let key = Some(served.physician.as_str());
+    let answer = served
+        .post_to("/v1/embeddings", key, &[], &asked.to_string())
+        .await;
+    assert_eq!(answer.status, 200, "{:.500}", answer.text);
+    let answer = answer.json();
+    let data = answer["data"].as_array().unwrap();
+    assert_eq!(data.len(), TEXTS);
+    assert!(data.iter().all(|entry| entry["embedding"] == vector));
+    let _rig = served.reopened().await;
 }

@@ -29,8 +29,9 @@ use crate::tls::{TlsError, Watched};
 use echo::Watch;
 pub(crate) use stream::write_stream;
 
-/// Bytes of one response. A longer one is refused: it would not fit an entry of the log with what was made of it.
-const LARGEST_RESPONSE: usize = 6 << 20;
+/// Bytes of one response. A longer one is refused: it would not fit an entry of the log (32 MiB), which holds it in base64 with
+/// what was made of it.
+const LARGEST_RESPONSE: usize = 12 << 20;
 /// Bytes that are kept of what an endpoint says beside a status that is no answer.
 const LARGEST_EXPLANATION: usize = 64 << 10;
 /// How long such an explanation is waited for.
@@ -99,8 +100,8 @@ pub enum EgressError {
     /// It reported within its answer that it cannot serve now, or broke off there, as its connector says.
     #[error("the endpoint reported a failure within its answer, or broke off there")]
     BrokenAnswer,
-    /// It took longer than the endpoint's `timeout`.
-    #[error("no answer within {} s", .0.as_secs_f64())]
+    /// It was silent for longer than its `timeout`, or took longer than its `answer-time`.
+    #[error("nothing, or no end of it, within {} s", .0.as_secs_f64())]
     TimedOut(Duration),
     /// The response holds the credential that went with the request.
     #[error("the endpoint sent the configured credential back; nothing from there on is passed on")]
@@ -260,6 +261,7 @@ pub(crate) struct Outgoing {
     headers: Vec<(HeaderName, HeaderValue)>,
     body: Bytes,
     timeout: Duration,
+    answer_time: Duration,
     upstream: String,
     /// For the secrets among the headers.
     watch: Watch,
@@ -371,6 +373,7 @@ impl Outgoing {
             headers: checked,
             body: Bytes::from_owner(Leaving(Phi::new(body))),
             timeout: upstream.timeout,
+            answer_time: upstream.answer_time,
             upstream: upstream.name.clone(),
             watch,
         })
@@ -430,8 +433,29 @@ pub(crate) struct Arriving {
     watch: Watch,
     taken: usize,
     pieces: usize,
-    deadline: tokio::time::Instant,
-    timeout: Duration,
+    patience: Patience,
+}
+
+/// How long an exchange is waited for.
+struct Patience {
+    /// For its next piece.
+    silence: Duration,
+    /// For all of it.
+    whole: Duration,
+    began: tokio::time::Instant,
+}
+
+impl Patience {
+    /// Waits for what is next, but not for longer than it may be silent, nor beyond the end of its time.
+    async fn wait<F: Future>(&self, next: F) -> Result<F::Output, EgressError> {
+        let left = self.whole.saturating_sub(self.began.elapsed());
+        let (most, why) = match left < self.silence {
+            true => (left, self.whole),
+            false => (self.silence, self.silence),
+        };
+        let waited = tokio::time::timeout(most, next).await;
+        waited.map_err(|_| EgressError::TimedOut(why))
+    }
 }
 
 impl Egress {
@@ -467,6 +491,7 @@ impl Egress {
             headers,
             body,
             timeout,
+            answer_time,
             upstream,
             watch,
         } = outgoing;
@@ -476,12 +501,13 @@ impl Egress {
         *request.method_mut() = method;
         *request.uri_mut() = uri;
         request.headers_mut().extend(headers);
-        let deadline = tokio::time::Instant::now() + timeout;
-        let answered = dialler.now().request(request);
-        let response = tokio::time::timeout_at(deadline, answered).await;
-        let response: Response<Incoming> = response
-            .map_err(|_| EgressError::TimedOut(timeout))?
-            .map_err(|error| not_answered(&error))?;
+        let patience = Patience {
+            silence: timeout,
+            whole: answer_time,
+            began: tokio::time::Instant::now(),
+        };
+        let response = patience.wait(dialler.now().request(request)).await?;
+        let response: Response<Incoming> = response.map_err(|error| not_answered(&error))?;
         let (head, body) = response.into_parts();
         let text = |(name, value): (&HeaderName, &HeaderValue)| {
             Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
@@ -496,8 +522,7 @@ impl Egress {
             watch,
             taken: 0,
             pieces: 0,
-            deadline,
-            timeout,
+            patience,
         })
     }
 }
@@ -687,9 +712,7 @@ impl Arriving {
             return Ok(first);
         }
         loop {
-            let frame = tokio::time::timeout_at(self.deadline, self.body.frame())
-                .await
-                .map_err(|_| EgressError::TimedOut(self.timeout))?;
+            let frame = self.patience.wait(self.body.frame()).await?;
             let Some(frame) = frame else {
                 let rest = self.watch.rest();
                 return Ok((!rest.is_empty()).then_some(rest));

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use nephron_engine::contract::{Attribute, Event, ToolCallDelta, Usage, Value};
 use nephron_model::EventId;
 use serde::{Deserialize, Serialize};
@@ -36,7 +38,7 @@ pub struct ToolCall {
     pub arguments: String,
 }
 
-/// The name of the event that holds one vector, as JSON.
+/// The name of the event that holds one vector, as JSON: a list of numbers, or a string as OpenAI's API has it in base64.
 pub(crate) const EMBEDDING: &str = "embedding";
 
 /// Where a piece of an answer belongs.
@@ -73,8 +75,7 @@ impl Said {
                 value: Value::Json(text),
             }) if name == EMBEDDING => {
                 // What is no vector is none too few, which the chain refuses.
-                self.embeddings
-                    .extend(serde_json::from_str::<Vec<f32>>(&text));
+                self.embeddings.extend(vector(&text));
             }
             // What the model calls itself, and what has no name here, is in the recorded judgement.
             Event::Model(_) | Event::Other(_) => {}
@@ -154,6 +155,19 @@ impl Said {
     }
 }
 
+/// The vector that JSON holds: a list of numbers, or base64 (RFC 4648 §4) of 32-bit floats, little-endian, which are less than half
+/// of the bytes.
+fn vector(json: &str) -> Option<Vec<f32>> {
+    if let Ok(text) = serde_json::from_str::<&str>(json) {
+        let bytes = STANDARD.decode(text).ok()?;
+        let (numbers, rest) = bytes.as_chunks();
+        return rest
+            .is_empty()
+            .then(|| numbers.iter().copied().map(f32::from_le_bytes).collect());
+    }
+    serde_json::from_str(json).ok()
+}
+
 impl Zeroize for Said {
     fn zeroize(&mut self) {
         self.text.zeroize();
@@ -167,6 +181,22 @@ impl Zeroize for Said {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_vector_is_numbers_or_their_bytes_in_base64() {
+        for (json, expected) in [
+            ("[0.5,-2]", Some(vec![0.5, -2.0])),
+            // 0.5 is 00 00 00 3f, -2 is 00 00 00 c0.
+            ("\"AAAAPwAAAMA=\"", Some(vec![0.5, -2.0])),
+            ("\"AAAAPwAAAMA\"", None),
+            ("\"AAAAPwA=\"", None),
+            ("\"Zebulon Quackenbush\"", None),
+            ("[\"0.5\"]", None),
+            ("{}", None),
+        ] {
+            assert_eq!(vector(json), expected, "{json}");
+        }
+    }
 
     #[test]
     fn every_call_has_an_id_that_can_be_handed_back_and_no_two_are_alike() {

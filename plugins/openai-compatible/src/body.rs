@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
-use crate::{MaxTokensField, Settings};
+use crate::{Encoding, MaxTokensField, Settings};
 
 /// Options of the caller that are passed on. Others are refused, never dropped: some would carry identifiers past the
 /// de-identifier (`user`, `metadata`), some would have the provider keep the text (`store`), and some bring answers
@@ -110,11 +110,14 @@ pub(crate) fn write_embeddings(call: &ChatCall, settings: &Settings) -> Result<V
     let mut body = options(&rest, &["dimensions"])?;
     let model = settings.model.as_deref().unwrap_or(&call.model);
     let fault = || Error::Internal("the body could not be written".to_owned());
-    // Numbers are what every server of this family can give.
+    let encoding = match settings.embeddings_encoding {
+        Encoding::Base64 => "base64",
+        Encoding::Float => "float",
+    };
     for (name, value) in [
         ("model", Value::Text(model.to_owned())),
         ("input", Value::Texts(texts)),
-        ("encoding_format", Value::Text("float".to_owned())),
+        ("encoding_format", Value::Text(encoding.to_owned())),
     ] {
         body.insert(name, Json::of(&value).ok_or_else(fault)?);
     }
