@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use hyper::Response;
 use nephron_gateway::RECEIVED;
 use nephron_model::{EntryKind, EventId};
-use nephron_tests::{Answering, Received, Served, Setup, UPSTREAM_DETAIL};
-use serde_json::json;
+use nephron_tests::{Answering, Received, Served, Setup, UPSTREAM_DETAIL, sdk};
+use serde_json::{Value, json};
 
 const CLEARED: &str = "cleared-without-baa = \"safe-harbor\"";
 
@@ -145,4 +145,95 @@ async fn what_fails_within_an_answer_is_the_endpoints_failure_if_it_says_so() {
     assert_eq!(answer.header("x-should-retry"), None);
     assert!(!answer.text.contains(UPSTREAM_DETAIL), "{}", answer.text);
     let _rig = served.reopened().await;
+}
+
+/// What an endpoint does when it is asked this for the so-manieth time.
+fn played(what: &str, times: usize) -> Response<Vec<u8>> {
+    let status = match what {
+        "please be busy always" => 429,
+        "please be busy once" if times == 1 => 429,
+        "please be overloaded" => 503,
+        "please be too long" => 400,
+        _ => 200,
+    };
+    let response = Response::builder().status(status);
+    let json = |body: Value| body.to_string().into_bytes();
+    if status != 200 {
+        let error = json!({ "error": { "message": "words of the endpoint's own" } });
+        return response.body(json(error)).unwrap();
+    }
+    if what == "please break off" {
+        let choice = json!({ "index": 0, "delta": { "content": "So it " }, "finish_reason": null });
+        let chunk = format!("data: {}\n\n", json!({ "choices": [choice] }));
+        let response = response.header("content-type", "text/event-stream");
+        return response.body(chunk.into_bytes()).unwrap();
+    }
+    let message = json!({ "role": "assistant", "content": "So it is." });
+    let choice = json!({ "index": 0, "message": message, "finish_reason": "stop" });
+    let response = response.header("content-type", "application/json");
+    response.body(json(json!({ "choices": [choice] }))).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn official_clients_raise_what_their_apis_have_and_ask_again_as_often() {
+    let asked = Arc::new(Mutex::new(Vec::<String>::new()));
+    let record = Arc::clone(&asked);
+    let server = Answering::with_headers(move |_, body| {
+        let call: Value = serde_json::from_slice(body).unwrap();
+        let last = call["messages"].as_array().unwrap().last().unwrap();
+        let what = last["content"].as_str().unwrap();
+        let mut record = record.lock().unwrap();
+        record.push(what.to_owned());
+        played(what, record.iter().filter(|one| *one == what).count())
+    })
+    .await;
+    let (pki, listen) = super::serve::pki();
+    let visitor = nephron_keys::ApiKey::draw().unwrap();
+    let denied = format!(
+        "[[api-key]]\nid = \"visitor\"\ndigest = \"{}\"\ntenant = \"st-marys\"\ncaller = \"a.visitor\"\n\
+         roles = [\"visitor\"]\npurposes = [\"TREAT\"]\nexpires = 2030-01-01\n",
+        visitor.digest()
+    );
+    let setup = Setup::default().upstream(server.url(), "", CLEARED);
+    let served = setup.and(&denied).serve(&listen).await;
+    let authority = pki.path().join("ca.pem").display().to_string();
+    for (script, streams) in [
+        ("failures_openai.py", 2),
+        ("failures_openai.mjs", 2),
+        ("failures_anthropic.py", 1),
+    ] {
+        let (url, key) = (served.url.clone(), served.physician.clone());
+        let (denied, authority) = (visitor.reveal().to_owned(), authority.clone());
+        let printed = tokio::task::spawn_blocking(move || {
+            let environment = [
+                ("BASE_URL", url.as_str()),
+                ("API_KEY", &key),
+                ("DENIED_KEY", &denied),
+                ("SSL_CERT_FILE", &authority),
+                ("NODE_EXTRA_CA_CERTS", &authority),
+            ];
+            sdk(script, &environment)
+        });
+        let printed = printed.await.unwrap();
+        assert_eq!(printed.matches("held:").count(), 4 + streams, "{printed}");
+        // They wait and ask again where that is of use, and nowhere else; nothing of the visitor's was sent.
+        let asked = std::mem::take(&mut *asked.lock().unwrap());
+        let times = |what: &str| asked.iter().filter(|one| *one == what).count();
+        for (what, expected) in [
+            ("please be busy always", 3),
+            ("please be busy once", 2),
+            ("please be overloaded", 1),
+            ("please be too long", 1),
+            ("please break off", streams),
+        ] {
+            assert_eq!(times(what), expected, "{script}: {what}");
+        }
+        assert_eq!(asked.len(), 7 + streams, "{script}: {asked:?}");
+    }
+    let rig = served.reopened().await;
+    let entries = rig.all_entries();
+    let denials = entries.iter().filter(|entry| {
+        entry.header.kind == EntryKind::RequestClosed && entry.header.outcome == "denied"
+    });
+    assert_eq!(denials.count(), 3, "a denial is not tried again");
 }
