@@ -197,7 +197,7 @@ async fn a_stream_may_take_longer_than_its_endpoint_may_be_silent_but_not_for_ev
         .upstream(model.url(), "", CLEARED)
         .replacing(
             "timeout = \"2m\"",
-            "timeout = \"500ms\"\nanswer-time = \"2s\"",
+            "timeout = \"700ms\"\nanswer-time = \"1500ms\"",
         );
     let served = setup.serve("").await;
     let mut events = Vec::new();
@@ -216,12 +216,10 @@ async fn a_stream_may_take_longer_than_its_endpoint_may_be_silent_but_not_for_ev
         assert_eq!(error["code"], "upstream-failed", "{error}");
         assert_eq!(error["reasons"], json!(["timed-out"]), "{error}");
         // With something to say it went on for as long as an answer may take.
-        let whole = Duration::from_secs(2);
-        assert_eq!(
-            began.elapsed() >= whole,
-            !is_silent,
-            "{:?}",
-            began.elapsed()
+        let took = began.elapsed();
+        assert!(
+            is_silent || took >= Duration::from_millis(1_500),
+            "{took:?}"
         );
         events.push(event);
     }
