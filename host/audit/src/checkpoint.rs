@@ -158,12 +158,7 @@ impl Stored {
         }
         for path in crate::seal::files_below(&root.open_dir(FOLDER)?)? {
             let file = Path::new(FOLDER).join(&path);
-            let fault = |what| Fault {
-                entry: None,
-                file: file.display().to_string(),
-                offset: None,
-                what,
-            };
+            let fault = |what| Fault::of_file(&file.display().to_string(), what);
             let is_unnamed = file.extension().is_some_and(|extension| extension == "tmp");
             match path.parse().ok().filter(|size| file == path_of(*size)) {
                 Some(size) if size <= entries && entries > 0 => {}

@@ -1,5 +1,7 @@
 //! What can be wrong with a log, named so that a person finds the place.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 /// One thing that is wrong.
@@ -7,10 +9,17 @@ use serde::{Deserialize, Serialize};
 pub struct Fault {
     /// The first entry that it breaks, by sequence, where it breaks one.
     pub entry: Option<u64>,
+    /// The entry after the last that it may break, where that is known. The same as `entry` if it breaks none, and what is wrong stands
+    /// before that one.
+    #[serde(default)]
+    pub entry_end: Option<u64>,
     /// The file, relative to the log's folder.
     pub file: String,
     /// Bytes from the start of the file to the damaged structure, where that is known.
     pub offset: Option<u64>,
+    /// Bytes from the start of the file to after the last that may be damaged, where that is known.
+    #[serde(default)]
+    pub offset_end: Option<u64>,
     /// What is wrong there.
     pub what: FaultKind,
 }
@@ -105,9 +114,37 @@ impl Fault {
     pub(crate) fn of_file(file: &str, what: FaultKind) -> Self {
         Self {
             entry: None,
+            entry_end: None,
             file: file.to_owned(),
             offset: None,
+            offset_end: None,
             what,
+        }
+    }
+
+    /// The same, breaking these entries.
+    pub(crate) fn of_entries(self, entries: Range<u64>) -> Self {
+        Self {
+            entry: Some(entries.start),
+            entry_end: Some(entries.end),
+            ..self
+        }
+    }
+
+    /// The same, breaking this entry, and who knows how many behind it.
+    pub(crate) fn at_entry(self, entry: u64) -> Self {
+        Self {
+            entry: Some(entry),
+            ..self
+        }
+    }
+
+    /// The same, in these bytes.
+    pub(crate) fn of_bytes(self, bytes: Range<u64>) -> Self {
+        Self {
+            offset: Some(bytes.start),
+            offset_end: Some(bytes.end),
+            ..self
         }
     }
 }
@@ -164,13 +201,21 @@ impl std::fmt::Display for FaultKind {
 
 impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if let Some(entry) = self.entry {
-            write!(f, "entry {entry}: ")?;
+        match (self.entry, self.entry_end) {
+            (Some(entry), Some(end)) if end <= entry => write!(f, "before entry {entry}: ")?,
+            (Some(entry), Some(end)) if end > entry.saturating_add(1) => {
+                write!(f, "entries {entry} to {}: ", end - 1)?;
+            }
+            (Some(entry), _) => write!(f, "entry {entry}: ")?,
+            (None, _) => {}
         }
         write!(f, "{} in `{}`", self.what, self.file)?;
-        if let Some(offset) = self.offset {
-            write!(f, " at byte {offset}")?;
+        match (self.offset, self.offset_end) {
+            (Some(offset), Some(end)) if end > offset.saturating_add(1) => {
+                write!(f, " at bytes {offset} to {}", end - 1)
+            }
+            (Some(offset), _) => write!(f, " at byte {offset}"),
+            (None, _) => Ok(()),
         }
-        Ok(())
     }
 }

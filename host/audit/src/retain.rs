@@ -341,12 +341,8 @@ pub(crate) fn take_away(folder: &Folder, number: u64, end: u64) -> Result<(), Re
 }
 
 fn read_error(number: u64, what: FaultKind) -> RetainError {
-    RetainError::Read(ReadError::Damaged(Fault {
-        entry: None,
-        file: segment_name(number),
-        offset: None,
-        what,
-    }))
+    let fault = Fault::of_file(&segment_name(number), what);
+    RetainError::Read(ReadError::Damaged(Box::new(fault)))
 }
 
 /// Puts `bytes` in a segment's place: after a crash the old one is there or the new one.
@@ -391,7 +387,7 @@ fn runs(bytes: &[u8]) -> Vec<Range<usize>> {
 /// Payloads that were taken away, as a walk through the journal meets them and what says so.
 #[derive(Default)]
 pub(crate) struct PruneCheck {
-    /// Payloads that are gone, side by side: the first entry, where it stands, and the last with its time.
+    /// Payloads that are gone, side by side: the first entry, where it stands, and the last with its end and its time.
     gone: Vec<Gone>,
     /// Whether the payload before was there.
     is_interrupted: bool,
@@ -410,6 +406,8 @@ struct Gone {
     first: u64,
     at: Location,
     last: u64,
+    /// After its frame.
+    end: Location,
     time: Timestamp,
 }
 
@@ -424,12 +422,19 @@ impl PruneCheck {
         let sequence = header.sequence;
         if frame.is_pruned {
             self.pruned += 1;
+            let end = Location {
+                offset: at.offset + frame.length as u64,
+                ..at
+            };
             match self.gone.last_mut().filter(|_| !self.is_interrupted) {
-                Some(gone) => (gone.last, gone.time) = (sequence, header.time),
+                Some(gone) => {
+                    (gone.last, gone.end, gone.time) = (sequence, end, header.time);
+                }
                 None => self.gone.push(Gone {
                     first: sequence,
                     at,
                     last: sequence,
+                    end,
                     time: header.time,
                 }),
             }
@@ -482,10 +487,14 @@ impl PruneCheck {
                 },
                 Some(_) | None => (gone.first.max(self.end()), FaultKind::PayloadMissing),
             };
+            let is_first = entry == gone.first;
+            let ends_here = is_first && gone.end.segment == gone.at.segment;
             faults.push(Fault {
                 entry: Some(entry),
+                entry_end: Some(gone.last + 1),
                 file: segment_name(gone.at.segment),
-                offset: (entry == gone.first).then_some(gone.at.offset),
+                offset: is_first.then_some(gone.at.offset),
+                offset_end: ends_here.then_some(gone.end.offset),
                 what,
             });
         }

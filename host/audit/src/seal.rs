@@ -79,12 +79,7 @@ impl Seal {
         push: &mut dyn FnMut(Fault),
     ) {
         let mut fault = |file: &str, what| {
-            push(Fault {
-                entry: None,
-                file: file.to_owned(),
-                offset: None,
-                what,
-            });
+            push(Fault::of_file(file, what));
         };
         let Ok(mut paths) = files_below(root) else {
             return fault(".", FaultKind::Unreadable);

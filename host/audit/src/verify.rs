@@ -566,19 +566,17 @@ impl Checks {
             .expected
             .is_some_and(|expected| expected != Head::START);
         if expects_more && !self.expected_is_met {
-            let entry = self
-                .expected
-                .and_then(|expected| expected.entries.checked_sub(1));
+            let end = self.expected.map(|expected| expected.entries);
             faults.push(Fault {
-                entry,
+                entry: end.and_then(|end| end.checked_sub(1)),
+                entry_end: end,
                 ..Fault::of_file("journal", FaultKind::HeadDiffers)
             });
         }
         if self.viewed.entries > head.entries {
-            self.faults.push(Fault {
-                entry: Some(head.entries),
-                ..Fault::of_file("view", FaultKind::ViewAhead)
-            });
+            let fault = Fault::of_file("view", FaultKind::ViewAhead);
+            let lost = head.entries..self.viewed.entries;
+            self.faults.push(fault.of_entries(lost));
         } else if !self.viewed_is_met {
             self.fault(self.viewed.entries.checked_sub(1));
         }

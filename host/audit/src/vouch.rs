@@ -207,8 +207,12 @@ impl<'a> TreeCheck<'a> {
                 continue;
             };
             // Whatever was altered stands after the last checkpoint that holds.
-            let after = (what == FaultKind::CheckpointDiffers).then_some(self.held_to);
-            self.differing.push(fault(&claim.file, after, what));
+            let fault = Fault::of_file(&claim.file, what);
+            self.differing
+                .push(match what == FaultKind::CheckpointDiffers {
+                    true => fault.of_entries(self.held_to..size),
+                    false => fault,
+                });
         }
     }
 
@@ -217,29 +221,26 @@ impl<'a> TreeCheck<'a> {
         let mut faults = self.differing;
         for fault in faults.iter_mut().filter(|_| !is_whole) {
             // The journal's own faults name the entry better.
-            fault.entry = None;
+            (fault.entry, fault.entry_end) = (None, None);
         }
         for claim in self.claims.into_values().flatten() {
             let of = &claim.checkpoint;
             if self.origin.is_none() && matches!(claim.by, By::Host(_)) {
                 // Whose log this is cannot be read; that is a fault already.
             } else if self.origin.as_ref().is_some_and(|it| *it != of.origin) {
-                faults.push(fault(&claim.file, None, FaultKind::CheckpointOrigin));
+                faults.push(Fault::of_file(&claim.file, FaultKind::CheckpointOrigin));
             } else if of.size > entries {
-                faults.push(fault(
-                    &claim.file,
-                    Some(entries),
-                    FaultKind::CheckpointAhead,
-                ));
+                let fault = Fault::of_file(&claim.file, FaultKind::CheckpointAhead);
+                faults.push(fault.of_entries(entries..of.size));
             } else if of.size == 0 {
-                faults.push(fault(&claim.file, None, FaultKind::CheckpointMalformed));
+                faults.push(Fault::of_file(&claim.file, FaultKind::CheckpointMalformed));
             }
         }
         if self.replay.edge.size() == entries {
             let ahead = self.replay.finish();
             let ahead = ahead
                 .iter()
-                .map(|file| fault(file, Some(entries), FaultKind::TileAhead));
+                .map(|file| Fault::of_file(file, FaultKind::TileAhead).at_entry(entries));
             faults.extend(ahead);
         }
         Vouched {
@@ -252,14 +253,5 @@ impl<'a> TreeCheck<'a> {
             states: self.states,
             faults,
         }
-    }
-}
-
-fn fault(file: &str, entry: Option<u64>, what: FaultKind) -> Fault {
-    Fault {
-        entry,
-        file: file.to_owned(),
-        offset: None,
-        what,
     }
 }

@@ -9,6 +9,7 @@
 
 use std::io;
 use std::num::NonZeroUsize;
+use std::ops::Range;
 
 use cap_std::fs::Dir;
 use nephron_model::{Digest, EntryKind, TenantId, Timestamp};
@@ -24,6 +25,8 @@ use crate::{Fault, FaultKind, Head, Location};
 const MAX_FAULTS: usize = 1000;
 /// How often the tail of a log in use is read again, in case its writer was in the middle of it.
 const TAIL_READS: usize = 8;
+/// The bytes of a segment before its first frame.
+const HEADER: Range<u64> = 0..SEGMENT_HEADER as u64;
 
 /// What the walk found.
 pub(crate) struct Walked {
@@ -48,7 +51,7 @@ pub(crate) struct Torn {
     pub(crate) fault: Fault,
     pub(crate) segment: u64,
     /// From the first to after the last byte that is not zero.
-    pub(crate) bytes: std::ops::Range<u64>,
+    pub(crate) bytes: Range<u64>,
 }
 
 /// One entry as the walk met it.
@@ -114,7 +117,9 @@ pub(crate) fn walk<P: Send>(
             faults: Vec::new(),
         },
         link: Some(way.start.head.hash),
+        before: None,
         suspect: None,
+        unended: Vec::new(),
     };
     let mut numbers = walk.list();
     let mut expected = way.start.segment;
@@ -123,7 +128,7 @@ pub(crate) fn walk<P: Send>(
     scanned(root, &numbers, way, |number, read| {
         let number = *number;
         if number != expected {
-            walk.fault_at(expected, 0, FaultKind::SegmentMissing);
+            walk.lost(expected, None, FaultKind::SegmentMissing);
             walk.link = None;
         }
         expected = number + 1;
@@ -146,8 +151,12 @@ struct Walk<'a, P> {
     found: Walked,
     /// The hash that the next entry must name, unless damage makes it unknown.
     link: Option<Digest>,
+    /// Where the last entry stands: its segment, and its bytes.
+    before: Option<(u64, Range<u64>)>,
     /// A broken link: the fault if the earlier entry was altered, and if the later one was. The next entry tells.
     suspect: Option<(Fault, Fault)>,
+    /// Faults in which entries were lost, up to the next that is met: their places among the faults.
+    unended: Vec<usize>,
 }
 
 impl<P> Walk<'_, P> {
@@ -192,7 +201,7 @@ impl<P> Walk<'_, P> {
         let Scanned { bytes, entries } = match read {
             Ok(scanned) => scanned,
             Err(what) => {
-                self.fault_at(number, 0, what);
+                self.lost(number, None, what);
                 self.link = None;
                 return 0;
             }
@@ -210,22 +219,20 @@ impl<P> Walk<'_, P> {
 
     fn segment_header(&mut self, number: u64, bytes: &[u8]) {
         let Some(header) = SegmentHeader::decode(bytes) else {
-            return self.fault_at(number, 0, FaultKind::SegmentHeader);
+            return self.fault_at(number, HEADER, FaultKind::SegmentHeader);
         };
         if header.number != number {
-            self.fault_at(number, 0, FaultKind::SegmentMisplaced);
+            self.fault_at(number, HEADER, FaultKind::SegmentMisplaced);
         }
-        if header.size != bytes.len() as u64 {
-            self.push(Fault {
-                entry: None,
-                file: segment_name(number),
-                offset: Some(header.size.min(bytes.len() as u64)),
-                what: FaultKind::SegmentLength,
-            });
+        let length = bytes.len() as u64;
+        if header.size != length {
+            let differing = header.size.min(length)..header.size.max(length);
+            let fault = Fault::of_file(&segment_name(number), FaultKind::SegmentLength);
+            self.push(fault.of_bytes(differing));
         }
         let is_linked = self.link.is_none_or(|link| link == header.previous);
         if header.first != self.found.head.entries || !is_linked {
-            self.fault_at(number, 0, FaultKind::SegmentChain);
+            self.fault_at(number, HEADER, FaultKind::SegmentChain);
             self.link = None;
         }
     }
@@ -276,11 +283,18 @@ impl<P> Walk<'_, P> {
             } else {
                 FaultKind::FrameDamaged
             };
-            self.fault_at(number, offset as u64, what);
             self.link = None;
-            let Some((at, sequence)) = next else { break };
+            let start = offset as u64;
+            let Some((at, sequence)) = next else {
+                self.lost(number, Some(start..start + written(rest)), what);
+                break;
+            };
             offset += at;
-            self.found.head.entries = self.found.head.entries.max(sequence);
+            let entry = self.found.head.entries;
+            let fault = Fault::of_file(&segment_name(number), what);
+            let fault = fault.of_entries(entry..sequence.max(entry));
+            self.push(fault.of_bytes(start..offset as u64));
+            self.found.head.entries = entry.max(sequence);
         }
         self.found.end = offset as u64;
     }
@@ -299,33 +313,33 @@ impl<P> Walk<'_, P> {
     }
 
     fn torn(&self, number: u64, offset: usize, rest: &[u8], is_blank: bool) -> Torn {
-        let length = rest
-            .iter()
-            .rposition(|byte| *byte != 0)
-            .map_or(0, |last| last + 1);
         let offset = offset as u64;
+        let bytes = offset..offset + written(rest);
         let what = if is_blank {
             FaultKind::TrailingBytes
         } else {
             FaultKind::TornTail
         };
         Torn {
-            fault: Fault {
-                entry: Some(self.found.head.entries),
-                file: segment_name(number),
-                offset: Some(offset),
-                what,
-            },
+            fault: Fault::of_file(&segment_name(number), what)
+                .at_entry(self.found.head.entries)
+                .of_bytes(bytes.clone()),
             segment: number,
-            bytes: offset..offset + length as u64,
+            bytes,
         }
     }
 
     fn entry(&mut self, entry: ScannedEntry<P>, bytes: &[u8], number: u64) {
-        let offset = entry.start as u64;
+        let place = entry.start as u64..entry.end as u64;
         let expected = self.found.head.entries;
+        self.end_lost(entry.sequence);
         if entry.sequence != expected {
-            self.fault_at(number, offset, FaultKind::OutOfOrder);
+            let fault = Fault::of_file(&segment_name(number), FaultKind::OutOfOrder);
+            let fault = fault.of_bytes(place.clone());
+            self.push(match entry.sequence > expected {
+                true => fault.of_entries(expected..entry.sequence),
+                false => fault.at_entry(expected),
+            });
             self.link = None;
             if entry.sequence < expected {
                 return;
@@ -335,24 +349,24 @@ impl<P> Walk<'_, P> {
         let frame = bytes.get(entry.start..entry.end).and_then(Frame::of_whole);
         match (entry.read, frame) {
             (Ok((header, prepared)), Some(frame)) => {
-                self.check(&header, entry.hash, number, offset);
+                self.check(&header, entry.hash, number, &place);
                 let met = Met {
                     header: &header,
                     frame: &frame,
                     at: Location {
                         segment: number,
-                        offset,
+                        offset: place.start,
                     },
                     hash: entry.hash,
                 };
                 if let Some(what) = self.found.prune.meet(&header, &frame, met.at) {
-                    self.fault_at(number, offset, what);
+                    self.entry_fault(number, &place, what);
                 }
                 (self.each)(&met, prepared);
             }
             (read, _) => {
                 let what = read.err().unwrap_or(FaultKind::FrameDamaged);
-                self.fault_at(number, offset, what);
+                self.entry_fault(number, &place, what);
                 self.suspect = None;
                 self.link = None;
             }
@@ -362,59 +376,86 @@ impl<P> Walk<'_, P> {
             entries: entry.sequence.saturating_add(1),
             hash: entry.hash,
         };
+        self.before = Some((number, place));
     }
 
     /// Holds an entry against those before it.
-    fn check(&mut self, header: &Header, hash: Digest, number: u64, offset: u64) {
+    fn check(&mut self, header: &Header, hash: Digest, number: u64, place: &Range<u64>) {
         let is_linked = self.link.is_none_or(|link| link == header.previous);
         if let Some((earlier, later)) = self.suspect.take() {
             // Whoever's hash the others agree with was not altered.
             let fault = if is_linked { earlier } else { later };
             self.push(fault);
         } else if !is_linked {
-            let place = |entry| Fault {
-                entry: Some(entry),
-                file: segment_name(number),
-                offset: Some(offset),
-                what: FaultKind::ChainBroken,
+            let broken = |entry: u64, (number, bytes): (u64, Range<u64>)| {
+                let fault = Fault::of_file(&segment_name(number), FaultKind::ChainBroken);
+                fault.of_entries(entry..entry + 1).of_bytes(bytes)
             };
-            let earlier = place(header.sequence.saturating_sub(1));
-            self.suspect = Some((earlier, place(header.sequence)));
+            let later = (number, place.clone());
+            let earlier = self.before.clone().unwrap_or_else(|| later.clone());
+            let sequence = header.sequence;
+            self.suspect = Some((
+                broken(sequence.saturating_sub(1), earlier),
+                broken(sequence, later),
+            ));
         }
         self.link = Some(hash);
         if (header.kind == EntryKind::LogOpened) != (header.sequence == 0) {
-            self.fault_at(number, offset, FaultKind::FirstEntry);
+            self.entry_fault(number, place, FaultKind::FirstEntry);
         }
         if header.time < self.found.time {
-            self.fault_at(number, offset, FaultKind::TimeBackwards);
+            self.entry_fault(number, place, FaultKind::TimeBackwards);
         }
         self.found.time = header.time;
         match &self.found.tenant {
             Some(tenant) if *tenant != header.tenant => {
-                self.fault_at(number, offset, FaultKind::OtherTenant);
+                self.entry_fault(number, place, FaultKind::OtherTenant);
             }
             Some(_) => {}
             None => self.found.tenant = Some(header.tenant.clone()),
         }
     }
 
-    /// Reports a fault of the entry that comes next.
-    fn fault_at(&mut self, number: u64, offset: u64, what: FaultKind) {
-        self.push(Fault {
-            entry: Some(self.found.head.entries),
-            file: segment_name(number),
-            offset: Some(offset),
-            what,
+    /// Reports a fault before the entry that comes next.
+    fn fault_at(&mut self, number: u64, bytes: Range<u64>, what: FaultKind) {
+        let fault = Fault::of_file(&segment_name(number), what);
+        let fault = fault.at_entry(self.found.head.entries);
+        self.push(fault.of_bytes(bytes));
+    }
+
+    /// Reports a fault of the entry that comes next, and of no other.
+    fn entry_fault(&mut self, number: u64, bytes: &Range<u64>, what: FaultKind) {
+        let entry = self.found.head.entries;
+        let fault = Fault::of_file(&segment_name(number), what);
+        let fault = fault.of_entries(entry..entry.saturating_add(1));
+        self.push(fault.of_bytes(bytes.clone()));
+    }
+
+    /// Reports a fault from the entry on that comes next, up to the one that will be met next.
+    fn lost(&mut self, number: u64, bytes: Option<Range<u64>>, what: FaultKind) {
+        let fault = Fault::of_file(&segment_name(number), what);
+        let fault = fault.at_entry(self.found.head.entries);
+        self.unended.push(self.found.faults.len());
+        self.push(match bytes {
+            Some(bytes) => fault.of_bytes(bytes),
+            None => Fault {
+                offset: Some(0),
+                ..fault
+            },
         });
     }
 
+    /// What was lost ends before the entry that was met.
+    fn end_lost(&mut self, met: u64) {
+        for place in self.unended.drain(..) {
+            if let Some(fault) = self.found.faults.get_mut(place) {
+                fault.entry_end = Some(fault.entry.unwrap_or_default().max(met));
+            }
+        }
+    }
+
     fn push_file(&mut self, file: &str, what: FaultKind) {
-        self.push(Fault {
-            entry: None,
-            file: file.to_owned(),
-            offset: None,
-            what,
-        });
+        self.push(Fault::of_file(file, what));
     }
 
     fn push(&mut self, fault: Fault) {
@@ -422,4 +463,10 @@ impl<P> Walk<'_, P> {
             self.found.faults.push(fault);
         }
     }
+}
+
+/// Bytes up to the last that is not zero.
+fn written(bytes: &[u8]) -> u64 {
+    let last = bytes.iter().rposition(|byte| *byte != 0);
+    last.map_or(0, |last| last as u64 + 1)
 }

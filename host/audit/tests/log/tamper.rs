@@ -80,7 +80,7 @@ fn an_untouched_log_verifies_and_is_not_changed_by_it() {
 }
 
 #[test]
-fn every_flipped_bit_of_a_segment_is_found_by_the_chain_alone_and_its_entry_named() {
+fn every_flipped_bit_of_a_segment_is_found_by_the_chain_alone_and_its_entry_and_range_named() {
     let place = place();
     let small = Options {
         segment_size: 4096,
@@ -105,8 +105,92 @@ fn every_flipped_bit_of_a_segment_is_found_by_the_chain_alone_and_its_entry_name
                 verdict.faults
             );
         }
+        // The first fault is exactly the frame, the header or the byte that was altered.
+        let fault = &verdict.faults[0];
+        assert_eq!(fault.file, "journal/00000001.wal");
+        let hit = frames(&bytes).into_iter();
+        let hit = hit.map(|(start, length, entry)| (start as u64, (start + length) as u64, entry));
+        let at = offset as u64;
+        let range = fault.offset.zip(fault.offset_end).unwrap();
+        match hit
+            .into_iter()
+            .find(|(start, end, _)| (*start..*end).contains(&at))
+        {
+            Some((start, end, entry)) => {
+                assert_eq!(
+                    (fault.entry, fault.entry_end),
+                    (Some(entry), Some(entry + 1))
+                );
+                // Behind the last frame nobody can tell where it ended.
+                assert!(
+                    range.0 == start && (at + 1..=end).contains(&range.1),
+                    "{range:?}"
+                );
+            }
+            None if offset < 128 => assert_eq!(range, (0, 128)),
+            None => assert_eq!(range.1, at + 1),
+        }
     }
     assert!(quick(&place.path).verified);
+}
+
+/// A fault, as a person reads it.
+fn said(verdict: &Verdict) -> Vec<String> {
+    verdict.faults.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn whole_stretches_that_are_gone_are_named_from_their_first_entry_to_their_last() {
+    let place = closed();
+    let all = |number: u64| frames(&std::fs::read(segment(&place.path, number)).unwrap());
+    let (first, after) = (all(1)[0].2, all(2)[0].2);
+    let gone = without_seal(&place, |path| {
+        std::fs::remove_file(segment(path, 1)).unwrap();
+    });
+    assert_eq!(
+        said(&gone)[0],
+        format!(
+            "entries {first} to {}: segment is missing in `journal/00000001.wal` at byte 0",
+            after - 1
+        )
+    );
+    let unread = without_seal(&place, |path| {
+        let file = std::fs::File::create(segment(path, 1)).unwrap();
+        file.set_len(1 << 40).unwrap();
+    });
+    let range = (unread.faults[0].entry, unread.faults[0].entry_end);
+    assert_eq!(range, (Some(first), Some(after)));
+    // Zeros over a stretch of frames, as a bad sector leaves them; in the middle, and up to the segment's end.
+    for (from, to) in [(2, 6), (3, all(1).len() - 1)] {
+        let (start, _, entry) = all(1)[from];
+        let (last, length, last_entry) = all(1)[to];
+        let zeroed = without_seal(&place, |path| {
+            alter(&segment(path, 1), |bytes| {
+                bytes[start..last + length].fill(0)
+            });
+        });
+        let fault = &zeroed.faults[0];
+        let is_at_end = last_entry + 1 == after;
+        // Where the segment is blank from there on, it is the next that does not follow.
+        let expected = match is_at_end {
+            true => (FaultKind::SegmentChain, None, Some(128)),
+            false => (
+                FaultKind::FrameDamaged,
+                Some(last_entry + 1),
+                Some((last + length) as u64),
+            ),
+        };
+        assert_eq!((fault.what, fault.entry_end, fault.offset_end), expected);
+        assert_eq!(fault.entry, Some(entry));
+        if is_at_end {
+            let left_out = &zeroed.faults[1];
+            assert_eq!(left_out.what, FaultKind::OutOfOrder);
+            let range = (left_out.entry, left_out.entry_end);
+            assert_eq!(range, (Some(entry), Some(after)));
+        }
+    }
+    let json = serde_json::to_value(&gone).unwrap();
+    assert_eq!(json["faults"][0]["entry_end"], after);
 }
 
 proptest! {
@@ -232,6 +316,7 @@ fn a_frame_left_out_or_repeated_is_found_by_the_chain_alone() {
         });
     });
     assert_eq!(left_out.first_broken(), Some(sequence));
+    assert_eq!(left_out.faults[0].entry_end, Some(sequence + 1));
     let repeated = without_seal(&place, |path| {
         alter(&segment(path, 1), |bytes| {
             let again = bytes[start..start + length].to_vec();
@@ -281,7 +366,13 @@ fn a_forged_entry_with_a_right_checksum_is_named_by_its_neighbours() {
         forged = forge(path, 1, 4, "permit", "denied")
     });
     assert_eq!(verdict.first_broken(), Some(forged));
-    assert_eq!(verdict.faults[0].what, FaultKind::ChainBroken);
+    let fault = &verdict.faults[0];
+    assert_eq!(fault.what, FaultKind::ChainBroken);
+    // The bytes are those of the entry that is named, not of the one that told.
+    let (start, length, _) = frames(&std::fs::read(segment(&place.path, 1)).unwrap())[4];
+    let range = (fault.offset, fault.offset_end);
+    assert_eq!(range, (Some(start as u64), Some((start + length) as u64)));
+    assert_eq!(fault.entry_end, Some(forged + 1));
     // One whose link was forged is named itself, not the innocent one before it.
     let reader = Reader::open(&place.path).unwrap();
     let previous = reader

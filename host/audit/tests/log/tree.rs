@@ -241,7 +241,7 @@ fn the_range_in_which_a_fork_lies_is_named() {
         .unwrap();
     assert_eq!(
         told.to_string(),
-        "entry 200: log differs from its checkpoint: it was altered below, or forked in `checkpoints/0000000000000300`"
+        "entries 200 to 299: log differs from its checkpoint: it was altered below, or forked in `checkpoints/0000000000000300`"
     );
 }
 

@@ -482,8 +482,10 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_names_entry_file_and_byte() {
-        let fault = |entry, file: &str, offset, what| Fault {
+    fn each_fault_names_entries_file_and_bytes() {
+        let fault = |entry: Option<u64>, file: &str, offset: Option<u64>, what| Fault {
+            entry_end: entry.map(|entry| entry + 3),
+            offset_end: offset.map(|offset| offset + 100),
             entry,
             file: file.to_owned(),
             offset,
@@ -510,7 +512,7 @@ mod tests {
               seal  none: what is missing at the very end would not show; pass a head noted elsewhere with `--expect-head`
               tree  0 checkpoints hold
               2 faults
-                fault  entry 17: frame is damaged in `journal/00000000000000000000` at byte 12345
+                fault  entries 17 to 19: frame is damaged in `journal/00000000000000000000` at bytes 12345 to 12444
                 fault  file does not belong here in `extra\u{1b}[2J`
         "#]].assert_eq(&shown(&broken));
     }
@@ -539,8 +541,10 @@ mod tests {
             }),
             faults: vec![Fault {
                 entry: None,
+                entry_end: None,
                 file: "policy".to_owned(),
                 offset: None,
+                offset_end: None,
                 what: FaultKind::QuorumNotMet,
             }],
             ..sound()
