@@ -41,6 +41,8 @@ pub enum GapKind {
     IntentWithoutOutcome,
     /// Entries were delivered, or a checkpoint taken, and it was not told before that they would be.
     DeliveryWithoutIntent,
+    /// A request has ended, and has not as many entries as its end says.
+    EntriesMissing,
 }
 
 impl std::fmt::Display for GapKind {
@@ -55,6 +57,7 @@ impl std::fmt::Display for GapKind {
             Self::RequestWithoutEnd => "a request without an end",
             Self::IntentWithoutOutcome => "an intent without an outcome",
             Self::DeliveryWithoutIntent => "a delivery without an intent",
+            Self::EntriesMissing => "an end of a request that counts other entries than there are",
         })
     }
 }
@@ -74,6 +77,9 @@ impl std::fmt::Display for Gap {
     }
 }
 
+/// The count of a request's entries that its end has.
+pub(crate) const ENTRIES: &str = "entries";
+
 /// A story as it is read, from the first entry on, or from one in the middle.
 #[derive(Default)]
 pub(crate) struct Story {
@@ -91,6 +97,8 @@ pub(crate) struct Story {
 /// A request that has not ended.
 struct Request {
     opened: u64,
+    /// Entries about it since.
+    entries: u64,
     /// What was sent and has no outcome yet.
     sent: Vec<u64>,
     /// Grants that are its own, and end with it.
@@ -160,6 +168,13 @@ impl Story {
             EntryKind::KeyChanged => self.change_key(header),
             _ => {}
         }
+        let is_within = !matches!(
+            header.kind,
+            EntryKind::RequestOpened | EntryKind::RequestClosed
+        );
+        if is_within && let Some(request) = self.request(header) {
+            request.entries += 1;
+        }
         self.before = Some(header.time);
     }
 
@@ -173,6 +188,7 @@ impl Story {
         };
         let begun = Request {
             opened: header.sequence,
+            entries: 0,
             sent: Vec::new(),
             grants: Vec::new(),
         };
@@ -190,6 +206,11 @@ impl Story {
                     self.end_grant(grant);
                 }
                 self.leave(request.sent);
+                // Logs of before have no count; nor has an end that was told after a crash.
+                let counted = header.counts.get(ENTRIES);
+                if counted.is_some_and(|counted| *counted != request.entries) {
+                    self.gap(header, GapKind::EntriesMissing);
+                }
             }
             None => self.gap_unless_before(header, GapKind::EndWithoutRequest),
         }

@@ -238,3 +238,38 @@ fn a_use_for_what_its_grant_does_not_have_is_found() {
     entries[2].3 = &[("grant", "grant-a")];
     assert!(gaps(&entries, true).is_empty());
 }
+
+#[test]
+fn an_end_that_counts_other_entries_than_there_are_is_found() {
+    let counting = |entries: &[Told<'_>], count: Option<u64>| {
+        let headers = (0..).zip(entries).map(|(number, told)| {
+            let mut header = header(number, *told);
+            if let Some(count) = count.filter(|_| header.kind == EntryKind::RequestClosed) {
+                header.counts.insert(ENTRIES.to_owned(), count);
+            }
+            header
+        });
+        found(headers, true)
+    };
+    // Those of others in between are not its own.
+    let mut entries = WHOLE[..7].to_vec();
+    entries.insert(3, (EntryKind::RequestOpened, "admitted", 2, &[]));
+    entries.insert(4, WHOLE[7]);
+    entries.push((EntryKind::Exported, "delivered", 0, LAKE));
+    entries.push((EntryKind::RequestClosed, "answered", 2, &[]));
+    let told = counting(&entries, Some(5));
+    // The other request has none, and its end says five too.
+    let missing = "an end of a request that counts other entries than there are";
+    assert_eq!(told, [format!("entry 10: {missing}")]);
+    assert!(counting(&WHOLE, Some(5)).is_empty());
+    assert!(counting(&WHOLE, None).is_empty());
+    for count in [0, 4, 6] {
+        assert_eq!(
+            counting(&WHOLE, Some(count)),
+            [format!("entry 6: {missing}")]
+        );
+    }
+    let mut shorter = WHOLE.to_vec();
+    shorter.remove(1);
+    assert_eq!(counting(&shorter, Some(5)), [format!("entry 5: {missing}")]);
+}
