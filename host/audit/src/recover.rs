@@ -156,7 +156,7 @@ fn check_vouched(folder: &Folder, beside: &Beside, vouched: &Vouched) -> Result<
     match faults.find(harmful) {
         Some(fault) => Err(OpenError::Damaged {
             path: folder.path.clone(),
-            fault: fault.clone(),
+            fault: Box::new(fault.clone()),
         }),
         None => Ok(()),
     }
@@ -194,7 +194,7 @@ fn check_journal(folder: &Folder, tenant: &TenantId, walked: &Walked) -> Result<
     if let Some(fault) = walked.faults.iter().find(harmful) {
         return Err(OpenError::Damaged {
             path: folder.path.clone(),
-            fault: fault.clone(),
+            fault: Box::new(fault.clone()),
         });
     }
     match &walked.tenant {
@@ -211,7 +211,7 @@ fn check_journal(folder: &Folder, tenant: &TenantId, walked: &Walked) -> Result<
 fn check_seal(folder: &Folder, tenant: &TenantId, walked: &Walked) -> Result<bool, OpenError> {
     let damaged = |what| OpenError::Damaged {
         path: folder.path.clone(),
-        fault: Fault::of_file(SEAL, what),
+        fault: Box::new(Fault::of_file(SEAL, what)),
     };
     let Some(seal) = Seal::read(&folder.root).map_err(damaged)? else {
         return Ok(false);
@@ -220,7 +220,7 @@ fn check_seal(folder: &Folder, tenant: &TenantId, walked: &Walked) -> Result<boo
         // A log that was closed has no unfinished write.
         return Err(OpenError::Damaged {
             path: folder.path.clone(),
-            fault: torn.fault.clone(),
+            fault: Box::new(torn.fault.clone()),
         });
     }
     if seal.head() != walked.head || seal.tenant != *tenant {

@@ -341,10 +341,8 @@ pub(crate) fn take_away(folder: &Folder, number: u64, end: u64) -> Result<(), Re
 }
 
 fn read_error(number: u64, what: FaultKind) -> RetainError {
-    RetainError::Read(ReadError::Damaged(Fault::of_file(
-        &segment_name(number),
-        what,
-    )))
+    let fault = Fault::of_file(&segment_name(number), what);
+    RetainError::Read(ReadError::Damaged(Box::new(fault)))
 }
 
 /// Puts `bytes` in a segment's place: after a crash the old one is there or the new one.

@@ -240,7 +240,7 @@ impl<'a> TreeCheck<'a> {
             let ahead = self.replay.finish();
             let ahead = ahead
                 .iter()
-                .map(|file| Fault::of_file(file, FaultKind::TileAhead).from_entry(entries));
+                .map(|file| Fault::of_file(file, FaultKind::TileAhead).at_entry(entries));
             faults.extend(ahead);
         }
         Vouched {

@@ -288,7 +288,8 @@ impl Standing {
                     .map(Some)
             }
             AnchorPlace::Exporter(plugin, upstream) => {
-                exporter::put(means, host, plugin, upstream, signed).await?;
+                let name = &self.anchor.name;
+                exporter::put(means, host, name, (plugin, upstream), signed).await?;
                 Ok(None)
             }
             AnchorPlace::Witness(service, key) => {
