@@ -45,6 +45,7 @@ mod verify;
 pub mod view;
 mod vouch;
 mod walk;
+mod want;
 mod writer;
 
 pub use anchor::KeepError;

@@ -26,3 +26,5 @@ mod tree;
 mod vectors;
 #[cfg(test)]
 mod view;
+#[cfg(test)]
+mod want;
