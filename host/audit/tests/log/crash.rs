@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use nephron_audit::faults::{Call, Failed, FaultyDisk, Trouble};
 use nephron_audit::{CloseError, Disk, FaultKind, Log, OpenError, OpenedFile, Reader, RealDisk};
@@ -9,7 +10,7 @@ use nephron_model::{Digest, EntryKind, Recorder as _};
 use proptest::prelude::*;
 
 use crate::support::{
-    Place, TestKey, alter, check, copy, draft, fill, frames, open, options, place, segment,
+    Place, TestKey, alter, check, copy, draft, files, fill, frames, open, options, place, segment,
     try_open, with_disk,
 };
 
@@ -251,6 +252,42 @@ proptest! {
         disk.cut_power(&place.path, seed).unwrap();
         holds_after_a_crash(&place.path, &acknowledged);
     }
+}
+
+/// A disk that has no room for a segment that is made ahead, once.
+#[derive(Default)]
+struct OnceFull {
+    refusals: AtomicU64,
+    allocations: AtomicU64,
+}
+
+impl Disk for OnceFull {
+    fn allocate(&self, file: &OpenedFile, length: u64) -> std::io::Result<()> {
+        let is_first = file.path.ends_with("00000000.tmp");
+        if !is_first && self.allocations.fetch_add(1, Ordering::SeqCst) == 0 {
+            self.refusals.fetch_add(1, Ordering::SeqCst);
+            return Err(std::io::Error::from(std::io::ErrorKind::StorageFull));
+        }
+        RealDisk.allocate(file, length)
+    }
+}
+
+#[test]
+fn a_segment_that_could_not_be_made_ahead_is_made_when_it_is_needed() {
+    let (place, disk) = (place(), Arc::new(OnceFull::default()));
+    let log = try_open(&place.path, with_disk(Arc::clone(&disk) as _)).unwrap();
+    let mut number = 0;
+    while disk.refusals.load(Ordering::SeqCst) == 0 {
+        fill(&log, number..number + 1);
+        number += 1;
+    }
+    assert!(!segment(&place.path, 1).exists(), "it was made ahead");
+    fill(&log, number..number + 100);
+    assert!(!log.is_stopped() && segment(&place.path, 2).exists());
+    log.close().unwrap();
+    let left = files(&place.path.join("journal"));
+    assert!(left.iter().all(|file| file.extension().unwrap() == "wal"));
+    assert!(check(&place.path).verified);
 }
 
 /// A log that was not closed: its writer is stopped by its disk.
