@@ -25,6 +25,7 @@ mod frame;
 pub mod fuzz;
 mod intake;
 mod journal;
+mod leap;
 mod log;
 mod note;
 mod options;
@@ -60,6 +61,7 @@ pub use export::{
 };
 pub use fault::{Fault, FaultKind};
 pub use journal::{Entries, Location, ReadError};
+pub use leap::{Day, InvalidDay};
 pub use log::Log;
 pub use note::{InvalidVerifierKey, NoteError, VerifierKey};
 pub use options::Options;
