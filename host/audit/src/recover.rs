@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use nephron_model::{Draft, EntryKind, TenantId, Timestamp};
 
-use crate::disk::Folder;
+use crate::disk::{DAMAGED, Folder};
 use crate::entry::entry_hash;
 use crate::frame::{MAX_SEGMENT, SegmentHeader, record_names};
 use crate::journal::{Journal, Segment, segment_path};
@@ -20,8 +20,8 @@ use crate::seal::{SEAL, Seal, unseal};
 use crate::threads::all_cores;
 use crate::tiles::Tiling;
 use crate::tree::leaf_hash;
-use crate::view::follow::{repair_entry, set_aside};
-use crate::view::{Damage, View, ViewError, guard, open};
+use crate::view::follow::{may_pass, repair_entry, set_aside};
+use crate::view::{Damage, View, ViewError, close, guard, open};
 use crate::vouch::{Beside, TreeCheck, Vouched};
 use crate::walk::{Met, Start, Torn, Walked, Way, walk};
 use crate::writer::{Tail, make_segment};
@@ -33,8 +33,8 @@ pub(crate) enum FoundView {
     Open(Box<dyn View>, Head),
     /// It is left closed until somebody asks: a log that was closed had one that held all its entries, or all but the last few.
     AtRest,
-    /// Its store cannot be opened at all.
-    Unusable,
+    /// Its store cannot be opened now, and is tried again.
+    Refused,
 }
 
 /// A log that is ready to be appended to.
@@ -259,13 +259,18 @@ fn open_view(
         },
     };
     let begun = |view: Option<_>| {
-        view.map_or(FoundView::Unusable, |view| {
+        view.map_or(FoundView::Refused, |view| {
             FoundView::Open(view, Head::START)
         })
     };
-    if damage == Damage::Missing {
-        repairs.push(repair_entry("view", damage, None));
+    if !was_there && head.entries > 0 {
+        repairs.push(repair_entry("view", Damage::Missing, None));
         return Ok(begun(view));
+    }
+    if may_pass(folder, damage) {
+        // Nothing is wrong with what is there, as far as anybody knows.
+        drop(view.map(|view| close(options.view.as_ref(), view, &path)));
+        return Ok(FoundView::Refused);
     }
     let aside = set_aside(folder, options.view.as_ref(), view);
     let aside = aside.map_err(|source| OpenError::Storage {
@@ -350,9 +355,7 @@ fn set_tail_aside(folder: &Folder, torn: &Torn) -> io::Result<Draft> {
     let aside = folder.make_quarantine()?;
     let name = format!("tail-{:08}-{}.bin", torn.segment, torn.bytes.start);
     folder.write_atomically(&aside.join(&name), &bytes)?;
-    folder
-        .disk
-        .sync_folder(&folder.root, Path::new("damaged"))?;
+    folder.disk.sync_folder(&folder.root, Path::new(DAMAGED))?;
     folder.disk.sync_folder(&folder.root, Path::new(""))?;
     bytes.fill(0);
     folder.disk.write_at(&file, &bytes, torn.bytes.start)?;

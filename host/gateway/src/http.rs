@@ -117,6 +117,8 @@ impl Service {
                 in_flight: self.places.taken(keeper.id()),
                 log_entries: log.map_or(0, |log| log.head().entries),
                 is_log_stopped: log.is_none_or(Log::is_stopped),
+                view: log.map(Log::view_standing),
+                set_aside: log.map_or(0, Log::set_aside),
                 why_closed: keeper.why_not(),
             }
         })

@@ -30,3 +30,5 @@ mod tree;
 mod vectors;
 #[cfg(test)]
 mod view;
+#[cfg(test)]
+mod want;

@@ -145,9 +145,14 @@ fn run() -> Vec<Call> {
     log.sign_with(TestKey::new(1));
     record(&log, &disk, 90..110);
     assert!(
-        log.prune(Retention::FLOOR, "records", "age")
-            .unwrap()
-            .payloads
+        log.prune(
+            Retention::FLOOR,
+            "records",
+            "age",
+            years_later().now().day().parse().ok()
+        )
+        .unwrap()
+        .payloads
             > 10
     );
     record(&log, &disk, 110..130);
