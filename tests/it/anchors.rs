@@ -134,6 +134,44 @@ async fn a_folder_elsewhere_takes_checkpoints_and_shows_that_the_whole_was_put_b
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_hangs_holds_up_neither_another_nor_the_end() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let place = |name: &str| {
+        let path = elsewhere.path().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        let text = format!(
+            "[[anchor]]\nname = \"{name}\"\ndirectory = \"{}\"\n",
+            path.display()
+        );
+        (path, text)
+    };
+    let ((hung, hangs), (_, sound)) = (place("hung"), place("sound"));
+    let served = Setup::default().and(&hangs).and(&sound).serve("").await;
+    let first = until(&served, "anchored", 2).await;
+    // Who opens what stands where the next checkpoints are looked for waits for a writer that never comes, as for a server that
+    // has gone.
+    let served = served
+        .restarted_after(|_| {
+            let [folder] = files(&hung).try_into().unwrap();
+            let size = first.counts["entries"];
+            let mut fifos = std::process::Command::new("mkfifo");
+            fifos.args((size + 1..size + 200).map(|size| folder.join(format!("{size:016}"))));
+            assert!(fifos.status().unwrap().success());
+        })
+        .await;
+    served.clock.advance(DAY);
+    let third = until(&served, "anchored", 3).await;
+    assert_eq!(third.facts["anchor"], "sound");
+    // It stops cleanly, and says what became of the other.
+    let served = served.restarted_after(|_| ()).await;
+    let failed = until(&served, "failed", 1).await;
+    assert_eq!(
+        (failed.facts["anchor"].as_str(), &*failed.reasons),
+        ("hung", &["stopping".to_owned()][..])
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bucket_with_object_lock_takes_a_checkpoint_that_nobody_can_delete() {
     let server = tokio::task::spawn_blocking(Background::s3).await.unwrap();
     let said: Vec<String> = server.said().map(str::to_owned).collect();

@@ -82,29 +82,40 @@ async fn what_goes_wrong_at_anthropic_is_told_in_the_words_of_the_api_that_was_c
             answer
         };
         // Before the first byte it has a status of its own.
-        for (what, is_streamed) in [("overload", false), ("overload", true), ("hang up", false)] {
+        let overloaded = if is_anthropics { 529 } else { 503 };
+        for (what, is_streamed, status, code) in [
+            ("overload", false, overloaded, "upstream-busy"),
+            ("overload", true, overloaded, "upstream-busy"),
+            ("hang up", false, 500, "plugin-failed"),
+        ] {
             let answer = ask(what, is_streamed).await;
-            assert_eq!(answer.status, 500, "{what}: {}", answer.text);
+            assert_eq!(answer.status, status, "{what}: {}", answer.text);
             let error = &answer.json()["error"];
-            assert_eq!(error["code"], "plugin-failed", "{}", answer.text);
+            assert_eq!(error["code"], code, "{}", answer.text);
             assert_eq!(answer.json()["type"] == "error", is_anthropics);
-            events.push(answer);
+            let is_busy = code == "upstream-busy";
+            let overloaded = error["type"] == "overloaded_error";
+            assert_eq!(overloaded, is_busy && is_anthropics, "{}", answer.text);
+            assert_eq!(answer.header("retry-after"), is_busy.then_some("1"));
+            let again = answer.header("x-should-retry");
+            assert_eq!(again, (!is_busy).then_some("false"));
+            events.push((answer, code));
         }
         // What was said stands, and the stream says that it broke off.
         let broken = ask("hang up", true).await;
         assert_eq!(broken.status, 200, "{}", broken.text);
         assert!(broken.text.contains("Quackenbush"), "{}", broken.text);
-        assert_eq!(last(&broken)["error"]["code"], "plugin-failed");
+        assert_eq!(last(&broken)["error"]["code"], "upstream-failed");
         let ended = ["[DONE]", "message_stop", "finish_reason\":\"stop"];
         assert!(!ended.iter().any(|end| broken.text.contains(end)));
         let named = broken.text.contains("event: error\n");
         assert_eq!(named, is_anthropics, "{}", broken.text);
-        events.push(broken);
+        events.push((broken, "upstream-failed"));
     }
     let rig = served.reopened().await;
-    for answer in events {
+    for (answer, code) in events {
         let event: Option<EventId> = answer.header("x-request-id").map(|id| id.parse().unwrap());
-        let closed = (EntryKind::RequestClosed, "plugin-failed".to_owned());
+        let closed = (EntryKind::RequestClosed, code.to_owned());
         assert_eq!(rig.story(event).pop(), Some(closed));
     }
 }

@@ -140,7 +140,7 @@ async fn i9_no_identifier_is_seen_outside_the_vault() {
         ),
         (
             Setup::default().upstream(&broken.url(), "", cleared),
-            "plugin-failed",
+            "upstream-busy",
         ),
         (
             Setup::default().upstream("http://127.0.0.1:1", "", cleared),

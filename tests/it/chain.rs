@@ -164,7 +164,11 @@ async fn an_upstream_that_fails_is_told_apart_and_leaves_an_outcome() {
         .open()
         .await;
     let reply = rig.ask("Chest pain.").await;
-    assert_eq!(reply.refusal().unwrap().code(), "plugin-failed");
+    let refusal = reply.refusal().unwrap();
+    assert_eq!(
+        (reply.status(), refusal.code(), refusal.reasons()),
+        (502, "upstream-failed", vec!["unavailable".to_owned()])
+    );
     assert!(
         !reply.body().expose().contains("Zebulon"),
         "upstream detail never passes through"

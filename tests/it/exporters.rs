@@ -392,8 +392,43 @@ async fn a_server_that_hangs_or_never_ends_holds_up_nobody_and_operators_see_it(
             "{line}\n{metrics}"
         );
     }
-    // Nor does it keep the process from stopping.
-    drop(served.reopened().await);
+    // Nor does it keep the process from stopping; and what was given up then is told, so that the story has its end.
+    let rig = served.reopened().await;
+    let folder = rig.log_folder();
+    let _data = rig.close();
+    let verdict = nephron_audit::verify(&folder, nephron_audit::VerifyOptions::default()).unwrap();
+    assert!(
+        verdict.is_whole(),
+        "{:?} {:?}",
+        verdict.faults,
+        verdict.gaps
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_that_is_given_up_before_it_came_to_anything_is_told_so() {
+    let more = exporter("otlp", "otlp-logs", "")
+        + &export(
+            "otlp",
+            &format!(
+                "url = \"{}\"\ntimeout = \"50s\"\nbefore-reply = true\nbefore-reply-time = \"1s\"",
+                never_done(false).await
+            ),
+        );
+    let rig = Setup::default().and(&more).open().await;
+    let refused = rig.ask(CANARY_NOTE).await;
+    assert_eq!(refused.refusal().unwrap().code(), "not-delivered");
+    let exported = log(&rig).into_iter().map(|entry| entry.header);
+    let exported = exported.filter(|header| header.kind == EntryKind::Exported);
+    let exported: Vec<_> = exported.collect();
+    let outcomes: Vec<_> = exported.iter().map(|header| &*header.outcome).collect();
+    assert_eq!(outcomes, ["delivering", "outcome-unknown"]);
+    // It says of which entries, as the intent does.
+    assert_eq!(exported[0].facts, exported[1].facts);
+    let folder = rig.log_folder();
+    let _data = rig.close();
+    let verdict = nephron_audit::verify(&folder, nephron_audit::VerifyOptions::default()).unwrap();
+    assert!(verdict.is_whole(), "{:?}", verdict.gaps);
 }
 
 #[tokio::test(flavor = "multi_thread")]

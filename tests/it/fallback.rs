@@ -123,7 +123,7 @@ async fn i10_a_lapsed_agreement_is_passed_over_on_a_fallback_too() {
     // That the first did not answer says more than that the second may not be asked.
     assert_eq!(
         (reply.status(), refusal.code(), refusal.reasons()),
-        (502, "upstream-failed", vec!["unavailable".to_owned()])
+        (503, "upstream-busy", vec!["unavailable".to_owned()])
     );
     assert_eq!(
         exchanges(&narrowed, reply.event()),
@@ -134,6 +134,28 @@ async fn i10_a_lapsed_agreement_is_passed_over_on_a_fallback_too() {
         ]
     );
     assert!(other.seen().is_empty());
+}
+
+#[tokio::test]
+async fn an_endpoint_that_does_not_serve_us_is_passed_over_and_that_another_is_busy_says_more() {
+    let other = MockModel::start(200, "from the other").await;
+    let closed = MockModel::start(401, "").await;
+    let rig = open(&closed.url(), "retries = 3", &other.url(), LIVE).await;
+    let reply = rig.ask("Chest pain.").await;
+    assert_eq!(reply.text().unwrap().expose(), "from the other");
+    assert_eq!(closed.seen().len(), 1, "asked again, it would say the same");
+    assert_eq!(
+        exchanges(&rig, reply.event())[1],
+        "first failed refused-the-gateway"
+    );
+
+    let busy = MockModel::start(429, "").await;
+    for (first, second) in [(&busy, &closed), (&closed, &busy)] {
+        let rig = open(&first.url(), "", &second.url(), LIVE).await;
+        let reply = rig.ask("Chest pain.").await;
+        let code = reply.refusal().map(Refusal::code);
+        assert_eq!((reply.status(), code), (429, Some("upstream-busy")));
+    }
 }
 
 #[tokio::test]

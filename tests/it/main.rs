@@ -43,10 +43,12 @@ mod registry;
 mod replay;
 mod serve;
 mod small_model;
+mod streams;
 mod swap;
 mod tidy;
 mod tokens;
 mod trust;
+mod upstream;
 
 /// What a `.tar.zst` holds, by name.
 fn unpacked(path: &std::path::Path) -> Vec<(String, Vec<u8>)> {

@@ -19,7 +19,8 @@ def held(what):
 
 
 from langchain_core.tools import tool
-from langchain_openai import ChatOpenAI
+import openai
+from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 
 chat = ChatOpenAI(model="clinical", base_url=BASE, api_key=KEY, max_retries=0)
 assert chat.invoke([("system", "Be brief."), ("human", NOTE)]).content == ANSWER
@@ -35,6 +36,17 @@ def find(who: str) -> str:
 (call,) = chat.bind_tools([find]).invoke(NOTE).tool_calls
 assert (call["name"], call["args"]) == ("find", {"who": NOTE}), call
 held("langchain-openai")
+
+# By itself it sends numbers of its tokenizer (a list of lists), in which nothing can be searched.
+asked = dict(model="clinical", base_url=BASE, api_key=KEY, max_retries=0)
+vectors = OpenAIEmbeddings(check_embedding_ctx_length=False, **asked).embed_documents([NOTE, "Chest pain."])
+assert [len(vector) for vector in vectors] == [3, 3], vectors
+try:
+    openai.OpenAI(base_url=BASE, api_key=KEY).embeddings.create(model="clinical", input=[[9906, 1917]])
+    raise SystemExit("numbers of a tokenizer were taken")
+except openai.BadRequestError as error:
+    assert error.param == "input" and "check_embedding_ctx_length=False" in error.message, error.body
+held("langchain-openai's embeddings")
 
 import litellm
 

@@ -47,16 +47,27 @@ impl Answering {
     where
         F: Fn(&str, &[u8]) -> (u16, Vec<u8>) + Send + Sync + 'static,
     {
+        Self::with_headers(move |path, body| {
+            let (status, text) = answer(path, body);
+            let mut response = Response::new(text);
+            *response.status_mut() = status.try_into().expect("a status");
+            response
+        })
+        .await
+    }
+
+    /// The same with headers that the test chooses, too.
+    pub async fn with_headers<F>(answer: F) -> Self
+    where
+        F: Fn(&str, &[u8]) -> Response<Vec<u8>> + Send + Sync + 'static,
+    {
         let answer = Arc::new(answer);
         let (address, task) = serve(move |request: Request<Incoming>| {
             let answer = Arc::clone(&answer);
             async move {
                 let (head, body) = request.into_parts();
                 let body = body.collect().await.expect("a body").to_bytes();
-                let (status, text) = answer(head.uri.path(), &body);
-                let mut response = Response::new(Full::new(Bytes::from(text)));
-                *response.status_mut() = status.try_into().expect("a status");
-                response
+                answer(head.uri.path(), &body).map(|text| Full::new(Bytes::from(text)))
             }
         })
         .await;

@@ -1,7 +1,8 @@
 //! Entries a second that verification checks, with 1, 2 and all threads, beside what plain SHA-256 makes of the same bytes.
 //!
 //! The log is like one that a gateway writes: of eight entries one has a payload of 2 KB. It is closed, so that its files are
-//! held against the seal too, which hashes every byte once more; without the view and with it.
+//! held against the seal too, which hashes every byte once more; without the view and with it. Then since a checkpoint that covers all
+//! but the last thousand entries.
 //!
 //! `cargo bench -p nephron-audit --bench verify`, or with `-- ENTRIES`.
 #![expect(
@@ -16,12 +17,27 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nephron_audit::{Log, Options, VerifyOptions, verify};
+use nephron_audit::{KeptCheckpoint, Log, Options, VerifyOptions, verify};
 use nephron_model::{
-    Digest, Draft, EntryKind, Fingerprint, PluginRef, Point, Recorder as _, SystemClock,
+    Digest, Draft, EntryKind, Fingerprint, NotSigned, PluginRef, Point, Recorder as _, Signer,
+    SystemClock,
 };
+use ring::signature::{Ed25519KeyPair, KeyPair as _};
 
 const ROUNDS: usize = 5;
+
+/// Signs checkpoints.
+struct Key(Ed25519KeyPair);
+
+impl Signer for Key {
+    fn public_key(&self) -> [u8; 32] {
+        self.0.public_key().as_ref().try_into().unwrap()
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<[u8; 64], NotSigned> {
+        Ok(self.0.sign(message).as_ref().try_into().unwrap())
+    }
+}
 
 /// A decision as the gateway records one, or the bytes that were sent.
 fn entry(number: u64) -> Draft {
@@ -72,10 +88,17 @@ fn main() {
     let path = folder.path().join("log");
     let tenant = "st-marys".parse().unwrap();
     let log = Log::open(&path, &tenant, Arc::new(SystemClock), Options::default()).unwrap();
+    let pair = Ed25519KeyPair::from_seed_unchecked(&[1; 32]).unwrap();
+    log.sign_with(Arc::new(Key(pair)));
+    let mut kept = None;
     for number in 2..entries {
         drop(log.note(entry(number)));
+        if number + 1_000 == entries {
+            kept = Some(log.checkpoint().unwrap());
+        }
     }
     let _recorded = log.record(entry(0)).wait().unwrap();
+    let key = log.verifier_key().unwrap().unwrap();
     log.close().unwrap();
     let segments = segments(&path);
     let bytes: usize = segments.iter().map(Vec::len).sum();
@@ -107,6 +130,21 @@ fn main() {
                 rate(took)
             );
         }
+    }
+    if let Some(kept) = kept {
+        let took = median(|| {
+            let options = VerifyOptions {
+                key: Some(key.clone()),
+                since: Some(KeptCheckpoint {
+                    file: "kept".to_owned(),
+                    note: kept.note.clone(),
+                }),
+                ..VerifyOptions::default()
+            };
+            let verdict = verify(&path, options).unwrap();
+            assert!(verdict.verified && verdict.from > 0);
+        });
+        println!("since a checkpoint before the last thousand: {took:.2?}");
     }
     let start = Instant::now();
     let log = Log::open(&path, &tenant, Arc::new(SystemClock), Options::default()).unwrap();

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use cap_std::fs::{Dir, OpenOptions};
 
@@ -104,23 +105,47 @@ pub struct RealDisk;
 
 impl Disk for RealDisk {}
 
+/// Where damage is kept, in folders that are numbered.
+pub(crate) const DAMAGED: &str = "damaged";
+
 /// The folder of one log, and the disk through which it is changed.
 #[derive(Clone)]
 pub(crate) struct Folder {
     pub(crate) root: Arc<Dir>,
     pub(crate) path: PathBuf,
     pub(crate) disk: Arc<dyn Disk>,
+    /// Folders in `damaged/`, each with something that was set aside.
+    aside: Arc<AtomicU64>,
 }
 
 impl Folder {
     /// Opens the folder at `path`, which must exist.
     pub(crate) fn open(path: &Path, disk: Arc<dyn Disk>) -> io::Result<Self> {
         let root = Arc::new(Dir::open_ambient_dir(path, cap_std::ambient_authority())?);
-        Ok(Self {
+        let folder = Self {
             root,
             path: path.to_owned(),
             disk,
-        })
+            aside: Arc::default(),
+        };
+        folder.count_aside()?;
+        Ok(folder)
+    }
+
+    /// How many things stand in `damaged/`, as far as this process knows: somebody may have moved some away since.
+    pub(crate) fn aside(&self) -> u64 {
+        self.aside.load(Ordering::Relaxed)
+    }
+
+    /// Counts what stands in `damaged/`.
+    pub(crate) fn count_aside(&self) -> io::Result<u64> {
+        let count = match self.root.read_dir(DAMAGED) {
+            Ok(items) => items.count() as u64,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(error),
+        };
+        self.aside.store(count, Ordering::Relaxed);
+        Ok(count)
     }
 
     /// Opens a file for writing without changing it.
@@ -157,23 +182,47 @@ impl Folder {
         if !self.root.try_exists(name)? {
             return Ok(None);
         }
-        let aside = self.make_quarantine()?.join(name);
-        self.disk.rename(&self.root, Path::new(name), &aside)?;
+        let quarantine = self.make_quarantine()?;
+        let aside = quarantine.join(name);
+        let moved = self.disk.rename(&self.root, Path::new(name), &aside);
+        if moved.is_err() && self.root.remove_dir(&quarantine).is_ok() {
+            self.aside.fetch_sub(1, Ordering::Relaxed);
+        }
+        moved?;
         self.disk.sync_folder(&self.root, Path::new(""))?;
         Ok(Some(aside.display().to_string()))
     }
 
     /// Makes the next free folder `damaged/<n>/`.
     pub(crate) fn make_quarantine(&self) -> io::Result<PathBuf> {
-        self.root.create_dir_all("damaged")?;
+        self.root.create_dir_all(DAMAGED)?;
         for number in 1u64.. {
-            let path = Path::new("damaged").join(number.to_string());
+            let path = Path::new(DAMAGED).join(number.to_string());
             match self.root.create_dir(&path) {
-                Ok(()) => return Ok(path),
+                Ok(()) => {
+                    self.aside.fetch_add(1, Ordering::Relaxed);
+                    return Ok(path);
+                }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
         }
         Err(io::Error::from(io::ErrorKind::StorageFull))
     }
+}
+
+/// Has the system forget what it remembers of the files below `folder`, so that the next reader sees what the disk has. After a
+/// failed write or sync those are not always the same, and Linux takes what it remembers for written.
+pub(crate) fn forget_cached(folder: &Path) -> io::Result<()> {
+    for item in std::fs::read_dir(folder)? {
+        let item = item?;
+        let kind = item.file_type()?;
+        if kind.is_dir() {
+            forget_cached(&item.path())?;
+        } else if kind.is_file() {
+            let file = File::open(item.path())?;
+            rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
+        }
+    }
+    Ok(())
 }

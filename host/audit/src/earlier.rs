@@ -227,7 +227,7 @@ fn first_fault(walked: &Walked, strange: Option<u64>) -> Option<Fault> {
     let strange = || {
         let at = strange?;
         let fault = Fault::of_file("journal", FaultKind::TimeBackwards);
-        Some(fault.from_entry(at))
+        Some(fault.at_entry(at))
     };
     fault.or_else(torn).or_else(strange)
 }

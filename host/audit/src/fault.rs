@@ -132,7 +132,7 @@ impl Fault {
     }
 
     /// The same, breaking this entry, and who knows how many behind it.
-    pub(crate) fn from_entry(self, entry: u64) -> Self {
+    pub(crate) fn at_entry(self, entry: u64) -> Self {
         Self {
             entry: Some(entry),
             ..self

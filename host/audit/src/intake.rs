@@ -7,17 +7,20 @@
 //! written with the next of those, or [`LINGER`] later: a request notes many entries and waits for few, and each sync
 //! costs more than all of its other recording.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nephron_model::{
-    Clock, Commit, Digest, Draft, NotRecorded, Record, Recorded, TenantId, Timestamp,
+    Clock, Commit, Digest, Draft, EntryKind, EventId, NotRecorded, Record, Recorded, TenantId,
+    Timestamp,
 };
 
 use crate::entry::{Header, Unplaced};
 use crate::frame::{Frame, MAX_HEADER, encode_records};
 use crate::overlay::RecordKey;
 use crate::seat::{Ended, Rest, Seat};
+use crate::story::ENTRIES;
 use crate::writer::Writer;
 use crate::{Head, Options};
 
@@ -62,6 +65,7 @@ pub(crate) struct Intake {
 
 struct State {
     group: Group,
+    requests: Requests,
     /// The last entry that was given a place; it need not be durable.
     head: Head,
     time: Timestamp,
@@ -109,6 +113,7 @@ impl Intake {
         Self {
             state: Mutex::new(State {
                 group: Group::default(),
+                requests: Requests::default(),
                 head,
                 time,
                 standing: Standing::Open,
@@ -161,15 +166,22 @@ impl Intake {
         let keys = keys.collect();
 
         // Everything that does not need its place is done before its turn: one thread at a time holds the lock.
-        let Some(unplaced) = Unplaced::of(&header) else {
-            refuse(
-                sender,
-                NotRecorded::Storage("the entry cannot be encoded".to_owned()),
-            );
-            return commit;
-        };
+        let (kind, request) = (header.kind, header.request);
+        let mut encoded = Unplaced::of(&header);
 
         let mut state = self.wait_for_room(body);
+        // The end of a request says how many of its entries stand before it, which is known when it is its turn.
+        if kind == EntryKind::RequestClosed
+            && let Some(entries) = state.requests.entries(request)
+        {
+            header.counts.insert(ENTRIES.to_owned(), entries);
+            encoded = Unplaced::of(&header);
+        }
+        let Some(unplaced) = encoded else {
+            let error = NotRecorded::Storage("the entry cannot be encoded".to_owned());
+            refuse(sender, error);
+            return commit;
+        };
         match &state.standing {
             Standing::Open => {}
             Standing::Closed => {
@@ -195,6 +207,7 @@ impl Intake {
                 return commit;
             }
         }
+        state.requests.meet(kind, request);
         state.group.awaited += usize::from(is_awaited);
         let is_at_rest = state.writer == Waiting::AtRest;
         self.wake_writer(&mut state);
@@ -344,6 +357,35 @@ impl Intake {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Requests that are open, and how many entries each has had since. Only what was given a place counts: what was refused has none.
+#[derive(Default)]
+struct Requests(HashMap<EventId, u64>);
+
+impl Requests {
+    /// Requests that are counted at once. A host that opened more and closed none has other troubles than a count.
+    const MOST: usize = 1 << 16;
+
+    fn meet(&mut self, kind: EntryKind, request: Option<EventId>) {
+        let Some(request) = request else {
+            return;
+        };
+        if kind == EntryKind::RequestOpened {
+            if self.0.len() < Self::MOST {
+                self.0.insert(request, 0);
+            }
+        } else if kind == EntryKind::RequestClosed {
+            self.0.remove(&request);
+        } else if let Some(entries) = self.0.get_mut(&request) {
+            *entries += 1;
+        }
+    }
+
+    /// Entries of a request since it was opened. Nothing of one that this process has not opened.
+    fn entries(&self, request: Option<EventId>) -> Option<u64> {
+        self.0.get(&request?).copied()
     }
 }
 

@@ -39,7 +39,7 @@ pub enum ReadError {
     },
     /// The bytes are not what was written.
     #[error("{0}; stop writing to this log and run `audit-verify` on its folder")]
-    Damaged(Fault),
+    Damaged(Box<Fault>),
 }
 
 /// One segment, as the readers know it.
@@ -326,9 +326,9 @@ fn storage(segment: u64, error: &io::Error) -> ReadError {
 }
 
 fn damaged(entry: u64, at: Location, what: FaultKind) -> ReadError {
-    ReadError::Damaged(Fault {
+    ReadError::Damaged(Box::new(Fault {
         entry: Some(entry),
         offset: Some(at.offset),
         ..Fault::of_file(&segment_name(at.segment), what)
-    })
+    }))
 }

@@ -27,6 +27,7 @@ mod frame;
 pub mod fuzz;
 mod intake;
 mod journal;
+mod leap;
 mod log;
 mod note;
 mod options;
@@ -49,6 +50,7 @@ mod verify;
 pub mod view;
 mod vouch;
 mod walk;
+mod want;
 mod writer;
 
 pub use anchor::KeepError;
@@ -64,6 +66,7 @@ pub use export::{
 };
 pub use fault::{Fault, FaultKind};
 pub use journal::{Entries, Location, ReadError};
+pub use leap::{Day, InvalidDay};
 pub use log::Log;
 pub use note::{InvalidVerifierKey, NoteError, VerifierKey};
 pub use options::Options;

@@ -27,7 +27,7 @@ use crate::seal::{SealedFile, seal};
 use crate::seat::{Ended, Rest};
 use crate::view::follow::{Follower, Slot};
 use crate::view::tide::Tide;
-use crate::view::{Damage, RecordName, Shelf, Term, View, ViewError, guard};
+use crate::view::{Damage, RecordName, Shelf, Term, View, ViewError, ViewStanding, guard};
 use crate::writer::{Shared, Writer};
 use crate::{
     CheckpointError, CloseError, Entries, Entry, EntryProof, GrowthProof, Head, Location,
@@ -111,13 +111,14 @@ impl Log {
         } = recover(&folder, tenant, options)?;
 
         let rest = Rest::after(options.rest_after);
-        let is_at_rest = matches!(view, FoundView::AtRest);
+        let is_open = matches!(view, FoundView::Open(..));
+        let is_refused = matches!(view, FoundView::Refused);
         let (view, viewed, tide) = match view {
             FoundView::Open(view, viewed) => {
                 (Some(view), viewed, Tide::new(head, viewed.entries, rest))
             }
             FoundView::AtRest => (None, head, Tide::at_rest(head, rest)),
-            FoundView::Unusable => (None, Head::START, Tide::new(head, 0, rest)),
+            FoundView::Refused => (None, Head::START, Tide::refused(head, rest)),
         };
         let shared = Arc::new(Shared {
             folder,
@@ -135,19 +136,23 @@ impl Log {
         let slot: Slot = Arc::new(RwLock::new(view));
         let writer = Writer::new(Arc::clone(&shared), tail, head, options.segment_size);
         let views = Arc::clone(&options.view);
-        let follower = Follower::new(Arc::clone(&shared), views, Arc::clone(&slot), viewed);
+        let (sharing, slotted) = (Arc::clone(&shared), Arc::clone(&slot));
+        let follower = match is_refused {
+            true => Follower::of_refused(sharing, views, slotted),
+            false => Follower::new(sharing, views, slotted, viewed),
+        };
         let storage = |source| OpenError::Storage {
             path: path.to_owned(),
             what: "starting its threads",
             source,
         };
         shared.intake.seat.begin(writer).map_err(storage)?;
-        let following = match is_at_rest {
-            true => {
+        let following = match is_open {
+            true => shared.tide.seat.begin(follower),
+            false => {
                 shared.tide.seat.begin_at_rest(follower);
                 Ok(())
             }
-            false => shared.tide.seat.begin(follower),
         };
         if let Err(error) = following {
             let _ended = shared.intake.end();
@@ -213,6 +218,23 @@ impl Log {
     pub fn is_at_rest(&self) -> bool {
         let shared = &self.inner.shared;
         shared.intake.seat.is_at_rest() && shared.tide.seat.is_at_rest()
+    }
+
+    /// How its view stands. One that is missing is tried again by whoever asks, and by [`Log::try_view_again`].
+    #[must_use]
+    pub fn view_standing(&self) -> ViewStanding {
+        self.inner.shared.tide.standing()
+    }
+
+    /// Has a view that is missing tried again, if it is time. Waits for nothing.
+    pub fn try_view_again(&self) {
+        self.inner.shared.tide.try_again();
+    }
+
+    /// How many folders stand in its `damaged/`, each with something that was set aside: damaged views, torn tails.
+    #[must_use]
+    pub fn set_aside(&self) -> u64 {
+        self.inner.shared.folder.aside()
     }
 
     /// The last durable entry.

@@ -60,7 +60,7 @@ pub enum OpenError {
         /// The folder.
         path: PathBuf,
         /// The first fault.
-        fault: Fault,
+        fault: Box<Fault>,
     },
     /// The view holds entries that the journal has lost.
     #[error(

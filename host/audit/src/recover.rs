@@ -11,7 +11,7 @@ use std::sync::Arc;
 use nephron_model::{Draft, EntryKind, TenantId, Timestamp};
 
 use crate::checkpoint::origin;
-use crate::disk::Folder;
+use crate::disk::{DAMAGED, Folder};
 use crate::earlier::{DOUBTED, Earlier, segments};
 use crate::entry::entry_hash;
 use crate::frame::{MAX_SEGMENT, SegmentHeader, record_names};
@@ -23,8 +23,8 @@ use crate::since::{self, Begun};
 use crate::threads::all_cores;
 use crate::tiles::Tiling;
 use crate::tree::leaf_hash;
-use crate::view::follow::{repair_entry, set_aside};
-use crate::view::{Damage, View, ViewError, guard, open};
+use crate::view::follow::{may_pass, repair_entry, set_aside};
+use crate::view::{Damage, View, ViewError, close, guard, open};
 use crate::vouch::{Beside, TreeCheck, Vouched};
 use crate::walk::{Met, Start, Torn, Walked, Way, walk};
 use crate::writer::{Tail, make_segment};
@@ -36,8 +36,8 @@ pub(crate) enum FoundView {
     Open(Box<dyn View>, Head),
     /// It is left closed until somebody asks: a log that was closed had one that held all its entries, or all but the last few.
     AtRest,
-    /// Its store cannot be opened at all.
-    Unusable,
+    /// Its store cannot be opened now, and is tried again.
+    Refused,
 }
 
 /// A log that is ready to be appended to.
@@ -249,7 +249,7 @@ fn check_vouched(folder: &Folder, beside: &Beside, vouched: &Vouched) -> Result<
     match faults.find(harmful) {
         Some(fault) => Err(OpenError::Damaged {
             path: folder.path.clone(),
-            fault: fault.clone(),
+            fault: Box::new(fault.clone()),
         }),
         None => Ok(()),
     }
@@ -287,7 +287,7 @@ fn check_journal(folder: &Folder, tenant: &TenantId, walked: &Walked) -> Result<
     if let Some(fault) = walked.faults.iter().find(harmful) {
         return Err(OpenError::Damaged {
             path: folder.path.clone(),
-            fault: fault.clone(),
+            fault: Box::new(fault.clone()),
         });
     }
     match &walked.tenant {
@@ -308,7 +308,7 @@ fn check_seal(
 ) -> Result<Option<Seal>, OpenError> {
     let damaged = |what| OpenError::Damaged {
         path: folder.path.clone(),
-        fault: Fault::of_file(SEAL, what),
+        fault: Box::new(Fault::of_file(SEAL, what)),
     };
     let Some(seal) = Seal::read(&folder.root).map_err(damaged)? else {
         return Ok(None);
@@ -317,7 +317,7 @@ fn check_seal(
         // A log that was closed has no unfinished write.
         return Err(OpenError::Damaged {
             path: folder.path.clone(),
-            fault: torn.fault.clone(),
+            fault: Box::new(torn.fault.clone()),
         });
     }
     if seal.head() != walked.head || seal.tenant != *tenant {
@@ -356,13 +356,18 @@ fn open_view(
         },
     };
     let begun = |view: Option<_>| {
-        view.map_or(FoundView::Unusable, |view| {
+        view.map_or(FoundView::Refused, |view| {
             FoundView::Open(view, Head::START)
         })
     };
-    if damage == Damage::Missing {
-        repairs.push(repair_entry("view", damage, None));
+    if !was_there && head.entries > 0 {
+        repairs.push(repair_entry("view", Damage::Missing, None));
         return Ok(begun(view));
+    }
+    if may_pass(folder, damage) {
+        // Nothing is wrong with what is there, as far as anybody knows.
+        drop(view.map(|view| close(options.view.as_ref(), view, &path)));
+        return Ok(FoundView::Refused);
     }
     let aside = set_aside(folder, options.view.as_ref(), view);
     let aside = aside.map_err(|source| OpenError::Storage {
@@ -447,9 +452,7 @@ fn set_tail_aside(folder: &Folder, torn: &Torn) -> io::Result<Draft> {
     let aside = folder.make_quarantine()?;
     let name = format!("tail-{:08}-{}.bin", torn.segment, torn.bytes.start);
     folder.write_atomically(&aside.join(&name), &bytes)?;
-    folder
-        .disk
-        .sync_folder(&folder.root, Path::new("damaged"))?;
+    folder.disk.sync_folder(&folder.root, Path::new(DAMAGED))?;
     folder.disk.sync_folder(&folder.root, Path::new(""))?;
     bytes.fill(0);
     folder.disk.write_at(&file, &bytes, torn.bytes.start)?;

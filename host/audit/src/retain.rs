@@ -23,8 +23,9 @@ use serde::{Deserialize, Serialize};
 use crate::disk::Folder;
 use crate::frame::{Frame, Next, SEGMENT_HEADER, prune_frame};
 use crate::journal::{segment_name, segment_path};
+use crate::leap::Leap;
 use crate::scan::read_segment;
-use crate::{Fault, FaultKind, Header, Location, Log, ReadError};
+use crate::{Day, Fault, FaultKind, Header, Location, Log, ReadError};
 
 /// Bytes that are written, or left out where all are zero: what file systems call a block.
 const BLOCK: usize = 4096;
@@ -140,6 +141,26 @@ pub enum RetainError {
     /// There is no hold to release.
     #[error("the log is not on hold")]
     NotOnHold,
+    /// The log's time leaps over more than a month without an entry. What is pruned too early because a clock was wrong is gone for good.
+    #[error(
+        "the log has nothing between {from} and {to}: nothing happened, or the clock was put wrong, and what is pruned by it is gone; if the clock is right, prune once by hand and say what day it is (`nephron audit prune … --today YYYY-MM-DD`)"
+    )]
+    Leap {
+        /// The last time before it.
+        from: Timestamp,
+        /// The next, or now.
+        to: Timestamp,
+    },
+    /// The day that was said is not the clock's.
+    #[error(
+        "the clock says {now}, and not {today}: put right whichever is wrong; nothing was pruned"
+    )]
+    OtherDay {
+        /// What was said.
+        today: Day,
+        /// The log's time.
+        now: Timestamp,
+    },
     /// The journal cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -238,7 +259,8 @@ impl Log {
     }
 
     /// Takes away the sealed payloads that are older than `retention`. The entry that says so is durable before anything is
-    /// changed; where there is nothing to take away, none is made.
+    /// changed; where there is nothing to take away, none is made. `today` is the day as a person says it, who is asked for it
+    /// where the log's time leaps.
     ///
     /// # Errors
     /// [`RetainError`]. After [`RetainError::Storage`] the rest is taken away by the next call, or when the log is opened.
@@ -247,15 +269,25 @@ impl Log {
         retention: Retention,
         by: &str,
         reason: &str,
+        today: Option<Day>,
     ) -> Result<Prunable, RetainError> {
         let _retaining = self.retaining();
         if let Some(hold) = self.held()? {
             return Err(RetainError::OnHold(hold));
         }
         let shared = self.shared();
-        let before = retention.ends_at(shared.intake.now());
+        let now = shared.intake.now();
+        if let Some(today) = today.filter(|today| !today.is_at(now)) {
+            return Err(RetainError::OtherDay { today, now });
+        }
+        let before = retention.ends_at(now);
         let found = self.older_than(before)?;
         if let Some(last) = found.last {
+            if today.is_none()
+                && let Some(Leap { from, to }) = self.leap(now)?
+            {
+                return Err(RetainError::Leap { from, to });
+            }
             // What stands in the segment that is written to would stay: the entry begins another.
             if shared.journal.is_in_last(last) {
                 shared.rolls.store(true, Ordering::Relaxed);
@@ -266,6 +298,9 @@ impl Log {
                 .fact("retention", retention.to_string())
                 .fact("by", by)
                 .fact("reason", reason);
+            if let Some(today) = today {
+                draft = draft.fact("today", today.to_string());
+            }
             draft.counts.insert("payloads".to_owned(), found.payloads);
             draft.counts.insert("bytes".to_owned(), found.bytes);
             let from = shared.pruned.load(Ordering::Relaxed);
@@ -342,10 +377,8 @@ pub(crate) fn take_away(folder: &Folder, number: u64, end: u64) -> Result<(), Re
 }
 
 fn read_error(number: u64, what: FaultKind) -> RetainError {
-    RetainError::Read(ReadError::Damaged(Fault::of_file(
-        &segment_name(number),
-        what,
-    )))
+    let fault = Fault::of_file(&segment_name(number), what);
+    RetainError::Read(ReadError::Damaged(Box::new(fault)))
 }
 
 /// Puts `bytes` in a segment's place: after a crash the old one is there or the new one.

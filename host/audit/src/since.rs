@@ -9,12 +9,12 @@ use std::io::Read as _;
 use cap_std::fs::Dir;
 use serde::{Deserialize, Serialize};
 
-use crate::Head;
 use crate::frame::{SEGMENT_HEADER, SegmentHeader};
 use crate::journal::segment_path;
 use crate::tiles::DiskTiles;
-use crate::tree::Edge;
+use crate::tree::{Edge, Prover, is_consistent};
 use crate::walk::Start;
+use crate::{Checkpoint, Head};
 
 /// What a verification did not look at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -23,7 +23,7 @@ use crate::walk::Start;
 pub enum Unchecked {
     /// Entries before the first that was read.
     EntriesBefore,
-    /// Checkpoints and commitments of no more than those.
+    /// Stored checkpoints of no more than those.
     CheckpointsBefore,
     /// Requests, grants and intents that began before it.
     StoryBefore,
@@ -53,7 +53,7 @@ impl std::fmt::Display for Unchecked {
             Self::EntriesBefore => {
                 "entries before these: the checkpoint speaks for their headers; whether the journal still holds them, with their payloads, was not read"
             }
-            Self::CheckpointsBefore => "checkpoints and commitments that cover no more than those",
+            Self::CheckpointsBefore => "stored checkpoints that cover no more than those",
             Self::StoryBefore => {
                 "whether a request, grant or intent that began before these was there when an entry speaks of it"
             }
@@ -99,6 +99,15 @@ pub(crate) fn begin(root: &Dir, size: u64) -> Option<Begun> {
             },
         },
     })
+}
+
+/// Whether the tiles prove that a log that was in the state `new` had been in the state `old`, and only grew. The proof holds whoever
+/// wrote the tiles.
+pub(crate) fn grew(root: &Dir, old: &Checkpoint, new: &Checkpoint) -> bool {
+    let tiles = DiskTiles(root);
+    let path = Prover::new(&tiles, new.size).consistency(old.size);
+    let leads = |path: Vec<_>| is_consistent((old.size, old.root), (new.size, new.root), &path);
+    old.origin == new.origin && path.is_some_and(leads)
 }
 
 /// What a segment says of itself. The walk says what is wrong with it, if something is.

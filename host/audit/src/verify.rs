@@ -14,12 +14,12 @@ use serde::{Deserialize, Serialize};
 use crate::claims::Claims;
 use crate::frame::decode_records;
 use crate::seal::{SEAL, Seal, files_below};
-use crate::since::{Begun, begin};
+use crate::since::{Begun, begin, grew};
 use crate::story::{Gap, Story};
 use crate::threads::all_cores;
 use crate::tree::leaf_hash;
 use crate::view::{PartedViews, RecordName, Term, TermKey, View, ViewError, Views, guard, open};
-use crate::vouch::{Beside, TreeCheck};
+use crate::vouch::{Beside, By, Claim, TreeCheck};
 use crate::walk::{Met, Start, Way, walk};
 use crate::{
     Checkpoint, Committed, Fault, FaultKind, Head, Location, Policy, PolicyVerdict,
@@ -232,13 +232,12 @@ pub fn verify(folder: &Path, mut options: VerifyOptions<'_>) -> Result<Verdict, 
     }
     let mut progress = options.progress.take();
     if let Some(part) = Part::of(&root, &options) {
-        let checkpoint = part.checkpoint.clone();
         let read = look((&root, folder), &options, Some(part), &mut progress);
-        let (verdict, states) = read.map_err(failed)?;
-        if states.contains(&checkpoint) {
+        let (verdict, is_borne_out) = read.map_err(failed)?;
+        if is_borne_out {
             return Ok(verdict);
         }
-        // The tiles on disk may be what is wrong. Where it is, the whole log tells.
+        // The tiles on disk may be what is wrong. What it is, the whole log tells.
     }
     let read = look((&root, folder), &options, None, &mut progress);
     read.map(|(verdict, _)| verdict).map_err(failed)
@@ -262,13 +261,13 @@ impl Part {
     }
 }
 
-/// Looks at a log, or at a part of it. Gives the states too in which it was, at the sizes that it was asked about.
+/// Looks at a log, or at a part of it. Says too whether the tree on disk bears out that the rest may be left out.
 fn look(
     (root, folder): (&Dir, &Path),
     options: &VerifyOptions<'_>,
     part: Option<Part>,
     progress: &mut Option<&mut dyn FnMut(Progress)>,
-) -> io::Result<(Verdict, Vec<Checkpoint>)> {
+) -> io::Result<(Verdict, bool)> {
     let start = part.as_ref().map_or(Start::LOG, |part| part.begun.start);
     let is_in_use = is_in_use(root);
     let beside = Beside::beyond(root, start.head.entries)?;
@@ -282,6 +281,11 @@ fn look(
     let mut claims = Claims::of(&beside, options);
     let sizes = beside.checkpoints.sizes();
     let claimed = std::mem::take(&mut claims.all);
+    let since = part.as_ref().map(|part| part.checkpoint.clone());
+    let older = match &since {
+        Some(since) => older(root, since, &claimed, start.head.entries),
+        None => Some(Vec::new()),
+    };
     let (mut tree, mut story) = match part {
         None => (
             TreeCheck::new(root, &beside, &sizes, claimed),
@@ -334,7 +338,11 @@ fn look(
     faults.extend(strange.map(|file| Fault::of_file(file, FaultKind::UnknownFile)));
     faults.append(&mut claims.faults);
     faults.extend(vouched.faults);
-    let policy = claims.judge(options, &vouched.states);
+    let is_borne_out = older.is_some() && since.is_none_or(|it| vouched.states.contains(&it));
+    let older = older.unwrap_or_default();
+    let mut states = vouched.states;
+    states.extend(older.iter().map(|claim| claim.checkpoint.clone()));
+    let policy = claims.judge(options, &states);
     if policy.as_ref().is_some_and(|policy| !policy.met) {
         faults.push(Fault::of_file("policy", FaultKind::QuorumNotMet));
     }
@@ -370,6 +378,9 @@ fn look(
     };
     let is_hosts = walked.tenant == Some(TenantId::host());
     let is_committed_to = options.committed.is_some() && !is_hosts;
+    let committed = older.iter().filter(|claim| matches!(claim.by, By::Host(_)));
+    let committed = committed.map(|claim| claim.checkpoint.size).max();
+    let committed = committed.unwrap_or_default().max(vouched.committed);
     let verdict = Verdict {
         from: start.head.entries,
         since: claims.since,
@@ -383,7 +394,7 @@ fn look(
         root: (vouched.edge.size() == walked.head.entries).then(|| vouched.edge.root()),
         checkpoints: vouched.held,
         vouched: claims.key.is_some().then_some(vouched.vouched),
-        committed: is_committed_to.then_some(vouched.committed),
+        committed: is_committed_to.then_some(committed),
         policy,
         verified: faults.is_empty(),
         faults,
@@ -391,7 +402,23 @@ fn look(
         view,
         sealed,
     };
-    Ok((verdict, vouched.states))
+    Ok((verdict, is_borne_out))
+}
+
+/// The claims about a log that go no further than its first `entries`, which are not read: they hold, if it was once in the state
+/// `since`. Nothing if the tiles do not prove that of each.
+fn older(root: &Dir, since: &Checkpoint, claims: &[Claim], entries: u64) -> Option<Vec<Claim>> {
+    let tenant = since.origin.split('/').nth(1);
+    let is_asked = |claim: &&Claim| {
+        let is_about = match &claim.by {
+            By::Host(of) => Some(of.as_str()) == tenant,
+            By::Nobody | By::Key => true,
+        };
+        is_about && claim.checkpoint.size <= entries
+    };
+    let older = claims.iter().filter(is_asked);
+    let proved = older.map(|claim| grew(root, &claim.checkpoint, since).then(|| claim.clone()));
+    proved.collect()
 }
 
 /// The number of the segment at this path, if it is one.

@@ -18,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use self::parted::PartedViews;
 pub use self::sled::SledViews;
+use crate::want::passes;
 use crate::{Head, Header, Location};
 
 /// Something by which entries are looked up.
@@ -213,6 +214,9 @@ pub enum ViewError {
     /// The store said no.
     #[error("the view's store failed: {0}")]
     Store(String),
+    /// The machine lacks now what the store needs: room, open files, memory, threads.
+    #[error("the view's store lacks what it needs: {0}")]
+    InWant(String),
     /// The store panicked.
     #[error("the view's store panicked")]
     Panicked,
@@ -224,11 +228,53 @@ pub enum ViewError {
     Blob,
 }
 
-/// Why a view is thrown away, as the log's own entry says it.
+impl ViewError {
+    /// What the system said, with whether it may pass.
+    #[must_use]
+    pub fn of_io(error: &std::io::Error) -> Self {
+        match passes(error) {
+            true => Self::InWant(error.to_string()),
+            false => Self::Store(error.to_string()),
+        }
+    }
+}
+
+/// How a log's view stands, for operators. Whatever it does not answer, the journal does, only slower.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ViewStanding {
+    /// It is open.
+    Open,
+    /// It is closed until somebody asks.
+    AtRest,
+    /// It is built again from the journal.
+    Rebuilding,
+    /// Its store failed; it is tried again, ever more rarely.
+    Missing,
+}
+
+impl ViewStanding {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Open, Self::AtRest, Self::Rebuilding, Self::Missing];
+
+    /// Its code.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::AtRest => "at-rest",
+            Self::Rebuilding => "rebuilding",
+            Self::Missing => "missing",
+        }
+    }
+}
+
+/// Why a view cannot be used. Of one that is thrown away, the log's own entry says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Damage {
     /// The store failed.
     Store,
+    /// The machine lacked what the store needs. It is tried again, and not thrown away.
+    InWant,
     /// The store panicked.
     Panicked,
     /// It contradicted the journal.
@@ -241,6 +287,7 @@ impl Damage {
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Store => "store-failed",
+            Self::InWant => "in-want",
             Self::Panicked => "store-panicked",
             Self::Differs => "differs-from-journal",
             Self::Missing => "missing",
@@ -250,6 +297,7 @@ impl Damage {
     pub(crate) const fn of(error: &ViewError) -> Self {
         match error {
             ViewError::Store(_) | ViewError::Blob => Self::Store,
+            ViewError::InWant(_) => Self::InWant,
             ViewError::Panicked => Self::Panicked,
             ViewError::Malformed => Self::Differs,
         }
@@ -266,7 +314,7 @@ pub(crate) fn open(views: &dyn Views, folder: &Path) -> Result<Box<dyn View>, Vi
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("log-view-open".to_owned());
         let opening = thread.spawn_scoped(scope, || guard(|| views.open(folder)));
-        let opening = opening.map_err(|error| ViewError::Store(error.to_string()))?;
+        let opening = opening.map_err(|error| ViewError::of_io(&error))?;
         opening.join().unwrap_or(Err(ViewError::Panicked))
     })
 }

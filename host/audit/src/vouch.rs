@@ -220,7 +220,7 @@ impl<'a> TreeCheck<'a> {
     pub(crate) fn contradictions(self) -> (Edge, Vec<Fault>) {
         let mut faults = self.differing;
         let tiles = self.replay.differing.iter();
-        faults.extend(tiles.map(|file| Fault::of_file(file, FaultKind::FileAltered)));
+        faults.extend(tiles.map(|file| Fault::of_file(file, FaultKind::TileDiffers)));
         (self.replay.edge, faults)
     }
 
@@ -248,7 +248,7 @@ impl<'a> TreeCheck<'a> {
             let ahead = self.replay.finish();
             let ahead = ahead
                 .iter()
-                .map(|file| Fault::of_file(file, FaultKind::TileAhead).from_entry(entries));
+                .map(|file| Fault::of_file(file, FaultKind::TileAhead).at_entry(entries));
             faults.extend(ahead);
         }
         Vouched {

@@ -331,7 +331,7 @@ impl<P> Walk<'_, P> {
         };
         Torn {
             fault: Fault::of_file(&segment_name(number), what)
-                .from_entry(self.found.head.entries)
+                .at_entry(self.found.head.entries)
                 .of_bytes(bytes.clone()),
             segment: number,
             bytes,
@@ -347,7 +347,7 @@ impl<P> Walk<'_, P> {
             let fault = fault.of_bytes(place.clone());
             self.push(match entry.sequence > expected {
                 true => fault.of_entries(expected..entry.sequence),
-                false => fault.from_entry(expected),
+                false => fault.at_entry(expected),
             });
             self.link = None;
             if entry.sequence < expected {
@@ -428,7 +428,7 @@ impl<P> Walk<'_, P> {
     /// Reports a fault before the entry that comes next.
     fn fault_at(&mut self, number: u64, bytes: Range<u64>, what: FaultKind) {
         let fault = Fault::of_file(&segment_name(number), what);
-        let fault = fault.from_entry(self.found.head.entries);
+        let fault = fault.at_entry(self.found.head.entries);
         self.push(fault.of_bytes(bytes));
     }
 
@@ -443,7 +443,7 @@ impl<P> Walk<'_, P> {
     /// Reports a fault from the entry on that comes next, up to the one that will be met next.
     fn lost(&mut self, number: u64, bytes: Option<Range<u64>>, what: FaultKind) {
         let fault = Fault::of_file(&segment_name(number), what);
-        let fault = fault.from_entry(self.found.head.entries);
+        let fault = fault.at_entry(self.found.head.entries);
         self.unended.push(self.found.faults.len());
         self.push(match bytes {
             Some(bytes) => fault.of_bytes(bytes),

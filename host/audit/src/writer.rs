@@ -18,7 +18,7 @@ use crate::overlay::Overlay;
 use crate::seat::Work;
 use crate::tiles::Tiling;
 use crate::view::tide::Tide;
-use crate::{Head, Location};
+use crate::{Disk, Head, Location};
 
 /// Buffers that grew beyond this many bytes are given back.
 const KEPT_BUFFER: usize = 4 << 20;
@@ -228,14 +228,12 @@ impl Writer {
     fn roll(&mut self, frame: usize) -> io::Result<()> {
         let number = self.tail.number + 1;
         let size = (SEGMENT_HEADER as u64 + frame as u64).max(self.segment_size);
-        let spare = match self.spare.take() {
-            Some(spare) => spare.made()?,
+        // What failed when it was made ahead may have been hours ago: the disk may have room now.
+        let spare = self.spare.take().and_then(|spare| spare.made().ok());
+        let fits = |spare: &OpenedFile| spare.file.metadata().is_ok_and(|file| file.len() == size);
+        let spare = match spare.filter(fits) {
+            Some(spare) => spare,
             None => prepare(&self.shared.folder, number, size)?,
-        };
-        let spare = if spare.file.metadata()?.len() == size {
-            spare
-        } else {
-            prepare(&self.shared.folder, number, size)?
         };
         let header = SegmentHeader {
             number,
@@ -292,19 +290,28 @@ fn spare_path(number: u64) -> std::path::PathBuf {
 /// Makes a file of zeros under a temporary name. The zeros are really written: a write into merely reserved space makes
 /// the file system change its own records too, and the sync wait for them.
 fn prepare(folder: &Folder, number: u64, size: u64) -> io::Result<OpenedFile> {
+    let path = spare_path(number);
+    let made = folder.disk.create(&folder.root, &path);
+    let made = made.and_then(|file| fill(folder.disk.as_ref(), &file, size).map(|()| file));
+    if made.is_err() && folder.root.exists(&path) {
+        // It may be what filled the disk. What cannot be removed now is at the next open.
+        drop(folder.disk.remove(&folder.root, &path));
+    }
+    made
+}
+
+/// Writes zeros from the start of a file to its end at `size`.
+fn fill(disk: &dyn Disk, file: &OpenedFile, size: u64) -> io::Result<()> {
     static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
-    let disk = &folder.disk;
-    let file = disk.create(&folder.root, &spare_path(number))?;
-    disk.allocate(&file, size)?;
+    disk.allocate(file, size)?;
     let mut written = 0;
     while written < size {
         let length = usize::try_from(size - written).unwrap_or(usize::MAX);
         let zeros = ZEROS.get(..length).unwrap_or(&ZEROS);
-        disk.write_at(&file, zeros, written)?;
+        disk.write_at(file, zeros, written)?;
         written += zeros.len() as u64;
     }
-    disk.sync(&file)?;
-    Ok(file)
+    disk.sync(file)
 }
 
 /// Writes the header and gives the segment its name. After a crash it is there whole or not at all.

@@ -36,6 +36,8 @@ pub enum PluginFailure {
         code: &'static str,
         /// What of the call it is about, where a connector that encodes named it: a word that stood in the question.
         about: Option<String>,
+        /// Whether the same question may be answered later, by what the plugin says. It stands in no record.
+        is_passing: bool,
     },
     /// The host itself could not run it.
     #[error("could not be run: {0}")]

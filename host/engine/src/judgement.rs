@@ -414,6 +414,7 @@ impl Answer {
                 Err(PluginFailure::Reported {
                     code: error.code(),
                     about: error.about(call),
+                    is_passing: error.is_passing(),
                 })
             }
             Self::Decided(Err(error))
@@ -612,6 +613,19 @@ impl Error {
         PluginFailure::Reported {
             code: self.code(),
             about: None,
+            is_passing: self.is_passing(),
+        }
+    }
+
+    /// Whether the same may succeed later.
+    const fn is_passing(&self) -> bool {
+        match self {
+            Self::Unavailable(_) => true,
+            Self::Other(error) => error.retryable,
+            Self::InvalidInput(_)
+            | Self::Unsupported(_)
+            | Self::LimitExceeded(_)
+            | Self::Internal(_) => false,
         }
     }
 

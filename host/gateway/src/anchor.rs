@@ -4,6 +4,7 @@
 //! `host/anchors`. Who holds the newest of it can tell any later state of the data folder from a true one.
 
 mod exporter;
+mod hung;
 mod timestamp;
 mod witness;
 
@@ -12,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::http::request::Builder;
@@ -19,8 +21,10 @@ use nephron_audit::{KeepError, NoteError, ProveError, SignedCheckpoint};
 use nephron_engine::Engine;
 use nephron_keys::random::RandomError;
 use nephron_model::{Clock, Timestamp};
+use tokio::sync::watch;
 use tracing::{error, info};
 
+use self::hung::Hand;
 use crate::config::{Anchor, AnchorPlace, AnchorService};
 use crate::egress::{Egress, EgressError, exchange};
 use crate::host_log::{CommitError, HostLog};
@@ -31,6 +35,9 @@ const TOO_OLD: Duration = Duration::from_secs(25 * 3600);
 /// After the first failure it is tried again so soon, then ever later, and at least so often.
 const SOONEST: Duration = Duration::from_secs(10);
 const RAREST: Duration = Duration::from_secs(600);
+/// For a directory to take a checkpoint of some hundred bytes. The others have limits of their own: those of `exchange`, and
+/// an exporter's `timeout`.
+const DIRECTORY: Duration = Duration::from_secs(30);
 
 /// The anchors of one process.
 pub(crate) struct Anchors {
@@ -42,11 +49,17 @@ pub(crate) struct Anchors {
     egress: Egress,
     /// Somebody wants all of them now.
     asked: AtomicBool,
+    /// When this process began to ask them.
+    since: Timestamp,
+    /// The gateway stops, and waits for none of them.
+    stopping: watch::Sender<bool>,
 }
 
 struct Standing {
     anchor: Anchor,
     state: Mutex<State>,
+    /// Who writes to its directory, if it is one.
+    hand: Hand,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -56,6 +69,18 @@ struct State {
     /// When it was tried last, and how often that has failed since.
     tried: Option<Timestamp>,
     failures: u32,
+}
+
+impl State {
+    /// Whether it took nothing for too long; of one that has never taken anything, in a process that runs since `since`.
+    fn is_too_old(&self, since: Timestamp, now: Timestamp) -> bool {
+        match self.last {
+            // The clock may have been ahead when it took one.
+            Some(taken) => taken.at > now || now.since(taken.at) > TOO_OLD,
+            // Its first try has failed, or never came to an end.
+            None => self.failures > 0 || now.since(since) > TOO_OLD,
+        }
+    }
 }
 
 /// What an anchor took.
@@ -110,6 +135,12 @@ pub(crate) enum AnchorError {
     Malformed,
     #[error("its time stamp is of something else than was asked for")]
     OtherStamp,
+    #[error(
+        "it did not answer within {} seconds; it is asked again once it has: look whether its mount hangs", .0.as_secs()
+    )]
+    Hangs(Duration),
+    #[error("the gateway stops and waits for no anchor; it is asked again after the start")]
+    Stopping,
     #[error("its server did not take it: `{0}`")]
     Trouble(&'static str),
     #[error("its cosignature does not count")]
@@ -137,6 +168,8 @@ impl AnchorError {
             Self::Status(_) | Self::Refused => "refused",
             Self::Malformed => "malformed-answer",
             Self::OtherStamp => "other-stamp",
+            Self::Hangs(_) => "hangs",
+            Self::Stopping => "stopping",
             Self::Trouble(code) => code,
             Self::Cosignature(_) => "bad-cosignature",
             Self::Receipt { .. } => "receipt-not-kept",
@@ -153,6 +186,7 @@ impl Anchors {
         every: Duration,
         egress: Egress,
         host: &HostLog,
+        now: Timestamp,
     ) -> Result<Self, CommitError> {
         let mut all = Vec::with_capacity(anchors.len());
         for anchor in anchors {
@@ -163,6 +197,7 @@ impl Anchors {
             all.push(Standing {
                 anchor: anchor.clone(),
                 state: Mutex::new(state),
+                hand: Hand::default(),
             });
         }
         Ok(Self {
@@ -171,7 +206,14 @@ impl Anchors {
             every,
             egress,
             asked: AtomicBool::new(false),
+            since: now,
+            stopping: watch::channel(false).0,
         })
+    }
+
+    /// From now on none is asked, and none is waited for.
+    pub(crate) fn stop(&self) {
+        self.stopping.send_replace(true);
     }
 
     /// Has every anchor asked as soon as may be.
@@ -179,7 +221,7 @@ impl Anchors {
         self.asked.store(true, Ordering::Relaxed);
     }
 
-    /// Asks those that are due. One that fails holds up no other.
+    /// Asks those that are due, beside one another. One that fails, or hangs, holds up no other.
     pub(crate) async fn run(
         &self,
         engine: &Engine,
@@ -194,24 +236,31 @@ impl Anchors {
             egress: &self.egress,
             clock,
         };
-        let is_asked = self.asked.swap(false, Ordering::Relaxed);
-        for one in &self.all {
-            if is_asked || one.is_due(now, self.every) {
-                one.run(&means, host, &self.folder, now).await;
-            }
+        if *self.stopping.borrow() {
+            return;
         }
+        let is_asked = self.asked.swap(false, Ordering::Relaxed);
+        let due = self.all.iter();
+        let due = due.filter(|one| is_asked || one.is_due(now, self.every));
+        let asked = due.map(|one| one.run(&means, host, self, now));
+        join_all(asked).await;
+    }
+
+    /// Comes when the gateway stops.
+    async fn stopped(&self) {
+        let mut stopping = self.stopping.subscribe();
+        // The sender lives as long as this.
+        let _told = stopping.wait_for(|is_stopping| *is_stopping).await;
     }
 
     /// How each stands.
     pub(crate) fn states(&self, now: Timestamp) -> impl Iterator<Item = AnchorState<'_>> {
         self.all.iter().map(move |one| {
             let state = one.state();
-            let is_old = |taken: &Taken| taken.at > now || now.since(taken.at) > TOO_OLD;
             AnchorState {
                 name: &one.anchor.name,
                 last: state.last,
-                // Before it was asked for the first time there is nothing to say.
-                is_too_old: state.last.as_ref().map_or(state.failures > 0, is_old),
+                is_too_old: state.is_too_old(self.since, now),
             }
         })
     }
@@ -243,13 +292,16 @@ impl Standing {
         is_old && tried.is_none_or(|tried| failures == 0 || now.since(tried) >= pause)
     }
 
-    async fn run(&self, means: &Means<'_>, host: &HostLog, folder: &Path, now: Timestamp) {
+    async fn run(&self, means: &Means<'_>, host: &HostLog, all: &Anchors, now: Timestamp) {
         let name = &self.anchor.name;
         let known = self.state().last.map(|taken| taken.entries);
         let taken = host.anchor(name, now, async |signed| {
-            let receipt = self.hand_over(means, host, signed, known).await?;
+            let receipt = tokio::select! {
+                receipt = self.hand_over(means, host, signed, known) => receipt?,
+                () = all.stopped() => return Err(AnchorError::Stopping),
+            };
             match receipt {
-                Some(receipt) => keep(&folder.join(name), signed, &receipt),
+                Some(receipt) => keep(&all.folder.join(name), signed, &receipt),
                 None => Ok(()),
             }
         });
@@ -262,6 +314,7 @@ impl Standing {
                 state.last = Some(taken);
                 state.failures = 0;
             }
+            Err(AnchorError::Stopping) => {}
             Err(failure) => {
                 state.failures = state.failures.saturating_add(1);
                 let failure = anyhow::Error::new(failure);
@@ -279,7 +332,11 @@ impl Standing {
     ) -> Result<Option<Receipt>, AnchorError> {
         match &self.anchor.place {
             AnchorPlace::Directory(directory) => {
-                let _kept = signed.keep_in(directory)?;
+                let (signed, directory) = (signed.clone(), directory.clone());
+                let kept = self
+                    .hand
+                    .does(DIRECTORY, move || signed.keep_in(&directory));
+                let _kept = kept.await.ok_or(AnchorError::Hangs(DIRECTORY))??;
                 Ok(None)
             }
             AnchorPlace::TimestampAuthority(service) => {
@@ -288,7 +345,8 @@ impl Standing {
                     .map(Some)
             }
             AnchorPlace::Exporter(plugin, upstream) => {
-                exporter::put(means, host, plugin, upstream, signed).await?;
+                let name = &self.anchor.name;
+                exporter::put(means, host, name, (plugin, upstream), signed).await?;
                 Ok(None)
             }
             AnchorPlace::Witness(service, key) => {
@@ -324,4 +382,41 @@ async fn send(
     let request = request.map_err(|_| AnchorError::Malformed)?;
     let authority = service.authority.as_deref();
     Ok(exchange(request, authority, service.allows_private).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_anchor_that_took_nothing_for_too_long_is_an_alert_with_or_without_a_failure() {
+        let at = |hours: u64| Timestamp {
+            seconds: 1_795_305_802 + 3600 * hours,
+            nanoseconds: 0,
+        };
+        let took = |hours| State {
+            last: Some(Taken {
+                at: at(hours),
+                entries: 7,
+            }),
+            ..State::default()
+        };
+        let failed = State {
+            failures: 1,
+            ..State::default()
+        };
+        for (state, now, expected) in [
+            // Nothing came of the first try yet, and nothing ever does.
+            (State::default(), 1, false),
+            (State::default(), 25, false),
+            (State::default(), 26, true),
+            (failed, 1, true),
+            (took(10), 12, false),
+            (took(10), 35, false),
+            (took(10), 36, true),
+            (took(10), 9, true),
+        ] {
+            assert_eq!(state.is_too_old(at(0), at(now)), expected, "{now}");
+        }
+    }
 }

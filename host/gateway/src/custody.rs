@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use nephron_audit::{Hold, Prunable, RetainError, Retention};
+use nephron_audit::{Day, Hold, Prunable, RetainError, Retention};
 use nephron_keys::{Boundary, Kek, KeyError, KeyStatus, Schedule, Shredded, TenantKeyError};
 use nephron_model::{Clock, Draft, EntryKind, NotRecorded, Recorder as _, TenantId};
 use serde::{Deserialize, Serialize};
@@ -55,12 +55,14 @@ pub(crate) enum Act {
         by: String,
         reason: String,
     },
-    /// Takes sealed payloads away that were kept long enough, of this tenant or of each that has a folder; or only counts them.
+    /// Takes sealed payloads away that were kept long enough, of this tenant or of each that has a folder; or only counts them. `today`
+    /// is the day, as who asks for it says.
     Prune {
         tenant: Option<TenantId>,
         counts_only: bool,
         by: String,
         reason: String,
+        today: Option<Day>,
     },
 }
 
@@ -368,6 +370,7 @@ impl Custody {
                 counts_only,
                 by: person,
                 reason,
+                today,
             } => {
                 let warrant = warrant(&person, by, &reason)?;
                 let retention = self.retention.ok_or(CustodyError::NoRetention)?;
@@ -377,8 +380,8 @@ impl Custody {
                 };
                 let mut pruned = Vec::new();
                 for id in ids {
-                    let one = self.prune(served, &id, retention, counts_only, &warrant);
-                    pruned.push(one.await?);
+                    let how = (!counts_only).then_some((&warrant, today));
+                    pruned.push(self.prune(served, &id, retention, how).await?);
                 }
                 Ok(Done {
                     pruned,
@@ -388,14 +391,13 @@ impl Custody {
         }
     }
 
-    /// Prunes one tenant's log, or counts what there is; what keeps it from that is no other tenant's matter.
+    /// Prunes one tenant's log, or counts what there is if nobody is named; what keeps it from that is no other tenant's matter.
     async fn prune(
         &self,
         served: &Served,
         id: &TenantId,
         retention: Retention,
-        counts_only: bool,
-        warrant: &Warrant,
+        how: Option<(&Warrant, Option<Day>)>,
     ) -> Result<Pruned, CustodyError> {
         let mut pruned = Pruned {
             tenant: id.clone(),
@@ -410,9 +412,9 @@ impl Custody {
             }
         };
         let log = held.tenant().log();
-        let found = match counts_only {
-            true => log.prunable(retention),
-            false => log.prune(retention, &warrant.by, &warrant.reason),
+        let found = match how {
+            None => log.prunable(retention),
+            Some((warrant, today)) => log.prune(retention, &warrant.by, &warrant.reason, today),
         };
         self.release(held)?;
         match found {
@@ -427,7 +429,7 @@ impl Custody {
         let Some(retention) = self.retention else {
             return Ok(());
         };
-        match tenant.log().prune(retention, SCHEDULE, "retention") {
+        match tenant.log().prune(retention, SCHEDULE, "retention", None) {
             Ok(_) | Err(RetainError::OnHold(_)) => Ok(()),
             Err(error) => Err(error),
         }

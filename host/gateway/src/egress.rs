@@ -29,8 +29,15 @@ use crate::tls::{TlsError, Watched};
 use echo::Watch;
 pub(crate) use stream::write_stream;
 
-/// Bytes of one response. A longer one is refused: it would not fit an entry of the log with what was made of it.
-const LARGEST_RESPONSE: usize = 6 << 20;
+/// Bytes of one response. A longer one is refused: it would not fit an entry of the log (32 MiB), which holds it in base64 with
+/// what was made of it.
+const LARGEST_RESPONSE: usize = 12 << 20;
+/// Bytes that are kept of what an endpoint says beside a status that is no answer.
+const LARGEST_EXPLANATION: usize = 64 << 10;
+/// How long such an explanation is waited for.
+const EXPLANATION_TIME: Duration = Duration::from_secs(5);
+/// The longest that a client is told to wait before it asks again. Of longer ones some clients give up, and some wait for days.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// Pieces that one response may come in.
 const MOST_PIECES: usize = 1 << 16;
 
@@ -79,11 +86,22 @@ pub enum EgressError {
         "the endpoint's name resolves to no public address; if it is meant to, set `private-addresses = true`"
     )]
     PrivateAddress,
-    /// It answered that it cannot serve now.
+    /// It answered that it cannot serve now: 408, 429 or 5xx (RFC 9110 §15, RFC 6585 §4).
+    #[error("the endpoint answered with status {status}")]
+    Unavailable {
+        /// Its status.
+        status: u16,
+        /// For how long it wants to be left alone, if it said so.
+        retry_after: Option<Duration>,
+    },
+    /// It answered with another status that is no answer: it does not take this request, or no request of this gateway.
     #[error("the endpoint answered with status {0}")]
-    Unavailable(u16),
-    /// It took longer than the endpoint's `timeout`.
-    #[error("no answer within {} s", .0.as_secs_f64())]
+    Refused(u16),
+    /// It reported within its answer that it cannot serve now, or broke off there, as its connector says.
+    #[error("the endpoint reported a failure within its answer, or broke off there")]
+    BrokenAnswer,
+    /// It was silent for longer than its `timeout`, or took longer than its `answer-time`.
+    #[error("nothing, or no end of it, within {} s", .0.as_secs_f64())]
     TimedOut(Duration),
     /// The response holds the credential that went with the request.
     #[error("the endpoint sent the configured credential back; nothing from there on is passed on")]
@@ -108,7 +126,10 @@ impl EgressError {
             Self::Authority => "authority-unreadable",
             Self::Connection(_) => "connection-failed",
             Self::PrivateAddress => "private-address",
-            Self::Unavailable(_) => "unavailable",
+            Self::Unavailable { .. } => "unavailable",
+            Self::Refused(400 | 413 | 422) => "refused-the-request",
+            Self::Refused(_) => "refused-the-gateway",
+            Self::BrokenAnswer => "broken-answer",
             Self::TimedOut(_) => "timed-out",
             Self::CredentialEchoed => "credential-echoed",
             Self::TooLarge => "response-too-large",
@@ -122,8 +143,10 @@ impl EgressError {
             | Self::CredentialEchoed
             | Self::Connection(_)
             | Self::PrivateAddress
-            | Self::Unavailable(_)
+            | Self::Unavailable { .. }
+            | Self::BrokenAnswer
             | Self::TimedOut(_) => true,
+            Self::Refused(status) => !Self::is_the_requests(*status),
             Self::NoUrl
             | Self::BadRequest(_)
             | Self::NoCredential
@@ -135,7 +158,99 @@ impl EgressError {
 
     /// Whether the same endpoint may serve it a moment later.
     pub(crate) const fn passes(&self) -> bool {
-        matches!(self, Self::Connection(_) | Self::Unavailable(_))
+        matches!(self, Self::Connection(_) | Self::Unavailable { .. })
+    }
+
+    /// Whether a client may try the same request again by itself, as it would with the endpoint's own API.
+    pub(crate) const fn is_transient(&self) -> bool {
+        match self {
+            Self::Connection(_)
+            | Self::Unavailable { .. }
+            | Self::BrokenAnswer
+            | Self::TimedOut(_) => true,
+            Self::NoUrl
+            | Self::BadRequest(_)
+            | Self::NoCredential
+            | Self::CredentialUnused
+            | Self::Credential
+            | Self::Authority
+            | Self::PrivateAddress
+            | Self::Refused(_)
+            | Self::CredentialEchoed
+            | Self::TooLarge => false,
+        }
+    }
+
+    /// For how long it wants to be left alone, if it said so.
+    pub(crate) const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unavailable { retry_after, .. } => *retry_after,
+            Self::NoUrl
+            | Self::BadRequest(_)
+            | Self::NoCredential
+            | Self::CredentialUnused
+            | Self::Credential
+            | Self::Authority
+            | Self::Connection(_)
+            | Self::PrivateAddress
+            | Self::Refused(_)
+            | Self::BrokenAnswer
+            | Self::TimedOut(_)
+            | Self::CredentialEchoed
+            | Self::TooLarge => None,
+        }
+    }
+
+    /// Whole seconds, from 1 to 60, after which a client may ask again, where the endpoint is busy or said so.
+    pub(crate) fn seconds_to_wait(&self) -> Option<u64> {
+        let Self::Unavailable {
+            status,
+            retry_after,
+        } = self
+        else {
+            return None;
+        };
+        let wish = retry_after.map(|wish| {
+            let rounded_up = wish.min(LONGEST_WAIT) + Duration::from_millis(999);
+            rounded_up.as_secs().max(1)
+        });
+        wish.or_else(|| Self::is_busy(*status).then_some(1))
+    }
+
+    /// Whether the status says that too much is asked, of this gateway or of the endpoint as a whole. 529 is Anthropic's.
+    pub(crate) const fn is_busy(status: u16) -> bool {
+        matches!(status, 429 | 503 | 529)
+    }
+
+    /// Whether the status says that this request is at fault, and not who sends it or where to.
+    pub(crate) const fn is_the_requests(status: u16) -> bool {
+        matches!(status, 400 | 413 | 422)
+    }
+
+    /// What an endpoint has done by it, for the caller.
+    pub(crate) const fn told(&self) -> &'static str {
+        match self {
+            Self::Unavailable { status, .. } if Self::is_busy(*status) => {
+                "has too much to do; try again"
+            }
+            Self::Refused(status) if Self::is_the_requests(*status) => {
+                "refused the request as it stands: it may be too long for the model, or ask for what that does not offer"
+            }
+            Self::Refused(_) => "does not serve this gateway; the operator's log says why",
+            Self::NoUrl
+            | Self::BadRequest(_)
+            | Self::NoCredential
+            | Self::CredentialUnused
+            | Self::Credential
+            | Self::Authority
+            | Self::Connection(_)
+            | Self::PrivateAddress
+            | Self::Unavailable { .. }
+            | Self::BrokenAnswer
+            | Self::TimedOut(_)
+            | Self::CredentialEchoed
+            | Self::TooLarge => "did not answer",
+        }
     }
 }
 
@@ -146,6 +261,7 @@ pub(crate) struct Outgoing {
     headers: Vec<(HeaderName, HeaderValue)>,
     body: Bytes,
     timeout: Duration,
+    answer_time: Duration,
     upstream: String,
     /// For the secrets among the headers.
     watch: Watch,
@@ -257,6 +373,7 @@ impl Outgoing {
             headers: checked,
             body: Bytes::from_owner(Leaving(Phi::new(body))),
             timeout: upstream.timeout,
+            answer_time: upstream.answer_time,
             upstream: upstream.name.clone(),
             watch,
         })
@@ -316,8 +433,29 @@ pub(crate) struct Arriving {
     watch: Watch,
     taken: usize,
     pieces: usize,
-    deadline: tokio::time::Instant,
-    timeout: Duration,
+    patience: Patience,
+}
+
+/// How long an exchange is waited for.
+struct Patience {
+    /// For its next piece.
+    silence: Duration,
+    /// For all of it.
+    whole: Duration,
+    began: tokio::time::Instant,
+}
+
+impl Patience {
+    /// Waits for what is next, but not for longer than it may be silent, nor beyond the end of its time.
+    async fn wait<F: Future>(&self, next: F) -> Result<F::Output, EgressError> {
+        let left = self.whole.saturating_sub(self.began.elapsed());
+        let (most, why) = match left < self.silence {
+            true => (left, self.whole),
+            false => (self.silence, self.silence),
+        };
+        let waited = tokio::time::timeout(most, next).await;
+        waited.map_err(|_| EgressError::TimedOut(why))
+    }
 }
 
 impl Egress {
@@ -353,6 +491,7 @@ impl Egress {
             headers,
             body,
             timeout,
+            answer_time,
             upstream,
             watch,
         } = outgoing;
@@ -362,12 +501,13 @@ impl Egress {
         *request.method_mut() = method;
         *request.uri_mut() = uri;
         request.headers_mut().extend(headers);
-        let deadline = tokio::time::Instant::now() + timeout;
-        let answered = dialler.now().request(request);
-        let response = tokio::time::timeout_at(deadline, answered).await;
-        let response: Response<Incoming> = response
-            .map_err(|_| EgressError::TimedOut(timeout))?
-            .map_err(|error| not_answered(&error))?;
+        let patience = Patience {
+            silence: timeout,
+            whole: answer_time,
+            began: tokio::time::Instant::now(),
+        };
+        let response = patience.wait(dialler.now().request(request)).await?;
+        let response: Response<Incoming> = response.map_err(|error| not_answered(&error))?;
         let (head, body) = response.into_parts();
         let text = |(name, value): (&HeaderName, &HeaderValue)| {
             Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
@@ -382,8 +522,7 @@ impl Egress {
             watch,
             taken: 0,
             pieces: 0,
-            deadline,
-            timeout,
+            patience,
         })
     }
 }
@@ -498,17 +637,53 @@ fn is_not_public(error: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 impl Arriving {
-    /// That the endpoint cannot serve now, if its status says so: 408, 429 and 5xx (RFC 9110 §15, RFC 6585 §4).
-    pub(crate) fn unavailable(&self) -> Option<EgressError> {
-        let is_so = matches!(self.status, 408 | 429 | 500..=599);
-        is_so.then_some(EgressError::Unavailable(self.status))
+    /// Why there is no answer, if the status says that there is none.
+    pub(crate) fn refusal(&self) -> Option<EgressError> {
+        match self.status {
+            200..=299 => None,
+            408 | 429 | 500..=599 => Some(EgressError::Unavailable {
+                status: self.status,
+                retry_after: self.retry_after(),
+            }),
+            status => Some(EgressError::Refused(status)),
+        }
     }
 
-    /// For how long it wants to be left alone, where it says so in seconds (RFC 9110 §10.2.3).
-    pub(crate) fn retry_after(&self) -> Option<Duration> {
-        let named = self.headers.iter().find(|(name, _)| name == "retry-after");
-        let seconds = named.and_then(|(_, value)| value.parse().ok());
-        seconds.map(Duration::from_secs)
+    /// For how long it wants to be left alone, where it says so: in milliseconds, as Azure does beside the header of RFC 9110
+    /// §10.2.3, or in seconds.
+    fn retry_after(&self) -> Option<Duration> {
+        let header = |wanted: &str| -> Option<u64> {
+            let named = self.headers.iter().find(|(name, _)| name == wanted);
+            named.and_then(|(_, value)| value.trim().parse().ok())
+        };
+        let millis = header("retry-after-ms").map(Duration::from_millis);
+        millis.or_else(|| header("retry-after").map(Duration::from_secs))
+    }
+
+    /// Adds to `came` what the endpoint says beside a status that is no answer, in pieces: its beginning, if it is long or
+    /// slow to come. Where it breaks off makes no difference.
+    ///
+    /// # Errors
+    /// [`EgressError::CredentialEchoed`].
+    pub(crate) async fn explanation(&mut self, came: &mut Vec<Vec<u8>>) -> Result<(), EgressError> {
+        let reading = async {
+            let mut room = LARGEST_EXPLANATION;
+            while room > 0 {
+                match self.chunk().await {
+                    Ok(Some(chunk)) => {
+                        let kept = chunk.get(..room).unwrap_or(&chunk);
+                        room -= kept.len();
+                        came.push(kept.to_vec());
+                    }
+                    Err(error @ EgressError::CredentialEchoed) => return Err(error),
+                    Ok(None) | Err(_) => break,
+                }
+            }
+            Ok(())
+        };
+        tokio::time::timeout(EXPLANATION_TIME, reading)
+            .await
+            .unwrap_or(Ok(()))
     }
 
     /// The rest of the body, which has no more than `most` bytes.
@@ -537,9 +712,7 @@ impl Arriving {
             return Ok(first);
         }
         loop {
-            let frame = tokio::time::timeout_at(self.deadline, self.body.frame())
-                .await
-                .map_err(|_| EgressError::TimedOut(self.timeout))?;
+            let frame = self.patience.wait(self.body.frame()).await?;
             let Some(frame) = frame else {
                 let rest = self.watch.rest();
                 return Ok((!rest.is_empty()).then_some(rest));

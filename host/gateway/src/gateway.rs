@@ -236,7 +236,8 @@ impl Gateway {
         let spoken_to = config.anchors.iter().filter_map(config::Anchor::upstream);
         let egress = Egress::new(spoken_to)?;
         let kept = data.join("host/anchors");
-        let anchors = Anchors::new(&config.anchors, kept, every, egress, &host);
+        let now = around.clock.now();
+        let anchors = Anchors::new(&config.anchors, kept, every, egress, &host, now);
         let anchors = anchors.map_err(|source| TenantError::NotCommitted {
             tenant: TenantId::host(),
             source: Box::new(source),

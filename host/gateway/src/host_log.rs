@@ -20,6 +20,7 @@ use nephron_model::{
     RecordsError, Space, TenantId, Timestamp,
 };
 
+use crate::aftermath::{self, Unsettled};
 use crate::anchor::{AnchorError, Taken};
 use crate::keeper::{Keeper, Opening};
 use crate::origin::Origin;
@@ -189,8 +190,8 @@ impl HostLog {
             draft.counts.insert("entries".to_owned(), entries);
             draft
         };
-        let record = async |draft| own.log().record(draft).await.map_err(CommitError::from);
-        let _intent = record(draft("anchoring")).await?;
+        let begun = Unsettled::begin(own.log(), draft("anchoring")).await;
+        let (unsettled, _intent) = begun.map_err(CommitError::from)?;
         let handed_over = hand_over(&signed).await;
         let outcome = match &handed_over {
             Ok(()) => {
@@ -208,7 +209,7 @@ impl HostLog {
                 draft
             }
         };
-        let _outcome = record(outcome).await?;
+        let _outcome = unsettled.settle(outcome).await.map_err(CommitError::from)?;
         handed_over.map(|()| Taken { at, entries })
     }
 
@@ -382,12 +383,16 @@ pub(crate) async fn readmit(
         "there is no host's log in `{}`: no gateway has served from there",
         folder.display()
     );
+    let was_closed = folder.join(nephron_audit::SEAL).exists();
     let log = nephron_audit::Log::open(
         &folder,
         &TenantId::host(),
         Arc::clone(clock),
         Options::default(),
     )?;
+    if !was_closed {
+        aftermath::settle(&log).await?;
+    }
     anyhow::ensure!(
         Commitment::newest(&log, tenant)?.is_some(),
         "the host's log holds nothing of a tenant `{tenant}` that would keep it from being opened"

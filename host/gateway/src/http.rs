@@ -117,6 +117,8 @@ impl Service {
                 in_flight: self.places.taken(keeper.id()),
                 log_entries: log.map_or(0, |log| log.head().entries),
                 is_log_stopped: log.is_none_or(Log::is_stopped),
+                view: log.map(Log::view_standing),
+                set_aside: log.map_or(0, Log::set_aside),
                 why_closed: keeper.why_not(),
             }
         })
@@ -529,6 +531,11 @@ pub(crate) fn refused(api: Api, reply: &Reply) -> Reaction {
             headers.insert(RETRY_AFTER, HeaderValue::from(*seconds));
         }
         Some(Refusal::TooSlow) => {}
+        Some(Refusal::Upstream { source, .. }) if source.is_transient() => {
+            if let Some(seconds) = source.seconds_to_wait() {
+                headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+            }
+        }
         // The tenant, or the provider's keys, are tried again after so long.
         Some(Refusal::TenantUnavailable) => {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("10"));
@@ -553,7 +560,8 @@ pub(crate) fn refused(api: Api, reply: &Reply) -> Reaction {
 
 /// What a client is told when it gets no answer.
 pub(crate) fn failed(api: Api, told: &Told) -> Reaction {
-    let status = StatusCode::from_u16(told.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let status =
+        StatusCode::from_u16(api.status(told)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     json(status, Phi::new(api.error(told).to_string()))
 }
 

@@ -116,7 +116,8 @@ impl Keeper {
                 // Lets go of the folder. What it says of the disk was said when it stopped.
                 drop(stopped.log().clone().close());
             }
-        } else if self.read().is_some() {
+        } else if let Some(tenant) = self.open() {
+            tenant.log().try_view_again();
             return;
         }
         if self.left.load(Ordering::Relaxed) > 0 {

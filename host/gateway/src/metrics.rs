@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use nephron_audit::view::ViewStanding;
 use nephron_model::{Draft, EntryKind};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -29,6 +30,8 @@ pub(crate) struct Metrics {
     in_flight: Family<OfTenant, Gauge>,
     log_entries: Family<OfTenant, Gauge>,
     logs_stopped: Family<OfTenant, Gauge>,
+    log_views: Family<OfView, Gauge>,
+    logs_set_aside: Family<OfTenant, Gauge>,
     agreements: Family<OfAgreement, Gauge>,
     anchors: Family<OfAnchor, Gauge>,
     export_lag: Family<OfExport, Gauge>,
@@ -72,6 +75,12 @@ struct OfTenant {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfView {
+    tenant: String,
+    standing: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OfAgreement {
     associate: String,
     agreement: String,
@@ -94,6 +103,10 @@ pub(crate) struct TenantState<'a> {
     pub(crate) in_flight: usize,
     pub(crate) log_entries: u64,
     pub(crate) is_log_stopped: bool,
+    /// How the log's view stands, if the log is open.
+    pub(crate) view: Option<ViewStanding>,
+    /// Folders in the log's `damaged/`.
+    pub(crate) set_aside: u64,
     /// Why it does not serve, if it does not.
     pub(crate) why_closed: Option<String>,
 }
@@ -125,6 +138,7 @@ impl Metrics {
         let judgement_time = Family::new_with_constructor(short_times as fn() -> Histogram);
         let (in_flight, log_entries, logs_stopped) =
             (Family::default(), Family::default(), Family::default());
+        let (log_views, logs_set_aside) = (Family::default(), Family::default());
         let agreements = Family::default();
         registry.register(
             "requests",
@@ -173,6 +187,16 @@ impl Metrics {
             "log_stopped",
             "1 where the tenant's log takes no entries, and every request is refused",
             Family::clone(&logs_stopped),
+        );
+        registry.register(
+            "log_view",
+            "1 for how the view of the tenant's log stands: open, at-rest, rebuilding or missing; while it is one of the last two, answers come slower from the journal",
+            Family::clone(&log_views),
+        );
+        registry.register(
+            "log_set_aside",
+            "Damaged views and torn tails that the tenant's log has set aside, each a folder in its `damaged/`",
+            Family::clone(&logs_set_aside),
         );
         registry.register(
             "agreement_alert",
@@ -224,6 +248,8 @@ impl Metrics {
             in_flight,
             log_entries,
             logs_stopped,
+            log_views,
+            logs_set_aside,
             agreements,
             anchors,
         }
@@ -309,7 +335,15 @@ impl Metrics {
             };
             self.agreements.get_or_create(&of).set(1);
         }
+        self.log_views.clear();
         for state in states {
+            if let Some(view) = state.view {
+                let of = OfView {
+                    tenant: state.tenant.to_owned(),
+                    standing: view.as_str(),
+                };
+                self.log_views.get_or_create(&of).set(1);
+            }
             let label = OfTenant {
                 tenant: state.tenant.to_owned(),
             };
@@ -325,6 +359,10 @@ impl Metrics {
                 i64::try_from(state.log_entries).unwrap_or(i64::MAX),
             );
             set(&self.logs_stopped, i64::from(state.is_log_stopped));
+            set(
+                &self.logs_set_aside,
+                i64::try_from(state.set_aside).unwrap_or(i64::MAX),
+            );
         }
         let mut text = String::new();
         // Writing to a string fails for no reason of its own.
@@ -354,6 +392,8 @@ mod tests {
             in_flight: 1,
             log_entries: 42,
             is_log_stopped: false,
+            view: Some(ViewStanding::Missing),
+            set_aside: 3,
             why_closed: None,
         };
         let anchor = AnchorState {
@@ -382,6 +422,8 @@ mod tests {
             "nephron_in_flight{tenant=\"st-marys\"} 1",
             "nephron_log_entries{tenant=\"st-marys\"} 42",
             "nephron_log_stopped{tenant=\"st-marys\"} 0",
+            "nephron_log_view{tenant=\"st-marys\",standing=\"missing\"} 1",
+            "nephron_log_set_aside{tenant=\"st-marys\"} 3",
             "nephron_anchor_too_old{anchor=\"worm\"} 1",
             "nephron_export_lag{export=\"siem\"} 7",
             "nephron_export_oldest_seconds{export=\"siem\"} 90",

@@ -127,8 +127,8 @@ pub enum Refusal {
         /// What is lacking.
         why: NoGround,
     },
-    /// The endpoint could not be reached, or broke off.
-    #[error("endpoint `{endpoint}` did not answer")]
+    /// The endpoint could not be reached, broke off, is busy, or refused.
+    #[error("endpoint `{endpoint}` {}", .source.told())]
     Upstream {
         /// The endpoint.
         endpoint: String,
@@ -251,6 +251,18 @@ impl Refusal {
                 ..
             } => "unsearched",
             Self::Unsearched { .. } => "no-agreement",
+            Self::Upstream {
+                source:
+                    EgressError::Unavailable {
+                        status: 429 | 503 | 529,
+                        ..
+                    },
+                ..
+            } => "upstream-busy",
+            Self::Upstream {
+                source: EgressError::Refused(_),
+                ..
+            } => "upstream-refused",
             Self::Upstream { .. } => "upstream-failed",
             Self::NotDelivered { .. } => "not-delivered",
             Self::Key(_) | Self::TooManyValues { .. } => "key-refused",

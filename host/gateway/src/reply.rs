@@ -14,6 +14,7 @@ use crate::authenticate::{TokenFault, Unauthenticated};
 use crate::breaker::NotAsked;
 use crate::case::Case;
 use crate::chain::reidentify::{Restored, Streamed};
+use crate::egress::EgressError;
 use crate::refusal::Refusal;
 use crate::said::{Channel, Said};
 
@@ -112,7 +113,8 @@ impl Reply {
                 | Refusal::Key(_)
                 | Refusal::ReviewsUnreadable
                 | Refusal::Incomplete { .. } => 500,
-                Refusal::Upstream { .. } | Refusal::AnswerTooLarge { .. } => 502,
+                Refusal::Upstream { source, .. } => upstream_status(source),
+                Refusal::AnswerTooLarge { .. } => 502,
                 Refusal::NotRecorded(_)
                 | Refusal::NotDelivered { .. }
                 | Refusal::TenantUnavailable
@@ -137,6 +139,32 @@ impl Reply {
             }),
         };
         Phi::new(body.to_string())
+    }
+}
+
+/// The status that says to this host's client what an endpoint's said to this host. What is about the operator's account there
+/// is no client's to mend.
+const fn upstream_status(source: &EgressError) -> u16 {
+    match source {
+        EgressError::Unavailable { status: 429, .. } => 429,
+        EgressError::Unavailable {
+            status: 503 | 529, ..
+        } => 503,
+        EgressError::Refused(status) if EgressError::is_the_requests(*status) => 400,
+        EgressError::Unavailable { .. }
+        | EgressError::Refused(_)
+        | EgressError::NoUrl
+        | EgressError::BadRequest(_)
+        | EgressError::NoCredential
+        | EgressError::CredentialUnused
+        | EgressError::Credential
+        | EgressError::Authority
+        | EgressError::Connection(_)
+        | EgressError::PrivateAddress
+        | EgressError::BrokenAnswer
+        | EgressError::TimedOut(_)
+        | EgressError::CredentialEchoed
+        | EgressError::TooLarge => 502,
     }
 }
 

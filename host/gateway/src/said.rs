@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use nephron_engine::contract::{Attribute, Event, ToolCallDelta, Usage, Value};
+use nephron_model::EventId;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
@@ -27,7 +30,7 @@ pub(crate) struct Said {
 /// A call that the model asks for.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub struct ToolCall {
-    /// The model's id for it.
+    /// The model's id for it. Empty where it gave none, or one that is not structural; the caller then got another.
     pub id: String,
     /// The tool.
     pub name: String,
@@ -35,7 +38,7 @@ pub struct ToolCall {
     pub arguments: String,
 }
 
-/// The name of the event that holds one vector, as JSON.
+/// The name of the event that holds one vector, as JSON: a list of numbers, or a string as OpenAI's API has it in base64.
 pub(crate) const EMBEDDING: &str = "embedding";
 
 /// Where a piece of an answer belongs.
@@ -72,8 +75,7 @@ impl Said {
                 value: Value::Json(text),
             }) if name == EMBEDDING => {
                 // What is no vector is none too few, which the chain refuses.
-                self.embeddings
-                    .extend(serde_json::from_str::<Vec<f32>>(&text));
+                self.embeddings.extend(vector(&text));
             }
             // What the model calls itself, and what has no name here, is in the recorded judgement.
             Event::Model(_) | Event::Other(_) => {}
@@ -84,20 +86,29 @@ impl Said {
         let index = delta.index;
         let call = self.tool_calls.entry(index).or_default();
         // Ids and names are structural; a model that writes anything else there is not quoted.
-        let held = |text: String| {
-            if is_structural(&text, 128) {
-                text
-            } else {
-                format!("withheld-{index}")
-            }
-        };
         if let Some(id) = delta.id {
-            call.id = held(id);
+            call.id = Some(id)
+                .filter(|id| is_structural(id, 128))
+                .unwrap_or_default();
         }
         if let Some(name) = delta.name {
-            call.name = held(name);
+            call.name = if is_structural(&name, 128) {
+                name
+            } else {
+                format!("withheld-{index}")
+            };
         }
         call.arguments.push_str(&delta.arguments);
+    }
+
+    /// Gives each call an id that has none which may be told: some servers give none, and what a client gets it must be able to
+    /// hand back. With the event of the request in it, no two calls of a conversation have the same.
+    pub(crate) fn name_calls(&mut self, event: EventId) {
+        for (index, call) in &mut self.tool_calls {
+            if call.id.is_empty() {
+                call.id = format!("call_{event}_{index}");
+            }
+        }
     }
 
     /// Every text in it that is not structural.
@@ -144,6 +155,19 @@ impl Said {
     }
 }
 
+/// The vector that JSON holds: a list of numbers, or base64 (RFC 4648 §4) of 32-bit floats, little-endian, which are less than half
+/// of the bytes.
+fn vector(json: &str) -> Option<Vec<f32>> {
+    if let Ok(text) = serde_json::from_str::<&str>(json) {
+        let bytes = STANDARD.decode(text).ok()?;
+        let (numbers, rest) = bytes.as_chunks();
+        return rest
+            .is_empty()
+            .then(|| numbers.iter().copied().map(f32::from_le_bytes).collect());
+    }
+    serde_json::from_str(json).ok()
+}
+
 impl Zeroize for Said {
     fn zeroize(&mut self) {
         self.text.zeroize();
@@ -151,5 +175,63 @@ impl Zeroize for Said {
         for call in self.tool_calls.values_mut() {
             call.arguments.zeroize();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vector_is_numbers_or_their_bytes_in_base64() {
+        for (json, expected) in [
+            ("[0.5,-2]", Some(vec![0.5, -2.0])),
+            // 0.5 is 00 00 00 3f, -2 is 00 00 00 c0.
+            ("\"AAAAPwAAAMA=\"", Some(vec![0.5, -2.0])),
+            ("\"AAAAPwAAAMA\"", None),
+            ("\"AAAAPwA=\"", None),
+            ("\"Zebulon Quackenbush\"", None),
+            ("[\"0.5\"]", None),
+            ("{}", None),
+        ] {
+            assert_eq!(vector(json), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn every_call_has_an_id_that_can_be_handed_back_and_no_two_are_alike() {
+        let call = |index, id: Option<&str>| {
+            Event::ToolCall(ToolCallDelta {
+                index,
+                id: id.map(str::to_owned),
+                name: Some("find".to_owned()),
+                arguments: "{}".to_owned(),
+            })
+        };
+        let said = |event: EventId| {
+            let mut said = Said::default();
+            for (index, id) in [
+                (0, Some("functions.find:0")),
+                (1, None),
+                (2, Some("")),
+                (3, Some("Zebulon Quackenbush")),
+            ] {
+                said.take(call(index, id));
+            }
+            said.name_calls(event);
+            let calls = said.tool_calls.into_values();
+            calls.map(|call| call.id).collect::<Vec<_>>()
+        };
+        let at = nephron_model::Timestamp {
+            seconds: 0,
+            nanoseconds: 0,
+        };
+        let [first, second] = [1, 2].map(|seed| said(EventId::new(at, [seed; 10])));
+        assert_eq!(first[0], "functions.find:0");
+        let mut all: Vec<_> = first[1..].iter().chain(&second[1..]).collect();
+        assert!(all.iter().all(|id| is_structural(id, 64)), "{all:?}");
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 6, "{all:?}");
     }
 }

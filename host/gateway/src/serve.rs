@@ -319,6 +319,7 @@ impl Server {
             task.abort();
             let _aborted = task.await;
         }
+        gateway.anchors().stop();
         let resting = async {
             // A change of keys that has begun comes to its end.
             let _idle = gateway.turn().await;

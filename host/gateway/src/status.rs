@@ -11,6 +11,7 @@ use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use nephron_audit::view::ViewStanding;
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
@@ -140,7 +141,12 @@ impl Service {
                     "keys": keys,
                     "plugins-not-asked": resting.unwrap_or_default(),
                     "in-flight": state.in_flight,
-                    "log": { "entries": state.log_entries, "stopped": state.is_log_stopped },
+                    "log": {
+                        "entries": state.log_entries,
+                        "stopped": state.is_log_stopped,
+                        "view": state.view.map(ViewStanding::as_str),
+                        "set-aside": state.set_aside,
+                    },
                     "closed": state.why_closed,
                 })
             })

@@ -301,7 +301,11 @@ impl Tenant {
         if !folder.join(LOG).exists() {
             return Ok(());
         }
+        let was_closed = folder.join(LOG).join(nephron_audit::SEAL).exists();
         let log = open_log(&folder, id, &around.clock, &around.log)?;
+        if !was_closed {
+            aftermath::settle(&log).await?;
+        }
         let _recorded = log.record(draft).await?;
         log.close()?;
         Ok(())

@@ -2,13 +2,14 @@
 
 use nephron_sdk::connector::{ChatCall, RequestInfo};
 use nephron_sdk::conversation::{
-    Block, Content as Given, Conversation, Json, Speaker, Tool, ToolChoice, Turn,
+    Block, Content as Given, Conversation, Format, Json, Speaker, Tool, ToolChoice, Turn,
+    Unsupported,
 };
 use nephron_sdk::types::BlobRef;
 use nephron_sdk::{Error, blob};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::{Sampling, Settings};
+use crate::{Sent, Settings};
 
 /// Writes the body as JSON.
 ///
@@ -29,7 +30,11 @@ pub(crate) fn write(
     let conversation = Conversation::read(call, settings.unsupported_options)?;
     let turns = conversation.turns.iter();
     let messages: Result<_, Error> = turns.map(|turn| WireTurn::of(info, turn)).collect();
-    let sampling = settings.sampling == Sampling::Send;
+    let sampling = settings.sampling == Sent::Send;
+    let thought = match settings.thinking {
+        Sent::Send => Thought::of(&conversation, settings.unsupported_options)?,
+        Sent::Drop => Thought::default(),
+    };
     let body = Body {
         model,
         max_tokens: call.max_tokens.unwrap_or(settings.max_tokens),
@@ -41,11 +46,8 @@ pub(crate) fn write(
         stop_sequences: &call.stop,
         tools: conversation.tools.iter().map(WireTool::of).collect(),
         tool_choice: WireChoice::of(&conversation),
-        output_config: conversation.format.as_ref().map(|format| OutputConfig {
-            format: OutputFormat::JsonSchema {
-                schema: &format.schema,
-            },
-        }),
+        output_config: OutputConfig::of(thought.effort, conversation.format.as_ref()),
+        thinking: thought.kind.map(|kind| Thinking { kind }),
         stream: call.want_stream,
     };
     serde_json::to_vec(&body)
@@ -73,6 +75,8 @@ struct Body<'a> {
     tool_choice: Option<WireChoice<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output_config: Option<OutputConfig<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thinking: Option<Thinking>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stream: bool,
 }
@@ -154,13 +158,88 @@ struct WireChoice<'a> {
 
 #[derive(Serialize)]
 struct OutputConfig<'a> {
-    format: OutputFormat<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effort: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    format: Option<OutputFormat<'a>>,
+}
+
+#[derive(Serialize)]
+struct Thinking {
+    #[serde(rename = "type")]
+    kind: &'static str,
 }
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum OutputFormat<'a> {
     JsonSchema { schema: &'a Json },
+}
+
+/// How hard the model shall think, in this API's words.
+#[derive(Default)]
+struct Thought {
+    effort: Option<&'static str>,
+    kind: Option<&'static str>,
+}
+
+impl Thought {
+    /// OpenAI's words for less than this API's least are the nearest that it has. Whoever said `thinking` has said whether.
+    fn of(conversation: &Conversation<'_>, unsupported: Unsupported) -> Result<Self, Error> {
+        let mut thought = Self::default();
+        let words = [
+            ("low", "low"),
+            ("medium", "medium"),
+            ("high", "high"),
+            ("xhigh", "xhigh"),
+            ("max", "max"),
+            ("minimal", "low"),
+        ];
+        match conversation.effort.as_ref().map(word) {
+            None => {}
+            Some(effort) if effort.as_deref() == Some("none") => thought.kind = Some("disabled"),
+            Some(effort) => {
+                let known = words
+                    .into_iter()
+                    .find(|(known, _)| Some(*known) == effort.as_deref());
+                match known {
+                    Some((_, word)) => thought.effort = Some(word),
+                    None => unsupported.meet("reasoning_effort")?,
+                }
+            }
+        }
+        if let Some(thinking) = &conversation.thinking {
+            let said: Option<Said> = serde_json::from_str(thinking.text()).ok();
+            let kinds = ["adaptive", "between_tools", "disabled"];
+            let kind = said.and_then(|said| kinds.into_iter().find(|kind| *kind == said.kind));
+            match kind {
+                Some(kind) => thought.kind = Some(kind),
+                None => unsupported.meet("thinking")?,
+            }
+        }
+        Ok(thought)
+    }
+}
+
+/// `thinking`, as it came.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Said {
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+fn word(json: &Json) -> Option<String> {
+    serde_json::from_str(json.text()).ok()
+}
+
+impl<'a> OutputConfig<'a> {
+    fn of(effort: Option<&'static str>, format: Option<&'a Format>) -> Option<Self> {
+        let format = format.map(|format| OutputFormat::JsonSchema {
+            schema: &format.schema,
+        });
+        (effort.is_some() || format.is_some()).then_some(Self { effort, format })
+    }
 }
 
 impl<'a> WireTurn<'a> {

@@ -32,7 +32,9 @@ pub struct Settings {
     /// What becomes of options that this API has no word for.
     pub unsupported_options: Unsupported,
     /// Whether `temperature`, `top_p` and `top_k` are sent: the newest models refuse them.
-    pub sampling: Sampling,
+    pub sampling: Sent,
+    /// Whether `output_config.effort` and `thinking` are sent: older models refuse them.
+    pub thinking: Sent,
 }
 
 impl Default for Settings {
@@ -43,15 +45,16 @@ impl Default for Settings {
             credential: None,
             max_tokens: 4096,
             unsupported_options: Unsupported::Refuse,
-            sampling: Sampling::Send,
+            sampling: Sent::Send,
+            thinking: Sent::Send,
         }
     }
 }
 
-/// What becomes of the parameters of sampling.
+/// What becomes of parameters that some models refuse.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
-pub enum Sampling {
+pub enum Sent {
     /// They are sent.
     Send,
     /// They are left out.

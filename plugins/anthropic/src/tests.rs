@@ -141,7 +141,7 @@ fn the_body_has_one_order_and_leaves_tokens_alone() {
         r#""temperature":0.5,"top_p":0.90,"top_k":40,"stop_sequences":["END"],"#,
         r#""tools":[{"name":"f","description":"finds","input_schema":{"type":"object", "properties":{"p":{"type":"string"}}},"strict":true},{"name":"g","input_schema":{"type":"object","properties":{}}}],"#,
         r#""tool_choice":{"type":"tool","name":"f","disable_parallel_tool_use":true},"#,
-        r#""output_config":{"format":{"type":"json_schema","schema":{"type":"object"}}},"stream":true}"#,
+        r#""output_config":{"effort":"low","format":{"type":"json_schema","schema":{"type":"object"}}},"stream":true}"#,
     );
     assert_eq!(written, expected);
     let newest = body(
@@ -154,6 +154,57 @@ fn the_body_has_one_order_and_leaves_tokens_alone() {
             .iter()
             .all(|name| !newest.contains(name))
     );
+}
+
+#[test]
+fn how_hard_to_think_is_said_in_this_apis_words() {
+    for (options, expected) in [
+        (
+            vec![option("reasoning_effort", "\"max\"")],
+            r#","output_config":{"effort":"max"}}"#,
+        ),
+        (
+            vec![option("reasoning_effort", "\"minimal\"")],
+            r#","output_config":{"effort":"low"}}"#,
+        ),
+        (
+            vec![option("reasoning_effort", "\"none\"")],
+            r#","thinking":{"type":"disabled"}}"#,
+        ),
+        (
+            vec![option("thinking", r#"{"type":"disabled"}"#)],
+            r#","thinking":{"type":"disabled"}}"#,
+        ),
+        (
+            vec![
+                option("thinking", r#"{"type":"adaptive"}"#),
+                option("reasoning_effort", "\"none\""),
+            ],
+            r#","thinking":{"type":"adaptive"}}"#,
+        ),
+    ] {
+        let asked = ChatCall { options, ..call() };
+        let written = body("{}", asked.clone());
+        assert!(written.ends_with(expected), "{written}");
+        let silent = body(r#"{"thinking":"drop"}"#, asked);
+        assert!(silent.ends_with("]}"), "{silent}");
+    }
+    for (name, value) in [
+        ("reasoning_effort", "\"secret\""),
+        ("thinking", r#"{"type":"enabled","budget_tokens":1024}"#),
+        ("thinking", "7"),
+    ] {
+        let asked = ChatCall {
+            options: vec![option(name, value)],
+            ..call()
+        };
+        let Err(Error::Unsupported(why)) = encode("{}", asked.clone()) else {
+            panic!("{name} {value} was taken");
+        };
+        assert_eq!(why, format!("option `{name}` is not passed on"));
+        let dropped = body(r#"{"unsupported-options":"drop"}"#, asked);
+        assert!(dropped.ends_with("]}"), "{dropped}");
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
-use crate::{MaxTokensField, Settings};
+use crate::{Encoding, MaxTokensField, Settings};
 
 /// Options of the caller that are passed on. Others are refused, never dropped: some would carry identifiers past the
 /// de-identifier (`user`, `metadata`), some would have the provider keep the text (`store`), and some bring answers
@@ -31,6 +31,9 @@ const OPTIONS: [&str; 11] = [
 
 /// An option that some servers of this family take and OpenAI refuses.
 const TOP_K: &str = "top_k";
+
+/// How clients of Anthropic's say whether a model shall think.
+const THINKING: &str = "thinking";
 
 const ROLES: [&str; 5] = ["system", "developer", "user", "assistant", "tool"];
 
@@ -107,11 +110,14 @@ pub(crate) fn write_embeddings(call: &ChatCall, settings: &Settings) -> Result<V
     let mut body = options(&rest, &["dimensions"])?;
     let model = settings.model.as_deref().unwrap_or(&call.model);
     let fault = || Error::Internal("the body could not be written".to_owned());
-    // Numbers are what every server of this family can give.
+    let encoding = match settings.embeddings_encoding {
+        Encoding::Base64 => "base64",
+        Encoding::Float => "float",
+    };
     for (name, value) in [
         ("model", Value::Text(model.to_owned())),
         ("input", Value::Texts(texts)),
-        ("encoding_format", Value::Text("float".to_owned())),
+        ("encoding_format", Value::Text(encoding.to_owned())),
     ] {
         body.insert(name, Json::of(&value).ok_or_else(fault)?);
     }
@@ -340,8 +346,10 @@ fn options<'a>(given: &'a [Attribute], known: &[&str]) -> Result<BTreeMap<&'a st
                     "option `n`: only one answer can be asked for".to_owned(),
                 ));
             }
-            // Nothing of the answer's form hangs on it: what a server does not take can be left out.
+            // Nothing of the answer's form hangs on them: what a server does not take, or none of this family has a word for,
+            // can be left out.
             TOP_K if !known.contains(&TOP_K) => {}
+            THINKING => {}
             name if known.contains(&name) => {
                 let json = Json::of(value)
                     .ok_or_else(|| Error::InvalidInput(format!("option `{name}` is no JSON")))?;

@@ -73,18 +73,15 @@ impl Completion {
         events: &mut Vec<Event>,
     ) -> Result<(), Failure> {
         vectors.sort_by_key(|vector| vector.index);
-        for (place, vector) in vectors.iter().enumerate() {
-            if usize::try_from(vector.index) != Ok(place) {
+        for (place, vector) in vectors.into_iter().enumerate() {
+            if usize::try_from(vector.index) != Ok(place) || !is_vector(vector.embedding.get()) {
                 return Err(Failure::Malformed);
             }
-            let numbers: Vec<f64> =
-                serde_json::from_str(vector.embedding.get()).map_err(|_| Failure::Malformed)?;
-            if numbers.is_empty() {
-                return Err(Failure::Malformed);
-            }
+            // Without a copy: the vectors of one answer are many bytes.
+            let json: Box<str> = vector.embedding.into();
             events.push(Event::Other(Attribute {
                 name: "embedding".to_owned(),
-                value: Value::Json(vector.embedding.get().to_owned()),
+                value: Value::Json(json.into()),
             }));
         }
         self.is_begun = true;
@@ -244,6 +241,23 @@ struct WireFunction {
 struct WireUsage {
     prompt_tokens: Option<u64>,
     completion_tokens: Option<u64>,
+}
+
+/// Whether it is a list of numbers, or base64 of 32-bit floats, and at least one.
+fn is_vector(json: &str) -> bool {
+    let Some(text) = json
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'))
+    else {
+        let numbers: Result<Vec<f64>, _> = serde_json::from_str(json);
+        return numbers.is_ok_and(|numbers| !numbers.is_empty());
+    };
+    let digits = text.trim_end_matches('=');
+    let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
+    // Four bytes in six digits, with two bits to spare: 4 n bytes are ⌈16 n / 3⌉ digits.
+    let bytes = digits.len() * 3 / 4;
+    let is_padded = text.len().is_multiple_of(4) && text.len() - digits.len() < 3;
+    is_padded && bytes > 0 && bytes.is_multiple_of(4) && digits.bytes().all(is_base64)
 }
 
 /// Arguments are JSON inside a string; some servers give the object itself, which is then taken as it is written.

@@ -29,6 +29,8 @@ pub struct Settings {
     pub embeddings_path: String,
     /// Model to ask for, whatever the caller named.
     pub model: Option<String>,
+    /// How vectors are asked for. What comes is taken either way.
+    pub embeddings_encoding: Encoding,
     /// Name of the credential that the host attaches.
     pub credential: Option<String>,
     /// The field in which this server takes the limit of the answer's length.
@@ -43,11 +45,23 @@ impl Default for Settings {
             path: "/v1/chat/completions".to_owned(),
             embeddings_path: "/v1/embeddings".to_owned(),
             model: None,
+            embeddings_encoding: Encoding::Base64,
             credential: None,
             max_tokens_field: MaxTokensField::MaxTokens,
             top_k: false,
         }
     }
+}
+
+/// How the numbers of a vector are written.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Encoding {
+    /// Their bytes in base64, less than half as long as their digits. OpenAI's own library asks for it, so that every server
+    /// of this family takes the word.
+    Base64,
+    /// JSON numbers.
+    Float,
 }
 
 /// How the limit of the answer's length is spelt.

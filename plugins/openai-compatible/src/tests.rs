@@ -684,8 +684,14 @@ fn embeddings_have_a_path_and_a_body_of_their_own() {
     assert_eq!(request.path, "/v2/embed");
     assert_eq!(
         String::from_utf8(request.body).unwrap(),
-        r#"{"dimensions":3,"encoding_format":"float","input":["[NAME_7KQ2M] has a fever","and a cough"],"model":"ward-model"}"#
+        r#"{"dimensions":3,"encoding_format":"base64","input":["[NAME_7KQ2M] has a fever","and a cough"],"model":"ward-model"}"#
     );
+    let as_numbers = configured(r#"{"embeddings-encoding":"float"}"#);
+    let Plan::Call(request) = as_numbers.encode(info(), call.clone()).unwrap() else {
+        panic!("no call")
+    };
+    let body = String::from_utf8(request.body).unwrap();
+    assert!(body.contains(r#""encoding_format":"float""#), "{body}");
     call.options.push(option("top_p", "1"));
     assert!(matches!(
         plugin.encode(info(), call),
@@ -704,7 +710,9 @@ fn vectors_come_in_the_order_of_their_texts_or_not_at_all() {
         decoder.push(body.as_bytes())?;
         decoder.finish()
     };
-    let events = answer(r#"[{"index":1,"embedding":[0.5]},{"index":0,"embedding":[-1,2e-3]}]"#);
+    let events = answer(
+        r#"[{"index":2,"embedding":"AAAAPwAAAMA="},{"index":1,"embedding":[0.5]},{"index":0,"embedding":[-1,2e-3]}]"#,
+    );
     let vectors: Vec<String> = events
         .unwrap()
         .into_iter()
@@ -723,13 +731,22 @@ fn vectors_come_in_the_order_of_their_texts_or_not_at_all() {
         .collect();
     assert_eq!(
         vectors,
-        ["embedding [-1,2e-3]", "embedding [0.5]", "Some(4)"]
+        [
+            "embedding [-1,2e-3]",
+            "embedding [0.5]",
+            "embedding \"AAAAPwAAAMA=\"",
+            "Some(4)"
+        ]
     );
     for data in [
         r#"[{"index":1,"embedding":[0.5]}]"#,
         r#"[{"index":0,"embedding":[]}]"#,
         r#"[{"index":0,"embedding":["Ann"]}]"#,
         r#"[{"index":0,"embedding":"AAAA"}]"#,
+        r#"[{"index":0,"embedding":""}]"#,
+        r#"[{"index":0,"embedding":"AAAAPwAAAMA"}]"#,
+        r#"[{"index":0,"embedding":"Zebulon Quackenbush="}]"#,
+        r#"[{"index":0,"embedding":{}}]"#,
     ] {
         assert!(answer(data).is_err(), "{data}");
     }

@@ -6,7 +6,7 @@ use crate::connector::{Decode, Event};
 use crate::types::OtherError;
 
 /// The most bytes that one frame of a stream, or one plain response, may have.
-pub const MAX_BYTES: usize = 8 << 20;
+pub const MAX_BYTES: usize = 12 << 20;
 
 /// Cuts a stream into frames, over bytes that are cut anywhere.
 pub trait Frames: Default + 'static {

@@ -29,6 +29,10 @@ pub struct Conversation<'a> {
     pub top_p: Option<Json>,
     /// `top_k`, as it was written.
     pub top_k: Option<Json>,
+    /// `reasoning_effort`, as it was written: a hint, on which nothing of the answer's form hangs.
+    pub effort: Option<Json>,
+    /// `thinking`, as clients of Anthropic's write it: an object of a `type`. A hint, too.
+    pub thinking: Option<Json>,
 }
 
 /// One side's turn.
@@ -192,7 +196,7 @@ impl Unsupported {
 impl<'a> Conversation<'a> {
     /// Reads `call`; `unsupported` says what to do with options that these APIs have no word for.
     ///
-    /// `reasoning_effort` and `verbosity` are left out in any case: hints on which nothing of the answer's form hangs.
+    /// `verbosity` is left out in any case: a hint on which nothing of the answer's form hangs.
     ///
     /// # Errors
     /// [`Error::Unsupported`] when the call asks for what cannot be said, [`Error::InvalidInput`] when it contradicts
@@ -208,6 +212,8 @@ impl<'a> Conversation<'a> {
             temperature: None,
             top_p: None,
             top_k: None,
+            effort: None,
+            thinking: None,
         };
         for (index, message) in call.messages.iter().enumerate() {
             conversation
@@ -352,7 +358,9 @@ impl<'a> Conversation<'a> {
     ) -> Result<(), Error> {
         let is_other = || invalid(format!("option `{name}` is not of its shape"));
         match name {
-            "reasoning_effort" | "verbosity" => {}
+            "verbosity" => {}
+            "reasoning_effort" => self.effort = Some(json),
+            "thinking" => self.thinking = Some(json),
             // Something else than an answer is asked for, such as embeddings.
             "operation" => {
                 return Err(Error::Unsupported(
@@ -711,6 +719,7 @@ mod tests {
             ("presence_penalty", "0.0", false),
             ("reasoning_effort", "\"low\"", false),
             ("verbosity", "\"low\"", false),
+            ("thinking", r#"{"type":"disabled"}"#, false),
             ("n", "1", false),
             ("response_format", r#"{"type":"json_object"}"#, true),
             ("response_format", r#"{"type":"text"}"#, false),

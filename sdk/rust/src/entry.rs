@@ -115,9 +115,9 @@ impl Header {
         match (self.kind.as_str(), self.outcome.as_str()) {
             (
                 "request-closed" | "request-refused",
-                "plugin-failed" | "upstream-failed" | "not-recorded" | "not-delivered"
-                | "incomplete-roster" | "tenant-unavailable" | "answer-too-large"
-                | "reviews-unreadable" | "stopping",
+                "plugin-failed" | "upstream-failed" | "upstream-busy" | "upstream-refused"
+                | "not-recorded" | "not-delivered" | "incomplete-roster" | "tenant-unavailable"
+                | "answer-too-large" | "reviews-unreadable" | "stopping",
             )
             | (
                 _,

@@ -170,7 +170,7 @@ mod tests {
         let mut framer = ServerSentEvents::default();
         let mut events = Vec::new();
         let line = [b"data: ".as_slice(), &[b'x'; 1 << 20], b"\n"].concat();
-        let refused = (0..9).find_map(|_| framer.push(&line, &mut events).err());
+        let refused = (0..=MAX_BYTES >> 20).find_map(|_| framer.push(&line, &mut events).err());
         assert_eq!((refused, events.len()), (Some(Failure::TooLong), 0));
     }
 }

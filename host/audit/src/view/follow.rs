@@ -1,7 +1,9 @@
 //! The thread that keeps the view behind the journal, and builds it again when it is in doubt.
 
 use std::borrow::Cow;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use nephron_model::{Digest, Draft, EntryKind, EventId};
 use serde::Deserialize;
@@ -10,12 +12,13 @@ use super::tide::Task;
 use super::{
     Addition, Damage, RecordName, Row, Shelf, Term, View, ViewError, Views, close, guard, open,
 };
-use crate::disk::Folder;
+use crate::disk::{Folder, forget_cached};
 use crate::entry::entry_hash;
 use crate::frame::decode_records;
 use crate::journal::Cursor;
 use crate::recover::{Standing, compare};
 use crate::seat::Work;
+use crate::want::is_in_want;
 use crate::writer::Shared;
 use crate::{FaultKind, Head, ReadError};
 
@@ -25,8 +28,13 @@ const BATCH_ENTRIES: usize = 1024;
 const BATCH_BYTES: usize = 512 << 10;
 /// Entries between two checkpoints.
 const CHECKPOINT: u64 = 1 << 16;
-/// A view that fails so often in a row is given up until the next open; the journal serves alone.
+/// A view that fails so often in a row is let rest; the journal serves alone.
 const ATTEMPTS: u32 = 3;
+/// A view that failed rests so long before it is tried again, then ever longer, and at most so long.
+const SOONEST: Duration = Duration::from_millis(100);
+const LATEST: Duration = Duration::from_secs(60);
+/// Damaged copies that are added at most while a log is open; then none is until somebody has moved some away.
+const COPIES: u64 = 16;
 
 /// The view, for those who ask; empty while it is being rebuilt.
 pub(crate) type Slot = Arc<RwLock<Option<Box<dyn View>>>>;
@@ -38,9 +46,36 @@ pub(crate) struct Follower {
     head: Head,
     cursor: Cursor,
     checkpointed: u64,
+    /// How it was left, once it is closed.
+    left: Left,
     failures: u32,
     /// How often in a row the view could not be opened after a rest.
     refused: u32,
+    /// What had been set aside when the log was opened.
+    copies: u64,
+    /// How often it lay down since it was last known to be durable.
+    laid_down: u32,
+}
+
+/// How a view was left that is closed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Left {
+    /// With all that it had been given, or all but the last few entries.
+    Whole,
+    /// Its store could not go on: it holds a beginning of that, as after a crash.
+    Cut,
+    /// It is to be set aside.
+    Damaged(Damage),
+}
+
+/// What comes after a failure of the view.
+enum After {
+    /// It is begun anew, and followed.
+    Goes,
+    /// It rests, and is tried again.
+    Rests,
+    /// There is no view any more; this is whether its files are at rest.
+    Ends(bool),
 }
 
 /// Why following stopped for now.
@@ -87,57 +122,60 @@ impl Follower {
     /// Follows from `head` on, which is how far the view in `slot` has come.
     pub(crate) fn new(shared: Arc<Shared>, views: Arc<dyn Views>, slot: Slot, head: Head) -> Self {
         let cursor = Cursor::new(Arc::clone(&shared.journal), head.entries);
+        let copies = shared.folder.aside();
         Self {
+            copies,
             shared,
             views,
             slot,
             head,
             cursor,
             checkpointed: head.entries,
+            left: Left::Whole,
             failures: 0,
             refused: 0,
+            laid_down: 0,
+        }
+    }
+
+    /// The same of a view that could not be opened.
+    pub(crate) fn of_refused(shared: Arc<Shared>, views: Arc<dyn Views>, slot: Slot) -> Self {
+        Self {
+            left: Left::Cut,
+            ..Self::new(shared, views, slot, Head::START)
         }
     }
 
     /// Follows until the log closes, and then says whether the view is whole and closed; or until nobody has asked or added anything
-    /// for a good while, and then closes it and says nothing.
+    /// for a good while, or the view's store cannot go on, and then closes it and says nothing.
     fn follow(&mut self) -> Option<bool> {
         let shared = Arc::clone(&self.shared);
         let tide = &shared.tide;
-        if tide.ends_at_rest() {
+        if tide.ends_at_rest() && self.left == Left::Whole {
             return Some(true);
         }
         let mut done = Ok(());
         if tide.is_resting() {
             done = self.open_again();
-            // What the store says then may pass: too many files are open, or threads are there. It rests on, and is tried again.
-            self.refused += 1;
-            if matches!(done, Err(Stop::View(Damage::Store))) && self.refused < ATTEMPTS {
-                tide.refuse();
-                return None;
-            }
-            self.refused = 0;
             // Built again before anybody is answered, so that whoever asked finds the entry that says so.
             if let Err(Stop::View(damage)) = done {
-                if let Some(is_at_rest) = self.rebuild(damage) {
-                    return Some(is_at_rest);
+                match self.mend_at_rest(damage) {
+                    After::Goes => done = Ok(()),
+                    After::Rests => return None,
+                    After::Ends(is_at_rest) => return Some(is_at_rest),
                 }
-                done = Ok(());
             }
+            self.refused = 0;
             tide.wake();
         }
         loop {
             match done {
                 Ok(()) => self.failures = 0,
-                Err(Stop::View(damage)) => {
-                    self.failures += 1;
-                    if self.failures > ATTEMPTS {
-                        return Some(false);
-                    }
-                    if let Some(is_at_rest) = self.rebuild(damage) {
-                        return Some(is_at_rest);
-                    }
-                }
+                Err(Stop::View(damage)) => match self.mend(damage) {
+                    After::Goes => {}
+                    After::Rests => return None,
+                    After::Ends(is_at_rest) => return Some(is_at_rest),
+                },
                 Err(Stop::Journal(error)) => {
                     // What was acknowledged cannot be read back: nothing more may be acknowledged (I6).
                     let reason = format!("the journal cannot be read back: {error}");
@@ -176,6 +214,7 @@ impl Follower {
             return Ok(false);
         }
         if self.close_view() {
+            self.left = Left::Whole;
             // Its buffer, and its file.
             self.cursor = Cursor::new(Arc::clone(&self.shared.journal), self.head.entries);
             return Ok(true);
@@ -184,18 +223,31 @@ impl Follower {
         Err(Stop::View(Damage::Store))
     }
 
-    /// Opens the view that was closed to rest, and holds it against what it was then.
+    /// Opens the view that is closed, and holds it against what it was then.
     fn open_again(&mut self) -> Result<(), Stop> {
-        let folder = self.shared.folder.path.join("view");
+        let folder = self.folder();
+        let (journal, mut head) = (Arc::clone(&self.shared.journal), self.head);
+        match self.left {
+            Left::Whole => {}
+            Left::Damaged(damage) => return Err(Stop::View(damage)),
+            Left::Cut => {
+                // What its store had taken when it failed, it may have, too.
+                head = self.shared.tide.durable();
+                if folder.exists() {
+                    forget_cached(&folder).map_err(|error| ViewError::of_io(&error))?;
+                } else if self.head.entries > 0 {
+                    return Err(Stop::View(Damage::Missing));
+                }
+            }
+        }
         let view = open(self.views.as_ref(), &folder)?;
-        let (journal, head) = (Arc::clone(&self.shared.journal), self.head);
         let standing = guard(|| compare(view.as_ref(), &journal, head));
         // No log is closed before its view holds its first entry.
         let is_supposed = |viewed: Head| self.shared.tide.is_supposed() && viewed.entries > 0;
         if let Ok(Standing::Behind(viewed)) = standing
-            && (viewed == head || is_supposed(viewed))
+            && (self.left == Left::Cut || viewed == head || is_supposed(viewed))
         {
-            if viewed != head {
+            if viewed != self.head {
                 self.head = viewed;
                 self.checkpointed = viewed.entries;
                 self.cursor = Cursor::new(journal, viewed.entries);
@@ -216,6 +268,56 @@ impl Follower {
             |error| Damage::of(&error),
             |_| Damage::Differs,
         )))
+    }
+
+    /// What to do about a view that cannot be opened.
+    fn mend_at_rest(&mut self, damage: Damage) -> After {
+        // What the store says then may pass, even if it does not say so. It rests on, and is tried again.
+        self.refused += 1;
+        let is_left = matches!(self.left, Left::Damaged(_));
+        if damage == Damage::Store && self.refused < ATTEMPTS && !is_left {
+            return self.lie_down(self.left);
+        }
+        self.mend(damage)
+    }
+
+    /// What to do about a view that failed.
+    fn mend(&mut self, damage: Damage) -> After {
+        if may_pass(&self.shared.folder, damage) {
+            // One that could not even be opened is as it was left.
+            let left = match self.take_view() {
+                Some(view) => {
+                    drop(close(self.views.as_ref(), view, &self.folder()));
+                    Left::Cut
+                }
+                None => self.left,
+            };
+            return self.lie_down(left);
+        }
+        self.failures += 1;
+        let copies = self.shared.folder.count_aside();
+        let has_too_many = copies.is_ok_and(|copies| copies >= self.copies + COPIES);
+        if has_too_many || self.failures > ATTEMPTS {
+            // One try each time that it is woken.
+            self.failures = ATTEMPTS - 1;
+            let _is_closed = self.close_view();
+            return self.lie_down(Left::Damaged(damage));
+        }
+        self.rebuild(damage)
+    }
+
+    /// Has the view rest for a while: nothing can be done about it now.
+    fn lie_down(&mut self, left: Left) -> After {
+        self.left = left;
+        // What was read for it and not taken is read again; its buffer and its file are let go.
+        self.cursor = Cursor::new(Arc::clone(&self.shared.journal), self.head.entries);
+        let pause = SOONEST.saturating_mul(1 << self.laid_down.min(16));
+        self.laid_down = self.laid_down.saturating_add(1);
+        match self.shared.tide.lie_down(pause.min(LATEST)) {
+            true => After::Rests,
+            // Nobody would come back to it: the next open has to do with it.
+            false => After::Ends(false),
+        }
     }
 
     /// Brings the view up to `entries` entries.
@@ -290,6 +392,7 @@ impl Follower {
             false => Err(ViewError::Malformed),
         })?;
         self.checkpointed = head.entries;
+        self.laid_down = 0;
         Ok(())
     }
 
@@ -305,34 +408,35 @@ impl Follower {
     }
 
     /// Sets the damaged view aside and begins an empty one, which is then filled like any other.
-    ///
-    /// `None` if it may go on. If not, there is no view any more, and this is whether its files are at rest.
-    fn rebuild(&mut self, damage: Damage) -> Option<bool> {
+    fn rebuild(&mut self, damage: Damage) -> After {
         let is_at_rest = self.close_view();
-        self.shared.tide.follow(0);
+        self.shared.tide.begin_again();
         let folder = &self.shared.folder;
         let Ok(aside) = set_aside(folder, self.views.as_ref(), None) else {
-            return Some(false);
+            return self.lie_down(Left::Damaged(damage));
         };
         let repair = repair_entry("view", damage, aside.as_deref());
         if self.shared.intake.record(repair).wait().is_err() {
             // The log is closing. The next open finds no view, builds one, and says so.
-            return Some(is_at_rest);
+            return After::Ends(is_at_rest);
         }
-        let Ok(view) = open(self.views.as_ref(), &folder.path.join("view")) else {
-            return Some(false);
-        };
         self.head = Head::START;
         self.checkpointed = 0;
         self.cursor = Cursor::new(Arc::clone(&self.shared.journal), 0);
+        let Ok(view) = open(self.views.as_ref(), &self.folder()) else {
+            return self.lie_down(Left::Cut);
+        };
         *self.slot.write().unwrap_or_else(PoisonError::into_inner) = Some(view);
-        None
+        After::Goes
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.shared.folder.path.join("view")
     }
 
     fn close_view(&self) -> bool {
-        let folder = self.shared.folder.path.join("view");
         self.take_view()
-            .is_some_and(|view| close(self.views.as_ref(), view, &folder).is_ok())
+            .is_some_and(|view| close(self.views.as_ref(), view, &self.folder()).is_ok())
     }
 
     fn take_view(&self) -> Option<Box<dyn View>> {
@@ -358,6 +462,16 @@ impl Work for Follower {
             }
             self = shared.tide.seat.rest(self, || shared.tide.goes())?;
         }
+    }
+}
+
+/// Whether what befell a view may pass with what the machine lacks now. Then it is no damage: it is left as it is, and tried again.
+pub(crate) fn may_pass(folder: &Folder, damage: Damage) -> bool {
+    match damage {
+        Damage::InWant => true,
+        // On a full disk, sled panics as soon as it says so.
+        Damage::Store | Damage::Panicked => is_in_want(&folder.path),
+        Damage::Differs | Damage::Missing => false,
     }
 }
 

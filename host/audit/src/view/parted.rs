@@ -67,20 +67,16 @@ fn path_of(folder: &Path, first: u64) -> PathBuf {
     folder.join(format!("{first:016}"))
 }
 
-fn store(error: &io::Error) -> ViewError {
-    ViewError::Store(error.to_string())
-}
-
 /// The first entries of the parts in `folder`, in order.
 fn parts_in(folder: &Path) -> Result<Vec<u64>, ViewError> {
     let files = match fs::read_dir(folder) {
         Ok(files) => files,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(store(&error)),
+        Err(error) => return Err(ViewError::of_io(&error)),
     };
     let mut parts = Vec::new();
     for file in files {
-        let path = file.map_err(|error| store(&error))?.path();
+        let path = file.map_err(|error| ViewError::of_io(&error))?.path();
         if !path.is_dir() {
             continue;
         }
@@ -107,7 +103,7 @@ impl Views for PartedViews {
             let names = Names::read(&Names::path(folder, first))?;
             full.push(Full { first, names });
         }
-        fs::create_dir_all(folder).map_err(|error| store(&error))?;
+        fs::create_dir_all(folder).map_err(|error| ViewError::of_io(&error))?;
         let mut parted = PartedView {
             folder: folder.to_owned(),
             views: self.clone(),
@@ -177,7 +173,7 @@ impl PartedView {
         let names = Names::of(parts.newest.view.as_ref())?;
         names
             .write(&Names::path(&self.folder, first))
-            .map_err(|error| store(&error))?;
+            .map_err(|error| ViewError::of_io(&error))?;
         let next = path_of(&self.folder, head.entries);
         let newest = Newest {
             first: head.entries,
@@ -185,7 +181,7 @@ impl PartedView {
             view: open(self.views.parts.as_ref(), &next)?,
         };
         let sync = File::open(&self.folder).and_then(|folder| folder.sync_all());
-        sync.map_err(|error| store(&error))?;
+        sync.map_err(|error| ViewError::of_io(&error))?;
         let full = std::mem::replace(&mut parts.newest, newest);
         parts.full.push(Full { first, names });
         drop(parts);
@@ -344,7 +340,7 @@ impl Names {
     }
 
     fn read(path: &Path) -> Result<Self, ViewError> {
-        let bytes = fs::read(path).map_err(|error| store(&error))?;
+        let bytes = fs::read(path).map_err(|error| ViewError::of_io(&error))?;
         let (names, checksum) = bytes.split_last_chunk().ok_or(ViewError::Malformed)?;
         if crc32fast::hash(names).to_le_bytes() != *checksum || !names.len().is_multiple_of(4) {
             return Err(ViewError::Malformed);

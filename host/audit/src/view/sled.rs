@@ -55,7 +55,7 @@ impl Default for SledViews {
 
 impl Views for SledViews {
     fn open(&self, folder: &Path) -> Result<Box<dyn View>, ViewError> {
-        remove_unfinished_snapshots(folder).map_err(|error| ViewError::Store(error.to_string()))?;
+        remove_unfinished_snapshots(folder).map_err(|error| ViewError::of_io(&error))?;
         let database = sled::Config::new()
             .path(folder)
             .segment_size(self.segment_size)
@@ -82,9 +82,9 @@ impl Views for SledViews {
                 let locked = fs::File::open(path).and_then(|file| file.lock());
                 drop(sender.send(locked));
             });
-        drop(waiting.map_err(|error| ViewError::Store(error.to_string()))?);
+        drop(waiting.map_err(|error| ViewError::of_io(&error))?);
         match receiver.recv_timeout(self.patience) {
-            Ok(locked) => locked.map_err(|error| ViewError::Store(error.to_string())),
+            Ok(locked) => locked.map_err(|error| ViewError::of_io(&error)),
             Err(_) => Err(ViewError::Store(
                 "a closed view holds on to its files".to_owned(),
             )),
@@ -239,8 +239,7 @@ impl View for SledView {
                 Err(error) => Err(error),
             }
         };
-        let has_no_blobs =
-            sync().map_err(|error: io::Error| ViewError::Store(error.to_string()))?;
+        let has_no_blobs = sync().map_err(|error: io::Error| ViewError::of_io(&error))?;
         if !has_no_blobs {
             return Err(ViewError::Blob);
         }
@@ -257,7 +256,13 @@ impl View for SledView {
 
 impl From<sled::Error> for ViewError {
     fn from(error: sled::Error) -> Self {
-        Self::Store(error.to_string())
+        match error {
+            sled::Error::Io(error) => Self::of_io(&error),
+            error @ (sled::Error::CollectionNotFound(_)
+            | sled::Error::Unsupported(_)
+            | sled::Error::ReportableBug(_)
+            | sled::Error::Corruption { .. }) => Self::Store(error.to_string()),
+        }
     }
 }
 

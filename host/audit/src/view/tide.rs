@@ -2,17 +2,20 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::Head;
 use crate::seat::{Rest, Seat};
-use crate::view::Damage;
 use crate::view::follow::Follower;
+use crate::view::{Damage, ViewStanding};
 
 /// The follower starts at once when it lags by this many entries.
 const LAG: u64 = 1024;
 /// It starts this long after the first entry it has not seen, so that a trickle does not cost a wake-up each.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// How long a view rests for which there was no thread.
+const SHORT_OF_THREADS: Duration = Duration::from_secs(1);
 
 /// How long whoever asks a view that rests waits until it is open; then the journal answers.
 const OPENING: Duration = Duration::from_secs(10);
@@ -48,14 +51,24 @@ struct State {
     supposed: bool,
     /// There is something for the follower to do, which rests or is about to.
     called: bool,
-    /// How often a view at rest could not be opened.
+    /// How often the view could not be opened, or its store failed.
     refused: u64,
+    /// The store failed last, and is not tried again before this moment, unless the log is closed.
+    not_before: Option<Instant>,
+    /// The view is begun anew, and still far behind.
+    rebuilding: bool,
 }
 
 impl State {
     /// Entries that are durable and that the view does not hold.
     const fn lag(&self) -> u64 {
         self.durable.entries.saturating_sub(self.viewed)
+    }
+
+    /// The store failed so lately that there is no sense in trying it.
+    fn is_too_soon(&self) -> bool {
+        self.not_before
+            .is_some_and(|moment| self.resting && !self.closing && Instant::now() < moment)
     }
 }
 
@@ -90,6 +103,8 @@ impl Tide {
                 supposed: false,
                 called: false,
                 refused: 0,
+                not_before: None,
+                rebuilding: false,
             }),
             risen: Condvar::new(),
             followed: Condvar::new(),
@@ -104,6 +119,28 @@ impl Tide {
         drop(state);
         tide.is_open.store(false, Ordering::Release);
         tide
+    }
+
+    /// Of a log whose view could not be opened, and is tried again.
+    pub(crate) fn refused(durable: Head, rest: Rest) -> Self {
+        let tide = Self::new(durable, 0, rest);
+        let mut state = tide.lock();
+        (state.resting, state.not_before) = (true, Some(Instant::now()));
+        drop(state);
+        tide.is_open.store(false, Ordering::Release);
+        tide
+    }
+
+    /// How the view stands.
+    pub(crate) fn standing(&self) -> ViewStanding {
+        let state = self.lock();
+        match state.not_before {
+            _ if state.rebuilding && !state.resting && !state.ended => ViewStanding::Rebuilding,
+            Some(_) => ViewStanding::Missing,
+            None if state.resting => ViewStanding::AtRest,
+            None if state.ended => ViewStanding::Missing,
+            None => ViewStanding::Open,
+        }
     }
 
     /// The last durable entry.
@@ -177,26 +214,42 @@ impl Tide {
 
     /// The view holds `entries` entries.
     pub(crate) fn follow(&self, entries: u64) {
-        self.lock().viewed = entries;
+        let mut state = self.lock();
+        state.viewed = entries;
+        state.rebuilding = state.rebuilding && state.lag() >= LAG;
+        drop(state);
         self.followed.notify_all();
+    }
+
+    /// The view is begun anew.
+    pub(crate) fn begin_again(&self) {
+        let mut state = self.lock();
+        (state.viewed, state.rebuilding) = (0, true);
     }
 
     /// Somebody found the view wrong.
     pub(crate) fn doubt(&self, damage: Damage) {
         let mut state = self.lock();
+        if damage == Damage::InWant && state.resting {
+            // Said of one that was closed for it since.
+            return;
+        }
         state.doubt = Some(damage);
         self.call(state);
     }
 
     /// There is something for the follower to do, whether it waits or rests.
     fn call(&self, mut state: MutexGuard<'_, State>) {
+        if state.is_too_soon() {
+            return;
+        }
         state.idle = false;
         let is_resting = state.resting;
         state.called = true;
         drop(state);
         self.risen.notify_one();
         if is_resting && self.seat.wake().is_err() {
-            self.refuse();
+            self.refuse(self.lock(), SHORT_OF_THREADS);
         }
     }
 
@@ -236,19 +289,42 @@ impl Tide {
     /// The view is open again.
     pub(crate) fn wake(&self) {
         let mut state = self.lock();
-        (state.resting, state.supposed) = (false, false);
+        (state.resting, state.supposed, state.not_before) = (false, false, None);
         drop(state);
         self.is_open.store(true, Ordering::Release);
         self.followed.notify_all();
     }
 
-    /// The view cannot be opened now, and rests on: who waits for it asks the journal.
-    pub(crate) fn refuse(&self) {
+    /// The view cannot be opened, or its store cannot go on: it rests, and is not tried again before so long. Who waits for it asks
+    /// the journal. Says whether it rests: of a log that is closing nobody comes back to it.
+    pub(crate) fn lie_down(&self, pause: Duration) -> bool {
         let mut state = self.lock();
+        if state.closing {
+            return false;
+        }
+        state.resting = true;
+        if state.doubt == Some(Damage::InWant) {
+            state.doubt = None;
+        }
+        self.is_open.store(false, Ordering::Release);
+        self.refuse(state, pause);
+        true
+    }
+
+    fn refuse(&self, mut state: MutexGuard<'_, State>, pause: Duration) {
         state.refused += 1;
         state.called = false;
+        state.not_before = Some(Instant::now() + pause);
         drop(state);
         self.followed.notify_all();
+    }
+
+    /// Has a view tried again whose store failed, if it is time.
+    pub(crate) fn try_again(&self) {
+        let state = self.lock();
+        if state.resting && state.not_before.is_some() && !state.ended && !state.called {
+            self.call(state);
+        }
     }
 
     /// Sees to it that a view that rests is opened, and waits for that, since somebody is about to ask it. Gives whether it rests no more.
@@ -257,6 +333,9 @@ impl Tide {
             return true;
         }
         let mut state = self.lock();
+        if state.is_too_soon() {
+            return false;
+        }
         let refused = state.refused;
         if state.resting && !state.ended && !state.called {
             self.call(state);
@@ -276,7 +355,7 @@ impl Tide {
         let mut state = self.lock();
         let (wanted, refused) = (state.durable.entries, state.refused);
         while state.viewed < wanted {
-            if state.ended || state.refused != refused {
+            if state.ended || state.refused != refused || state.is_too_soon() {
                 return None;
             }
             if state.asked < wanted || (state.resting && !state.called) {

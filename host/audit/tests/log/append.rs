@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use nephron_audit::faults::FaultyDisk;
 use nephron_audit::view::Term;
 use nephron_audit::{
-    CloseError, Disk, Head, Log, OpenError, OpenedFile, Options, Reader, RealDisk, VerifyOptions,
-    entry_hash,
+    CloseError, Disk, GapKind, Head, Log, OpenError, OpenedFile, Options, Reader, RealDisk,
+    VerifyOptions, entry_hash,
 };
 use nephron_model::{
     Clock, Digest, Draft, EntryKind, NotRecorded, Record, Recorder as _, Records as _, Space,
@@ -264,6 +264,60 @@ fn a_log_that_is_opened_again_continues_its_chain() {
     }
     let verdict = check(&place.path);
     assert!(verdict.verified, "{:?}", verdict.faults);
+}
+
+#[test]
+fn the_end_of_a_request_counts_its_own_entries_and_none_that_was_refused() {
+    let place = place();
+    let log = open(&place.path);
+    let about = |kind, number| Draft::new(kind, "ok").about(request(number));
+    let closed = |number| {
+        let ended = about(EntryKind::RequestClosed, number);
+        let recorded = log.record(ended).wait().unwrap();
+        let entry = log.entry(recorded.sequence()).unwrap().unwrap();
+        entry.header.counts.get("entries").copied()
+    };
+    // Many at once, each with another number of entries, noted and waited for, and one that the log does not take.
+    std::thread::scope(|scope| {
+        for number in 1..9 {
+            let (log, about, closed) = (&log, &about, &closed);
+            scope.spawn(move || {
+                drop(log.note(about(EntryKind::RequestOpened, number)));
+                for entry in 0..number {
+                    let decision = about(EntryKind::Decision, number);
+                    match entry % 3 {
+                        0 => drop(log.record(decision).wait().unwrap()),
+                        _ => drop(log.note(decision)),
+                    }
+                }
+                let mut too_large = about(EntryKind::Decision, number);
+                too_large.reasons = vec!["x".repeat(40 << 10)];
+                assert!(log.record(too_large).wait().is_err());
+                assert_eq!(closed(number), Some(number));
+            });
+        }
+    });
+    // One that was opened again counts from there, one that nobody opened counts nothing, nor one that is over.
+    drop(log.note(about(EntryKind::RequestOpened, 20)));
+    drop(log.note(about(EntryKind::Decision, 20)));
+    drop(log.note(about(EntryKind::RequestOpened, 20)));
+    assert_eq!((closed(20), closed(20), closed(21)), (Some(0), None, None));
+    // Across a restart nobody knows what came before it.
+    drop(log.note(about(EntryKind::RequestOpened, 30)));
+    log.close().unwrap();
+    let log = open(&place.path);
+    let ended = log.record(about(EntryKind::RequestClosed, 30)).wait();
+    let entry = log.entry(ended.unwrap().sequence()).unwrap().unwrap();
+    assert!(entry.header.counts.is_empty());
+    log.close().unwrap();
+    let verdict = check(&place.path);
+    assert!(verdict.verified, "{:?}", verdict.faults);
+    let said = |what: GapKind| verdict.gaps.iter().filter(|gap| gap.what == what).count();
+    assert_eq!(said(GapKind::EntriesMissing), 0);
+    assert_eq!(
+        verdict.gaps.len(),
+        said(GapKind::EndWithoutRequest) + said(GapKind::RequestWithoutEnd)
+    );
 }
 
 #[test]

@@ -2,15 +2,16 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use nephron_audit::faults::FaultyDisk;
-use nephron_audit::{FaultKind, Log, OpenError, Reader};
+use nephron_audit::faults::{Call, Failed, FaultyDisk, Trouble};
+use nephron_audit::{CloseError, Disk, FaultKind, Log, OpenError, OpenedFile, Reader, RealDisk};
 use nephron_model::{Digest, EntryKind, Recorder as _};
 use proptest::prelude::*;
 
 use crate::support::{
-    Place, alter, check, copy, draft, fill, frames, open, options, place, segment, try_open,
-    with_disk,
+    Place, TestKey, alter, check, copy, draft, files, fill, frames, open, options, place, segment,
+    try_open, with_disk,
 };
 
 /// Records entries until the disk fails; returns what was acknowledged: sequence, hash and number of the draft.
@@ -124,6 +125,169 @@ proptest! {
         disk.cut_power(&place.path, seed).unwrap();
         holds_after_a_crash(&place.path, &acknowledged);
     }
+}
+
+/// Whether the bytes of entries were not written or not synced.
+fn is_of_entries(failed: &Failed) -> bool {
+    matches!(failed.call, Call::Write | Call::Sync)
+        && failed
+            .path
+            .extension()
+            .is_some_and(|extension| extension == "wal")
+}
+
+/// Records entries whatever the disk does, in as many threads, each with some checkpoints; returns what was acknowledged, once it is
+/// sure that the log either says that it has stopped, and acknowledges nothing more, or goes on.
+fn record_whatever_comes(log: &Log, disk: &FaultyDisk, writers: u64) -> Vec<(u64, Digest, u64)> {
+    log.sign_with(TestKey::new(1));
+    let record = |writer: u64| {
+        let mut acknowledged = Vec::new();
+        for number in writer * 1000..writer * 1000 + 40 {
+            let had_failed = disk.failed().is_some_and(|failed| is_of_entries(&failed));
+            let had_stopped = log.is_stopped();
+            match log.record(draft(number)).wait() {
+                Ok(recorded) => {
+                    assert!(!had_stopped, "acknowledged by a log that has stopped");
+                    // Before it was asked for, the bytes of another had failed.
+                    assert!(!had_failed, "acknowledged after a failed sync");
+                    acknowledged.push((recorded.sequence(), recorded.hash(), number));
+                }
+                Err(error) => {
+                    assert!(log.is_stopped(), "{error}");
+                    assert!(disk.failed().is_some(), "{error}");
+                }
+            }
+            if number % 16 == 5 {
+                // The log goes on without.
+                drop(log.checkpoint());
+            }
+        }
+        acknowledged
+    };
+    let acknowledged = std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..writers)
+            .map(|writer| scope.spawn(move || record(writer)))
+            .collect();
+        writers
+            .into_iter()
+            .flat_map(|writer| writer.join().unwrap())
+            .collect::<Vec<_>>()
+    });
+    if disk.failed().is_some_and(|failed| is_of_entries(&failed)) {
+        assert!(log.is_stopped(), "{:?}", disk.failed());
+    }
+    if !log.is_stopped() {
+        assert_eq!(acknowledged.len() as u64, writers * 40);
+    }
+    acknowledged
+}
+
+/// A run on a disk that fails one call; what it acknowledged, and whether it stopped.
+fn run_on(path: &Path, disk: &Arc<FaultyDisk>, writers: u64) -> (Vec<(u64, Digest, u64)>, bool) {
+    let log = match try_open(path, with_disk(Arc::clone(disk) as _)) {
+        Ok(log) => log,
+        Err(OpenError::Storage { .. } | OpenError::NotRecorded { .. }) => {
+            assert!(disk.failed().is_some());
+            return (Vec::new(), true);
+        }
+        Err(error) => panic!("{:?}: {error}", disk.failed()),
+    };
+    let acknowledged = record_whatever_comes(&log, disk, writers);
+    let had_stopped = log.is_stopped();
+    match log.close() {
+        Ok(_) => assert!(!had_stopped),
+        Err(CloseError::Poisoned(_)) => assert!(had_stopped),
+        // The very call failed, and it is said.
+        Err(CloseError::Checkpoint(_) | CloseError::Seal(_)) => assert!(disk.failed().is_some()),
+        Err(error) => panic!("{:?}: {error}", disk.failed()),
+    }
+    (acknowledged, had_stopped)
+}
+
+#[test]
+fn i1_where_any_one_call_fails_the_log_stops_or_goes_on_and_loses_nothing() {
+    let begun = begun();
+    let sound = Arc::new(FaultyDisk::new());
+    let copied = place();
+    copy(&begun.path, &copied.path);
+    let (acknowledged, _) = run_on(&copied.path, &sound, 1);
+    assert_eq!(acknowledged.len(), 40);
+    let calls = sound.calls();
+    for (trouble, tears) in [
+        (Trouble::Broken, false),
+        (Trouble::Full, false),
+        (Trouble::Full, true),
+    ] {
+        let (mut stopped, mut went_on) = (0, 0);
+        let step = if tears { 3 } else { 2 };
+        for n in (u64::from(trouble == Trouble::Full)..calls).step_by(step) {
+            let place = place();
+            copy(&begun.path, &place.path);
+            let disk = Arc::new(FaultyDisk::failing_once(n, trouble));
+            if tears {
+                disk.tear_writes();
+            }
+            let (acknowledged, has_stopped) = run_on(&place.path, &disk, 1);
+            assert!(disk.failed().is_some(), "call {n} was not reached");
+            stopped += u64::from(has_stopped);
+            went_on += u64::from(!has_stopped);
+            holds_after_a_crash(&place.path, &acknowledged);
+        }
+        assert!(stopped > 10 && went_on > 3, "{stopped} {went_on}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn i1_a_power_cut_after_one_call_has_failed_loses_no_acknowledged_entry(n in 1u64..130, seed: u64, is_full: bool, tears: bool) {
+        let place = begun();
+        let trouble = if is_full { Trouble::Full } else { Trouble::Broken };
+        let disk = Arc::new(FaultyDisk::failing_once(n, trouble));
+        if tears {
+            disk.tear_writes();
+        }
+        let (acknowledged, _) = run_on(&place.path, &disk, 4);
+        disk.cut_power(&place.path, seed).unwrap();
+        holds_after_a_crash(&place.path, &acknowledged);
+    }
+}
+
+/// A disk that has no room for a segment that is made ahead, once.
+#[derive(Default)]
+struct OnceFull {
+    refusals: AtomicU64,
+    allocations: AtomicU64,
+}
+
+impl Disk for OnceFull {
+    fn allocate(&self, file: &OpenedFile, length: u64) -> std::io::Result<()> {
+        let is_first = file.path.ends_with("00000000.tmp");
+        if !is_first && self.allocations.fetch_add(1, Ordering::SeqCst) == 0 {
+            self.refusals.fetch_add(1, Ordering::SeqCst);
+            return Err(std::io::Error::from(std::io::ErrorKind::StorageFull));
+        }
+        RealDisk.allocate(file, length)
+    }
+}
+
+#[test]
+fn a_segment_that_could_not_be_made_ahead_is_made_when_it_is_needed() {
+    let (place, disk) = (place(), Arc::new(OnceFull::default()));
+    let log = try_open(&place.path, with_disk(Arc::clone(&disk) as _)).unwrap();
+    let mut number = 0;
+    while disk.refusals.load(Ordering::SeqCst) == 0 {
+        fill(&log, number..number + 1);
+        number += 1;
+    }
+    assert!(!segment(&place.path, 1).exists(), "it was made ahead");
+    fill(&log, number..number + 100);
+    assert!(!log.is_stopped() && segment(&place.path, 2).exists());
+    log.close().unwrap();
+    let left = files(&place.path.join("journal"));
+    assert!(left.iter().all(|file| file.extension().unwrap() == "wal"));
+    assert!(check(&place.path).verified);
 }
 
 /// A log that was not closed: its writer is stopped by its disk.

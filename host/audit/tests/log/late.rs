@@ -85,10 +85,8 @@ fn what_does_not_hold_stops_the_log_and_refuses_the_next_opening() {
         let bytes = std::fs::read(&file).unwrap();
         let (start, length, sequence) = frames(&bytes)[3];
         alter(&file, |bytes| {
-            let at = match what {
-                FaultKind::SegmentHeader => 50,
-                _ => start + length / 2,
-            };
+            let in_header = what == FaultKind::SegmentHeader;
+            let at = if in_header { 50 } else { start + length / 2 };
             bytes[at] ^= 1;
         });
         if what == FaultKind::SegmentHeader {

@@ -6,6 +6,7 @@ mod append;
 mod crash;
 #[cfg(test)]
 mod export;
+#[cfg(test)]
 mod late;
 #[cfg(test)]
 mod policy;
@@ -31,3 +32,5 @@ mod tree;
 mod vectors;
 #[cfg(test)]
 mod view;
+#[cfg(test)]
+mod want;

@@ -140,6 +140,47 @@ fn a_log_is_vouched_for_as_far_as_enough_witnesses_saw_it() {
 }
 
 #[test]
+fn since_a_checkpoint_an_older_word_still_counts_if_the_tree_proves_that_the_log_grew_from_there() {
+    let Audited { place, key, .. } = audited();
+    let policy = two_of_three(&key.to_string());
+    let by = |size: u64, witness: u8| Witness(witness).cosign(&checkpoint(&place.path, size));
+    let since = |notes: &[String]| {
+        let options = VerifyOptions {
+            checkpoints: notes.iter().cloned().map(kept).collect(),
+            since: Some(kept(checkpoint(&place.path, 300))),
+            policy: Some(Policy::parse(policy.as_bytes()).unwrap()),
+            ..VerifyOptions::default()
+        };
+        verify(&place.path, options).unwrap()
+    };
+    let verdict = since(&[by(200, 10), by(620, 11)]);
+    assert!(
+        verdict.verified && verdict.from > 200,
+        "{:?}",
+        verdict.faults
+    );
+    assert_eq!(verdict.policy.unwrap().entries, Some(200));
+    // The log's key signed two states of one size: who saw the other vouches for another log.
+    let other = audited_otherwise();
+    let forked = Witness(10).cosign(&checkpoint(&other.path, 200));
+    let verdict = since(&[forked, by(620, 11)]);
+    assert_eq!((verdict.from, verdict.verified), (0, false));
+    assert!(whats(&verdict).contains(&FaultKind::QuorumNotMet));
+    let differs = [FaultKind::CheckpointDiffers, FaultKind::CheckpointOrigin];
+    assert!(whats(&verdict).iter().any(|what| differs.contains(what)));
+}
+
+/// A log of the same first entry as that of [`audited`], signed by the same key, and another from there on.
+fn audited_otherwise() -> Place {
+    let place = place();
+    let log = open_signed(&place.path);
+    record(&log, (2..201).map(draft));
+    log.checkpoint().unwrap();
+    log.close().unwrap();
+    place
+}
+
+#[test]
 fn witnesses_who_saw_another_log_do_not_vouch_for_this_one() {
     let Audited {
         place: honest, key, ..

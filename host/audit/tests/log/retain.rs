@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cap_std::fs::Dir;
-use nephron_audit::faults::FaultyDisk;
+use nephron_audit::faults::{FaultyDisk, Trouble};
 use nephron_audit::{
-    Disk, Entry, FaultKind, Log, OpenError, OpenedFile, Options, Prunable, Reader, RealDisk,
+    Day, Disk, Entry, FaultKind, Log, OpenError, OpenedFile, Options, Prunable, Reader, RealDisk,
     RetainError, Retention, Verdict, entry_hash,
 };
 use nephron_model::{
@@ -32,6 +32,11 @@ fn days_later(days: u64) -> Arc<dyn Clock> {
     Arc::new(clock)
 }
 
+/// The day seven years later, as a person says it.
+fn today() -> Option<Day> {
+    Some(days_later(7 * 366).now().day().parse().unwrap())
+}
+
 fn reopen(path: &Path, days: u64, options: Options) -> Result<Log, OpenError> {
     let log = Log::open(path, &tenant(), days_later(days), options)?;
     log.sign_with(TestKey::new(1));
@@ -52,7 +57,7 @@ fn old_log() -> Place {
 /// Prunes a closed log seven years later.
 pub(crate) fn prune(path: &Path) -> Prunable {
     let log = reopen(path, 7 * 366, options()).unwrap();
-    let pruned = log.prune(Retention::FLOOR, BY, REASON).unwrap();
+    let pruned = log.prune(Retention::FLOOR, BY, REASON, today()).unwrap();
     log.close().unwrap();
     pruned
 }
@@ -103,11 +108,14 @@ fn old_payloads_go_and_headers_records_and_proofs_stay() {
     let young = log.record(draft(1)).wait().unwrap().sequence();
     let found = log.prunable(Retention::FLOOR).unwrap();
     assert!(found.payloads > 30 && found.bytes > 10_000, "{found:?}");
-    assert_eq!(log.prune(Retention::FLOOR, BY, REASON).unwrap(), found);
+    assert_eq!(
+        log.prune(Retention::FLOOR, BY, REASON, today()).unwrap(),
+        found
+    );
     // Nothing is left to do, and no entry says so.
     let head = log.head();
     assert_eq!(
-        log.prune(Retention::FLOOR, BY, REASON).unwrap(),
+        log.prune(Retention::FLOOR, BY, REASON, today()).unwrap(),
         Prunable::default()
     );
     assert_eq!(log.head(), head);
@@ -161,15 +169,102 @@ fn nothing_younger_than_six_years_goes() {
     let place = old_log();
     let log = reopen(&place.path, 6 * 365, options()).unwrap();
     assert_eq!(
-        log.prune(Retention::FLOOR, BY, REASON).unwrap(),
+        log.prune(Retention::FLOOR, BY, REASON, None).unwrap(),
         Prunable::default()
     );
     log.close().unwrap();
     let longer = Retention::of_years(10).unwrap();
     let log = reopen(&place.path, 7 * 366, options()).unwrap();
-    assert_eq!(log.prune(longer, BY, REASON).unwrap(), Prunable::default());
+    assert_eq!(
+        log.prune(longer, BY, REASON, today()).unwrap(),
+        Prunable::default()
+    );
     drop(log);
     assert_eq!(check(&place.path).pruned, 0);
+}
+
+/// Reopens a log so many days later and records something, as one in use does.
+fn live_on(path: &Path, days: std::ops::RangeInclusive<u64>) {
+    for day in days.step_by(30) {
+        let log = reopen(path, day, with_disk(Arc::new(FaultyDisk::new()))).unwrap();
+        fill(&log, day..day + 1);
+        log.close().unwrap();
+    }
+}
+
+#[test]
+fn a_clock_that_leaps_prunes_nothing_until_a_person_says_what_day_it_is() {
+    // Nothing for seven years: a clock that runs ahead, for all that the log can know.
+    let place = old_log();
+    let log = reopen(&place.path, 7 * 366, options()).unwrap();
+    let head = log.head();
+    let refused = log.prune(Retention::FLOOR, BY, REASON, None).unwrap_err();
+    assert!(matches!(refused, RetainError::Leap { .. }), "{refused}");
+    assert!(refused.to_string().contains("--today"), "{refused}");
+    // Entries of the new time do not hide it.
+    fill(&log, 0..20);
+    let refused = log.prune(Retention::FLOOR, BY, REASON, None).unwrap_err();
+    let RetainError::Leap { from, to } = refused else {
+        panic!("{refused}")
+    };
+    assert_eq!(
+        (from, to),
+        (clock().now(), days_later(7 * 366).now()),
+        "its place is named"
+    );
+    let other = Some("2027-01-01".parse().unwrap());
+    let refused = log.prune(Retention::FLOOR, BY, REASON, other).unwrap_err();
+    assert!(matches!(refused, RetainError::OtherDay { .. }), "{refused}");
+    assert_eq!(log.head().entries, head.entries + 20, "nothing was said");
+    let pruned = log.prune(Retention::FLOOR, BY, REASON, today()).unwrap();
+    assert!(pruned.payloads > 0);
+    let said = log.entry(log.head().entries - 1).unwrap().unwrap().header;
+    assert_eq!(said.facts["today"], today().unwrap().to_string());
+    log.close().unwrap();
+    // From here on it goes by itself.
+    live_on(&place.path, 7 * 366..=14 * 366);
+    let log = reopen(&place.path, 14 * 366, options()).unwrap();
+    let pruned = log.prune(Retention::FLOOR, BY, REASON, None).unwrap();
+    assert!(pruned.payloads > 0);
+    log.close().unwrap();
+    assert!(check(&place.path).verified);
+}
+
+#[test]
+fn a_log_in_use_is_pruned_by_the_schedule_and_one_leap_in_it_is_found() {
+    let place = old_log();
+    live_on(&place.path, 30..=7 * 366);
+    let steady = self::place();
+    copy(&place.path, &steady.path);
+    let log = reopen(&steady.path, 7 * 366, options()).unwrap();
+    let pruned = log.prune(Retention::FLOOR, BY, REASON, None).unwrap();
+    assert!(pruned.payloads > 30, "{pruned:?}");
+    drop(log);
+    // Two months in seven years.
+    live_on(&place.path, 7 * 366 + 60..=7 * 366 + 120);
+    let log = reopen(&place.path, 7 * 366 + 121, options()).unwrap();
+    let refused = log.prune(Retention::FLOOR, BY, REASON, None).unwrap_err();
+    assert!(matches!(refused, RetainError::Leap { .. }), "{refused}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn i1_where_one_call_fails_a_pruning_is_whole_or_not_there(at in any::<prop::sample::Index>(), is_full: bool, cut in any::<Option<u64>>()) {
+        let old = old_log();
+        let before = entries(&old.path);
+        let (calls, whole) = sound(&old);
+        let trouble = if is_full { Trouble::Full } else { Trouble::Broken };
+        let length = usize::try_from(calls.end - calls.start).unwrap();
+        let disk = Arc::new(FaultyDisk::failing_once(calls.start + at.index(length) as u64, trouble));
+        prune_on(&old.path, Arc::clone(&disk) as _);
+        prop_assert!(disk.failed().is_some());
+        if let Some(seed) = cut {
+            disk.cut_power(&old.path, seed).unwrap();
+        }
+        is_whole_after_a_crash(&old.path, &before, whole);
+    }
 }
 
 #[test]
@@ -186,7 +281,7 @@ fn a_hold_keeps_everything_until_it_is_released() {
     // It outlives the process.
     let log = reopen(&place.path, 7 * 366, options()).unwrap();
     let refused = log
-        .prune(Retention::FLOOR, BY, REASON)
+        .prune(Retention::FLOOR, BY, REASON, today())
         .unwrap_err()
         .to_string();
     assert!(
@@ -196,7 +291,12 @@ fn a_hold_keeps_everything_until_it_is_released() {
     assert!(log.prunable(Retention::FLOOR).unwrap().payloads > 0);
     log.release("counsel", "settled").unwrap();
     assert_eq!(log.held().unwrap(), None);
-    assert!(log.prune(Retention::FLOOR, BY, REASON).unwrap().payloads > 0);
+    assert!(
+        log.prune(Retention::FLOOR, BY, REASON, today())
+            .unwrap()
+            .payloads
+            > 0
+    );
     log.close().unwrap();
     assert!(check(&place.path).verified);
 }
@@ -277,7 +377,7 @@ fn is_whole_after_a_crash(path: &Path, before: &[Entry], whole: Prunable) -> boo
     differ_in_payloads_alone(before, &entries(path), last);
     // What was left is done by the next.
     let log = reopen(path, 7 * 366, with_disk(Arc::new(FaultyDisk::new()))).unwrap();
-    log.prune(Retention::FLOOR, BY, REASON).unwrap();
+    log.prune(Retention::FLOOR, BY, REASON, today()).unwrap();
     assert_eq!(log.prunable(Retention::FLOOR).unwrap(), Prunable::default());
     log.close().unwrap();
     assert_eq!(check(path).pruned, whole.payloads);
@@ -287,7 +387,7 @@ fn is_whole_after_a_crash(path: &Path, before: &[Entry], whole: Prunable) -> boo
 /// Prunes on a disk that fails somewhere.
 fn prune_on(path: &Path, disk: Arc<dyn Disk>) {
     match reopen(path, 7 * 366, with_disk(disk)) {
-        Ok(log) => drop(log.prune(Retention::FLOOR, BY, REASON)),
+        Ok(log) => drop(log.prune(Retention::FLOOR, BY, REASON, today())),
         Err(OpenError::Storage { .. } | OpenError::NotRecorded { .. }) => {}
         Err(error) => panic!("{error}"),
     }
@@ -299,7 +399,7 @@ fn sound(old: &Place) -> (std::ops::Range<u64>, Prunable) {
     copy(&old.path, &place.path);
     let log = reopen(&place.path, 7 * 366, with_disk(Arc::clone(&disk) as _)).unwrap();
     let opened = disk.calls();
-    let whole = log.prune(Retention::FLOOR, BY, REASON).unwrap();
+    let whole = log.prune(Retention::FLOOR, BY, REASON, today()).unwrap();
     let pruned = opened..disk.calls();
     drop(log);
     (pruned, whole)
@@ -371,7 +471,9 @@ fn on_a_full_disk_nothing_is_lost_and_the_next_pruning_finishes() {
     }
     let whole = log.prunable(Retention::FLOOR).unwrap();
     disk.0.store(true, Ordering::Relaxed);
-    let refused = log.prune(Retention::FLOOR, BY, REASON).unwrap_err();
+    let refused = log
+        .prune(Retention::FLOOR, BY, REASON, today())
+        .unwrap_err();
     assert!(matches!(refused, RetainError::Storage { .. }), "{refused}");
     assert!(refused.to_string().contains("free space"));
     // It goes on taking entries, and all is read.
@@ -379,7 +481,7 @@ fn on_a_full_disk_nothing_is_lost_and_the_next_pruning_finishes() {
     assert_eq!(log.entries(0..u64::MAX).filter(Result::is_err).count(), 0);
     disk.0.store(false, Ordering::Relaxed);
     assert_eq!(
-        log.prune(Retention::FLOOR, BY, REASON).unwrap(),
+        log.prune(Retention::FLOOR, BY, REASON, today()).unwrap(),
         Prunable::default()
     );
     log.close().unwrap();

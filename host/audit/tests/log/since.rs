@@ -333,3 +333,29 @@ fn audit_verify_names_the_range_and_what_it_left_out() {
     let signed = SignedCheckpoint::read(&old.note).unwrap();
     assert_eq!(signed.checkpoint.size, 300);
 }
+
+#[test]
+fn an_older_checkpoint_that_is_given_too_is_proved_or_everything_is_read() {
+    let Audited { place, key, .. } = audited();
+    let with = |older: &str| {
+        let kept = |file: &str, note: &str| KeptCheckpoint {
+            file: file.to_owned(),
+            note: note.to_owned(),
+        };
+        let options = VerifyOptions {
+            key: Some(key.clone()),
+            since: Some(kept("since", &checkpoint(&place.path, 300))),
+            checkpoints: vec![kept("older", older)],
+            ..VerifyOptions::default()
+        };
+        verify(&place.path, options).unwrap()
+    };
+    let honest = with(&checkpoint(&place.path, 200));
+    assert!(honest.verified && honest.from > 200, "{:?}", honest.faults);
+    // Another state of the same log, signed by its key: that is a fork.
+    let signed = SignedCheckpoint::read(&checkpoint(&place.path, 200)).unwrap();
+    let other = crate::support::forged_note(&signed.checkpoint, 1);
+    let forked = with(&other);
+    assert_eq!(forked.from, 0);
+    assert_eq!(whats(&forked), [FaultKind::CheckpointDiffers]);
+}

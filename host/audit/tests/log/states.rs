@@ -145,9 +145,14 @@ fn run() -> Vec<Call> {
     log.sign_with(TestKey::new(1));
     record(&log, &disk, 90..110);
     assert!(
-        log.prune(Retention::FLOOR, "records", "age")
-            .unwrap()
-            .payloads
+        log.prune(
+            Retention::FLOOR,
+            "records",
+            "age",
+            years_later().now().day().parse().ok()
+        )
+        .unwrap()
+        .payloads
             > 10
     );
     record(&log, &disk, 110..130);
@@ -308,7 +313,7 @@ fn holds(folder: &Path, acknowledged: &BTreeMap<u64, Digest>, state: &str) {
     let disk = Arc::new(FaultyDisk::new());
     // Every other one as a long log is opened, of which the rest is read while it serves.
     let mut options = with_disk(disk);
-    if acknowledged.len() % 2 == 0 {
+    if acknowledged.len().is_multiple_of(2) {
         options.read_first = 0;
     }
     let log = Log::open(folder, &tenant(), years_later(), options)

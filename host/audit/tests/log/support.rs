@@ -228,3 +228,20 @@ pub(crate) fn frames(bytes: &[u8]) -> Vec<(usize, usize, u64)> {
     }
     frames
 }
+
+/// A note that says of a log of the same origin and size that it had another root, signed by the key of this seed.
+pub(crate) fn forged_note(of: &nephron_audit::Checkpoint, seed: u8) -> String {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    let key = TestKey::new(seed);
+    let root = STANDARD.encode(nephron_model::Digest::of(b"another").0);
+    let text = format!("{}\n{}\n{root}\n", of.origin, of.size);
+    let typed = [&[1], key.public_key().as_slice()].concat();
+    let id = nephron_model::Digest::of(&[of.origin.as_bytes(), b"\n", &typed].concat());
+    let signature = [&id.0[..4], &key.sign(text.as_bytes()).unwrap()].concat();
+    format!(
+        "{text}\n\u{2014} {} {}\n",
+        of.origin,
+        STANDARD.encode(signature)
+    )
+}

@@ -11,12 +11,13 @@ use crate::courier::{Courier, Trouble};
 use crate::egress::Outgoing;
 use crate::host_log::{CommitError, HostLog};
 
-/// Has the plugin put a checkpoint there. It is handed the newest entry that the checkpoint covers too, by whose time it reckons.
+/// Has the plugin put a checkpoint there, for the anchor of this name. It is handed the newest entry that the checkpoint covers too, by
+/// whose time it reckons.
 pub(super) async fn put(
     means: &Means<'_>,
     host: &HostLog,
-    plugin: &str,
-    upstream: &Upstream,
+    name: &str,
+    (plugin, upstream): (&str, &Upstream),
     signed: &SignedCheckpoint,
 ) -> Result<(), AnchorError> {
     let own = host.keeper().open();
@@ -58,10 +59,17 @@ pub(super) async fn put(
     };
     let request = courier.signed(request, upstream).await?;
     let outgoing = Outgoing::new(request, upstream)?;
-    let again = Draft::new(EntryKind::Anchored, "confirming");
+    let again = again(name, signed.checkpoint.size);
     Ok(courier
         .deliver(outgoing, upstream, recorded, &again)
         .await?)
+}
+
+/// That the server is about to be asked whether it has kept what it accepted.
+fn again(name: &str, entries: u64) -> Draft {
+    let mut again = Draft::new(EntryKind::Anchored, "confirming").fact("anchor", name);
+    again.counts.insert("entries".to_owned(), entries);
+    again
 }
 
 impl From<Trouble> for AnchorError {
@@ -71,5 +79,40 @@ impl From<Trouble> for AnchorError {
             Trouble::Later(why, _) => Self::Trouble(why),
             Trouble::NotRecorded(error) => CommitError::NotRecorded(error).into(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use nephron_audit::{Log, Options, VerifyOptions, verify};
+    use nephron_model::{FixedClock, Recorder as _, TenantId};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_is_asked_again_belongs_to_the_anchor_that_asks() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(FixedClock::at(1_795_305_802));
+        let host = TenantId::host();
+        let log = Log::open(folder.path(), &host, clock, Options::default()).unwrap();
+        let told = |outcome: &str| Draft::new(EntryKind::Anchored, outcome).fact("anchor", "s3");
+        for draft in [
+            told("anchoring"),
+            again("s3", 7),
+            again("s3", 7),
+            told("anchored"),
+        ] {
+            let _recorded = log.record(draft).await.unwrap();
+        }
+        let entry = log.entry(2).unwrap().unwrap().header;
+        assert_eq!(
+            (&*entry.facts["anchor"], entry.counts["entries"]),
+            ("s3", 7)
+        );
+        log.close().unwrap();
+        let verdict = verify(folder.path(), VerifyOptions::default()).unwrap();
+        assert!(verdict.is_whole(), "{:?}", verdict.gaps);
     }
 }

@@ -71,6 +71,7 @@ fn upstream() -> Upstream {
         credential: None,
         aws_sigv4: None,
         timeout: std::time::Duration::from_secs(1),
+        answer_time: std::time::Duration::from_secs(1),
         tls: crate::config::UpstreamTls::default(),
         allows_private: false,
     }

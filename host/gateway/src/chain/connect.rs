@@ -112,8 +112,10 @@ pub async fn connect<'a>(
                 Setback::Elsewhere(refusal) => (refusal, None),
                 Setback::Later(refusal, wish) => (refusal, pause(endpoint.retries - retries, wish)),
             };
-            // That one did not answer says more to the caller than that another may not be used.
-            if first.is_none() || matches!(refusal, Refusal::Upstream { .. }) {
+            if first
+                .as_ref()
+                .is_none_or(|first| says_more(&refusal, first))
+            {
                 first = Some(refusal);
             }
             match pause {
@@ -126,6 +128,17 @@ pub async fn connect<'a>(
         }
     }
     Err(first.unwrap_or(Refusal::NoRoute))
+}
+
+/// Whether `later` says more to the caller than `former` does: that an endpoint did not answer, than that another may not be
+/// used; and that one may answer later, than that another never will.
+const fn says_more(later: &Refusal, former: &Refusal) -> bool {
+    match (later, former) {
+        (Refusal::Upstream { source: later, .. }, Refusal::Upstream { source: former, .. }) => {
+            later.is_transient() || !former.is_transient()
+        }
+        (later, _) => matches!(later, Refusal::Upstream { .. }),
+    }
 }
 
 /// What is to be asked of an endpoint.
@@ -186,8 +199,7 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// Asks one endpoint once, for what it calls `model`. From the last one an answer is taken whatever its status; the
-    /// connector says what it means.
+    /// Asks one endpoint once, for what it calls `model`.
     async fn of(
         &self,
         endpoint: &'a Endpoint,
@@ -249,12 +261,10 @@ impl<'a> Asked<'a> {
                     setback @ (Setback::Final(_) | Setback::Later(..)) => setback,
                 };
                 let upstream = endpoint.upstream.as_ref().ok_or(EgressError::NoUrl);
-                let upstream =
-                    upstream.map_err(|source| recorded(exchange.setback(source, None)))?;
+                let upstream = upstream.map_err(|source| recorded(exchange.setback(source)))?;
                 let request = exchange.signed(request, upstream).await.map_err(recorded)?;
                 let outgoing = Outgoing::new(request, upstream);
-                let outgoing =
-                    outgoing.map_err(|source| recorded(exchange.setback(source, None)))?;
+                let outgoing = outgoing.map_err(|source| recorded(exchange.setback(source)))?;
                 Source::Arriving(Box::new(
                     exchange
                         .over_http(outgoing, &self.call.blobs, is_last)
@@ -273,7 +283,7 @@ impl<'a> Asked<'a> {
     /// is at fault and not the plugin. Another endpoint may know how.
     fn not_offered(&self, endpoint: &Endpoint, refusal: &Refusal) -> Option<Refusal> {
         let Refusal::PluginFailed {
-            failure: PluginFailure::Reported { code, about },
+            failure: PluginFailure::Reported { code, about, .. },
             ..
         } = refusal
         else {
@@ -453,6 +463,15 @@ impl Answering<'_> {
             }
             Step::NotDecoded(failure) => {
                 self.over(Some(failure.clone()))?;
+                if matches!(
+                    failure,
+                    PluginFailure::Reported {
+                        is_passing: true,
+                        ..
+                    }
+                ) {
+                    return Err(self.exchange.failed(EgressError::BrokenAnswer));
+                }
                 Err(Refusal::PluginFailed {
                     point: Point::Egress,
                     plugin: self.exchange.connector.reference().name.clone(),

@@ -9,13 +9,17 @@ mod standing;
 
 use std::io::Write as _;
 use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cap_std::fs::OpenOptions;
 use nephron_engine::contract::{Batch, Delivery, Entry, Instant};
 use nephron_engine::{Engine, PluginFailure};
-use nephron_model::{Clock, Draft, EntryKind, Point, Record, Recorded, Recorder as _, Timestamp};
+use nephron_model::{
+    Clock, Commit, Draft, EntryKind, Point, Record, Recorded, Recorder as _, Timestamp,
+};
 use tokio::sync::Semaphore;
 
+use crate::aftermath::Unsettled;
 use crate::config::{Export, ExportPlace};
 use crate::courier::{Courier, Trouble};
 use crate::egress::{Egress, Outgoing, write_stream};
@@ -80,12 +84,13 @@ async fn ship(
             tenant,
             export,
             range: &range,
+            begun: Mutex::default(),
         };
         let trouble = match parcel.deliver(batch).await {
             Ok(()) => {
                 cursor.next = range.end;
                 let draft = parcel.keeping("delivered", cursor.record(&export.name));
-                let _recorded = tenant.log().record(draft).await?;
+                let _recorded = parcel.tell(draft).await?;
                 standing.delivered(export.batch);
                 continue;
             }
@@ -108,7 +113,7 @@ async fn ship(
                 cursor.set_aside = cursor.set_aside.saturating_add(1);
                 let mut draft = parcel.keeping("set-aside", cursor.record(&export.name));
                 draft.reasons.push(why.clone());
-                let _recorded = tenant.log().record(draft).await?;
+                let _recorded = parcel.tell(draft).await?;
                 standing.stands_at(cursor);
                 tracing::error!(
                     tenant = %tenant.id(), export = export.name, entry = range.start, reason = why,
@@ -177,9 +182,11 @@ struct Parcel<'a> {
     tenant: &'a Tenant,
     export: &'a Export,
     range: &'a Range<u64>,
+    /// What is about to leave, until what came of it is told.
+    begun: Mutex<Option<Unsettled<'a>>>,
 }
 
-impl Parcel<'_> {
+impl<'a> Parcel<'a> {
     async fn deliver(&self, batch: Batch) -> Result<(), Trouble> {
         let Self {
             means,
@@ -228,14 +235,28 @@ impl Parcel<'_> {
     }
 
     async fn intent(&self, draft: Draft) -> Result<Recorded, Trouble> {
-        Ok(self.tenant.log().record(draft).await?)
+        let (unsettled, recorded) = Unsettled::begin(self.tenant.log(), draft).await?;
+        *self.begun() = Some(unsettled);
+        Ok(recorded)
     }
 
     async fn record(&self, outcome: &str, why: &str) -> Result<(), Refusal> {
         let mut draft = self.about(outcome);
         draft.reasons.push(why.to_owned());
-        let _recorded = self.tenant.log().record(draft).await?;
+        let _recorded = self.tell(draft).await?;
         Ok(())
+    }
+
+    /// Records what came of it.
+    fn tell(&self, outcome: Draft) -> Commit {
+        match self.begun().take() {
+            Some(unsettled) => unsettled.settle(outcome),
+            None => self.tenant.log().record(outcome),
+        }
+    }
+
+    fn begun(&self) -> MutexGuard<'_, Option<Unsettled<'a>>> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn keeping(&self, outcome: &str, record: Record) -> Draft {

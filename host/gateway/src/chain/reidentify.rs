@@ -11,7 +11,7 @@ use std::ops::Range;
 use nephron_engine::Messages;
 use nephron_engine::contract::{Event, Message, Part, Value};
 use nephron_keys::{Operations, Token};
-use nephron_model::{Draft, EntryKind, Kind, Phi, Point};
+use nephron_model::{Draft, EntryKind, EventId, Kind, Phi, Point};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
@@ -79,7 +79,7 @@ pub(crate) async fn reidentify(case: &Case, answered: Answered) -> Result<Restor
         .await?
     };
     let mut values = Values::default();
-    let (restored, outcome) = match permission {
+    let (mut restored, outcome) = match permission {
         Permission::Withheld(why) => (masked(case, &said, &of_its_own).await?, why),
         Permission::Granted if tokens.iter().all(Vec::is_empty) => {
             (said.clone(), "nothing-to-restore")
@@ -97,6 +97,7 @@ pub(crate) async fn reidentify(case: &Case, answered: Answered) -> Result<Restor
             (restored, "restored")
         }
     };
+    restored.expose_mut().name_calls(case.id);
     let counts = Counts {
         tokens: tokens.iter().map(Vec::len).sum(),
         unknown: values.unknown(),
@@ -238,9 +239,7 @@ pub(crate) async fn stream(
     // Until the model has said something, whatever goes wrong is an ordinary refusal.
     let mut ahead = Vec::new();
     while let Some(events) = answering.next().await? {
-        let is_said = events
-            .iter()
-            .any(|event| matches!(event, Event::Text(_) | Event::ToolCall(_)));
+        let is_said = events.iter().any(begins);
         ahead.extend(events);
         if is_said {
             break;
@@ -271,7 +270,8 @@ pub(crate) async fn stream(
 
     let wants_json = answering.wants_json();
     let mut passing = Passing {
-        case,
+        vault: case,
+        event: case.id,
         kinds: &kinds,
         wants_json,
         held: BTreeMap::new(),
@@ -287,18 +287,41 @@ pub(crate) async fn stream(
             None => break,
         }
     }
-    for (channel, held) in std::mem::take(&mut passing.held) {
-        passing.send(channel, held.text, streamed).await?;
-    }
+    passing.end(streamed).await?;
     let tokens = tokens_of(streamed.said.expose());
     let own = identifiers_outside(case, streamed.said.expose(), &tokens).await?;
     streamed.counts.of_its_own = own.iter().map(Vec::len).sum();
     Ok(())
 }
 
+/// Whether the model has begun to answer with this: with words, also those of a refusal, with a call, or by thinking, of which
+/// nothing goes out but that it answers.
+fn begins(event: &Event) -> bool {
+    match event {
+        Event::Text(_) | Event::ToolCall(_) => true,
+        Event::Other(other) => matches!(other.name.as_str(), "refusal" | "reasoning"),
+        Event::Stopped(_) | Event::Used(_) | Event::Model(_) => false,
+    }
+}
+
+/// Where the values of tokens are.
+trait Vault {
+    /// The value of each; nothing for one that was not issued in this conversation.
+    async fn values(&self, asked: &[Token]) -> Result<Vec<Option<Phi<String>>>, Refusal>;
+}
+
+impl Vault for Case {
+    /// In one use of the key.
+    async fn values(&self, asked: &[Token]) -> Result<Vec<Option<Phi<String>>>, Refusal> {
+        let grant = self.grant(Operations::DETOKENIZE, Point::Rehydrate)?;
+        Ok(grant.detokenize(asked).await?)
+    }
+}
+
 /// An answer on its way through.
-struct Passing<'a> {
-    case: &'a Case,
+struct Passing<'a, V> {
+    vault: &'a V,
+    event: EventId,
     /// Kinds about which policy was asked.
     kinds: &'a BTreeSet<Kind>,
     wants_json: bool,
@@ -314,7 +337,7 @@ struct Held {
     escaping: Escaping,
 }
 
-impl Passing<'_> {
+impl<V: Vault> Passing<'_, V> {
     /// Takes one event: its text goes out up to where it may yet become a token.
     async fn take(&mut self, event: Event, streamed: &mut Streamed) -> Result<(), Refusal> {
         let mut piece = Phi::new(Said::default());
@@ -323,14 +346,17 @@ impl Passing<'_> {
         if let Event::ToolCall(mut delta) = event {
             let index = delta.index;
             let is_new = !streamed.restored.expose().tool_calls.contains_key(&index);
-            let (has_id, has_name) = (delta.id.is_some(), delta.name.is_some());
+            let has_name = delta.name.is_some();
             delta.arguments = String::new();
+            // A call has the id with which it begins: clients add up what comes after it.
+            delta.id = delta.id.filter(|_| is_new);
             let restored = streamed.restored.expose_mut();
             restored.take(Event::ToolCall(delta));
+            restored.name_calls(self.event);
             if let Some(call) = restored.tool_calls.get(&index)
-                && (is_new || has_id || has_name)
+                && (is_new || has_name)
             {
-                let id = has_id.then(|| call.id.clone());
+                let id = is_new.then(|| call.id.clone());
                 let name = has_name.then(|| call.name.clone());
                 self.outlet.call(index, id, name).await?;
             }
@@ -362,13 +388,12 @@ impl Passing<'_> {
             .map(|(_, token)| token)
             .collect();
         streamed.counts.tokens += tokens.len();
-        // What a model makes up is not looked for again and again: each look is two entries that are waited for.
-        let may_look = streamed.values.looks < MOST_LOOKS;
-        let asked = tokens
-            .iter()
-            .filter(|token| may_look && self.kinds.contains(token.kind()));
-        streamed.counts.not_asked += tokens.len() - asked.clone().count();
-        streamed.values.look_up(self.case, asked).await?;
+        let is_asked = |token: &&Token| self.kinds.contains(token.kind());
+        let asked = streamed.values.wanted(tokens.iter().filter(is_asked));
+        streamed.values.look_up(self.vault, asked.iter()).await?;
+        let values = &streamed.values;
+        let is_known = |token: &&Token| values.known.contains_key(*token);
+        streamed.counts.not_asked += tokens.len() - tokens.iter().filter(is_known).count();
         // The room is taken when it is sent.
         let mut room = self.room;
         let restored = put_back(
@@ -378,6 +403,14 @@ impl Passing<'_> {
             &mut room,
         )?;
         self.send(channel, restored, streamed).await
+    }
+
+    /// The answer has ended: what was held back is no token.
+    async fn end(&mut self, streamed: &mut Streamed) -> Result<(), Refusal> {
+        for (channel, held) in std::mem::take(&mut self.held) {
+            self.send(channel, held.text, streamed).await?;
+        }
+        Ok(())
     }
 
     async fn send(
@@ -421,7 +454,8 @@ async fn withheld(
     answering.rest(&mut streamed.said).await?;
     let tokens = tokens_of(streamed.said.expose());
     let own = identifiers_outside(case, streamed.said.expose(), &tokens).await?;
-    let masked = masked(case, &streamed.said, &own).await?;
+    let mut masked = masked(case, &streamed.said, &own).await?;
+    masked.expose_mut().name_calls(case.id);
     streamed.counts = Counts {
         tokens: tokens.iter().map(Vec::len).sum(),
         unknown: 0,
@@ -683,28 +717,42 @@ const fn too_large() -> Refusal {
 #[derive(Default)]
 struct Values {
     known: BTreeMap<Token, Option<Phi<String>>>,
-    /// How often the vault was asked.
-    looks: usize,
+    /// How many were looked for beside those of the request.
+    later: usize,
 }
 
-/// Looks into the vault for one streamed answer; the first takes all tokens of the request. Later tokens stay as they are.
-const MOST_LOOKS: usize = 64;
+/// Different tokens that one streamed answer may look for beside those of the request: what a model makes up is not looked for
+/// without end, for each look is two entries that are waited for. Further ones stay as they are. Tokens are counted and not
+/// looks, so that it makes no difference how the answer was cut.
+const MOST_LATER: usize = 64;
 
 impl Values {
-    /// Asks the vault for those that are not known yet, in one use of the key.
+    /// Those of `tokens` that are not known and may yet be looked for, in their order, each once. They count as looked for.
+    fn wanted<'t>(&mut self, tokens: impl Iterator<Item = &'t Token>) -> BTreeSet<Token> {
+        let mut wanted = BTreeSet::new();
+        for token in tokens {
+            if self.later < MOST_LATER
+                && !self.known.contains_key(token)
+                && wanted.insert(token.clone())
+            {
+                self.later += 1;
+            }
+        }
+        wanted
+    }
+
+    /// Asks the vault for those that are not known yet, at once.
     async fn look_up(
         &mut self,
-        case: &Case,
+        vault: &impl Vault,
         tokens: impl Iterator<Item = &Token>,
     ) -> Result<(), Refusal> {
         let unknown = |token: &&Token| !self.known.contains_key(*token);
         let asked: BTreeSet<Token> = tokens.filter(unknown).cloned().collect();
         if !asked.is_empty() {
             let asked: Vec<Token> = asked.into_iter().collect();
-            let grant = case.grant(Operations::DETOKENIZE, Point::Rehydrate)?;
-            let values = grant.detokenize(&asked).await?;
+            let values = vault.values(&asked).await?;
             self.known.extend(asked.into_iter().zip(values));
-            self.looks += 1;
         }
         Ok(())
     }
@@ -805,131 +853,4 @@ impl Escaping {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_unknown_token_stays_and_a_value_is_not_looked_at_again() {
-        let text = "a [NAME_7KQ2M] b [NAME_00000] c";
-        let values = values(&[
-            ("[NAME_7KQ2M]", Some("[NAME_00000]")),
-            ("[NAME_00000]", None),
-        ]);
-        let restored = whole(text, &values, Channel::Text, false);
-        assert_eq!(restored.expose(), "a [NAME_00000] b [NAME_00000] c");
-    }
-
-    fn whole(text: &str, values: &Values, channel: Channel, wants_json: bool) -> Phi<String> {
-        let mut escaping = Escaping::of(channel, wants_json);
-        put_back(text, values, &mut escaping, &mut LARGEST_ANSWER.clone()).unwrap()
-    }
-
-    fn values(known: &[(&str, Option<&str>)]) -> Values {
-        let value = |(token, value): &(&str, Option<&str>)| {
-            (
-                token.parse().unwrap(),
-                value.map(|value| Phi::new(value.to_owned())),
-            )
-        };
-        Values {
-            known: known.iter().map(value).collect(),
-            looks: 0,
-        }
-    }
-
-    /// The text restored piece by piece, cut at these bytes.
-    fn in_pieces(text: &str, cuts: &[usize], values: &Values) -> String {
-        let (mut held, mut restored, mut from) = (Phi::default(), String::new(), 0);
-        let mut escaping = Escaping::of(Channel::Arguments(0), false);
-        for cut in cuts.iter().copied().chain([text.len()]) {
-            let ready = released(&mut held, text.get(from..cut).unwrap());
-            let mut room = LARGEST_ANSWER;
-            let put = put_back(ready.expose(), values, &mut escaping, &mut room).unwrap();
-            restored += put.expose();
-            from = cut;
-        }
-        restored + held.expose()
-    }
-
-    #[test]
-    fn any_cutting_of_an_answer_gives_the_same_text() {
-        let values = values(&[
-            ("[NAME_7KQ2M]", Some("Ann [NAME_00000] Lee")),
-            ("[NAME_00000]", None),
-        ]);
-        let text =
-            "é[NAME_7KQ2M][NAME_7KQ2M]] [[NAME_7KQ2M] [NAME_00000] [NAME_7KQ2 [mrn_7KQ2M] [NAME_7K";
-        let whole = whole(text, &values, Channel::Arguments(0), false);
-        let places: Vec<usize> = (0..=text.len())
-            .filter(|at| text.is_char_boundary(*at))
-            .collect();
-        for first in &places {
-            for second in places.iter().filter(|second| *second >= first) {
-                let cut = in_pieces(text, &[*first, *second], &values);
-                assert_eq!(&cut, whole.expose(), "cut at {first} and {second}");
-            }
-        }
-        assert_eq!(&in_pieces(text, &places, &values), whole.expose());
-    }
-
-    #[test]
-    fn no_more_is_held_back_than_may_become_a_token() {
-        let mut held = Phi::default();
-        assert_eq!(released(&mut held, "about [NAME_").expose(), "about ");
-        assert_eq!(released(&mut held, "7KQ2").expose(), "");
-        assert_eq!(released(&mut held, "x] and").expose(), "[NAME_7KQ2x] and");
-    }
-
-    #[test]
-    fn in_the_arguments_of_a_tool_call_a_value_is_escaped() {
-        let values = values(&[("[NAME_7KQ2M]", Some("Ann \"Al\" O\\Neil\n"))]);
-        let name = "Ann \"Al\" O\\Neil\n";
-        let text = r#"{"who":"[NAME_7KQ2M]","body":"{\"who\":\"[NAME_7KQ2M]\"}"}"#;
-        for (channel, wants_json) in [(Channel::Arguments(0), false), (Channel::Text, true)] {
-            let restored = whole(text, &values, channel, wants_json);
-            let read: serde_json::Value = serde_json::from_str(restored.expose()).unwrap();
-            assert_eq!(read["who"], name);
-            let inner: serde_json::Value =
-                serde_json::from_str(read["body"].as_str().unwrap()).unwrap();
-            assert_eq!(inner["who"], name);
-        }
-        let restored = whole("[NAME_7KQ2M]", &values, Channel::Text, false);
-        assert_eq!(restored.expose(), name);
-    }
-
-    #[test]
-    fn an_answer_of_a_few_tokens_cannot_fill_the_memory() {
-        let text = "[URL_7KQ2M]".repeat(20_000);
-        let values = values(&[("[URL_7KQ2M]", Some(&"x".repeat(100_000)))]);
-        assert!(matches!(
-            put_back(
-                &text,
-                &values,
-                &mut Escaping::of(Channel::Text, false),
-                &mut LARGEST_ANSWER.clone()
-            ),
-            Err(Refusal::AnswerTooLarge { .. })
-        ));
-    }
-
-    #[test]
-    fn what_reaches_beyond_a_token_is_masked_beside_it() {
-        let text = "see https://portal.example/[MRN_7KQ2M]/quackenbush now";
-        let tokens: Vec<_> = Token::scan(text).collect();
-        let pieces = outside(4..50, &tokens);
-        assert_eq!(
-            mask(text, &pieces).expose(),
-            "see [WITHHELD][MRN_7KQ2M][WITHHELD] now"
-        );
-        assert!(outside(tokens[0].0.clone(), &tokens).is_empty());
-        assert_eq!(outside(0..3, &tokens), std::slice::from_ref(&(0..3)));
-    }
-
-    #[test]
-    fn identifiers_of_the_models_own_are_masked() {
-        assert_eq!(
-            mask("see Ann Lee, 42", &[4..7, 4..11, 13..15]).expose(),
-            "see [WITHHELD], [WITHHELD]"
-        );
-    }
-}
+mod tests;

@@ -211,6 +211,7 @@ impl<'a> Coverage<'a> {
             Json::Bool(_)
             | Json::Number(_)
             | Json::Exact(_)
+            | Json::Weights(_)
             | Json::Text(_)
             | Json::Fixed(_)
             | Json::Name { .. } => self.add_value(path),

@@ -36,7 +36,7 @@ impl Endpoint {
         let url = table.value("url");
         let associate = table.value("associate");
         let place = table.value("region");
-        let reach = Reach::read(table);
+        let reach = Reach::read_answering(table);
         let may_see_phi = table.flag("may-see-phi");
         if url.is_none() && may_see_phi {
             table.fault("has `may-see-phi` and no `url`: its connector answers inside the sandbox, where no bytes of images, audio or files get to; add `url`, or remove it");

@@ -20,8 +20,10 @@ pub struct Upstream {
     pub credential: Option<Credential>,
     /// Under which access key each request is signed, if any.
     pub aws_sigv4: Option<AwsSigV4>,
-    /// For one exchange with it, from dialling to the last byte.
+    /// For which it may be silent: from dialling to the head of its answer, and before each piece of it.
     pub timeout: Duration,
+    /// For one exchange with it, from dialling to the last byte.
+    pub answer_time: Duration,
     /// Whom it is believed by, and what it is shown.
     pub tls: UpstreamTls,
     /// Whether it may be in a private network, or on this machine: its name may resolve to any address.
@@ -60,6 +62,7 @@ pub(super) struct Reach<'a> {
     allows_plaintext: bool,
     allows_private: bool,
     timeout: Duration,
+    answer_time: Option<Duration>,
 }
 
 impl<'a> Reach<'a> {
@@ -75,6 +78,20 @@ impl<'a> Reach<'a> {
                 Duration::from_millis(1)..=Duration::from_secs(3600),
                 Duration::from_secs(60),
             ),
+            answer_time: None,
+        }
+    }
+
+    /// The same of a server whose answers may take longer than it may be silent: those of models come as they are thought of.
+    pub(super) fn read_answering(table: &mut Table<'a>) -> Self {
+        let answer_time = table.duration(
+            "answer-time",
+            Duration::from_millis(1)..=Duration::from_secs(3600),
+            Duration::from_secs(900),
+        );
+        Self {
+            answer_time: Some(answer_time),
+            ..Self::read(table)
         }
     }
 
@@ -162,6 +179,7 @@ impl<'a> Reach<'a> {
             credential,
             aws_sigv4,
             timeout: self.timeout,
+            answer_time: self.answer_time.unwrap_or(self.timeout),
             tls: tls?,
             allows_private,
         })

@@ -55,7 +55,7 @@ pub(super) fn refuses(
     expected: &str,
     expected_about: Option<&str>,
 ) -> Result<(), String> {
-    let PluginFailure::Reported { code, about } = failure else {
+    let PluginFailure::Reported { code, about, .. } = failure else {
         return Err(format!("the plugin {failure}"));
     };
     same("error", code, &expected)?;

@@ -111,6 +111,7 @@ fn upstream(bytes: &mut Bytes<'_>) -> Option<Upstream> {
         }),
         aws_sigv4: None,
         timeout: Duration::from_secs(30),
+        answer_time: Duration::from_secs(30),
         tls: UpstreamTls {
             authorities: None,
             identity: None,

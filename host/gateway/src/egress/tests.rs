@@ -136,6 +136,7 @@ fn upstream(url: &str, tls: UpstreamTls, allows_private: bool) -> Upstream {
         credential: None,
         aws_sigv4: None,
         timeout: Duration::from_secs(20),
+        answer_time: Duration::from_secs(20),
         tls,
         allows_private,
     }

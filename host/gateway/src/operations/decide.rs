@@ -81,6 +81,7 @@ fn fact_value(value: Json) -> Option<Value> {
         | Json::Object(_)
         | Json::Fixed(_)
         | Json::Exact(_)
+        | Json::Weights(_)
         | Json::Embedded(_)
         | Json::Name { .. } => None,
     }

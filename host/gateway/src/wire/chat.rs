@@ -18,7 +18,7 @@ use crate::receive::{Call, Malformed, messages, model};
 use crate::said::{Channel, Said};
 
 /// Fields of this API that are known and not offered.
-const UNSUPPORTED: [&str; 12] = [
+const UNSUPPORTED: [&str; 10] = [
     "audio",
     "function_call",
     "functions",
@@ -26,8 +26,6 @@ const UNSUPPORTED: [&str; 12] = [
     "modalities",
     "moderation",
     "prediction",
-    "prompt_cache_options",
-    "prompt_cache_retention",
     "store",
     "top_logprobs",
     "web_search_options",
@@ -216,7 +214,8 @@ fn read_options(fields: &mut Fields, builder: &mut Builder) -> Result<bool, Malf
         ("top_p", "from 0 to 1", 0.0..=1.0),
     ];
     tools::numbers(fields, builder, &known)?;
-    if let Some(seed) = fields.count("seed")? {
+    tools::logit_bias(fields, builder)?;
+    if let Some(seed) = fields.integer("seed")? {
         // Digits that nobody chose for a person; a random number is not searched.
         builder.option("seed", Json::Exact(seed.into()));
     }

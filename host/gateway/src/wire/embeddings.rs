@@ -19,7 +19,7 @@ pub(super) fn read(
     limits: &RequestLimits,
 ) -> Result<(Call, Manner), Malformed> {
     const RULE: &str = "a string, or a list of strings no longer than `limits.messages`: numbers of a tokenizer cannot \
-                        be searched for identifiers";
+                        be searched for identifiers (to LangChain say `check_embedding_ctx_length=False`)";
     let mut manner = Manner::of(Api::Embeddings, model(&mut fields)?);
     let texts: Option<Vec<String>> = match fields.take("input") {
         Some(Json::Text(text)) => Some(vec![text]),

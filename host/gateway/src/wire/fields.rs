@@ -100,6 +100,19 @@ impl Fields {
         }
     }
 
+    /// Takes a whole number of 64 bits.
+    pub(crate) fn integer(&mut self, name: &str) -> Result<Option<i64>, Malformed> {
+        const RULE: &str = "a whole number from -9223372036854775808 to 9223372036854775807";
+        match self.take(name) {
+            None => Ok(None),
+            Some(Json::Number(number)) => number
+                .as_i64()
+                .map(Some)
+                .ok_or_else(|| wrong(&self.at(name), RULE)),
+            Some(_) => Err(wrong(&self.at(name), RULE)),
+        }
+    }
+
     /// Takes a number within bounds.
     pub(crate) fn number(
         &mut self,

@@ -18,6 +18,8 @@ pub(crate) enum Json {
     Fixed(String),
     /// A number that is structural.
     Exact(serde_json::Number),
+    /// An object whose keys and numbers are structural, such as weights of a tokenizer's numbers.
+    Weights(Vec<(String, serde_json::Number)>),
     /// JSON inside a string, such as the arguments of a tool call.
     Embedded(Box<Self>),
     /// The name of a tool. It is searched, and nothing may be found in it: in its place no token could stand, for the client
@@ -93,6 +95,13 @@ impl Serialize for Json {
                 let mut map = serializer.serialize_map(Some(entries.len()))?;
                 for (key, value) in entries {
                     map.serialize_entry(key, value)?;
+                }
+                map.end()
+            }
+            Self::Weights(entries) => {
+                let mut map = serializer.serialize_map(Some(entries.len()))?;
+                for (key, number) in entries {
+                    map.serialize_entry(key, number)?;
                 }
                 map.end()
             }

@@ -10,7 +10,9 @@ use super::fields::{Fields, UnknownFields, wrong};
 use super::json::Json;
 use super::shape::Builder;
 use super::told::Told;
-use super::tools::{self, CallIds, call_id, each, of_function, schema_entries, tool_name};
+use super::tools::{
+    self, CallIds, Named, Unnamed, call_id, each, of_function, schema_entries, tool_name,
+};
 use super::{Api, Events, Manner, event};
 use crate::config::RequestLimits;
 use crate::receive::{Call, Malformed, messages, model};
@@ -28,7 +30,13 @@ const UNSUPPORTED: [&str; 7] = [
 ];
 
 /// Fields that say something to Anthropic and nothing to the model: they stay here, whatever they hold.
-const STAYS_HERE: [&str; 3] = ["cache_control", "metadata", "service_tier"];
+const STAYS_HERE: [&str; 5] = [
+    "cache_control",
+    "metadata",
+    "service_tier",
+    "user_profile_id",
+    "workspace_id",
+];
 
 /// Reads the fields of a request.
 pub(super) fn read(
@@ -38,13 +46,7 @@ pub(super) fn read(
     let mut manner = Manner::of(Api::Messages, model(&mut fields)?);
     let mut builder = Builder::default();
     if let Some(system) = fields.take("system") {
-        let contents = read_contents(system, "system", limits.unknown_fields)?;
-        if contents
-            .iter()
-            .any(|content| matches!(content, Content::Blob(_)))
-        {
-            return Err(wrong("system", "a string or a list of blocks of text"));
-        }
+        let contents = read_instructions(system, "system", limits.unknown_fields)?;
         builder.message("system", contents, None, None);
     }
     let mut ids = CallIds::default();
@@ -67,6 +69,20 @@ pub(super) fn read(
     Ok((call, manner))
 }
 
+/// What a system says: a string, or a list of blocks of text.
+fn read_instructions(
+    content: Json,
+    path: &str,
+    unknown: UnknownFields,
+) -> Result<Vec<Content>, Malformed> {
+    let contents = read_contents(content, path, unknown)?;
+    let is_blob = |content: &Content| matches!(content, Content::Blob(_));
+    match contents.iter().any(is_blob) {
+        true => Err(wrong(path, "a string or a list of blocks of text")),
+        false => Ok(contents),
+    }
+}
+
 /// One block of a message.
 enum Block {
     Content(Content),
@@ -84,10 +100,19 @@ fn read_message(
     ids: &mut CallIds,
     builder: &mut Builder,
 ) -> Result<(), Malformed> {
-    const RULE: &str = "`user` or `assistant`";
-    let role = message.text_that("role", RULE, |role| ["user", "assistant"].contains(&role))?;
+    const RULE: &str = "`user`, `assistant` or `system`";
+    let role = message.text_that("role", RULE, |role| {
+        ["user", "assistant", "system"].contains(&role)
+    })?;
     let role = role.ok_or_else(|| wrong(&message.at("role"), RULE))?;
     let path = message.at("content");
+    if role == "system" {
+        let content = message.take("content").unwrap_or(Json::Null);
+        let contents = read_instructions(content, &path, message.unknown())?;
+        message.finish(&[])?;
+        builder.message(&role, contents, None, None);
+        return Ok(());
+    }
     let is_assistant = role == "assistant";
     let blocks = match message.take("content") {
         Some(Json::Text(text)) => vec![Block::Content(Content::Text(text))],
@@ -241,10 +266,15 @@ fn read_options(fields: &mut Fields, builder: &mut Builder) -> Result<bool, Malf
     tools::numbers(fields, builder, &[("top_p", "from 0 to 1", 0.0..=1.0)])?;
     tools::top_k(fields, builder)?;
     if let Some(mut thinking) = fields.object("thinking")? {
-        const RULE: &str = "`disabled`, or left out: what a model thinks is not passed on";
-        let kind = thinking.text_that("type", RULE, |kind| kind == "disabled")?;
-        kind.ok_or_else(|| wrong("thinking.type", RULE))?;
+        const RULE: &str = "`adaptive`, `between_tools` or `disabled`: what a model thinks is not passed on, and `enabled` has it \
+                            handed back";
+        let known = ["adaptive", "between_tools", "disabled"];
+        let kind = tools::word(&mut thinking, "type", RULE, &known)?;
+        let kind = kind.ok_or_else(|| wrong("thinking.type", RULE))?;
+        thinking.keep_here(&["display"]);
         thinking.finish(&[])?;
+        let entries = vec![("type".to_owned(), kind)];
+        builder.option("thinking", Json::Object(entries));
     }
     if let Some(list) = fields.list("tools")?.filter(|tools| !tools.is_empty()) {
         builder.option("tools", Json::List(each(list, "tools", read_tool)?));
@@ -376,6 +406,7 @@ pub(super) struct Blocks {
     manner: Manner,
     /// The index of the block of each channel.
     begun: BTreeMap<Channel, usize>,
+    unnamed: Unnamed,
 }
 
 impl Blocks {
@@ -384,7 +415,27 @@ impl Blocks {
             event,
             manner: manner.clone(),
             begun: BTreeMap::new(),
+            unnamed: Unnamed::default(),
         }
+    }
+
+    /// The block of a call, with what has come of its arguments.
+    fn begin_call(&mut self, index: u32, call: &Named) -> Phi<String> {
+        let Named {
+            id,
+            name,
+            arguments,
+        } = call;
+        let channel = Channel::Arguments(index);
+        let mut events = self.begin(
+            channel,
+            &json!({ "type": "tool_use", "id": id, "name": name, "input": {} }),
+        );
+        if !arguments.expose().is_empty() {
+            let rest = self.text(channel, arguments.expose());
+            events.expose_mut().push_str(rest.expose());
+        }
+        events
     }
 
     fn begin(&mut self, channel: Channel, block: &Value) -> Phi<String> {
@@ -403,17 +454,15 @@ impl Events for Blocks {
         named(&json!({ "type": "message_start", "message": message }))
     }
 
-    /// A block begins with its id and name. Both have come by then: connectors give them first.
+    /// A block begins with its id and name.
     fn call(&mut self, index: u32, id: Option<&str>, name: Option<&str>) -> Phi<String> {
-        let channel = Channel::Arguments(index);
-        if self.begun.contains_key(&channel) {
+        if self.begun.contains_key(&Channel::Arguments(index)) {
             return Phi::default();
         }
-        let (id, name) = (id.unwrap_or_default(), name.unwrap_or_default());
-        self.begin(
-            channel,
-            &json!({ "type": "tool_use", "id": id, "name": name, "input": {} }),
-        )
+        match self.unnamed.named(index, id, name) {
+            Some(call) => self.begin_call(index, &call),
+            None => Phi::default(),
+        }
     }
 
     fn text(&mut self, channel: Channel, text: &str) -> Phi<String> {
@@ -429,7 +478,10 @@ impl Events for Blocks {
         };
         let mut events = match (self.begun.contains_key(&channel), channel) {
             (true, _) => Phi::default(),
-            (false, Channel::Arguments(index)) => self.call(index, None, None),
+            (false, Channel::Arguments(index)) => {
+                self.unnamed.keep(index, text);
+                return Phi::default();
+            }
             (false, Channel::Text | Channel::Refusal) => {
                 self.begin(channel, &json!({ "type": "text", "text": "" }))
             }
@@ -442,6 +494,10 @@ impl Events for Blocks {
 
     fn done(&mut self, said: &Said) -> Phi<String> {
         let mut events = Phi::new(String::new());
+        for (index, call) in self.unnamed.rest() {
+            let begun = self.begin_call(index, &call);
+            events.expose_mut().push_str(begun.expose());
+        }
         let mut push = |value: &Value| events.expose_mut().push_str(named(value).expose());
         for index in 0..self.begun.len() {
             push(&json!({ "type": "content_block_stop", "index": index }));

@@ -18,7 +18,7 @@ use crate::receive::{Malformed, Received};
 use crate::reply::Piece;
 use crate::said::{Channel, Said};
 use known::Known;
-use told::Told;
+use told::{Class, Told};
 
 pub(crate) mod blob;
 mod chat;
@@ -33,9 +33,11 @@ pub(crate) mod told;
 mod tools;
 
 /// Fields that say something to OpenAI and nothing to the model: they stay here, whatever they hold.
-const OPENAIS_OWN: [&str; 5] = [
+const OPENAIS_OWN: [&str; 7] = [
     "metadata",
     "prompt_cache_key",
+    "prompt_cache_options",
+    "prompt_cache_retention",
     "safety_identifier",
     "service_tier",
     "user",
@@ -146,6 +148,14 @@ impl Api {
         }
     }
 
+    /// The HTTP status of that. That an endpoint is overloaded has one of its own at Anthropic, for which its clients look.
+    pub(crate) fn status(self, told: &Told) -> u16 {
+        match (self, told.class) {
+            (Self::Messages, Class::Overloaded) => 529,
+            (Self::Messages | Self::Chat | Self::Responses | Self::Embeddings, _) => told.status,
+        }
+    }
+
     /// One model, as `/v1/models/{id}` gives it.
     pub(crate) fn model(self, id: &str, owner: Option<&str>) -> Value {
         match self {
@@ -234,4 +244,4 @@ fn event(name: Option<&str>, data: &impl Serialize) -> Phi<String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

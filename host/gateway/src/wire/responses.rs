@@ -9,7 +9,7 @@ use super::json::Json;
 use super::shape::Builder;
 use super::told::Told;
 use super::tools::{
-    self, CallIds, arguments, call_id, each, of_function, schema_entries, tool_name,
+    self, CallIds, Named, Unnamed, arguments, call_id, each, of_function, schema_entries, tool_name,
 };
 use super::{Api, Events, Manner, OPENAIS_OWN, event};
 use crate::config::RequestLimits;
@@ -17,23 +17,18 @@ use crate::receive::{Call, Malformed, model};
 use crate::said::{Channel, Said};
 
 /// Fields of this API that are known and not offered.
-const UNSUPPORTED: [&str; 16] = [
+const UNSUPPORTED: [&str; 11] = [
     "access_programs",
     "background",
     "background_options",
     "context_management",
     "conversation",
     "image",
-    "include",
-    "max_tool_calls",
     "moderation",
     "previous_response_id",
     "prompt",
-    "prompt_cache_options",
-    "prompt_cache_retention",
     "store",
     "top_logprobs",
-    "truncation",
 ];
 
 /// Reads the fields of a request.
@@ -72,12 +67,13 @@ pub(super) fn read(
             ));
         }
     }
-    fields.text_that("truncation", "`disabled`, or left out", |word| {
-        word == "disabled"
+    // That the endpoint may cut what is too long for its model is no promise that it will.
+    fields.text_that("truncation", "`auto` or `disabled`", |word| {
+        ["auto", "disabled"].contains(&word)
     })?;
-    if fields.list("include")?.is_some_and(|list| !list.is_empty()) {
-        return Err(wrong("include", "empty, or left out"));
-    }
+    // Of tools that the provider runs, and there are none.
+    fields.count("max_tool_calls")?;
+    read_include(&mut fields)?;
     manner.is_streamed = fields.flag("stream")?.unwrap_or_default();
     if let Some(mut options) = fields.object("stream_options")? {
         options.keep_here(&["include_obfuscation"]);
@@ -88,6 +84,20 @@ pub(super) fn read(
     let call = builder.call(manner.model.clone(), max_tokens, temperature, wants_json);
     blob::check_count(&call.blobs, "input")?;
     Ok((call, manner))
+}
+
+/// What a client that keeps its own history asks to have back: what a model thought, sealed by its provider. Nothing of that is
+/// passed on, so nothing is missing when it is handed back.
+fn read_include(fields: &mut Fields) -> Result<(), Malformed> {
+    const RULE: &str =
+        "a list of nothing but `reasoning.encrypted_content`, of which there will be none";
+    let include = fields.list("include")?.unwrap_or_default();
+    let is_taken =
+        |word: &Json| matches!(word, Json::Text(word) if word == "reasoning.encrypted_content");
+    match include.iter().all(is_taken) {
+        true => Ok(()),
+        false => Err(wrong("include", RULE)),
+    }
 }
 
 /// Items that become messages.
@@ -132,11 +142,12 @@ impl<'b> History<'b> {
             }
             Some("function_call_output") => {
                 let id = self.ids.replace(call_id(&mut item, "call_id")?);
+                let name = tools::named_tool(&mut item)?;
                 let contents = read_content(&mut item, "output")?;
-                item.finish(&["caller"])?;
+                item.finish(&["caller", "namespace"])?;
                 self.end_calls();
                 let own = Json::Object(vec![("tool_call_id".to_owned(), id)]);
-                self.builder.message("tool", contents, None, Some(own));
+                self.builder.message("tool", contents, name, Some(own));
             }
             Some(_) => return Err(wrong(&item.at("type"), KIND)),
         }
@@ -204,7 +215,16 @@ fn read_options(fields: &mut Fields, builder: &mut Builder) -> Result<bool, Malf
     }
     if let Some(mut reasoning) = fields.object("reasoning")? {
         tools::effort(&mut reasoning, "effort", builder)?;
-        reasoning.finish(&["generate_summary", "summary"])?;
+        // Of what a model thinks nothing is passed on: whichever summary is asked for, and whichever thoughts it shall see again.
+        for (name, rule, known) in [
+            ("summary", SUMMARY, ["auto", "concise", "detailed"]),
+            ("generate_summary", SUMMARY, ["auto", "concise", "detailed"]),
+            ("context", CONTEXT, ["auto", "current_turn", "all_turns"]),
+        ] {
+            tools::word(&mut reasoning, name, rule, &known)?;
+        }
+        tools::word(&mut reasoning, "mode", "`standard`", &["standard"])?;
+        reasoning.finish(&[])?;
     }
     if let Some(list) = fields.list("tools")?.filter(|tools| !tools.is_empty()) {
         builder.option("tools", Json::List(each(list, "tools", read_tool)?));
@@ -234,6 +254,9 @@ fn read_options(fields: &mut Fields, builder: &mut Builder) -> Result<bool, Malf
     }
     Ok(wants_json)
 }
+
+const SUMMARY: &str = "`auto`, `concise` or `detailed`";
+const CONTEXT: &str = "`auto`, `current_turn` or `all_turns`";
 
 fn function_name(value: &mut Fields) -> Result<(String, Json), Malformed> {
     const RULE: &str = "`function`: this gateway offers no tools of its own";
@@ -421,6 +444,7 @@ pub(super) struct Items {
     manner: Manner,
     /// Those that have begun, in order, with the text of each.
     begun: Vec<(Item, Phi<String>)>,
+    unnamed: Unnamed,
     /// Of the next event.
     sequence: u64,
 }
@@ -432,8 +456,20 @@ impl Items {
             at,
             manner: manner.clone(),
             begun: Vec::new(),
+            unnamed: Unnamed::default(),
             sequence: 0,
         }
+    }
+
+    /// The item of a call, with what has come of its arguments.
+    fn begin_call(&mut self, index: u32, call: &Named) -> Phi<String> {
+        let channel = Channel::Arguments(index);
+        let mut events = self.begin(channel, Some((&call.id, &call.name)));
+        if !call.arguments.expose().is_empty() {
+            let rest = self.text(channel, call.arguments.expose());
+            events.expose_mut().push_str(rest.expose());
+        }
+        events
     }
 
     fn named(&mut self, kind: &str, mut data: Value) -> Phi<String> {
@@ -478,18 +514,25 @@ impl Events for Items {
     }
 
     fn call(&mut self, index: u32, id: Option<&str>, name: Option<&str>) -> Phi<String> {
-        let channel = Channel::Arguments(index);
-        if self.place(channel).is_some() {
+        if self.place(Channel::Arguments(index)).is_some() {
             return Phi::default();
         }
-        let names = (id.unwrap_or_default(), name.unwrap_or_default());
-        self.begin(channel, Some(names))
+        match self.unnamed.named(index, id, name) {
+            Some(call) => self.begin_call(index, &call),
+            None => Phi::default(),
+        }
     }
 
     fn text(&mut self, channel: Channel, text: &str) -> Phi<String> {
-        let (mut events, index) = match self.place(channel) {
-            Some(index) => (Phi::default(), index),
-            None => (self.begin(channel, None), self.begun.len() - 1),
+        let (mut events, index) = match (self.place(channel), channel) {
+            (Some(index), _) => (Phi::default(), index),
+            (None, Channel::Arguments(index)) => {
+                self.unnamed.keep(index, text);
+                return Phi::default();
+            }
+            (None, Channel::Text | Channel::Refusal) => {
+                (self.begin(channel, None), self.begun.len() - 1)
+            }
         };
         let Some((item, whole)) = self.begun.get_mut(index) else {
             return events;
@@ -515,6 +558,10 @@ impl Events for Items {
 
     fn done(&mut self, said: &Said) -> Phi<String> {
         let mut events = Phi::new(String::new());
+        for (index, call) in self.unnamed.rest() {
+            let begun = self.begin_call(index, &call);
+            events.expose_mut().push_str(begun.expose());
+        }
         let mut output = Vec::new();
         for (index, (item, text)) in std::mem::take(&mut self.begun).into_iter().enumerate() {
             let text = text.expose();

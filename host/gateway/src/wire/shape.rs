@@ -305,7 +305,12 @@ fn take_leaves(value: &mut Json, place: Place<'_>, parts: &mut Vec<Part>) {
             take_leaves(value, place, parts);
         }
         Json::Name { name, .. } => parts.push(Part::Text(as_words(name))),
-        Json::Null | Json::Bool(_) | Json::Number(_) | Json::Fixed(_) | Json::Exact(_) => {}
+        Json::Null
+        | Json::Bool(_)
+        | Json::Number(_)
+        | Json::Fixed(_)
+        | Json::Exact(_)
+        | Json::Weights(_) => {}
     }
 }
 
@@ -364,6 +369,7 @@ fn put_leaves<'p>(
         Json::Number(number) => Json::Number(number.clone()),
         Json::Fixed(text) => Json::Fixed(text.clone()),
         Json::Exact(number) => Json::Exact(number.clone()),
+        Json::Weights(entries) => Json::Weights(entries.clone()),
     })
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::associates::NoGround;
 use crate::authenticate::{TokenFault, Unauthenticated};
+use crate::egress::EgressError;
 use crate::refusal::Refusal;
 use crate::reply::Reply;
 
@@ -31,6 +32,8 @@ pub(crate) enum Class {
     Forbidden,
     NotFound,
     TooBusy,
+    /// Something behind this host has too much to do, whoever asks.
+    Overloaded,
     Failed,
 }
 
@@ -82,7 +85,7 @@ impl Told {
             Class::Unauthenticated => "authentication_error",
             Class::Forbidden => "permission_error",
             Class::TooBusy => "rate_limit_error",
-            Class::Failed => "server_error",
+            Class::Overloaded | Class::Failed => "server_error",
         };
         json!({ "error": {
             "message": self.message, "type": kind, "param": self.param, "code": self.code, "event": self.event(),
@@ -94,7 +97,7 @@ impl Told {
     pub(crate) fn as_anthropic(&self) -> Value {
         let kind = match (self.class, self.status) {
             (_, 413) => "request_too_large",
-            (Class::Failed, 503) => "overloaded_error",
+            (Class::Overloaded, _) | (Class::Failed, 503) => "overloaded_error",
             (Class::Invalid, _) => "invalid_request_error",
             (Class::Unauthenticated, _) => "authentication_error",
             (Class::Forbidden, _) => "permission_error",
@@ -142,7 +145,23 @@ const fn class(refusal: &Refusal) -> Class {
         | Refusal::Key(KeyError::NotPermitted | KeyError::Expired | KeyError::BudgetExhausted) => {
             Class::Forbidden
         }
-        Refusal::TooBusy | Refusal::CallerTooBusy | Refusal::TooOften { .. } => Class::TooBusy,
+        Refusal::Upstream {
+            source: EgressError::Unavailable { status: 429, .. },
+            ..
+        }
+        | Refusal::TooBusy
+        | Refusal::CallerTooBusy
+        | Refusal::TooOften { .. } => Class::TooBusy,
+        Refusal::Upstream {
+            source: EgressError::Unavailable {
+                status: 503 | 529, ..
+            },
+            ..
+        } => Class::Overloaded,
+        Refusal::Upstream {
+            source: EgressError::Refused(status),
+            ..
+        } if EgressError::is_the_requests(*status) => Class::Invalid,
         Refusal::PluginFailed { .. }
         | Refusal::Key(_)
         | Refusal::Incomplete { .. }

@@ -1,6 +1,6 @@
 //! Tools, and calls of them, as every API has them in its own way and OpenAI's chat in the one that connectors are handed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use nephron_model::Phi;
 
@@ -103,6 +103,48 @@ pub(super) fn schema_entries(
     Ok(entries)
 }
 
+/// Calls of a streamed answer whose names are yet to come, with what has come of their arguments: some APIs begin a call with its
+/// id and name, and some servers give the name late.
+#[derive(Default)]
+pub(super) struct Unnamed(BTreeMap<u32, Named>);
+
+/// A call that can begin.
+#[derive(Default)]
+pub(super) struct Named {
+    pub(super) id: String,
+    pub(super) name: String,
+    /// What came before its name did.
+    pub(super) arguments: Phi<String>,
+}
+
+impl Unnamed {
+    /// Takes what is new about a call, and gives the call once it has a name.
+    pub(super) fn named(
+        &mut self,
+        index: u32,
+        id: Option<&str>,
+        name: Option<&str>,
+    ) -> Option<Named> {
+        let call = self.0.entry(index).or_default();
+        if let Some(id) = id {
+            id.clone_into(&mut call.id);
+        }
+        name?.clone_into(&mut call.name);
+        self.0.remove(&index)
+    }
+
+    /// Keeps a piece of the arguments of a call that has no name yet.
+    pub(super) fn keep(&mut self, index: u32, arguments: &str) {
+        let call = self.0.entry(index).or_default();
+        call.arguments.expose_mut().push_str(arguments);
+    }
+
+    /// Those that never had one, in order.
+    pub(super) fn rest(&mut self) -> impl Iterator<Item = (u32, Named)> + use<> {
+        std::mem::take(&mut self.0).into_iter()
+    }
+}
+
 /// Takes numbers that are handed on as they are: name, bounds and their rule.
 pub(super) fn numbers(
     fields: &mut Fields,
@@ -114,6 +156,34 @@ pub(super) fn numbers(
         if let Some(number) = number.and_then(serde_json::Number::from_f64) {
             builder.option(name, Json::Exact(number));
         }
+    }
+    Ok(())
+}
+
+/// Takes how much likelier numbers of a tokenizer shall be: numbers of its vocabulary, which nobody chose for a person.
+pub(super) fn logit_bias(fields: &mut Fields, builder: &mut Builder) -> Result<(), Malformed> {
+    const RULE: &str = "an object of at most 1024 numbers from -100 to 100, by the tokenizer's number: 1 to 6 digits";
+    const NAME: &str = "logit_bias";
+    let entries = match fields.take(NAME) {
+        None => return Ok(()),
+        Some(Json::Object(entries)) if entries.len() <= 1024 => entries,
+        Some(_) => return Err(wrong(&fields.at(NAME), RULE)),
+    };
+    let is_vocabularys =
+        |key: &str| (1..=6).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_digit());
+    let weight = |(key, value): (String, Json)| {
+        let Json::Number(number) = value else {
+            return None;
+        };
+        let is_weight = number
+            .as_f64()
+            .is_some_and(|number| (-100.0..=100.0).contains(&number));
+        (is_vocabularys(&key) && is_weight).then_some((key, number))
+    };
+    let weights: Option<Vec<_>> = entries.into_iter().map(weight).collect();
+    let weights = weights.ok_or_else(|| wrong(&fields.at(NAME), RULE))?;
+    if !weights.is_empty() {
+        builder.option(NAME, Json::Weights(weights));
     }
     Ok(())
 }

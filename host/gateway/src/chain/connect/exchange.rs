@@ -79,8 +79,9 @@ impl Exchange<'_> {
         Ok(events)
     }
 
-    /// Intent, then the head of the response. Whatever happens after the intent, an outcome entry says so. Where there is
-    /// another try, the response must also not say that the endpoint cannot serve now, and its first bytes must be there.
+    /// Intent, then the head of the response. Whatever happens after the intent, an outcome entry says so. A status that is no
+    /// answer never reaches the connector: what the endpoint says beside it stands in that entry, and the status alone decides.
+    /// Where there is another try, the first bytes of an answer must be there too.
     pub(super) async fn over_http(
         &self,
         outgoing: Outgoing,
@@ -102,14 +103,12 @@ impl Exchange<'_> {
         let mut unanswered = Unanswered(Some(self));
         let mut arriving = self.gateway.egress().send(outgoing, recorded).await;
         let mut status = None;
-        let mut retry_after = None;
-        if let Ok(response) = &mut arriving
-            && !is_last
-        {
+        let mut came = Vec::new();
+        if let Ok(response) = &mut arriving {
             status = Some(response.status);
-            retry_after = response.retry_after();
-            let begun = match response.unavailable() {
-                Some(error) => Err(error),
+            let begun = match response.refusal() {
+                Some(error) => response.explanation(&mut came).await.and(Err(error)),
+                None if is_last => Ok(()),
                 None => response.begin().await,
             };
             arriving = begun.and(arriving);
@@ -118,10 +117,10 @@ impl Exchange<'_> {
             Ok(response) => response,
             Err(error) => {
                 unanswered.0 = None;
-                let mut received = self.received("failed", status, &[])?;
+                let mut received = self.received("failed", status, &came)?;
                 received.reasons.push(error.code().to_owned());
                 self.case.note(received);
-                return Err(self.setback(error, retry_after));
+                return Err(self.setback(error));
             }
         };
         let info = self.case.info_for_connectors();
@@ -170,8 +169,9 @@ impl Exchange<'_> {
     }
 
     /// What an error of egress means for the request.
-    pub(super) fn setback(&self, source: EgressError, retry_after: Option<Duration>) -> Setback {
+    pub(super) fn setback(&self, source: EgressError) -> Setback {
         let (is_the_endpoints, passes) = (source.is_the_endpoints(), source.passes());
+        let retry_after = source.retry_after();
         let refusal = self.failed(source);
         match (is_the_endpoints, passes) {
             (true, true) => Setback::Later(refusal, retry_after),

@@ -25,7 +25,7 @@ impl Exchange<'_> {
             seconds: info.received_at.seconds,
             nanoseconds: info.received_at.nanoseconds,
         };
-        let key = signing::key(access, at).map_err(|error| self.setback(error, None))?;
+        let key = signing::key(access, at).map_err(|error| self.setback(error))?;
         let (engine, connector) = (&self.case.engine, self.connector);
         let grant = self.case.lend(key, connector)?;
         let host = upstream.url.authority();

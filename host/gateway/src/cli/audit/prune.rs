@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use nephron_audit::Day;
 use nephron_model::TenantId;
 
 use crate::cli::Failure;
@@ -12,8 +13,8 @@ use crate::custody::{Act, Done};
 
 /// Take away the sealed payloads that are older than `[log] retention`; headers stay, and everything verifies as before.
 ///
-/// A gateway does it by itself once an hour. Of a tenant on legal hold nothing is taken away. Exit code 1 when something could
-/// not be done.
+/// A gateway does it by itself once an hour. Of a tenant on legal hold nothing is taken away, nor where the log's time leaps, until
+/// somebody says what day it is. Exit code 1 when something could not be done.
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// Only this tenant
@@ -28,6 +29,9 @@ pub(super) struct Args {
     /// Why now
     #[arg(long, value_name = "TEXT")]
     reason: String,
+    /// What day it is, so that a clock that was put wrong prunes nothing: asked for where the log has nothing for over a month
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    today: Option<Day>,
     #[command(flatten)]
     how: How,
 }
@@ -38,6 +42,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         counts_only: args.dry_run,
         by: args.by,
         reason: args.reason,
+        today: args.today,
     };
     let done = perform(&args.how.config, act).await?;
     let mut out = std::io::stdout().lock();

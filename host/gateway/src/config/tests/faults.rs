@@ -723,6 +723,10 @@ fn routes_name_endpoints_and_endpoints_their_certificates() {
             expect!["45:11: `endpoint.retries` must be between 0 and 3"],
         ),
         (
+            "answer-time = \"2h\"",
+            expect![[r#"45:15: `endpoint.answer-time` must be between "1ms" and "1h""#]],
+        ),
+        (
             "tls = { ca = \"ca.pem\", certificate = \"a.pem\", key = \"a.key\" }",
             expect!["right"],
         ),

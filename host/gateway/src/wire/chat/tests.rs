@@ -28,7 +28,9 @@ fn everything() -> Value {
         "tool_choice": { "type": "function", "function": { "name": "Canary_18" } },
         "response_format": { "type": "json_schema", "json_schema": { "name": "Canary_19", "description": "Canary 13",
             "schema": { "title": "Canary 14" } } },
-        "max_completion_tokens": 7, "temperature": 0.5, "top_p": 0.9, "top_k": 40, "seed": 123456789, "n": 1,
+        "max_completion_tokens": 7, "temperature": 0.5, "top_p": 0.9, "top_k": 40, "seed": -9223372036854775808_i64, "n": 1,
+        "logit_bias": { "50256": -100, "483920": 0.5 },
+        "prompt_cache_key": "stays here", "prompt_cache_options": { "mode": "stays here" }, "prompt_cache_retention": "stays here",
         "frequency_penalty": 0, "presence_penalty": 0, "parallel_tool_calls": false, "store": false,
         "reasoning_effort": "low", "stream": true, "stream_options": { "include_usage": true },
         "user": "stays here", "metadata": { "chart": "stays here" },
@@ -51,6 +53,11 @@ fn what_stays_here_reaches_no_connector() {
     let options = options(&asked);
     assert!(!options.contains_key("user") && !options.contains_key("metadata"));
     assert_eq!(options["top_k"], 40);
+    assert_eq!(options["seed"], i64::MIN);
+    assert_eq!(
+        options["logit_bias"],
+        json!({ "50256": -100, "483920": 0.5 })
+    );
     assert!(options.contains_key("tools") && options.contains_key("response_format"));
     // The endpoint gets ids of ours for those that a client may have made up.
     let messages = handed(&asked);
@@ -88,6 +95,16 @@ fn what_cannot_be_searched_is_refused_and_named_by_its_place() {
             "`messages[0].content[0]` has a field",
         ),
         (with("functions", json!([])), "`functions`"),
+        (with("seed", json!(0.5)), "`seed`"),
+        (with("seed", json!(u64::MAX)), "`seed`"),
+        (with("logit_bias", json!([])), "`logit_bias`"),
+        (
+            with("logit_bias", json!({ "quackenbush": 1 })),
+            "`logit_bias`",
+        ),
+        (with("logit_bias", json!({ "90210557": 1 })), "`logit_bias`"),
+        (with("logit_bias", json!({ "1": 101 })), "`logit_bias`"),
+        (with("logit_bias", json!({ "1": "1" })), "`logit_bias`"),
         (with("logprobs", json!(true)), "`logprobs`"),
         (with("n", json!(2)), "`n`"),
         (with("quackenbush", json!(1)), "the body has a field"),

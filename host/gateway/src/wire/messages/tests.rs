@@ -21,6 +21,7 @@ fn everything() -> Value {
                   "content": [{ "type": "text", "text": "Canary 7" }] },
                 { "type": "text", "text": "Canary 8" },
             ] },
+            { "role": "system", "content": [{ "type": "text", "text": "Canary 17" }] },
         ],
         "stop_sequences": ["Canary 9"],
         "tools": [{ "name": "Canary_15", "description": "Canary 10",
@@ -28,7 +29,9 @@ fn everything() -> Value {
         "tool_choice": { "type": "tool", "name": "Canary_16", "disable_parallel_tool_use": true },
         "output_config": { "effort": "low",
             "format": { "type": "json_schema", "schema": { "title": "Canary 13" } } },
-        "temperature": 0.5, "top_p": 0.9, "top_k": 40, "stream": true, "thinking": { "type": "disabled" },
+        "temperature": 0.5, "top_p": 0.9, "top_k": 40, "stream": true,
+        "thinking": { "type": "adaptive", "display": "summarized" },
+        "user_profile_id": "stays here", "workspace_id": "stays here",
         "metadata": { "user_id": "stays here" }, "service_tier": "auto",
     })
 }
@@ -36,7 +39,7 @@ fn everything() -> Value {
 #[test]
 fn every_string_of_a_client_is_searched() {
     let asked = asked(Api::Messages, &everything()).ok().unwrap();
-    check_canaries(&asked, 16);
+    check_canaries(&asked, 17);
     assert!(asked.manner.is_streamed);
     assert_eq!(asked.received.call.max_tokens, Some(7));
     assert!(asked.received.call.wants_json);
@@ -49,7 +52,15 @@ fn a_connector_is_handed_the_same_as_from_a_client_of_openai() {
     let roles: Vec<&str> = messages.iter().map(|(role, ..)| role.as_str()).collect();
     assert_eq!(
         roles,
-        ["system", "user", "assistant", "tool", "tool", "user"]
+        [
+            "system",
+            "user",
+            "assistant",
+            "tool",
+            "tool",
+            "user",
+            "system"
+        ]
     );
     let call = &messages[2].2["tool_calls"][0];
     assert_eq!(call["id"], "call_1");
@@ -71,6 +82,7 @@ fn a_connector_is_handed_the_same_as_from_a_client_of_openai() {
     assert_eq!(options["parallel_tool_calls"], false);
     assert_eq!(options["top_k"], 40);
     assert_eq!(options["reasoning_effort"], "low");
+    assert_eq!(options["thinking"], json!({ "type": "adaptive" }));
     assert_eq!(options["response_format"]["type"], "json_schema");
     assert!(!options.contains_key("metadata"));
 }
@@ -113,8 +125,19 @@ fn what_cannot_be_searched_is_refused_and_named_by_its_place() {
             "`messages[0].content[0].content[0].type`",
         ),
         (
-            with("messages", json!([{ "role": "system", "content": "x" }])),
+            with("messages", json!([{ "role": "tool", "content": "x" }])),
             "`messages[0].role`",
+        ),
+        (
+            with(
+                "messages",
+                json!([{ "role": "system", "content": [{ "type": "tool_result" }] }]),
+            ),
+            "`messages[0].content[0].type`",
+        ),
+        (
+            with("messages", json!([{ "role": "system" }])),
+            "`messages[0].content`",
         ),
         (
             with("messages", json!([{ "role": "user", "content": [] }])),

@@ -15,22 +15,24 @@ fn everything() -> Value {
             { "type": "function_call", "id": "stays here", "call_id": "mrn:90210557", "name": "Canary_12",
               "arguments": "{\"who\":\"Canary 5\"}", "status": "completed" },
             { "type": "function_call", "call_id": "b", "name": "find", "arguments": "{}" },
-            { "type": "function_call_output", "call_id": "mrn:90210557", "output": "Canary 6" },
+            { "type": "function_call_output", "call_id": "mrn:90210557", "name": "Canary_16", "output": "Canary 6" },
             { "type": "function_call_output", "call_id": "b", "output": [{ "type": "input_text", "text": "Canary 7" }] },
         ],
         "tools": [{ "type": "function", "name": "Canary_13", "description": "Canary 8", "strict": true,
             "parameters": { "type": "object", "properties": { "Canary 9": { "enum": ["Canary 10"] } } } }],
         "tool_choice": { "type": "function", "name": "Canary_14" }, "parallel_tool_calls": false,
         "text": { "verbosity": "low", "format": { "type": "json_schema", "name": "Canary_15", "schema": { "title": "Canary 11" } } },
-        "reasoning": { "effort": "high" }, "temperature": 0.5, "top_p": 0.9, "store": false, "include": [],
-        "truncation": "disabled", "stream": true, "user": "stays here", "metadata": { "chart": "stays here" },
+        "reasoning": { "effort": "high", "summary": "auto", "generate_summary": null, "context": "all_turns", "mode": "standard" },
+        "temperature": 0.5, "top_p": 0.9, "store": false, "include": ["reasoning.encrypted_content"], "max_tool_calls": 3,
+        "prompt_cache_options": { "ttl": "stays here" }, "prompt_cache_retention": "stays here",
+        "truncation": "auto", "stream": true, "user": "stays here", "metadata": { "chart": "stays here" },
     })
 }
 
 #[test]
 fn every_string_of_a_client_is_searched() {
     let asked = asked(Api::Responses, &everything()).ok().unwrap();
-    check_canaries(&asked, 15);
+    check_canaries(&asked, 16);
     assert!(asked.manner.is_streamed && asked.received.call.wants_json);
     assert_eq!(asked.received.call.max_tokens, Some(7));
 }
@@ -67,6 +69,9 @@ fn a_connector_is_handed_the_same_as_from_a_client_of_chat() {
     );
     assert_eq!(options["reasoning_effort"], "high");
     assert_eq!(options["verbosity"], "low");
+    for here in ["include", "truncation", "max_tool_calls", "reasoning"] {
+        assert!(!options.contains_key(here), "{here}");
+    }
     assert!(!options.contains_key("metadata") && !options.contains_key("user"));
 }
 
@@ -105,8 +110,24 @@ fn what_cannot_be_searched_or_is_not_kept_is_refused_and_named_by_its_place() {
         (with("store", json!(true)), "`store`"),
         (with("background", json!(true)), "`background`"),
         (
-            with("include", json!(["reasoning.encrypted_content"])),
+            with("include", json!(["message.output_text.logprobs"])),
             "`include`",
+        ),
+        (with("include", json!([1])), "`include`"),
+        (with("truncation", json!("Quackenbush")), "`truncation`"),
+        (
+            with("reasoning", json!({ "mode": "pro" })),
+            "`reasoning.mode`",
+        ),
+        (
+            with("reasoning", json!({ "summary": "Quackenbush" })),
+            "`reasoning.summary`",
+        ),
+        (
+            item(
+                json!({ "type": "function_call_output", "call_id": "a", "output": "x", "namespace": "quackenbush" }),
+            ),
+            "`input[0].namespace`",
         ),
         (
             with("tools", json!([{ "type": "web_search" }])),
