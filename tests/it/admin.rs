@@ -10,7 +10,7 @@ use nephron_audit::{Header, Reader};
 use nephron_gateway::{LOG, RECORD};
 use nephron_model::EntryKind;
 use nephron_tests::compiled_into;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::identity::certificates::Pki;
 use crate::swap::{Process, setup};
@@ -38,6 +38,7 @@ fn an_operator_elsewhere_does_what_his_roles_allow_under_the_name_of_his_certifi
         &pki.listen("").replace("[listen.tls]", "[admin.tls]"),
         &operator("Dana", "\"look\", \"stage\""),
         &operator("Noor", "\"look\", \"activate\", \"audit\""),
+        &operator("Lee", "\"grant\""),
     ]
     .concat();
     let text = setup("answer 0").and(&admin).toml();
@@ -99,6 +100,19 @@ fn an_operator_elsewhere_does_what_his_roles_allow_under_the_name_of_his_certifi
     assert!(said.contains("is not in the folder"), "{said}");
     let (ran, said) = run("noor", &[&what_if("gateway.toml"), &why[..]].concat());
     assert_eq!(ran["judgements"], 0, "{said}");
+
+    let list = [&["grant", "list", "st-marys"], &why[..]].concat();
+    let (_, said) = run("dana", &list);
+    assert!(said.contains("`Dana` has not the role `grant`"), "{said}");
+    let scribe = ["grant", "mint", "st-marys", "--subject", "s.ito"];
+    let terms = ["--purpose", "TREAT", "--operation", "open", "--any-kind"];
+    let ends = ["--uses", "1", "--lifetime", "1h"];
+    let mint = [&scribe[..], &terms, &ends, &why].concat();
+    let (minted, said) = run("lee", &mint);
+    let minter = &minted["grant"]["minter"];
+    assert_eq!(*minter, "Lee (certificate spiffe://ops/lee)", "{said}");
+    let (listed, said) = run("lee", &list);
+    assert_eq!(listed["grants"], json!([minted["grant"]]), "{said}");
 
     drop(process);
     let of_tenant = headers(&data.join("tenants/st-marys").join(LOG));

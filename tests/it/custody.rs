@@ -54,7 +54,7 @@ impl Operator {
     }
 
     /// What a command that must succeed printed, as JSON.
-    fn done(&self, arguments: &[&str]) -> Value {
+    pub(super) fn done(&self, arguments: &[&str]) -> Value {
         let output = self.run(&[arguments, &["--json"]].concat());
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{arguments:?}: {said}");

@@ -28,6 +28,7 @@ mod demo;
 mod exporters;
 mod fallback;
 mod golden;
+mod grants;
 mod host_log;
 mod hostile;
 mod identity;

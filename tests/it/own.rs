@@ -6,21 +6,21 @@ use hyper::Method;
 use nephron_gateway::{REPLACEMENTS, RESTORATION, Replacement, Restoration};
 use nephron_keys::{ApiKey, FIELDS};
 use nephron_model::{EntryKind, EventId};
-use nephron_tests::{CANARIES, CANARY_NOTE, Received, Served, Setup, sdk};
+use nephron_tests::{CANARIES, CANARY_NOTE, NOW, Received, Served, Setup, sdk};
 use serde_json::{Value, json};
 
 use super::canary::{assert_clean, assert_files_clean, heard};
 
 const NAME: &str = "Patient: Zebulon Quackenbush has asthma.";
 
-async fn post(served: &Served, path: &str, key: &str, body: &Value) -> Received {
+pub(super) async fn post(served: &Served, path: &str, key: &str, body: &Value) -> Received {
     served
         .call(Method::POST, path, key, &body.to_string())
         .await
 }
 
 /// As the physician at St Mary's, who must be answered.
-async fn done(served: &Served, path: &str, body: &Value) -> Value {
+pub(super) async fn done(served: &Served, path: &str, body: &Value) -> Value {
     let received = post(served, path, &served.physician, body).await;
     assert_eq!(received.status, 200, "{path}: {}", received.text);
     let answer = received.json();
@@ -33,7 +33,7 @@ fn event(answer: &Value) -> Option<EventId> {
 }
 
 /// A key for St Mary's, and the configuration that knows it.
-fn key_of(caller: &str, role: &str, purpose: &str) -> (String, String) {
+pub(super) fn key_of(caller: &str, role: &str, purpose: &str) -> (String, String) {
     let key = ApiKey::draw().unwrap();
     let toml = format!(
         "[[api-key]]\nid = \"{}\"\ndigest = \"{}\"\ntenant = \"st-marys\"\ncaller = \"{caller}\"\n\
@@ -45,7 +45,7 @@ fn key_of(caller: &str, role: &str, purpose: &str) -> (String, String) {
 }
 
 /// Code and status of a refusal; nothing of what was sent stands in it.
-fn refused(received: &Received) -> (u16, String) {
+pub(super) fn refused(received: &Received) -> (u16, String) {
     let error = &received.json()["error"];
     assert!(error["message"].is_string() && error["type"].is_string());
     for canary in CANARIES {
@@ -389,7 +389,7 @@ async fn an_application_may_ask_what_policy_says() {
 }
 
 /// A field of an invented patient.
-fn field(record: &str, content: &str, value: &Value) -> Value {
+pub(super) fn field(record: &str, content: &str, value: &Value) -> Value {
     let mut field = json!({ "name": "number", "kind": "mrn", "record": record });
     field[content] = value.clone();
     field
@@ -1075,4 +1075,86 @@ async fn grants_are_listed_and_revoked_by_those_whose_they_are() {
         story.contains(&(EntryKind::GrantEnded, "revoked".to_owned())),
         "{story:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_goes_back_lends_nothing_new_and_prolongs_nothing() {
+    let (scribe, toml) = key_of("s.ito", "scribe", "TREAT");
+    let served = Setup::default().and(&toml).serve("").await;
+    let ask = json!({ "fields": [field("1", "value", &json!("90210557"))] });
+    let sealed = done(&served, "/v1/fields/seal", &ask).await["fields"][0]["sealed"].clone();
+    let mint =
+        json!({ "subject": "s.ito", "operations": ["open"], "kinds": ["mrn"], "lifetime": 3600 });
+    let grant = done(&served, "/v1/grants", &mint).await["grant"]["id"].clone();
+    let open = json!({ "fields": [field("1", "sealed", &sealed)], "grant": grant });
+
+    served.clock.set(NOW - 7_200);
+    let received = post(&served, "/v1/grants", &served.physician, &mint).await;
+    assert_eq!(refused(&received), (503, "key-refused".to_owned()));
+    let error = received.json()["error"].clone();
+    assert_eq!(error["reasons"], json!(["clock-went-back"]));
+    let message = error["message"].as_str().unwrap();
+    for said in [
+        "it reads 2026-11-21T22:03:22",
+        "has read 2026-11-22T00:03:22",
+        "`nephron tenant clock`",
+    ] {
+        assert!(message.contains(said), "{message}");
+    }
+    // Nor is anything lent for a request.
+    let text = json!({ "text": NAME });
+    let received = post(&served, "/v1/deidentify", &served.physician, &text).await;
+    assert_eq!(refused(&received), (503, "key-refused".to_owned()));
+
+    // What was lent before lasts as long as it was to last.
+    served.clock.advance(Duration::from_secs(3_599));
+    let received = post(&served, "/v1/fields/open", &scribe, &open).await;
+    assert_eq!(received.status, 200, "{}", received.text);
+    served.clock.advance(Duration::from_secs(1));
+    let received = post(&served, "/v1/fields/open", &scribe, &open).await;
+    assert_eq!(refused(&received), (404, "key-refused".to_owned()));
+
+    // It catches up.
+    served.clock.set(NOW);
+    done(&served, "/v1/grants", &mint).await;
+    let rig = served.reopened().await;
+    let refusal = error["event"].as_str().unwrap().parse().unwrap();
+    let story = rig.story(Some(refusal));
+    let [.., refused, closed] = story.as_slice() else {
+        panic!("{story:?}")
+    };
+    assert_eq!(*refused, (EntryKind::KeyRefused, "deny".to_owned()));
+    assert_eq!(
+        *closed,
+        (EntryKind::RequestClosed, "key-refused".to_owned())
+    );
+    let log = rig.log_folder();
+    let _folder = rig.close();
+    let verdict = nephron_audit::verify(&log, nephron_audit::VerifyOptions::default()).unwrap();
+    assert!(verdict.verified, "{:?}", verdict.faults);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_forbidden_where_keys_are_used_is_not_lent() {
+    let forbids = "[[plugin]]\nname = \"forbids\"\nkind = \"decider\"\ncomponent = \"cedar-policy\"\n[plugin.settings]\n\
+         points = [\"key-use\"]\npolicies = '''permit (principal, action, resource);\n\
+         @reason(\"nobody-lends\") forbid (principal, action == Action::\"mint-grant\", resource);'''\n";
+    let setup = Setup::default().second_decider("forbids").and(forbids);
+    let served = setup.serve("").await;
+    let ask = json!({ "fields": [field("1", "value", &json!("90210557"))] });
+    done(&served, "/v1/fields/seal", &ask).await;
+    let mint = json!({ "subject": "s.ito", "operations": ["open"], "lifetime": 60 });
+    let received = post(&served, "/v1/grants", &served.physician, &mint).await;
+    assert_eq!(refused(&received), (403, "denied".to_owned()));
+    let error = &received.json()["error"];
+    assert_eq!(error["reasons"], json!(["nobody-lends"]));
+    assert!(error["message"].as_str().unwrap().contains("`key-use`"));
+    let rig = served.reopened().await;
+    let points = rig.entries(error["event"].as_str().map(|id| id.parse().unwrap()));
+    let points = points
+        .iter()
+        .filter(|entry| entry.header.kind == EntryKind::Decision)
+        .map(|entry| entry.header.point.unwrap().as_str());
+    let points: Vec<_> = points.collect();
+    assert_eq!(points, ["admin", "admin", "key-use", "key-use"]);
 }

@@ -9,7 +9,7 @@ use nephron_gateway::config::Config;
 use nephron_gateway::reply::Reply;
 use nephron_gateway::{Gateway, LOG, OpenError, RECORD, RootAccess, Surroundings, Tenant};
 use nephron_keys::{Cost, Grant, GrantRequest, Operations, Passphrase, Subject};
-use nephron_model::{EntryKind, EventId, FixedClock, TenantId};
+use nephron_model::{EntryKind, EventId, FixedClock, Records as _, TenantId};
 use tempfile::TempDir;
 
 /// When every test happens, unless it moves the clock: 2026-11-22T00:03:22Z, in seconds since the epoch.
@@ -171,12 +171,13 @@ impl Setup {
         self.open_in(folder).await.expect("the gateway opens")
     }
 
-    /// Opens the gateway on a folder that may hold data already.
+    /// Opens the gateway on a folder that may hold data already. Time goes on from where its logs left it.
     ///
     /// # Errors
     /// What the gateway says.
     pub async fn open_in(&self, folder: TempDir) -> Result<Rig, OpenError> {
-        let clock = Arc::new(FixedClock::at(self.at.unwrap_or(NOW)));
+        let begins = self.at.unwrap_or(NOW).max(left_at(folder.path()));
+        let clock = Arc::new(FixedClock::at(begins));
         copy_compiled(&folder.path().join("host"));
         let gateway = self.gateway(folder.path(), Arc::clone(&clock)).await?;
         Ok(Rig {
@@ -219,6 +220,18 @@ impl Setup {
         };
         Gateway::open(&config, around).await
     }
+}
+
+/// The latest time that a log in a data folder has, in seconds since the epoch. One that cannot be read has none.
+fn left_at(data: &Path) -> u64 {
+    let tenants = std::fs::read_dir(data.join("tenants"))
+        .into_iter()
+        .flatten();
+    let folders = tenants.map(|item| item.expect("an item").path());
+    let folders = folders.chain([data.join(RECORD)]);
+    let readers = folders.filter_map(|folder| Reader::open(&folder.join(LOG)).ok());
+    let times = readers.filter_map(|reader| reader.newest());
+    times.map(|time| time.seconds).max().unwrap_or_default()
 }
 
 /// The endpoint `there` and its associate.

@@ -318,6 +318,11 @@ impl Intake {
         self.clock.now()
     }
 
+    /// The time of the last entry that was given a place.
+    pub(crate) fn newest(&self) -> Timestamp {
+        self.lock().time
+    }
+
     /// Why nothing more is taken, if the disk is the reason.
     pub(crate) fn poisoned(&self) -> Option<String> {
         match &self.lock().standing {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use cap_std::fs::OpenOptions;
 use nephron_model::{
     Clock, Commit, Draft, EntryKind, EventId, Recorder, Records, RecordsError, Signer, Space,
-    TenantId,
+    TenantId, Timestamp,
 };
 
 use crate::checkpoint::{self, origin};
@@ -512,6 +512,10 @@ impl Recorder for Log {
 }
 
 impl Records for Log {
+    fn newest(&self) -> Option<Timestamp> {
+        Some(self.inner.shared.intake.newest())
+    }
+
     fn read(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, RecordsError> {
         let values = self.read_all(space, &[key.to_vec()])?;
         Ok(values.into_iter().next().flatten())

@@ -6,7 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cap_std::fs::Dir;
-use nephron_model::{Digest, EntryKind, EventId, Records, RecordsError, Space, TenantId, unhex};
+use nephron_model::{
+    Digest, EntryKind, EventId, Records, RecordsError, Space, TenantId, Timestamp, unhex,
+};
 
 use crate::checkpoint::{newest, origin};
 use crate::journal::Journal;
@@ -238,6 +240,13 @@ impl Reader {
 }
 
 impl Records for Reader {
+    fn newest(&self) -> Option<Timestamp> {
+        let last = self.head.entries.checked_sub(1)?;
+        // Whoever verifies finds what cannot be read.
+        let last = self.entry(last).ok()??;
+        Some(last.header.time)
+    }
+
     fn read(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, RecordsError> {
         let failed = |error: ReadError| RecordsError {
             reason: error.to_string(),

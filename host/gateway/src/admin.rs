@@ -219,6 +219,11 @@ impl Operator {
         let name = || self.name.clone();
         Ok(match asked {
             Asked::Keys(_) | Asked::Inquiry(_) => return Err(NotHis::Here),
+            Asked::Grants(mut lending) => {
+                has(OperatorRole::Grant)?;
+                lending.by = name();
+                Asked::Grants(lending)
+            }
             Asked::Rerun(mut rerun) => {
                 has(OperatorRole::Audit)?;
                 if let What::WhatIf { candidate, .. } = &mut rerun.what {
@@ -269,6 +274,7 @@ fn beside(configuration: &Path, name: &Path) -> Result<PathBuf, NotHis> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lending::{self, Lending};
     use crate::rerun::Rerun;
 
     fn operator(roles: &[OperatorRole]) -> Operator {
@@ -302,6 +308,24 @@ mod tests {
         let refused = operator(&others).his(stage(), configuration);
         let refused = refused.err().unwrap().to_string();
         assert!(refused.contains("has not the role `stage`"), "{refused}");
+
+        let lend = || {
+            Asked::Grants(Lending {
+                tenant: "st-marys".parse().unwrap(),
+                purpose: "HOPERAT".parse().unwrap(),
+                by: "Noor".to_owned(),
+                reason: "ticket 7".to_owned(),
+                what: lending::What::List,
+            })
+        };
+        let his = operator(&[OperatorRole::Grant]).his(lend(), configuration);
+        let Ok(Asked::Grants(lending)) = his else {
+            panic!("he may lend")
+        };
+        assert_eq!(lending.by, "Dana Reyes");
+        let refused = operator(&others).his(lend(), configuration);
+        let refused = refused.err().unwrap().to_string();
+        assert!(refused.contains("has not the role `grant`"), "{refused}");
 
         let what_if = |candidate: &str| {
             let rerun = Rerun {

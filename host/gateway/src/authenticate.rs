@@ -15,6 +15,7 @@ use nephron_model::{Caller, Draft, Phi, Purpose, TenantId, Timestamp};
 use crate::config::{self, Holder};
 use crate::origin::Origin;
 use crate::receive::{Call, Received, Statement};
+use crate::swap::Warrant;
 use crate::tls::{Marks, Peer};
 use last_use::LastUses;
 use oidc::Providers;
@@ -26,6 +27,11 @@ pub use token::TokenFault;
 pub enum Authentication {
     /// The operator of this machine states it, on the command line or in a file.
     StatedByOperator,
+    /// The operator himself asks, on this machine or by the certificate that says who he is.
+    Operator {
+        /// What his certificate is known by.
+        certificate: Option<String>,
+    },
     /// A key that the operator issued, by its id.
     ApiKey {
         /// The id, which is no secret.
@@ -49,6 +55,7 @@ impl Authentication {
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::StatedByOperator => "stated-by-operator",
+            Self::Operator { .. } => "operator",
             Self::ApiKey { .. } => "api-key",
             Self::Oidc { .. } => "oidc",
             Self::Certificate { .. } => "certificate",
@@ -60,6 +67,7 @@ impl Authentication {
     pub fn credential(&self) -> Option<&str> {
         match self {
             Self::StatedByOperator => None,
+            Self::Operator { certificate } => certificate.as_deref(),
             Self::ApiKey { id } | Self::Certificate { id } | Self::Oidc { provider: id } => {
                 Some(id)
             }
@@ -75,9 +83,20 @@ pub(crate) struct Proof {
     beside: Option<String>,
     /// Whether more than one factor was used.
     is_multi_factor: bool,
+    /// Who asks as an operator, and why.
+    warrant: Option<Warrant>,
 }
 
 impl Proof {
+    const fn new(by: Authentication, is_multi_factor: bool) -> Self {
+        Self {
+            by,
+            beside: None,
+            is_multi_factor,
+            warrant: None,
+        }
+    }
+
     /// `draft` with what the log says of this.
     pub(crate) fn on(&self, mut draft: Draft) -> Draft {
         draft = draft.fact("authentication", self.by.as_str());
@@ -89,6 +108,11 @@ impl Proof {
         }
         if self.is_multi_factor {
             draft = draft.fact("mfa", "true");
+        }
+        if let Some(warrant) = &self.warrant {
+            draft = draft
+                .fact("by", warrant.by.as_str())
+                .fact("reason", warrant.reason.as_str());
         }
         draft
     }
@@ -162,14 +186,37 @@ pub fn stated_by_operator(statement: Statement) -> Identity {
         tenant,
         caller,
         purpose,
+        proof: Proof::new(Authentication::StatedByOperator, false),
+        origin: Phi::default(),
+    }
+}
+
+/// An operator who asks in his own name: on this machine, or elsewhere by a certificate. Policy knows him by how he is known, which no
+/// credential of a caller's gives.
+pub(crate) fn operator(
+    tenant: TenantId,
+    purpose: Purpose,
+    warrant: Warrant,
+    certificate: Option<String>,
+) -> Identity {
+    let caller = Caller {
+        id: warrant.by.clone(),
+        roles: vec![OPERATOR.to_owned()],
+    };
+    Identity {
+        tenant,
+        caller,
+        purpose,
         proof: Proof {
-            by: Authentication::StatedByOperator,
-            beside: None,
-            is_multi_factor: false,
+            warrant: Some(warrant),
+            ..Proof::new(Authentication::Operator { certificate }, false)
         },
         origin: Phi::default(),
     }
 }
+
+/// The role of an operator.
+const OPERATOR: &str = "operator";
 
 /// Why nobody is believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -363,14 +410,9 @@ struct Known {
 
 impl Known {
     const fn new(holder: Holder, by: Authentication, is_multi_factor: bool) -> Self {
-        let proof = Proof {
-            by,
-            beside: None,
-            is_multi_factor,
-        };
         Self {
             holder,
-            proof,
+            proof: Proof::new(by, is_multi_factor),
             refused: None,
         }
     }

@@ -21,6 +21,7 @@ use crate::Gateway;
 use crate::config::Operator;
 use crate::custody::{Act, Done};
 use crate::inquiry::{Inquiry, Told};
+use crate::lending::{Lending, Lent};
 use crate::rerun::{Ran, Rerun};
 use crate::swap::{Change, Standing};
 
@@ -41,6 +42,8 @@ pub(crate) enum Asked {
     Rerun(Rerun),
     /// What needs a tenant's keys to be told.
     Inquiry(Inquiry),
+    /// Something about grants.
+    Grants(Lending),
 }
 
 /// What is answered: the causes where it was not done, the outermost first.
@@ -57,6 +60,8 @@ pub(crate) enum Answered {
     Ran(Box<Ran>),
     /// This is told.
     Told(Told),
+    /// This came of what was asked about grants.
+    Lent(Box<Lent>),
     /// It was not.
     Failed(Vec<String>),
 }
@@ -69,6 +74,7 @@ impl Answered {
             | Self::Progress(..)
             | Self::Ran(_)
             | Self::Told(_)
+            | Self::Lent(_)
             | Self::Failed(_) => None,
         }
     }
@@ -76,9 +82,12 @@ impl Answered {
     pub(crate) fn plugins(self) -> Option<Standing> {
         match self {
             Self::Plugins(standing) => Some(*standing),
-            Self::Done(_) | Self::Progress(..) | Self::Ran(_) | Self::Told(_) | Self::Failed(_) => {
-                None
-            }
+            Self::Done(_)
+            | Self::Progress(..)
+            | Self::Ran(_)
+            | Self::Told(_)
+            | Self::Lent(_)
+            | Self::Failed(_) => None,
         }
     }
 
@@ -89,6 +98,7 @@ impl Answered {
             | Self::Plugins(_)
             | Self::Progress(..)
             | Self::Told(_)
+            | Self::Lent(_)
             | Self::Failed(_) => None,
         }
     }
@@ -100,6 +110,19 @@ impl Answered {
             | Self::Plugins(_)
             | Self::Progress(..)
             | Self::Ran(_)
+            | Self::Lent(_)
+            | Self::Failed(_) => None,
+        }
+    }
+
+    pub(crate) fn lent(self) -> Option<Lent> {
+        match self {
+            Self::Lent(lent) => Some(*lent),
+            Self::Done(_)
+            | Self::Plugins(_)
+            | Self::Progress(..)
+            | Self::Ran(_)
+            | Self::Told(_)
             | Self::Failed(_) => None,
         }
     }
@@ -187,6 +210,14 @@ impl Asker<'_> {
             Self::Elsewhere(operator) => operator.known_by(),
         }
     }
+
+    /// What the certificate is known by of one who is elsewhere.
+    fn certificate(&self) -> Option<String> {
+        match self {
+            Self::Here { .. } => None,
+            Self::Elsewhere(operator) => Some(operator.mark.text()),
+        }
+    }
 }
 
 /// One question, and its answer.
@@ -223,6 +254,10 @@ pub(crate) async fn converse(
         },
         Asked::Inquiry(inquiry) => match gateway.inquire(inquiry, by).await {
             Some(told) => told.map_or_else(failed, Answered::Told),
+            None => gave_up(),
+        },
+        Asked::Grants(lending) => match gateway.lend(lending, by, asker.certificate()).await {
+            Some(lent) => lent.map_or_else(failed, |lent| Answered::Lent(Box::new(lent))),
             None => gave_up(),
         },
         Asked::Plugins(change) => {
@@ -309,6 +344,7 @@ pub(crate) async fn ask_over(
             | Answered::Plugins(_)
             | Answered::Ran(_)
             | Answered::Told(_)
+            | Answered::Lent(_)
             | Answered::Failed(_)) => return Ok(answered),
         }
     }

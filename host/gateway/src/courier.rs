@@ -74,6 +74,7 @@ impl From<KeyError> for Trouble {
             | KeyError::BudgetExhausted
             | KeyError::AuthenticationFailed
             | KeyError::NotFound
+            | KeyError::ClockWentBack { .. }
             | KeyError::Unavailable(_)) => Self::Later(error.code(), None),
         }
     }

@@ -55,6 +55,12 @@ pub(crate) enum Act {
         by: String,
         reason: String,
     },
+    /// Takes this machine's clock as it is, though a tenant's log has a later time.
+    TakeClock {
+        tenant: TenantId,
+        by: String,
+        reason: String,
+    },
     /// Takes sealed payloads away that were kept long enough, of this tenant or of each that has a folder; or only counts them. `today`
     /// is the day, as who asks for it says.
     Prune {
@@ -211,6 +217,16 @@ pub(crate) enum CustodyError {
         #[source]
         source: RetainError,
     },
+    #[error(
+        "this machine's clock reads no less than tenant `{tenant}` has seen it read, so there is nothing to take"
+    )]
+    ClockIsRight { tenant: TenantId },
+    #[error("the clock was not taken for tenant `{tenant}`")]
+    ClockNotTaken {
+        tenant: TenantId,
+        #[source]
+        source: KeyError,
+    },
     #[error("it is for a person to do, and for a reason")]
     NoGround(#[source] Box<SwapError>),
     #[error(
@@ -364,6 +380,21 @@ impl Custody {
                 self.release(held)?;
                 changed.map_err(|source| not_retained(&id, source))?;
                 self.done(served, &id, Shredded::default()).await
+            }
+            Act::TakeClock {
+                tenant: id,
+                by: person,
+                reason,
+            } => {
+                let Warrant { by, reason, .. } = warrant(&person, by, &reason)?;
+                let held = self.hold(served, &id).await?;
+                let taken = held.tenant().keys().take_clock(&by, &reason).await;
+                self.release(held)?;
+                match taken {
+                    Ok(Some(_wrong)) => self.done(served, &id, Shredded::default()).await,
+                    Ok(None) => Err(CustodyError::ClockIsRight { tenant: id }),
+                    Err(source) => Err(CustodyError::ClockNotTaken { tenant: id, source }),
+                }
             }
             Act::Prune {
                 tenant,

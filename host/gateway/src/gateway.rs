@@ -716,6 +716,25 @@ impl Gateway {
         drop(done.await);
     }
 
+    /// Does `work` to its end, also if whoever asked for it has gone. Nothing if it panicked: the panic hook has said where.
+    pub(crate) async fn to_its_end<T, W>(
+        self: &Arc<Self>,
+        work: impl FnOnce(Arc<Self>) -> W,
+    ) -> Option<T>
+    where
+        T: Send + 'static,
+        W: Future<Output = T> + Send + 'static,
+    {
+        let at_work = Arc::clone(&self.aside).read_owned().await;
+        let working = work(Arc::clone(self));
+        let done = tokio::spawn(async move {
+            let done = working.await;
+            drop(at_work);
+            done
+        });
+        done.await.ok()
+    }
+
     /// Waits until nothing is done aside any more. Whoever gave up waiting for such work did not end it.
     pub(crate) async fn at_rest(&self) {
         let _at_rest = self.aside.write().await;

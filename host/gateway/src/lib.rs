@@ -35,6 +35,7 @@ mod host_log;
 mod http;
 mod inquiry;
 mod keeper;
+mod lending;
 mod metrics;
 mod operations;
 mod origin;

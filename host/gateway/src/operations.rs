@@ -25,7 +25,7 @@ use zeroize::Zeroizing;
 
 use crate::Gateway;
 use crate::admit::{Admitted, admit_operation};
-use crate::authenticate::Called;
+use crate::authenticate::{Called, Identity};
 use crate::case::Case;
 use crate::config::RequestLimits;
 use crate::http::{
@@ -382,6 +382,30 @@ async fn perform(
     }
     .instrument(span)
     .await
+}
+
+/// Does what an operator asks for, who sends nothing over HTTP; `body` is what a request would have.
+pub(crate) async fn answer_operator(
+    gateway: &Gateway,
+    identity: Identity,
+    name: &Name,
+    body: &[u8],
+) -> Result<Done, Box<Reply>> {
+    let began = Instant::now();
+    let done = match receive(name, body, gateway.limits(), gateway.clock()) {
+        Ok(received) => {
+            let called = Called::new(received, identity);
+            perform(gateway, name, called, Box::pin(std::future::pending())).await
+        }
+        Err(malformed) => Err(Box::new(gateway.refuse(&identity, malformed.into()).await)),
+    };
+    let outcome = done
+        .as_ref()
+        .map_or_else(|reply| reply.outcome(), |_| ANSWERED);
+    gateway
+        .metrics()
+        .request(name.as_str(), outcome, began.elapsed());
+    done
 }
 
 /// The body of an answer, written without a copy of what it holds.

@@ -2,7 +2,7 @@
 
 use nephron_engine::PluginFailure;
 use nephron_keys::KeyError;
-use nephron_model::{NotRecorded, Point};
+use nephron_model::{NotRecorded, Point, Timestamp};
 
 use crate::associates::NoGround;
 use crate::authenticate::Unauthenticated;
@@ -155,6 +155,16 @@ pub enum Refusal {
         /// As many as it covers.
         most: u32,
     },
+    /// The machine's clock went back.
+    #[error(
+        "the clock of the gateway's machine went back: it reads {reads} and has read {latest}, so that no grant is given; its operator sets it right, or takes it as it is with `nephron tenant clock`; then try again"
+    )]
+    ClockWentBack {
+        /// What it reads.
+        reads: Timestamp,
+        /// The latest that it has read.
+        latest: Timestamp,
+    },
     /// A sealed field does not open. Why is not told.
     #[error(
         "a sealed field was altered, or is not of this tenant, record, field, kind and purpose of use"
@@ -205,6 +215,7 @@ impl From<KeyError> for Refusal {
     fn from(error: KeyError) -> Self {
         match error {
             KeyError::NotRecorded(error) => Self::NotRecorded(error),
+            KeyError::ClockWentBack { reads, latest } => Self::ClockWentBack { reads, latest },
             error @ (KeyError::NotPermitted
             | KeyError::Expired
             | KeyError::Destroyed
@@ -265,7 +276,7 @@ impl Refusal {
             } => "upstream-refused",
             Self::Upstream { .. } => "upstream-failed",
             Self::NotDelivered { .. } => "not-delivered",
-            Self::Key(_) | Self::TooManyValues { .. } => "key-refused",
+            Self::Key(_) | Self::TooManyValues { .. } | Self::ClockWentBack { .. } => "key-refused",
             Self::NotAuthentic => "not-authentic",
             Self::FieldRefused { .. } => "field-refused",
             Self::NotRecorded(_) => "not-recorded",
@@ -301,6 +312,7 @@ impl Refusal {
             | Self::NotDelivered { .. }
             | Self::Key(_)
             | Self::TooManyValues { .. }
+            | Self::ClockWentBack { .. }
             | Self::NotAuthentic
             | Self::NotRecorded(_)
             | Self::AnswerTooLarge { .. }
@@ -333,6 +345,11 @@ impl Refusal {
                     KeyError::NotPermitted.code().to_owned(),
                     "values".to_owned(),
                 ]
+            }
+            Self::ClockWentBack { reads, latest } => {
+                let (reads, latest) = (*reads, *latest);
+                let error = KeyError::ClockWentBack { reads, latest };
+                vec![error.code().to_owned()]
             }
             Self::NoAgreement { why, .. } | Self::Unsearched { why, .. } => why.reasons(),
             Self::Upstream { source, .. } => vec![source.code().to_owned()],

@@ -8,6 +8,7 @@ use nephron_keys::KeyError;
 use nephron_model::{EntryKind, EventId, Phi, Recorded};
 use serde_json::json;
 use tokio::sync::mpsc;
+use tracing::error;
 
 use crate::associates::NoGround;
 use crate::authenticate::{TokenFault, Unauthenticated};
@@ -118,6 +119,7 @@ impl Reply {
                 Refusal::NotRecorded(_)
                 | Refusal::NotDelivered { .. }
                 | Refusal::TenantUnavailable
+                | Refusal::ClockWentBack { .. }
                 | Refusal::Stopping => 503,
             },
         }
@@ -248,6 +250,9 @@ pub(crate) async fn close(case: &Case, refusal: Option<&Refusal>) -> Result<(), 
     };
     if let Some(refusal) = refusal {
         closed.reasons = refusal.reasons();
+        if let Refusal::ClockWentBack { .. } = refusal {
+            error!(tenant = %case.tenant.id(), "{refusal}");
+        }
     }
     let recorded = case.record(closed).await;
     unrefused?;

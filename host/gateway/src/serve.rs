@@ -117,7 +117,7 @@ impl Server {
         let control = match crate::control::bind(gateway.data()) {
             Ok(control) => Some(control),
             Err(error) => {
-                warn!(%error, "there is no control socket; `nephron key`, `tenant` and `plugin` need the gateway stopped");
+                warn!(%error, "there is no control socket; `nephron key` and `tenant` need the gateway stopped, and `plugin` and `grant` have no way to it");
                 None
             }
         };

@@ -1,12 +1,12 @@
 //! Why a key was not used. Says what, never about whom: no variant can carry text that was sealed or is to be.
 
-use nephron_model::{NotRecorded, RecordsError};
+use nephron_model::{NotRecorded, RecordsError, Timestamp};
 
 use crate::random::RandomError;
 use crate::seal::{NotAuthentic, SealError};
 use crate::store::FileError;
 
-/// A use of a key that did not happen. The variants are those of `key-error` in `wit/host.wit`.
+/// A use of a key that did not happen. The variants are those of `key-error` in `wit/host.wit`, and one that no guest meets.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The grant does not cover this operation, kind or conversation.
@@ -29,6 +29,16 @@ pub enum KeyError {
     /// What was asked for does not exist: for callers to whom a missing value is an error.
     #[error("nothing is kept under this token or name")]
     NotFound,
+    /// The wall clock went back, so that nothing new is lent, nor anything of which nobody can know any more when it ends.
+    #[error(
+        "the clock went back: it reads {reads} and has read {latest}. Grants are minted again once it is right; `nephron tenant clock` takes it as it is, if what it read before was wrong"
+    )]
+    ClockWentBack {
+        /// What it reads.
+        reads: Timestamp,
+        /// The latest that it has read.
+        latest: Timestamp,
+    },
     /// The use could not be recorded, and so does not happen (I1).
     #[error("the use of the key could not be recorded, and so it was refused")]
     NotRecorded(#[from] NotRecorded),
@@ -69,6 +79,7 @@ impl KeyError {
             Self::BudgetExhausted => "budget-exhausted",
             Self::AuthenticationFailed => "authentication-failed",
             Self::NotFound => "not-found",
+            Self::ClockWentBack { .. } => "clock-went-back",
             Self::NotRecorded(_) => "not-recorded",
             Self::Unavailable(_) => "unavailable",
         }

@@ -15,6 +15,7 @@ use nephron_model::{
 use serde::Serialize;
 use zeroize::Zeroizing;
 
+use crate::course::Moment;
 use crate::error::KeyError;
 use crate::lasting::Lasting;
 use crate::random;
@@ -27,11 +28,15 @@ use crate::token::Token;
 use crate::vault::{self, Conversation, Found, Underway};
 
 /// A lent handle. Dropping it ends it; so do its expiry, its last use and the destruction of the tenant's key.
+///
+/// It expires by the wall clock or by the steady one, whichever is first: setting the one back prolongs nothing.
 pub struct Grant {
     keys: TenantKeys,
     id: String,
     request: GrantRequest,
     expires: Timestamp,
+    /// The same on the steady clock.
+    deadline: Duration,
     uses: Uses,
 }
 
@@ -127,22 +132,32 @@ impl TenantKeys {
     /// and each use waits for its own.
     ///
     /// # Errors
-    /// [`KeyError::Destroyed`], recorded as a refusal; [`KeyError::Unavailable`] when no id can be drawn.
+    /// [`KeyError::Destroyed`] and [`KeyError::ClockWentBack`], recorded as refusals; [`KeyError::Unavailable`] when no id can be
+    /// drawn.
     pub fn mint(&self, request: GrantRequest) -> Result<Grant, KeyError> {
         let inner = self.inner();
+        let looked = inner.look();
+        let now = looked
+            .as_ref()
+            .map_or_else(|_| Moment::now(inner), |now| *now);
         let grant = Grant {
             keys: self.clone(),
             id: format!("grant-{}", random::event_id(&*inner.clock)?),
-            expires: inner.clock.now().plus(request.lifetime),
+            expires: now.wall.plus(request.lifetime),
+            deadline: now.steady.saturating_add(request.lifetime),
             uses: request
                 .uses
                 .map_or(Uses::Endless, |uses| Uses::Counted(AtomicU64::new(uses))),
             request,
         };
-        if !inner.is_live() {
-            let draft = grant.refused(Operations::NONE, KeyError::Destroyed.code(), "");
+        let refused = match inner.is_live() {
+            true => looked.err(),
+            false => Some(KeyError::Destroyed),
+        };
+        if let Some(why) = refused {
+            let draft = grant.refused(Operations::NONE, why.code(), "");
             drop(inner.recorder.note(draft));
-            return Err(KeyError::Destroyed);
+            return Err(why);
         }
         drop(inner.recorder.note(grant.minted()));
         Ok(grant)
@@ -182,7 +197,12 @@ impl GrantRequest {
 
 impl Grant {
     /// One that draws on a lasting grant, for a request of its holder's.
-    pub(crate) fn lasting(keys: &TenantKeys, lasting: &Lasting, mut request: GrantRequest) -> Self {
+    pub(crate) fn lasting(
+        keys: &TenantKeys,
+        lasting: &Lasting,
+        deadline: Duration,
+        mut request: GrantRequest,
+    ) -> Self {
         request.kinds = lasting.kinds.clone();
         request.values = lasting.values;
         if let Some(conversation) = lasting.conversation {
@@ -191,17 +211,20 @@ impl Grant {
         }
         Self {
             expires: lasting.expires,
+            deadline,
             ..Self::named(keys, &lasting.id, request)
         }
     }
 
     /// One of that id, which has ended.
     pub(crate) fn named(keys: &TenantKeys, id: &str, request: GrantRequest) -> Self {
+        let now = Moment::now(keys.inner());
         Self {
             keys: keys.clone(),
             id: id.to_owned(),
             request,
-            expires: keys.inner().clock.now(),
+            expires: now.wall,
+            deadline: now.steady,
             uses: Uses::Lasting,
         }
     }
@@ -578,7 +601,8 @@ impl Grant {
     }
 
     fn has_expired(&self) -> bool {
-        self.keys.inner().clock.now() >= self.expires
+        let now = Moment::now(self.keys.inner());
+        now.wall >= self.expires || now.steady >= self.deadline
     }
 
     /// Records `used`, waits until it is durable, and only then acts with the keys. What fails is recorded as refused.

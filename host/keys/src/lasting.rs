@@ -2,16 +2,19 @@
 //!
 //! A lasting grant is kept as a record on the entry that minted it, and what is left of its uses on the entry of each use:
 //! so it is there after a restart exactly as the log has it. What is written with an entry does not grow with the number
-//! of grants. Drawn in `docs/formats/grants.md`. One process holds a tenant's log, so what is here in memory is the whole
+//! of grants. What is kept of its deadline is on the wall clock; in memory it is on the steady clock too (`course.rs`). Drawn in
+//! `docs/formats/grants.md`. One process holds a tenant's log, so what is here in memory is the whole
 //! truth while it runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use nephron_model::{Commit, Draft, EntryKind, EventId, Purpose, Record, Space, Timestamp};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 
+use crate::course::Moment;
 use crate::error::KeyError;
 use crate::grant::{Grant, GrantRequest, Subject};
 use crate::hex;
@@ -57,7 +60,8 @@ impl TenantKeys {
     ///
     /// # Errors
     /// [`KeyError::NotPermitted`] when the subject is no caller, an operation is none that may be kept, or as many as may be
-    /// are live; [`KeyError::NotRecorded`]: it then does not exist; [`KeyError::Destroyed`], [`KeyError::Unavailable`].
+    /// are live; [`KeyError::ClockWentBack`], noted as a refusal; [`KeyError::NotRecorded`]: it then does not exist;
+    /// [`KeyError::Destroyed`], [`KeyError::Unavailable`].
     pub async fn mint_lasting(&self, request: GrantRequest) -> Result<Lasting, KeyError> {
         let inner = self.inner();
         let Subject::Caller(subject) = &request.subject else {
@@ -66,8 +70,21 @@ impl TenantKeys {
         if !Self::LASTING_OPERATIONS.contain(request.operations) {
             return Err(KeyError::NotPermitted);
         }
+        if !inner.is_live() {
+            return Err(KeyError::Destroyed);
+        }
+        let id = format!("{PREFIX}{}", random::event_id(&*inner.clock)?);
+        let now = match inner.look() {
+            Ok(now) => now,
+            Err(why) => {
+                let grant = Grant::named(self, &id, request);
+                let refused = grant.refused(Operations::NONE, why.code(), "");
+                drop(inner.recorder.note(refused));
+                return Err(why);
+            }
+        };
         let lasting = Lasting {
-            id: format!("{PREFIX}{}", random::event_id(&*inner.clock)?),
+            id,
             subject: subject.clone(),
             minter: request.caller.clone().unwrap_or_else(|| subject.clone()),
             operations: request.operations,
@@ -75,10 +92,11 @@ impl TenantKeys {
             purpose: request.purpose.clone(),
             uses: request.uses,
             values: request.values,
-            expires: inner.clock.now().plus(request.lifetime),
+            expires: now.wall.plus(request.lifetime),
             conversation: request.conversation,
         };
-        let grant = Grant::lasting(self, &lasting, request);
+        let deadline = now.steady.saturating_add(request.lifetime);
+        let grant = Grant::lasting(self, &lasting, deadline, request);
         let minted = grant
             .minted()
             .fact("subject", lasting.subject.clone())
@@ -89,7 +107,7 @@ impl TenantKeys {
             if grants.by_id.len() >= Self::MOST_LASTING {
                 return Err(KeyError::NotPermitted);
             }
-            let page = grants.insert(lasting.clone());
+            let page = grants.insert(lasting.clone(), deadline);
             let page = page.ok_or(KeyError::NotPermitted)?;
             let mut minted = minted;
             minted.records = vec![record(inner, &lasting)?, grants.page(inner, page)?];
@@ -111,7 +129,8 @@ impl TenantKeys {
     pub fn lasting(&self) -> Result<Vec<Lasting>, KeyError> {
         let mut kept = self.inner().lasting.lock();
         let grants = kept.loaded(self.inner())?;
-        Ok(grants.by_id.values().map(|held| held.0.clone()).collect())
+        let held = grants.by_id.values();
+        Ok(held.map(|held| held.grant.clone()).collect())
     }
 
     /// The lasting grant `id`, if it is live.
@@ -121,7 +140,19 @@ impl TenantKeys {
     pub fn lasting_of(&self, id: &str) -> Result<Option<Lasting>, KeyError> {
         let mut kept = self.inner().lasting.lock();
         let grants = kept.loaded(self.inner())?;
-        Ok(grants.by_id.get(id).map(|held| held.0.clone()))
+        Ok(grants.by_id.get(id).map(|held| held.grant.clone()))
+    }
+
+    /// The same, to be used.
+    fn found(&self, id: &str) -> Result<Option<Found>, KeyError> {
+        let inner = self.inner();
+        let mut kept = inner.lasting.lock();
+        let grants = kept.loaded(inner)?;
+        let found = |held: &Held| Found {
+            grant: held.grant.clone(),
+            deadline: held.deadline(inner),
+        };
+        Ok(grants.by_id.get(id).map(found))
     }
 
     /// The lasting grant `id`, for one use that `request` describes; its subject must be the grant's, its purpose too, and
@@ -130,22 +161,31 @@ impl TenantKeys {
     ///
     /// # Errors
     /// [`KeyError::NotFound`] when there is no such grant for this subject; [`KeyError::NotPermitted`] when it is for another
-    /// purpose or operation; [`KeyError::BudgetExhausted`]: each noted as a refusal. [`KeyError::Destroyed`];
+    /// purpose or operation; [`KeyError::BudgetExhausted`]; [`KeyError::ClockWentBack`] when the clock had gone back before the
+    /// keys were opened, so that nobody knows how much of its time is left: each noted as a refusal. [`KeyError::Destroyed`];
     /// [`KeyError::AuthenticationFailed`] when the store was tampered with; [`KeyError::Unavailable`].
     pub fn redeem(&self, id: &str, request: GrantRequest) -> Result<Grant, KeyError> {
-        let found = self.lasting_of(id)?;
         let operations = request.operations;
-        let (why, detail) = match &found {
+        let (why, detail) = match self.found(id)? {
             None => (KeyError::NotFound, ""),
-            Some(found) if request.subject != Subject::Caller(found.subject.clone()) => {
-                (KeyError::NotFound, "subject")
+            Some(Found { grant, deadline }) => {
+                if request.subject != Subject::Caller(grant.subject.clone()) {
+                    (KeyError::NotFound, "subject")
+                } else if grant.purpose != request.purpose {
+                    (KeyError::NotPermitted, "purpose")
+                } else if !grant.operations.contain(operations) {
+                    (KeyError::NotPermitted, "operation")
+                } else if grant.uses == Some(0) {
+                    (KeyError::BudgetExhausted, "")
+                } else {
+                    match deadline {
+                        Ok(deadline) => {
+                            return Ok(Grant::lasting(self, &grant, deadline, request));
+                        }
+                        Err(unknown) => (unknown, ""),
+                    }
+                }
             }
-            Some(found) if found.purpose != request.purpose => (KeyError::NotPermitted, "purpose"),
-            Some(found) if !found.operations.contain(operations) => {
-                (KeyError::NotPermitted, "operation")
-            }
-            Some(found) if found.uses == Some(0) => (KeyError::BudgetExhausted, ""),
-            Some(found) => return Ok(Grant::lasting(self, found, request)),
         };
         let refused = Grant::named(self, id, request).refused(operations, why.code(), detail);
         drop(self.inner().recorder.note(refused));
@@ -191,12 +231,42 @@ pub(crate) struct Kept(Option<Grants>);
 
 /// The live ones.
 struct Grants {
-    /// Each with the page that lists it.
-    by_id: BTreeMap<String, (Lasting, usize)>,
-    /// Which ends first.
+    by_id: BTreeMap<String, Held>,
+    /// Which ends first on the wall clock.
     by_end: BTreeSet<(Timestamp, String)>,
+    /// Which ends first on the steady one, of those of which that is known.
+    by_deadline: BTreeSet<(Duration, String)>,
+    /// Whether there are others.
+    is_unsettled: bool,
     /// Their ids, as the pages of the index list them.
     pages: [BTreeSet<String>; PAGES],
+}
+
+/// One that somebody is about to use.
+struct Found {
+    grant: Lasting,
+    /// When it ends on the steady clock.
+    deadline: Result<Duration, KeyError>,
+}
+
+/// One in memory.
+struct Held {
+    grant: Lasting,
+    /// The page that lists it.
+    page: usize,
+    /// When it ends on the steady clock, once that is known.
+    deadline: Option<Duration>,
+}
+
+impl Held {
+    /// # Errors
+    /// As for [`Inner::look`].
+    fn deadline(&self, inner: &Inner) -> Result<Duration, KeyError> {
+        match self.deadline {
+            Some(deadline) => Ok(deadline),
+            None => inner.look().map(|now| now.deadline(self.grant.expires)),
+        }
+    }
 }
 
 /// Pages of the index, and the ids that one holds: an act rewrites one page.
@@ -213,7 +283,7 @@ impl LastingGrants {
     pub(crate) fn has_uses(&self, id: &str) -> bool {
         let kept = self.lock();
         let held = kept.0.as_ref().and_then(|grants| grants.by_id.get(id));
-        held.is_some_and(|(grant, _)| grant.uses != Some(0))
+        held.is_some_and(|held| held.grant.uses != Some(0))
     }
 
     /// Takes one use of `id` and queues its entry, with what is left. Entries stand in the order in which uses were taken,
@@ -226,7 +296,8 @@ impl LastingGrants {
     ) -> Result<Commit, KeyError> {
         let mut kept = self.lock();
         let grants = kept.loaded(inner)?;
-        let (grant, _) = grants.by_id.get_mut(id).ok_or(KeyError::NotFound)?;
+        let held = grants.by_id.get_mut(id).ok_or(KeyError::NotFound)?;
+        let grant = &mut held.grant;
         if let Some(left) = &mut grant.uses {
             *left = left.checked_sub(1).ok_or(KeyError::BudgetExhausted)?;
             let left = *left;
@@ -247,8 +318,13 @@ impl Kept {
             Some(grants) => grants,
             none => none.insert(load(inner)?),
         };
-        let now = inner.clock.now();
-        while let Some((expired, page)) = grants.remove_expired(now) {
+        // Of a clock that went back nothing can be said but what the steady one says.
+        let wall = inner.look().ok().map(|now| now.wall);
+        if let Some(first) = inner.course.first() {
+            grants.settle(first);
+        }
+        let steady = inner.clock.steady();
+        while let Some((expired, page)) = grants.remove_expired(wall, steady) {
             let mut ended = Draft::new(EntryKind::GrantEnded, "expired")
                 .fact("grant", expired.id.clone())
                 .fact("subject", expired.subject);
@@ -271,37 +347,76 @@ impl Grants {
         Self {
             by_id: BTreeMap::new(),
             by_end: BTreeSet::new(),
+            by_deadline: BTreeSet::new(),
+            is_unsettled: false,
             pages: std::array::from_fn(|_| BTreeSet::new()),
         }
     }
 
     /// Lists it on the first page with room, and gives that; nothing if there is none.
-    fn insert(&mut self, lasting: Lasting) -> Option<usize> {
+    fn insert(&mut self, grant: Lasting, deadline: Duration) -> Option<usize> {
         let page = self.pages.iter().position(|page| page.len() < PAGE)?;
-        self.insert_at(page, lasting);
+        self.insert_at(page, grant, Some(deadline));
         Some(page)
     }
 
-    fn insert_at(&mut self, page: usize, lasting: Lasting) {
+    fn insert_at(&mut self, page: usize, grant: Lasting, deadline: Option<Duration>) {
+        let id = grant.id.clone();
         if let Some(listed) = self.pages.get_mut(page) {
-            listed.insert(lasting.id.clone());
+            listed.insert(id.clone());
         }
-        self.by_end.insert((lasting.expires, lasting.id.clone()));
-        self.by_id.insert(lasting.id.clone(), (lasting, page));
+        self.by_end.insert((grant.expires, id.clone()));
+        match deadline {
+            Some(deadline) => drop(self.by_deadline.insert((deadline, id.clone()))),
+            None => self.is_unsettled = true,
+        }
+        let held = Held {
+            grant,
+            page,
+            deadline,
+        };
+        self.by_id.insert(id, held);
+    }
+
+    /// Gives those that were read their place on the steady clock.
+    fn settle(&mut self, first: Moment) {
+        if !std::mem::take(&mut self.is_unsettled) {
+            return;
+        }
+        for (id, held) in &mut self.by_id {
+            let deadline = held
+                .deadline
+                .get_or_insert_with(|| first.deadline(held.grant.expires));
+            self.by_deadline.insert((*deadline, id.clone()));
+        }
     }
 
     fn remove(&mut self, id: &str) -> Option<(Lasting, usize)> {
-        let (lasting, page) = self.by_id.remove(id)?;
-        if let Some(listed) = self.pages.get_mut(page) {
+        let held = self.by_id.remove(id)?;
+        if let Some(listed) = self.pages.get_mut(held.page) {
             listed.remove(id);
         }
-        self.by_end.remove(&(lasting.expires, lasting.id.clone()));
-        Some((lasting, page))
+        self.by_end.remove(&(held.grant.expires, id.to_owned()));
+        if let Some(deadline) = held.deadline {
+            self.by_deadline.remove(&(deadline, id.to_owned()));
+        }
+        Some((held.grant, held.page))
     }
 
-    fn remove_expired(&mut self, now: Timestamp) -> Option<(Lasting, usize)> {
-        let (_, id) = self.by_end.first().filter(|(end, _)| *end <= now)?;
-        let id = id.clone();
+    /// Removes one that has ended by either clock, as far as the wall clock is believed.
+    fn remove_expired(
+        &mut self,
+        wall: Option<Timestamp>,
+        steady: Duration,
+    ) -> Option<(Lasting, usize)> {
+        let by_wall = self.by_end.first();
+        let by_wall = by_wall.filter(|(end, _)| wall.is_some_and(|wall| *end <= wall));
+        let by_steady = self.by_deadline.first();
+        let by_steady = by_steady.filter(|(deadline, _)| *deadline <= steady);
+        let id = match (by_wall, by_steady) {
+            (Some((_, id)), _) | (None, Some((_, id))) => id.clone(),
+            (None, None) => return None,
+        };
         self.remove(&id)
     }
 
@@ -332,7 +447,7 @@ fn load(inner: &Inner) -> Result<Grants, KeyError> {
         // What the index lists was committed with it.
         let kept = kept.ok_or(KeyError::AuthenticationFailed)?;
         let lasting = read::<Written>(inner, &id, &kept)?.lasting(id);
-        grants.insert_at(page, lasting.ok_or(KeyError::AuthenticationFailed)?);
+        grants.insert_at(page, lasting.ok_or(KeyError::AuthenticationFailed)?, None);
     }
     Ok(grants)
 }
@@ -415,7 +530,11 @@ fn gone(id: &str) -> Record {
 }
 
 /// A record with its MAC before it: who can write to the store cannot lend himself a key.
-fn written(inner: &Inner, key: &str, content: &impl Serialize) -> Result<Record, KeyError> {
+pub(crate) fn written(
+    inner: &Inner,
+    key: &str,
+    content: &impl Serialize,
+) -> Result<Record, KeyError> {
     let text = serde_json::to_vec(content).unwrap_or_default();
     let mut value = mac(inner, key, &text)?.to_vec();
     value.extend_from_slice(&text);
@@ -426,7 +545,7 @@ fn written(inner: &Inner, key: &str, content: &impl Serialize) -> Result<Record,
     })
 }
 
-fn read<T: for<'de> Deserialize<'de>>(
+pub(crate) fn read<T: for<'de> Deserialize<'de>>(
     inner: &Inner,
     key: &str,
     value: &[u8],

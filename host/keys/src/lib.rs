@@ -11,6 +11,7 @@
 mod api_key;
 mod change;
 mod checkpoint_key;
+mod course;
 mod error;
 mod fate;
 mod grant;

@@ -18,6 +18,7 @@ use nephron_model::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::course::Course;
 use crate::error::KeyError;
 use crate::fate::{Fate, content, unrecorded};
 use crate::hex;
@@ -90,6 +91,7 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) recorder: Arc<dyn Recorder>,
     pub(crate) records: Arc<dyn Records>,
+    pub(crate) course: Course,
     pub(crate) in_flight: InFlight,
     pub(crate) lasting: LastingGrants,
     /// Nothing, once destroyed. Each use holds the read side while a key is open, so destroying waits for it.
@@ -317,19 +319,23 @@ impl TenantKeys {
         recorder: Arc<dyn Recorder>,
         records: Arc<dyn Records>,
     ) -> Self {
-        Self(Arc::new(Inner {
+        let keys = Self(Arc::new(Inner {
             dir,
             tenant,
             root: Arc::clone(root),
             clock,
             recorder,
             records,
+            course: Course::default(),
             in_flight: InFlight::default(),
             lasting: LastingGrants::default(),
             rings: RwLock::new(rings),
             is_changing: AtomicBool::new(false),
             progress: Mutex::default(),
-        }))
+        }));
+        // From now on it is known how time goes; whoever mints is told if it does not.
+        drop(keys.0.look());
+        keys
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nephron_model::{
-    Commit, Digest, Draft, NotRecorded, Recorded, Recorder, Records, RecordsError, Space,
+    Commit, Digest, Draft, NotRecorded, Recorded, Recorder, Records, RecordsError, Space, Timestamp,
 };
 
 /// Implements [`Recorder`] and [`Records`]; clones are the same log.
@@ -20,6 +20,7 @@ struct State {
     holding: bool,
     refuses_from: Option<usize>,
     unreadable: bool,
+    newest: Option<Timestamp>,
 }
 
 /// Resolves a commit.
@@ -45,6 +46,11 @@ impl MemoryLog {
     /// From now on says of every record that it cannot be read, or stops doing so.
     pub fn set_unreadable(&self, unreadable: bool) {
         self.state().unreadable = unreadable;
+    }
+
+    /// From now on has an entry of that time, and none that is later. Its entries have none of their own.
+    pub fn set_newest(&self, time: Timestamp) {
+        self.state().newest = Some(time);
     }
 
     /// From now on queues entries and makes none durable until [`release`](Self::release).
@@ -146,5 +152,9 @@ impl Records for MemoryLog {
             });
         }
         Ok(state.records.get(&(space, key.to_vec())).cloned())
+    }
+
+    fn newest(&self) -> Option<Timestamp> {
+        self.state().newest
     }
 }

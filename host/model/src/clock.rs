@@ -18,13 +18,19 @@ impl Timestamp {
     /// The point `after` later than this one.
     #[must_use]
     pub fn plus(self, after: Duration) -> Self {
-        Self::from_duration(Duration::new(self.seconds, self.nanoseconds) + after)
+        Self::from_duration(self.since_epoch() + after)
     }
 
     /// Whole seconds since `earlier`; none if that is the later one.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_secs(self.seconds.saturating_sub(earlier.seconds))
+    }
+
+    /// How long there is until `later`, to the nanosecond; nothing if that is the earlier one.
+    #[must_use]
+    pub const fn until(self, later: Self) -> Duration {
+        later.since_epoch().saturating_sub(self.since_epoch())
     }
 
     /// Milliseconds since the Unix epoch, rounded down.
@@ -39,6 +45,10 @@ impl Timestamp {
         self.to_string().chars().take_while(|c| *c != 'T').collect()
     }
 
+    const fn since_epoch(self) -> Duration {
+        Duration::new(self.seconds, self.nanoseconds)
+    }
+
     fn from_duration(since_epoch: Duration) -> Self {
         Self {
             seconds: since_epoch.as_secs(),
@@ -49,7 +59,7 @@ impl Timestamp {
 
 impl std::fmt::Display for Timestamp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let time = SystemTime::UNIX_EPOCH + Duration::new(self.seconds, self.nanoseconds);
+        let time = SystemTime::UNIX_EPOCH + self.since_epoch();
         humantime::format_rfc3339_nanos(time).fmt(f)
     }
 }
@@ -68,11 +78,15 @@ impl std::str::FromStr for Timestamp {
 
 /// Where the time comes from. The process has one; tests pass a [`FixedClock`].
 pub trait Clock: Send + Sync {
-    /// The time now.
+    /// The time now, on the wall clock: whoever may set that one sets it forwards and back.
     fn now(&self) -> Timestamp;
+
+    /// How long it has been since some moment that stays the same for as long as the process runs, on a clock that nobody sets: it
+    /// never goes back, and goes on while the machine is suspended.
+    fn steady(&self) -> Duration;
 }
 
-/// The machine's clock.
+/// The machine's clocks.
 pub struct SystemClock;
 
 impl Clock for SystemClock {
@@ -87,30 +101,59 @@ impl Clock for SystemClock {
                 .unwrap_or_default(),
         )
     }
+
+    fn steady(&self) -> Duration {
+        let rustix::time::Timespec { tv_sec, tv_nsec } = rustix::time::clock_gettime(STEADY);
+        // Neither is ever negative.
+        let seconds = u64::try_from(tv_sec).unwrap_or_default();
+        Duration::new(seconds, u32::try_from(tv_nsec).unwrap_or_default())
+    }
 }
 
-/// A clock that stands still until it is moved.
-pub struct FixedClock(AtomicU64);
+/// Linux's monotonic clock stands still while the machine is suspended, and this one does not (`clock_gettime(2)`); macOS's goes on.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const STEADY: rustix::time::ClockId = rustix::time::ClockId::Boottime;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const STEADY: rustix::time::ClockId = rustix::time::ClockId::Monotonic;
+
+/// Clocks that stand still until they are moved.
+pub struct FixedClock {
+    wall: AtomicU64,
+    steady: AtomicU64,
+}
 
 impl FixedClock {
     /// Stands at `seconds` since the Unix epoch.
     #[must_use]
-    pub fn at(seconds: u64) -> Self {
-        Self(AtomicU64::new(seconds))
+    pub const fn at(seconds: u64) -> Self {
+        Self {
+            wall: AtomicU64::new(seconds),
+            steady: AtomicU64::new(0),
+        }
     }
 
-    /// Moves on by whole seconds.
+    /// Time goes on by whole seconds.
     pub fn advance(&self, by: Duration) {
-        self.0.fetch_add(by.as_secs(), Ordering::Relaxed);
+        self.wall.fetch_add(by.as_secs(), Ordering::Relaxed);
+        self.steady.fetch_add(by.as_secs(), Ordering::Relaxed);
+    }
+
+    /// Somebody sets the wall clock to `seconds` since the Unix epoch. No time passes.
+    pub fn set(&self, seconds: u64) {
+        self.wall.store(seconds, Ordering::Relaxed);
     }
 }
 
 impl Clock for FixedClock {
     fn now(&self) -> Timestamp {
         Timestamp {
-            seconds: self.0.load(Ordering::Relaxed),
+            seconds: self.wall.load(Ordering::Relaxed),
             nanoseconds: 0,
         }
+    }
+
+    fn steady(&self) -> Duration {
+        Duration::from_secs(self.steady.load(Ordering::Relaxed))
     }
 }
 
@@ -131,5 +174,29 @@ mod tests {
             at.plus(Duration::from_millis(1500)).to_string(),
             "2026-11-22T00:03:23.500000005Z"
         );
+        let later = at.plus(Duration::from_millis(1500));
+        assert_eq!(at.until(later), Duration::from_millis(1500));
+        assert_eq!(later.until(at), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_wall_clock_is_set_back_while_time_goes_on() {
+        let clock = FixedClock::at(1_000);
+        clock.advance(Duration::from_secs(5));
+        clock.set(500);
+        clock.advance(Duration::from_secs(5));
+        assert_eq!(clock.now().seconds, 505);
+        assert_eq!(clock.steady(), Duration::from_secs(10));
+    }
+
+    #[test]
+    fn the_machines_steady_clock_goes_on_and_is_not_the_wall_clock() {
+        let began = SystemClock.steady();
+        while SystemClock.steady() == began {
+            std::hint::spin_loop();
+        }
+        assert!(SystemClock.steady() > began);
+        // It begins when the machine does, and not in 1970.
+        assert!(SystemClock.steady().as_secs() < SystemClock.now().seconds);
     }
 }

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, EventId, Fingerprint, Kind, Purpose};
+use crate::{Digest, EventId, Fingerprint, Kind, Purpose, Timestamp};
 
 /// One entry before it has a place in the log. Holds no PHI but inside `payload` and `records`, which are sealed.
 #[derive(Clone, Debug)]
@@ -117,6 +117,8 @@ pub enum EntryKind {
     GrantMinted,
     /// A grant that lasts has ended before its uses were spent: it expired, or was revoked.
     GrantEnded,
+    /// A person says that the machine's clock is right, though the log has later times.
+    ClockTaken,
     /// A grant is about to be used.
     KeyUsed,
     /// A use of a key was refused.
@@ -317,6 +319,9 @@ pub trait Records: Send + Sync {
     ) -> Result<Vec<Option<Vec<u8>>>, RecordsError> {
         keys.iter().map(|key| self.read(space, key)).collect()
     }
+
+    /// The time of the newest entry, durable or not: never before that of another. Nothing where entries have no times.
+    fn newest(&self) -> Option<Timestamp>;
 }
 
 /// The store of records cannot be read.

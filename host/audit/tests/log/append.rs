@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use nephron_audit::faults::FaultyDisk;
 use nephron_audit::view::Term;
@@ -433,6 +434,10 @@ impl Clock for BackwardsClock {
             nanoseconds: 0,
         }
     }
+
+    fn steady(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 #[test]
@@ -450,6 +455,11 @@ fn time_never_goes_backwards_within_a_log() {
         .map(|entry| entry.unwrap().header.time)
         .collect();
     assert!(times.is_sorted() && times.len() == 11);
+    let clock = Arc::new(BackwardsClock(AtomicU64::new(1_800_000_000)));
+    let log = Log::open(&place.path, &tenant(), clock, options()).unwrap();
+    assert_eq!(log.newest(), times.last().copied());
+    assert_eq!(reader.newest(), log.newest());
+    log.close().unwrap();
 }
 
 #[test]

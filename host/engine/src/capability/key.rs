@@ -191,7 +191,7 @@ fn told(refusal: &Refusal) -> KeyError {
         Refusal::BudgetExhausted => KeyError::BudgetExhausted,
         Refusal::AuthenticationFailed => KeyError::AuthenticationFailed,
         Refusal::NotFound => KeyError::NotFound,
-        Refusal::NotRecorded(_) | Refusal::Unavailable(_) => {
+        Refusal::ClockWentBack { .. } | Refusal::NotRecorded(_) | Refusal::Unavailable(_) => {
             KeyError::Unavailable("the host could not use the key".to_owned())
         }
     }

@@ -88,7 +88,8 @@ pub(super) fn unless_failed(answered: Answered) -> Result<Answered, Failure> {
         | Answered::Plugins(_)
         | Answered::Progress(..)
         | Answered::Ran(_)
-        | Answered::Told(_)) => Ok(answered),
+        | Answered::Told(_)
+        | Answered::Lent(_)) => Ok(answered),
     }
 }
 

@@ -17,6 +17,7 @@ mod demo;
 mod dev;
 mod embedded;
 mod failure;
+mod grant;
 mod key;
 mod logging;
 mod panics;
@@ -103,6 +104,8 @@ enum Command {
     ApiKey(api_key::Args),
     /// Show, rotate and destroy tenants' keys
     Key(key::Args),
+    /// Mint, list and end grants: what callers may use tenants' keys for, how often and for how long
+    Grant(grant::Args),
     /// Create, list, export and terminate tenants
     Tenant(tenant::Args),
     /// List and close reviews of accesses in an emergency
@@ -183,6 +186,7 @@ fn run(command: Command, globals: &Globals) -> Result<(), Failure> {
             Command::Associate(args) => associate::run(args, globals).await,
             Command::ApiKey(args) => api_key::run(args, globals).await,
             Command::Key(args) => key::run(args, globals).await,
+            Command::Grant(args) => grant::run(args, globals).await,
             Command::Tenant(args) => tenant::run(args, globals).await,
             Command::Review(args) => review::run(args, globals).await,
             Command::Pki(args) => pki::run(args, globals).await,
@@ -231,6 +235,7 @@ mod tests {
             "associate",
             "api-key",
             "key",
+            "grant",
             "tenant",
             "review",
             "pki",
@@ -274,6 +279,10 @@ mod tests {
             vec!["plugin", "push"],
             vec!["key", "rotate"],
             vec!["key", "rotate", "st-marys", "--boundary", "mac"],
+            vec!["grant", "list", "st-marys"],
+            vec![
+                "grant", "revoke", "st-marys", "--by", "Dana", "--reason", "x",
+            ],
             vec!["tenant", "export", "st-marys"],
             vec!["tenant", "create", "St Mary's"],
             vec!["associate"],
@@ -341,6 +350,9 @@ mod tests {
                 "2027-01-31",
                 "--out",
                 "x.svg",
+            ],
+            vec![
+                "grant", "list", "st-marys", "--by", "Dana", "--reason", "x", "--json",
             ],
             vec!["plugin", "build"],
             vec![

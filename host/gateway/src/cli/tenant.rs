@@ -13,7 +13,7 @@ use super::table::Cell;
 use super::{Failure, Globals};
 use crate::custody::{Act, Standing};
 
-/// Create, list, export, hold and terminate tenants.
+/// Create, list, export, hold and terminate tenants, and take the clock as it is.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -37,9 +37,12 @@ enum Command {
     /// Copy a tenant's log, which verifies by itself, with a list of what was copied. Sealed things stay sealed
     Export(export::Args),
     /// Keep everything of a tenant, whatever its age: nothing is pruned and no key destroyed until the hold is released
-    Hold(Holding),
+    Hold(Deed),
     /// Release a tenant from its legal hold
-    Release(Holding),
+    Release(Deed),
+    /// Take this machine's clock as it is, though it has read a later time, which was wrong. Until then nothing is lent for as long as it
+    /// reads less than that. Grants that are live are ended
+    Clock(Deed),
     /// End a tenant: its keys are destroyed, here and at their provider, and the log says so and stays. The six years for which
     /// it is kept are yours to keep
     Terminate {
@@ -53,31 +56,35 @@ enum Command {
     },
 }
 
-/// Of a legal hold.
+/// What a person does, and why.
 #[derive(clap::Args)]
-struct Holding {
+struct Deed {
     /// Whose
     tenant: TenantId,
     /// Who you are; the system's user is recorded beside it
     #[arg(long, value_name = "NAME")]
     by: String,
-    /// Why: the matter, such as a case number
+    /// Why: the matter, such as the number of a case or ticket
     #[arg(long, value_name = "TEXT")]
     reason: String,
     #[command(flatten)]
     how: How,
 }
 
-impl Holding {
-    async fn run(self, holds: bool) -> Result<(), Failure> {
-        let act = Act::Hold {
-            tenant: self.tenant,
-            holds,
-            by: self.by,
-            reason: self.reason,
-        };
+impl Deed {
+    async fn run(self, act: impl FnOnce(TenantId, String, String) -> Act) -> Result<(), Failure> {
+        let act = act(self.tenant, self.by, self.reason);
         let done = perform(&self.how.config, act).await?;
         custody::write(&done, self.how.json, write_table)
+    }
+}
+
+fn hold(holds: bool) -> impl FnOnce(TenantId, String, String) -> Act {
+    move |tenant, by, reason| Act::Hold {
+        tenant,
+        holds,
+        by,
+        reason,
     }
 }
 
@@ -98,8 +105,12 @@ pub(crate) async fn run(args: Args, _: &Globals) -> Result<(), Failure> {
             custody::write(&done, how.json, write_table)
         }
         Command::Export(args) => export::run(args).await,
-        Command::Hold(holding) => holding.run(true).await,
-        Command::Release(holding) => holding.run(false).await,
+        Command::Hold(deed) => deed.run(hold(true)).await,
+        Command::Release(deed) => deed.run(hold(false)).await,
+        Command::Clock(deed) => {
+            let take = |tenant, by, reason| Act::TakeClock { tenant, by, reason };
+            deed.run(take).await
+        }
         Command::Terminate {
             tenant,
             confirm: given,

@@ -41,14 +41,17 @@ pub enum OperatorRole {
     Activate,
     /// Run judgements again.
     Audit,
+    /// Mint, list and end grants.
+    Grant,
 }
 
 impl OperatorRole {
-    pub(crate) const WORDS: [(&'static str, Self); 4] = [
+    pub(crate) const WORDS: [(&'static str, Self); 5] = [
         ("look", Self::Look),
         ("stage", Self::Stage),
         ("activate", Self::Activate),
         ("audit", Self::Audit),
+        ("grant", Self::Grant),
     ];
 
     /// Its name.
@@ -59,6 +62,7 @@ impl OperatorRole {
             Self::Stage => "stage",
             Self::Activate => "activate",
             Self::Audit => "audit",
+            Self::Grant => "grant",
         }
     }
 }

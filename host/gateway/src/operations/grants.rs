@@ -136,7 +136,7 @@ struct Minted<'a> {
 }
 
 /// Mints a grant, for the purpose of use of the request: who uses it states the same.
-pub(super) async fn mint(case: &Case, to_mint: ToMint) -> Result<Phi<String>, Refusal> {
+pub(super) async fn mint(case: &Case, mut to_mint: ToMint) -> Result<Phi<String>, Refusal> {
     let texts = |names: Vec<&str>| Value::Texts(names.into_iter().map(str::to_owned).collect());
     let kinds = named(&to_mint.kinds);
     let facts = [
@@ -153,11 +153,15 @@ pub(super) async fn mint(case: &Case, to_mint: ToMint) -> Result<Phi<String>, Re
         ("values", Value::Number(to_mint.values.into())),
     ];
     let subject = to_mint.subject.clone();
-    let asked = (Point::Admin, "mint-grant", subject.as_str());
-    let permitted = permit(case, asked, facts, to_mint).await?;
-    let (to_mint, duties) = permitted.into_parts();
-    if duties.withhold_identities {
-        return Err(Refusal::withheld(Point::Admin));
+    // Whether this caller may lend, and whether keys may be used so: what is forbidden there is not lent either.
+    for point in [Point::Admin, Point::KeyUse] {
+        let asked = (point, "mint-grant", subject.as_str());
+        let permitted = permit(case, asked, facts.clone(), to_mint).await?;
+        let (permitted, duties) = permitted.into_parts();
+        if duties.withhold_identities {
+            return Err(Refusal::withheld(point));
+        }
+        to_mint = permitted;
     }
     case.unrefused()?;
     let conversation = match &case.conversation {

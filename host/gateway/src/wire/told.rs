@@ -171,6 +171,7 @@ const fn class(refusal: &Refusal) -> Class {
         | Refusal::NotDelivered { .. }
         | Refusal::ReviewsUnreadable
         | Refusal::TenantUnavailable
+        | Refusal::ClockWentBack { .. }
         | Refusal::Stopping => Class::Failed,
     }
 }
