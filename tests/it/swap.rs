@@ -796,6 +796,11 @@ fn a_configuration_that_is_watched_is_taken_over_unless_it_widens() {
     write(answer, answer);
     let process = Process::start(&file);
     process.says("serving http://");
+    // What cannot be read is told, though nothing was looked at before, and so is the next.
+    write("[reload]", "[reload");
+    process.says("the configuration was not taken over: the configuration is refused");
+    write("[reload]", "[reload]\nunknown = 1");
+    process.says("the configuration was not taken over: the configuration is refused");
     write(answer, "answer = \"answer 1\"\n");
     process.says("the configuration was taken over");
     let beside = |arguments: &[&str]| {
