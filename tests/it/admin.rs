@@ -107,6 +107,7 @@ fn an_operator_elsewhere_does_what_his_roles_allow_under_the_name_of_his_certifi
         .find(|header| header.kind == EntryKind::PluginRefused)
         .unwrap();
     assert_eq!(refused.reasons, ["no-role"]);
+    assert_eq!(refused.facts["act"], "activate");
     assert_eq!(refused.facts["by"], "Dana (certificate spiffe://ops/dana)");
     let of_host = headers(&data.join(RECORD).join(LOG));
     let unknown = of_host

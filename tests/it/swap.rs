@@ -267,6 +267,7 @@ impl Operator<'_> {
             Ok(standing) => standing,
             Err(said) => {
                 assert!(said.contains("serves already"), "{said}");
+                done.refused += 1;
                 return None;
             }
         };
@@ -817,6 +818,14 @@ fn a_configuration_that_is_watched_is_taken_over_unless_it_widens() {
     beside(&["rollback"]);
     write(answer, "# As it was.\nanswer = \"answer 1\"\n");
     process.says("was rolled back, or has a component or settings that were");
+    let status = Command::new(super::nephron())
+        .args(["plugin", "status", "--json", "--config"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    let standing: Value = serde_json::from_slice(&status.stdout).unwrap();
+    let refused = standing["refused"].as_str().unwrap();
+    assert!(refused.contains("was rolled back"), "{standing}");
     // Nor beside another change, and nothing else that is taken over lets it.
     write(
         answer,
@@ -836,6 +845,27 @@ fn a_configuration_that_is_watched_is_taken_over_unless_it_widens() {
     );
     process.says("nobody staged it but the configuration");
     beside(&["stage"]);
+    drop(process);
+    let headers = Disk(&data).headers("st-marys");
+    let refused = headers
+        .iter()
+        .filter(|header| header.kind == EntryKind::PluginRefused);
+    let refused: Vec<_> = refused
+        .map(|header| {
+            assert_eq!(header.facts["act"], "take-over");
+            let is_made = header.generation.is_some();
+            (header.reasons.concat(), is_made)
+        })
+        .collect();
+    for expected in [
+        ("bad-configuration", false),
+        ("rolled-back", true),
+        ("takes-a-restart", false),
+        ("nobody-staged-it", true),
+    ] {
+        let is_told = |(code, is_made): &(String, bool)| (code.as_str(), *is_made) == expected;
+        assert!(refused.iter().any(is_told), "{expected:?}: {refused:?}");
+    }
     let kept = std::fs::read_dir(data.join("host/kept")).unwrap();
     let rosters = kept.filter(|item| {
         let name = item.as_ref().unwrap().file_name();

@@ -43,6 +43,18 @@ pub(crate) enum Asked {
     Inquiry(Inquiry),
 }
 
+impl Asked {
+    /// What is asked for, in a word.
+    const fn act(&self) -> &'static str {
+        match self {
+            Self::Keys(_) => "keys",
+            Self::Plugins(change) => change.verb(),
+            Self::Rerun(_) => "run-again",
+            Self::Inquiry(_) => "inquire",
+        }
+    }
+}
+
 /// What is answered: the causes where it was not done, the outermost first.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -202,16 +214,17 @@ pub(crate) async fn converse(
         .await
         .map_err(|_| std::io::ErrorKind::TimedOut)??;
     let by = asker.known_by();
-    let Ok(asked) = serde_json::from_str(&line) else {
+    let Ok(asked) = serde_json::from_str::<Asked>(&line) else {
         let why = "the gateway does not understand what it is asked; it may be of another version than this command";
         return say(stream, &Answered::Failed(vec![why.to_owned()])).await;
     };
+    let act = asked.act();
     let asked = match asker {
         Asker::Here { .. } => asked,
         Asker::Elsewhere(operator) => match operator.his(asked, gateway.swap().configuration()) {
             Ok(asked) => asked,
             Err(refused) => {
-                gateway.refuse_operator(operator, &refused).await;
+                gateway.refuse_operator(operator, act, &refused).await;
                 return say(stream, &failed(refused)).await;
             }
         },

@@ -66,6 +66,34 @@ pub(crate) enum Change {
     Retire { by: String, reason: String },
 }
 
+impl Change {
+    /// What it is called on the command line.
+    pub(crate) const fn verb(&self) -> &'static str {
+        match self {
+            Self::Look => "status",
+            Self::Stage { .. } => "stage",
+            Self::Activate { .. } => "activate",
+            Self::Shadow { .. } => "shadow",
+            Self::Canary { .. } => "canary",
+            Self::Rollback { .. } => "rollback",
+            Self::Retire { .. } => "retire",
+        }
+    }
+
+    /// Who asks for it, and why; nobody need say so to look.
+    fn warrant(&self) -> Option<(&str, &str)> {
+        match self {
+            Self::Look => None,
+            Self::Stage { by, reason, .. }
+            | Self::Activate { by, reason, .. }
+            | Self::Shadow { by, reason, .. }
+            | Self::Canary { by, reason, .. }
+            | Self::Rollback { by, reason }
+            | Self::Retire { by, reason } => Some((by, reason)),
+        }
+    }
+}
+
 /// Who changes the roster, and why.
 #[derive(Clone, Debug)]
 pub(crate) struct Warrant {
@@ -592,14 +620,12 @@ impl Swap {
         }
     }
 
-    /// Why the last candidate was not let in. What a person staged before it is let go of, unless nobody tried: whoever goes on
-    /// as if it had been staged must not let another serve.
-    pub(crate) fn refuse(&self, why: String, warrant: &Warrant) {
+    /// Why the last candidate was not let in. Gives whether that was not said already.
+    pub(crate) fn refuse(&self, why: String) -> bool {
         let mut beside = self.beside();
+        let is_news = beside.refused.as_ref() != Some(&why);
         beside.refused = Some(why);
-        if !warrant.is_nobodys() {
-            beside.staged = None;
-        }
+        is_news
     }
 
     /// Lets go of what is staged.

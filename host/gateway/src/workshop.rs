@@ -94,6 +94,13 @@ impl Workshop {
         self.make(config, vetted).await
     }
 
+    /// The digest of what lies where a plugin's component is said to be, for whoever tells why it was refused.
+    pub(crate) fn component_of(&self, config: &Config, plugin: &config::Plugin) -> Option<Digest> {
+        let path = plugin.component.path(&self.first_party, &config.data);
+        let bytes = nephron_engine::vet::read(&path, &plugin.limits).ok()?;
+        Some(Digest::of(&bytes))
+    }
+
     /// Loads what was vetted, and keeps each part for replay.
     ///
     /// # Errors
