@@ -817,7 +817,7 @@ fn a_configuration_that_is_watched_is_taken_over_unless_it_widens() {
     };
     beside(&["rollback"]);
     write(answer, "# As it was.\nanswer = \"answer 1\"\n");
-    process.says("was rolled back, or has a component or settings that were");
+    process.says("was rolled back or ended as a canary");
     let status = Command::new(super::nephron())
         .args(["plugin", "status", "--json", "--config"])
         .arg(&file)
@@ -825,18 +825,18 @@ fn a_configuration_that_is_watched_is_taken_over_unless_it_widens() {
         .unwrap();
     let standing: Value = serde_json::from_slice(&status.stdout).unwrap();
     let refused = standing["refused"].as_str().unwrap();
-    assert!(refused.contains("was rolled back"), "{standing}");
+    assert!(refused.contains("was rolled back or"), "{standing}");
     // Nor beside another change, and nothing else that is taken over lets it.
     write(
         answer,
         "answer = \"answer 1\"\n[plugin.limits]\nfuel = 1_000_000_000\n",
     );
-    process.says("was rolled back, or has a component or settings that were");
+    process.says("was rolled back or ended as a canary");
     write(answer, "answer = \"answer 3\"\n");
     process.says("the configuration was taken over");
     beside(&["rollback"]);
     write(answer, "# Once more.\nanswer = \"answer 1\"\n");
-    process.says("was rolled back, or has a component or settings that were");
+    process.says("was rolled back or ended as a canary");
     write("[reload]", "[egress]\nregions = [\"us\"]\n[reload]");
     process.says("`[egress]` changed too, which takes a restart");
     write(
@@ -872,6 +872,35 @@ fn a_configuration_that_is_watched_is_taken_over_unless_it_widens() {
         name.to_string_lossy().ends_with(".roster.json")
     });
     assert!(rosters.count() >= 3);
+}
+
+#[test]
+fn what_ended_as_a_canary_does_not_come_back_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    compiled_into(&data);
+    let file = folder.path().join("gateway.toml");
+    let text = setup("answer 0").and("[listen]\naddress = \"127.0.0.1:0\"\n");
+    let text = text.toml();
+    std::fs::write(&file, &text).unwrap();
+    let process = Process::start(&file);
+    process.says("serving http://");
+    std::fs::write(&file, text.replace("answer 0", "answer 1")).unwrap();
+    let warrant = json!({ "by": "dana", "reason": "a test" });
+    let bounds = json!({ "failures": 5, "time": 200, "divergence": null });
+    for change in [
+        json!({ "stage": { "file": file, "by": "dana", "reason": "a test" } }),
+        json!({ "canary": { "percent": 50, "bounds": bounds, "by": "dana", "reason": "a test" } }),
+        json!({ "rollback": warrant }),
+        json!({ "retire": warrant }),
+    ] {
+        answer(begin(&data, &change));
+    }
+    let id = process.child.id().to_string();
+    let told = Command::new("kill").args(["-HUP", &id]).status().unwrap();
+    assert!(told.success());
+    process.says("was rolled back or ended as a canary");
 }
 
 /// What an operator does, and what of it can be seen on the disk.

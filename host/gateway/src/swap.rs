@@ -215,7 +215,7 @@ pub(crate) enum SwapError {
     )]
     Unnamed { staged: Digest },
     #[error(
-        "{generation} was rolled back, or has a component or settings that were; it is staged, and serves when somebody activates it by name"
+        "{generation} was rolled back or ended as a canary, or has a component or settings that were; it is staged, and serves when somebody activates it by name"
     )]
     RolledBack { generation: Digest },
     #[error("a canary runs; activate what is staged, or roll it back")]
@@ -401,11 +401,24 @@ struct Beside {
     before: Option<Arc<Generation>>,
     ended: Vec<Weak<Roster>>,
     refused: Option<String>,
-    /// What was rolled back: the configuration's files alone do not let it serve again.
+    /// What was rolled back, as a canary too: the configuration's files alone do not let it serve again.
     rolled_back: Vec<RolledBack>,
 }
 
-/// A generation that a person took back.
+impl Beside {
+    /// Keeps that this was taken back, and what it alone had beside `others`.
+    fn take_back(&mut self, roster: &Roster, others: &BTreeSet<Part>) {
+        let generation = roster.generation();
+        self.rolled_back
+            .retain(|back| back.generation != generation);
+        self.rolled_back.push(RolledBack {
+            generation,
+            only: &parts(roster) - others,
+        });
+    }
+}
+
+/// A generation that a person took back, or that stopped by itself.
 struct RolledBack {
     generation: Digest,
     /// What only it had.
@@ -769,16 +782,19 @@ impl Swap {
             beside.ended.push(roster);
         }
         if is_rollback {
-            beside.rolled_back.push(RolledBack {
-                generation: ended.roster.generation(),
-                only: &parts(&ended.roster) - &of_next,
-            });
+            beside.take_back(&ended.roster, &of_next);
         } else if !is_nobodys {
             let rolled_back = &mut beside.rolled_back;
             rolled_back.retain(|back| !back.is_in(generation, &of_next));
         }
         beside.before = (!is_rollback).then_some(ended);
         beside.staged = None;
+    }
+
+    /// Has a candidate not come back by itself: it was tried, and is not to serve.
+    pub(crate) fn take_back(&self, candidate: &Roster) {
+        let others = parts(&self.roster());
+        self.beside().take_back(candidate, &others);
     }
 
     /// Lets go of what is staged and of what served before.

@@ -438,8 +438,10 @@ impl Gateway {
         Ok(())
     }
 
+    /// Ends a canary whose candidate is not to serve.
     async fn end_canary(&self, canary: &Canary, code: &str, warrant: &Warrant) {
         self.swap().set_canary(None);
+        self.swap().take_back(canary.generation().roster());
         let shown = canary.shown();
         let mut draft = told(EntryKind::RosterStaged, code, warrant);
         draft.generation = Some(shown.generation);
