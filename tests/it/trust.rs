@@ -294,7 +294,7 @@ async fn a_candidate_is_held_to_trust_and_its_counter_outlives_the_process() {
     let data = served.data().to_owned();
     let file = data.join("gateway.toml");
     let text = format!("data = \"{}\"\n{}", data.display(), served.setup().toml());
-    std::fs::write(&file, text).unwrap();
+    std::fs::write(&file, &text).unwrap();
     let stage = || {
         let stage = json!({ "file": file, "by": "dana", "reason": "a test" });
         ask(&data, json!({ "plugins": { "stage": stage } }))
@@ -313,6 +313,22 @@ async fn a_candidate_is_held_to_trust_and_its_counter_outlives_the_process() {
     // A newer signature of the same component is another generation, though nothing else of it differs.
     bench.sign(&decider, "acme", "9", &USUAL);
     stage().await.unwrap();
+    // What is revoked since it was staged counts, whatever else is wrong with the file; where that cannot be read, nothing serves.
+    let component = Digest::of(&std::fs::read(&decider).unwrap());
+    let revoking = format!("[trust]\nrevoked = [\"{component}\"]");
+    let revoking = format!("unknown = 1\n{}", text.replace("[trust]", &revoking));
+    let absent = text.replace("[trust]", "[trust]\nrevoked-file = \"absent.txt\"");
+    for (text, why) in [
+        (revoking, "is revoked; take another version"),
+        (absent, "what is revoked cannot be read"),
+        (format!("{text}["), "what is revoked cannot be read"),
+        (String::new(), "`[trust]` changed too"),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let refused = act("activate").await.unwrap_err();
+        assert!(refused.contains(why), "{refused}");
+    }
+    std::fs::write(&file, &text).unwrap();
     act("activate").await.unwrap();
     bench.sign(&decider, "acme", "8", &USUAL);
     let refused = stage().await.unwrap_err();

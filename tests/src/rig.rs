@@ -210,6 +210,8 @@ impl Setup {
     async fn gateway(&self, data: &Path, clock: Arc<FixedClock>) -> Result<Gateway, OpenError> {
         let mut config = self.config();
         config.data = data.to_owned();
+        // What a test puts there is what is read anew.
+        config.file = data.join("gateway.toml");
         let around = Surroundings {
             clock,
             root: RootAccess::Passphrase(Passphrase::new(PASSPHRASE.to_owned()), Cost::MINIMUM),

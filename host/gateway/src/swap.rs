@@ -226,6 +226,10 @@ pub(crate) enum SwapError {
     NoShare,
     #[error("no thread can be had to ask it on")]
     NoThread(#[source] std::io::Error),
+    #[error(
+        "what is revoked cannot be read from the configuration, and so nothing is let serve; mend what is told of it, and ask again"
+    )]
+    RevokedUnknown(#[source] Faults),
     #[error("`{by}` has staged something else, which waits; activate or retire that first")]
     Waiting { by: String },
     #[error("say who you are and why, in at most 200 characters each, a name without parentheses")]
@@ -261,6 +265,7 @@ impl SwapError {
             Self::NoPercentage | Self::NoShare => "no-percentage",
             Self::NoThread(_) => "no-thread",
             Self::RolledBack { .. } => "rolled-back",
+            Self::RevokedUnknown(_) => "revoked-unknown",
             Self::NoGround => "no-warrant",
             Self::NotRecorded => "not-recorded",
         }
@@ -292,6 +297,7 @@ impl SwapError {
             | Self::NoShare
             | Self::NoThread(_)
             | Self::RolledBack { .. }
+            | Self::RevokedUnknown(_)
             | Self::NoGround
             | Self::NotRecorded => None,
         }

@@ -1,5 +1,7 @@
 //! A gateway changes its roster, and its logs say so first (I1).
 
+use std::collections::BTreeSet;
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -330,13 +332,10 @@ impl Gateway {
 
     /// That nothing of it was revoked since it was staged; nor, if it is new, has a statement ended or a newer version served.
     async fn vouched_for(&self, next: &Generation, is_new: bool) -> Result<(), SwapError> {
-        let Some(trust) = self.swap().trust() else {
+        if self.swap().trust().is_none() {
             return Ok(());
-        };
-        // What is revoked is read anew; a file that cannot be read might have revoked more.
-        let latest = Config::load(self.swap().configuration()).ok();
-        let latest = latest.and_then(|config| config.trust);
-        let revoked = &latest.as_ref().unwrap_or(trust).policy.revoked;
+        }
+        let revoked = self.revoked().await?;
         let refused = |name: &str, source| {
             let name = name.to_owned();
             SwapError::Candidate(OpenError::Trust { name, source })
@@ -362,6 +361,20 @@ impl Gateway {
             counters::check(self.host(), next.roster()).map_err(SwapError::Candidate)?;
         }
         Ok(())
+    }
+
+    /// What is revoked now, as the configuration says it: one that cannot be read might have revoked more (I6).
+    async fn revoked(&self) -> Result<BTreeSet<Digest>, SwapError> {
+        let file = self.swap().configuration().to_owned();
+        let read = tokio::task::spawn_blocking(move || Config::load_trust(&file)).await;
+        let read = read.unwrap_or_else(|panic| resume_unwind(panic.into_panic()));
+        match read.map_err(SwapError::RevokedUnknown)? {
+            Some(trust) => Ok(trust.policy.revoked),
+            // Without it nobody is asked for, and that takes a restart.
+            None => Err(SwapError::Elsewhere {
+                sections: "`[trust]`".to_owned(),
+            }),
+        }
     }
 
     /// What is staged, to be asked beside what serves.
