@@ -499,6 +499,7 @@ impl Gateway {
         let _news = self.swap().refuse(why);
     }
 
+    /// Lets `next` serve, once the logs say so; where they cannot, they say that what served serves on.
     async fn exchange(
         &self,
         next: Generation,
@@ -512,18 +513,35 @@ impl Gateway {
         }
         draft.records.push(manifest_record(next.roster()));
         // A tenant whose log has stopped is not served; when it opens again, its log says which roster serves.
-        if self.tell_all(&draft).await == 0 {
-            return Err(SwapError::NotRecorded);
-        }
+        let is_told = self.tell_all(&draft).await > 0;
         // After that: what is not told has not served.
         let kept = counters::keep(self.host(), next.roster(), &warrant.by, &warrant.reason);
-        kept.await.map_err(|_| SwapError::NotRecorded)?;
+        if !is_told || !matches!(tokio::time::timeout(PATIENCE, kept).await, Ok(Ok(()))) {
+            self.withdraw().await;
+            return Err(SwapError::NotRecorded);
+        }
         let now = self.clock().now();
-        self.end_shadow(warrant).await;
-        self.swap().set_canary(None);
         self.swap()
             .exchange(next, warrant.clone(), now, is_rollback);
         Ok(())
+    }
+
+    /// Has the logs say that what served serves on, after some of them have, or may come to have, that something else does.
+    async fn withdraw(&self) {
+        let serving = self.swap().serving();
+        let reason = "what was to serve is not in every log that must have it";
+        let warrant = Warrant::of_nobody("the gateway", reason);
+        let mut draft = told(EntryKind::RosterActivated, "withdrawn", &warrant);
+        draft.generation = Some(serving.roster().generation());
+        draft.records.push(manifest_record(serving.roster()));
+        let _told = self.tell_all(&draft).await;
+        let put_back = counters::put_back(self.host(), serving.roster(), &warrant.by, reason);
+        let put_back = tokio::time::timeout(PATIENCE, put_back).await;
+        if !matches!(put_back, Ok(Ok(()))) {
+            error!(
+                "the host's log does not take which versions of plugins serve; see to it before the next start"
+            );
+        }
     }
 
     /// Records `draft` in every log that is open, in all at once, and gives how many tenants' took it.
