@@ -412,6 +412,14 @@ struct Beside {
 }
 
 impl Beside {
+    /// Counts a roster among those that may still be held.
+    fn ends(&mut self, roster: &Arc<Roster>) {
+        let roster = Arc::downgrade(roster);
+        if !self.ended.iter().any(|other| other.ptr_eq(&roster)) {
+            self.ended.push(roster);
+        }
+    }
+
     /// Keeps that this was taken back, and what it alone had beside `others`.
     fn take_back(&mut self, roster: &Roster, others: &BTreeSet<Part>) {
         let generation = roster.generation();
@@ -530,11 +538,7 @@ impl Swap {
     fn fade(&self, shadow: &Arc<Shadow>) {
         shadow.end();
         self.fading().push(Arc::clone(shadow));
-        let roster = Arc::downgrade(shadow.roster());
-        let mut beside = self.beside();
-        if !beside.ended.iter().any(|other| other.ptr_eq(&roster)) {
-            beside.ended.push(roster);
-        }
+        self.beside().ends(shadow.roster());
     }
 
     /// Waits until nothing is asked beside what serves any more. Blocks, as long as one call takes.
@@ -581,8 +585,7 @@ impl Swap {
         let ended = std::mem::replace(&mut *place, canary);
         drop(place);
         if let Some(ended) = ended {
-            let roster = Arc::downgrade(ended.generation().roster());
-            self.beside().ended.push(roster);
+            self.beside().ends(ended.generation().roster());
             if let Some(mirror) = ended.mirror() {
                 self.fade(mirror);
             }
@@ -783,10 +786,7 @@ impl Swap {
             let mut serving = self.serving.write().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *serving, next)
         };
-        let roster = Arc::downgrade(&ended.roster);
-        if !beside.ended.iter().any(|other| other.ptr_eq(&roster)) {
-            beside.ended.push(roster);
-        }
+        beside.ends(&ended.roster);
         if is_rollback {
             beside.take_back(&ended.roster, &of_next);
         } else if !is_nobodys {

@@ -521,8 +521,11 @@ impl Gateway {
             return Err(SwapError::NotRecorded);
         }
         let now = self.clock().now();
+        // First what serves all: whom a canary served has that already, and no log is waited for in between.
         self.swap()
             .exchange(next, warrant.clone(), now, is_rollback);
+        self.swap().set_canary(None);
+        self.end_shadow(warrant).await;
         Ok(())
     }
 
