@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use nephron_gateway::{LOG, Manifest};
+use nephron_gateway::{LOG, Manifest, OpenError, RECORD};
 use nephron_model::{Digest, EntryKind};
 use nephron_tests::{MockModel, PASSPHRASE, Served, Setup, compiled_into, component};
 use serde_json::{Value, json};
@@ -909,6 +909,11 @@ enum Act {
     Stage,
     Activate,
     Rollback,
+    Shadow,
+    Retire,
+    Canary,
+    /// A rollback while a canary runs.
+    EndCanary,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -924,7 +929,7 @@ enum Trace {
 }
 
 /// Every step of a swap, in order.
-const STEPS: [(Act, Trace); 12] = [
+const STEPS: [(Act, Trace); 22] = [
     (Act::Stage, Trace::Asked),
     (Act::Stage, Trace::Kept(".json")),
     (Act::Stage, Trace::Kept(".roster.json")),
@@ -945,7 +950,23 @@ const STEPS: [(Act, Trace); 12] = [
         Act::Rollback,
         Trace::In("st-marys", EntryKind::RosterActivated),
     ),
+    (Act::Rollback, Trace::In("host", EntryKind::RosterActivated)),
     (Act::Rollback, Trace::Answered),
+    (Act::Shadow, Trace::In("st-marys", EntryKind::RosterStaged)),
+    (Act::Shadow, Trace::Answered),
+    (Act::Retire, Trace::In("st-marys", EntryKind::RosterStaged)),
+    (Act::Retire, Trace::Answered),
+    (Act::Canary, Trace::Asked),
+    (
+        Act::Canary,
+        Trace::In("st-marys", EntryKind::RosterActivated),
+    ),
+    (Act::Canary, Trace::Answered),
+    (
+        Act::EndCanary,
+        Trace::In("st-marys", EntryKind::RosterStaged),
+    ),
+    (Act::EndCanary, Trace::Answered),
 ];
 
 /// What lies in a data folder.
@@ -953,7 +974,11 @@ struct Disk<'d>(&'d Path);
 
 impl Disk<'_> {
     fn headers(&self, tenant: &str) -> Vec<nephron_audit::Header> {
-        let log = self.0.join("tenants").join(tenant).join(LOG);
+        let folder = match tenant {
+            "host" => self.0.join(RECORD),
+            tenant => self.0.join("tenants").join(tenant),
+        };
+        let log = folder.join(LOG);
         let reader = nephron_audit::Reader::open(&log).unwrap();
         let entries = reader.entries(0..reader.head().entries);
         entries.map(|entry| entry.unwrap().header).collect()
@@ -1003,10 +1028,10 @@ fn i7_killed_at_every_step_of_a_swap_exactly_one_generation_serves_after_a_resta
     let text = setup("answer 0").and("[listen]\naddress = \"127.0.0.1:0\"\n");
     let text = text.toml();
     let write = |number: usize| {
-        // Every second has another decider.
-        let decider = match number % 2 {
-            0 => "component = \"unknown-obligation\"\n",
-            _ => DECIDER,
+        // Of the first, every second has another decider; what a rollback takes back is told by the answer alone.
+        let decider = match number < 8 && number % 2 == 0 {
+            true => "component = \"unknown-obligation\"\n",
+            false => DECIDER,
         };
         let text = text.replace(DECIDER, decider);
         std::fs::write(&file, text.replace("answer 0", &format!("answer {number}"))).unwrap();
@@ -1016,15 +1041,25 @@ fn i7_killed_at_every_step_of_a_swap_exactly_one_generation_serves_after_a_resta
     for (number, (act, trace)) in STEPS.into_iter().enumerate() {
         let mut process = Process::start(&file);
         process.says("serving http://");
+        let of_host_before = disk.headers("host").len();
         write(number + 2);
         let warrant = json!({ "by": "dana", "reason": "a test" });
         let stage = json!({ "stage": { "file": file, "by": "dana", "reason": "a test" } });
         let activate = json!({ "activate": warrant });
         let rollback = json!({ "rollback": warrant });
+        let shadow = json!({ "shadow": { "percent": 100, "by": "dana", "reason": "a test" } });
+        let retire = json!({ "retire": warrant });
+        let bounds = json!({ "failures": 5, "time": 200, "divergence": null });
+        let canary = json!({ "percent": 50, "bounds": bounds, "by": "dana", "reason": "a test" });
+        let canary = json!({ "canary": canary });
         let (before, last) = match act {
             Act::Stage => (vec![], stage),
             Act::Activate => (vec![stage], activate),
             Act::Rollback => (vec![stage, activate], rollback),
+            Act::Shadow => (vec![stage], shadow),
+            Act::Retire => (vec![stage], retire),
+            Act::Canary => (vec![stage], canary),
+            Act::EndCanary => (vec![stage, canary], rollback),
         };
         before
             .iter()
@@ -1046,10 +1081,23 @@ fn i7_killed_at_every_step_of_a_swap_exactly_one_generation_serves_after_a_resta
         process.child.wait().unwrap();
         drop(process);
 
-        // The next start follows the configuration, whatever came of the swap.
-        let permits = (number + 2) % 2 == 1;
+        // The next start follows the configuration, unless the log has by then that it was taken back or only tried.
+        let of_host = disk.headers("host");
+        let served = |header: &&nephron_audit::Header| {
+            let is_one = ["ok", "rolled-back"].contains(&header.outcome.as_str());
+            header.kind == EntryKind::RosterActivated && is_one
+        };
+        let is_held = of_host.iter().skip(of_host_before).any(|header| {
+            let outcome = header.outcome.as_str();
+            ["rolled-back", "canary", "canary-ended"].contains(&outcome)
+        });
+        let served = of_host.iter().rev().find(served);
+        let answers = match served.filter(|_| is_held) {
+            Some(served) => answer_of(&data, served.generation.unwrap()),
+            None => format!("answer {}", number + 2),
+        };
+        let permits = number + 2 >= 8 || (number + 2) % 2 == 1;
         let (status, said) = run(&file);
-        let answers = format!("answer {}", number + 2);
         assert_eq!(
             status,
             if permits { 0 } else { 4 },
@@ -1082,6 +1130,67 @@ fn i7_killed_at_every_step_of_a_swap_exactly_one_generation_serves_after_a_resta
         .output()
         .unwrap();
     assert!(verified.status.success(), "{verified:?}");
+}
+
+/// A start is no way around whoever must let a roster serve.
+#[tokio::test]
+async fn i7_a_start_holds_the_configuration_to_what_served_last() {
+    let usual = setup("answer 0").detector("safe-harbor", "");
+    let narrowed = setup("answer 0").detector("safe-harbor", "kinds = [\"date\"]");
+    let fuel = "[plugin.limits]\nfuel = 1_000_000\n";
+    let mended = usual.clone().decider("does-nothing", fuel);
+    let broken = mended.clone().decider("traps", "");
+    let started = async |setup: &Setup, folder| {
+        let rig = setup.open_in(folder).await.unwrap();
+        let serving = rig.gateway.roster().generation();
+        let headers: Vec<_> = rig
+            .all_entries()
+            .into_iter()
+            .map(|entry| entry.header)
+            .collect();
+        (rig.close(), serving, headers)
+    };
+    let told = |headers: &[nephron_audit::Header], code: &str| {
+        let refused = headers
+            .iter()
+            .rev()
+            .find(|header| header.kind == EntryKind::PluginRefused)
+            .unwrap();
+        assert_eq!(refused.reasons, [code]);
+        assert_eq!(refused.facts["act"], "start");
+        refused.facts.clone()
+    };
+    let last = |headers: &[nephron_audit::Header]| {
+        let mut activated = headers.iter().rev();
+        let activated = activated.find(|header| header.kind == EntryKind::RosterActivated);
+        activated.unwrap().facts.clone()
+    };
+
+    let (folder, first, headers) = started(&usual, tempfile::tempdir().unwrap()).await;
+    assert!(!last(&headers).contains_key("changes/0"));
+    // What looks at less waits for a person.
+    let (folder, serving, headers) = started(&narrowed, folder).await;
+    assert_eq!(serving, first);
+    let facts = told(&headers, "nobody-staged-it");
+    assert!(
+        facts["widens/0"].contains("another digest of its settings"),
+        "{facts:?}"
+    );
+    // What does not, serves, and the log has what is other.
+    let (folder, second, headers) = started(&mended, folder).await;
+    assert_ne!(second, first);
+    let changed = &last(&headers)["changes/0"];
+    assert!(changed.contains("`limits.fuel` was"), "{changed}");
+    // What keeps no case does not.
+    let (folder, serving, headers) = started(&broken, folder).await;
+    assert_eq!(serving, second);
+    assert_eq!(told(&headers, "case-not-kept")["plugin"], "access");
+    // Where what served last is gone, there is nothing to hold it to but its cases.
+    let manifest = format!("host/kept/{}.roster.json", second.hex());
+    std::fs::remove_file(folder.path().join(manifest)).unwrap();
+    let refused = broken.open_in(folder).await.unwrap_err();
+    let is_unfit = matches!(refused, OpenError::Unfit { code, .. } if code == "case-not-kept");
+    assert!(is_unfit, "{refused}");
 }
 
 /// One request to the configuration as it is.

@@ -7,7 +7,7 @@ use nephron_audit::{Entry, Reader};
 use nephron_engine::compile::Compiler;
 use nephron_gateway::config::Config;
 use nephron_gateway::reply::Reply;
-use nephron_gateway::{Gateway, LOG, OpenError, RECORD, RootAccess, Surroundings, Tenant};
+use nephron_gateway::{Gateway, LOG, OpenError, RECORD, RootAccess, Start, Surroundings, Tenant};
 use nephron_keys::{Cost, Grant, GrantRequest, Operations, Passphrase, Subject};
 use nephron_model::{EntryKind, EventId, FixedClock, TenantId};
 use tempfile::TempDir;
@@ -28,6 +28,7 @@ pub struct Setup {
     more: String,
     replaced: Vec<(String, String)>,
     at: Option<u64>,
+    is_as_configured: bool,
     log: nephron_audit::Options,
 }
 
@@ -119,6 +120,13 @@ impl Setup {
     #[must_use]
     pub const fn at(mut self, seconds: u64) -> Self {
         self.at = Some(seconds);
+        self
+    }
+
+    /// Which serves whatever served last from its folder.
+    #[must_use]
+    pub const fn as_configured(mut self) -> Self {
+        self.is_as_configured = true;
         self
     }
 
@@ -218,6 +226,10 @@ impl Setup {
             first_party: crate::components::folder().to_owned(),
             compiler: Compiler::InProcess,
             log: self.log.clone(),
+            start: match self.is_as_configured {
+                true => Start::AsConfigured,
+                false => Start::Examined,
+            },
         };
         Gateway::open(&config, around).await
     }

@@ -19,13 +19,17 @@ use crate::roster::Roster;
 mod act;
 mod canary;
 mod difference;
+mod kept;
 mod rehearse;
 mod shadow;
+mod start;
 pub(crate) use act::{canary_draft, manifest_record};
 pub(crate) use canary::{Bounds, Canary, Side as CanarySide};
 pub(crate) use difference::Difference;
 use difference::{Side, differences};
+pub(crate) use kept::Kept;
 pub(crate) use shadow::{ANSWERS, Came, Findings, Shadow, by_gravity, is_grave};
+pub(crate) use start::{Begun, Starting};
 
 /// What an operator asks for. `by` is who, in his own words: the gateway adds the user whom the system names.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -271,6 +275,11 @@ impl SwapError {
         }
     }
 
+    /// Whether a conformance case is not kept, or cannot be looked at.
+    const fn is_unfit(&self) -> bool {
+        matches!(self, Self::Unfit { .. } | Self::Cases { .. })
+    }
+
     /// The plugin that it is about, by the operator's name.
     pub(crate) fn plugin(&self) -> Option<&str> {
         match self {
@@ -316,6 +325,22 @@ pub(crate) struct Generation {
 }
 
 impl Generation {
+    pub(crate) fn of(
+        config: &Config,
+        roster: Arc<Roster>,
+        warrant: Warrant,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            roster,
+            plugins: config.plugins.clone(),
+            chain: config.chain.clone(),
+            since: now,
+            warrant,
+            differences: Vec::new(),
+        }
+    }
+
     pub(crate) const fn roster(&self) -> &Arc<Roster> {
         &self.roster
     }
@@ -344,6 +369,11 @@ impl Generation {
         }
     }
 
+    /// What differs from what it was last held to.
+    pub(crate) fn differences(&self) -> &[Difference] {
+        &self.differences
+    }
+
     /// Who made it ready.
     pub(crate) const fn warrant(&self) -> &Warrant {
         &self.warrant
@@ -355,15 +385,7 @@ impl Generation {
             .fact("by", warrant.by.as_str())
             .fact("reason", warrant.reason.as_str());
         draft.generation = Some(self.roster.generation());
-        for (number, difference) in self.differences.iter().enumerate() {
-            let key = if difference.widens {
-                "widens"
-            } else {
-                "changes"
-            };
-            draft = draft.fact(&format!("{key}/{number}"), difference.what.as_str());
-        }
-        draft
+        told_in(draft, &self.differences)
     }
 
     fn shown(&self) -> Shown {
@@ -375,6 +397,19 @@ impl Generation {
             differences: self.differences.clone(),
         }
     }
+}
+
+/// An entry that says what differs.
+pub(crate) fn told_in(draft: Draft, differences: &[Difference]) -> Draft {
+    let numbered = differences.iter().enumerate();
+    numbered.fold(draft, |draft, (number, difference)| {
+        let key = if difference.widens {
+            "widens"
+        } else {
+            "changes"
+        };
+        draft.fact(&format!("{key}/{number}"), difference.what.as_str())
+    })
 }
 
 /// What serves a request, and what is asked beside.
@@ -419,28 +454,37 @@ impl Beside {
             self.ended.push(roster);
         }
     }
+}
 
-    /// Keeps that this was taken back, and what it alone had beside `others`.
-    fn take_back(&mut self, roster: &Roster, others: &BTreeSet<Part>) {
-        let generation = roster.generation();
-        self.rolled_back
-            .retain(|back| back.generation != generation);
-        self.rolled_back.push(RolledBack {
-            generation,
-            only: &parts(roster) - others,
-        });
-    }
+/// Keeps that a roster was taken back, and what it alone had beside another.
+fn take_back(rolled_back: &mut Vec<RolledBack>, roster: &Roster, beside: &Roster) {
+    let generation = roster.generation();
+    rolled_back.retain(|back| back.generation != generation);
+    rolled_back.push(RolledBack {
+        generation,
+        only: &parts(roster) - &parts(beside),
+    });
 }
 
 /// A generation that a person took back, or that stopped by itself.
-struct RolledBack {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct RolledBack {
     generation: Digest,
     /// What only it had.
     only: BTreeSet<Part>,
 }
 
 /// A plugin's name, and the digest of its component or of its settings.
-type Part = (String, &'static str, Digest);
+type Part = (String, Made, Digest);
+
+/// Of what a plugin is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Made {
+    Component,
+    Settings,
+}
 
 /// What serves in a roster.
 fn parts(roster: &Roster) -> BTreeSet<Part> {
@@ -448,8 +492,8 @@ fn parts(roster: &Roster) -> BTreeSet<Part> {
     let seats = manifest.seats().flat_map(|seat| {
         let plugin = &seat.plugin;
         [
-            (plugin.name.clone(), "component", plugin.digest),
-            (plugin.name.clone(), "settings", plugin.settings),
+            (plugin.name.clone(), Made::Component, plugin.digest),
+            (plugin.name.clone(), Made::Settings, plugin.settings),
         ]
     });
     seats.collect()
@@ -462,15 +506,7 @@ impl RolledBack {
 }
 
 impl Swap {
-    pub(crate) fn new(started: Config, roster: Arc<Roster>, now: Timestamp) -> Self {
-        let serving = Generation {
-            roster,
-            plugins: started.plugins.clone(),
-            chain: started.chain.clone(),
-            since: now,
-            warrant: Warrant::of_nobody("the gateway", "started"),
-            differences: Vec::new(),
-        };
+    fn new(started: Config, serving: Generation) -> Self {
         Self {
             started,
             serving: RwLock::new(Arc::new(serving)),
@@ -774,33 +810,56 @@ impl Swap {
         now: Timestamp,
         is_rollback: bool,
     ) {
-        let is_nobodys = warrant.is_nobodys();
+        let rolled_back = self.rolled_back_after(&next, is_rollback, &warrant);
         let next = Arc::new(Generation {
             since: now,
             warrant,
             ..next
         });
-        let (generation, of_next) = (next.roster.generation(), parts(&next.roster));
         let mut beside = self.beside();
         let ended = {
             let mut serving = self.serving.write().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *serving, next)
         };
         beside.ends(&ended.roster);
-        if is_rollback {
-            beside.take_back(&ended.roster, &of_next);
-        } else if !is_nobodys {
-            let rolled_back = &mut beside.rolled_back;
-            rolled_back.retain(|back| !back.is_in(generation, &of_next));
-        }
+        beside.rolled_back = rolled_back;
         beside.before = (!is_rollback).then_some(ended);
         beside.staged = None;
     }
 
     /// Has a candidate not come back by itself: it was tried, and is not to serve.
     pub(crate) fn take_back(&self, candidate: &Roster) {
-        let others = parts(&self.roster());
-        self.beside().take_back(candidate, &others);
+        let serving = self.roster();
+        take_back(&mut self.beside().rolled_back, candidate, &serving);
+    }
+
+    /// What serves, with this candidate among what does not come back by itself.
+    pub(crate) fn with_taken_back(&self, candidate: &Roster) -> Kept {
+        let (serving, mut rolled_back) = (self.serving(), self.rolled_back());
+        take_back(&mut rolled_back, candidate, &serving.roster);
+        Kept::of(&serving, rolled_back)
+    }
+
+    /// What does not come back by itself.
+    pub(crate) fn rolled_back(&self) -> Vec<RolledBack> {
+        self.beside().rolled_back.clone()
+    }
+
+    /// The same, once `next` serves.
+    pub(crate) fn rolled_back_after(
+        &self,
+        next: &Generation,
+        is_rollback: bool,
+        warrant: &Warrant,
+    ) -> Vec<RolledBack> {
+        let mut rolled_back = self.rolled_back();
+        if is_rollback {
+            take_back(&mut rolled_back, &self.roster(), &next.roster);
+        } else if !warrant.is_nobodys() {
+            let (generation, parts) = (next.roster.generation(), parts(&next.roster));
+            rolled_back.retain(|back| !back.is_in(generation, &parts));
+        }
+        rolled_back
     }
 
     /// Lets go of what is staged and of what served before.

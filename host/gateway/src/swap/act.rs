@@ -12,7 +12,7 @@ use nephron_trust::TrustError;
 use tracing::error;
 
 use super::rehearse::rehearse;
-use super::{Bounds, Canary, Change, Generation, Shadow, Standing, SwapError, Warrant};
+use super::{Bounds, Canary, Change, Generation, Kept, Shadow, Standing, SwapError, Warrant};
 use crate::Gateway;
 use crate::admin::NotHis;
 use crate::config::{Config, Operator};
@@ -293,7 +293,7 @@ impl Gateway {
         let checked = counters::check(self.host(), &roster).map_err(SwapError::Candidate);
         checked.map_err(&refused)?;
         let engine = self.engine();
-        let kept = Box::pin(rehearse(&engine, &config, &roster, serving.roster())).await;
+        let kept = Box::pin(rehearse(&engine, &config, &roster, Some(serving.roster()))).await;
         kept.map_err(refused)?;
         Ok((config, roster))
     }
@@ -440,7 +440,10 @@ impl Gateway {
 
     /// Lets a candidate serve some callers.
     async fn try_out(&self, canary: Canary, warrant: &Warrant) -> Result<(), SwapError> {
-        if self.tell_all(&canary_draft(&canary, warrant)).await == 0 {
+        // A start in the middle of it lets nobody have it.
+        let kept = self.swap().with_taken_back(canary.generation().roster());
+        let draft = canary_draft(&canary, warrant);
+        if self.tell_all_and_keep(&draft, &kept).await == 0 {
             if let Some(mirror) = canary.mirror() {
                 mirror.end();
             }
@@ -463,7 +466,8 @@ impl Gateway {
             draft.counts.insert(format!("{name}-failed"), counts.failed);
             draft.counts.insert(format!("{name}-micros"), counts.micros);
         }
-        let _told = self.tell_all(&draft).await;
+        let kept = Kept::of(&self.swap().serving(), self.swap().rolled_back());
+        let _told = self.tell_all_and_keep(&draft, &kept).await;
     }
 
     /// Records that an operator elsewhere asked for what is not his.
@@ -513,7 +517,9 @@ impl Gateway {
         }
         draft.records.push(manifest_record(next.roster()));
         // A tenant whose log has stopped is not served; when it opens again, its log says which roster serves.
-        let is_told = self.tell_all(&draft).await > 0;
+        let rolled_back = self.swap().rolled_back_after(&next, is_rollback, warrant);
+        let kept = Kept::of(&next, rolled_back);
+        let is_told = self.tell_all_and_keep(&draft, &kept).await > 0;
         // After that: what is not told has not served.
         let kept = counters::keep(self.host(), next.roster(), &warrant.by, &warrant.reason);
         if !is_told || !matches!(tokio::time::timeout(PATIENCE, kept).await, Ok(Ok(()))) {
@@ -537,7 +543,8 @@ impl Gateway {
         let mut draft = told(EntryKind::RosterActivated, "withdrawn", &warrant);
         draft.generation = Some(serving.roster().generation());
         draft.records.push(manifest_record(serving.roster()));
-        let _told = self.tell_all(&draft).await;
+        let kept = Kept::of(&serving, self.swap().rolled_back());
+        let _told = self.tell_all_and_keep(&draft, &kept).await;
         let put_back = counters::put_back(self.host(), serving.roster(), &warrant.by, reason);
         let put_back = tokio::time::timeout(PATIENCE, put_back).await;
         if !matches!(put_back, Ok(Ok(()))) {
@@ -549,10 +556,24 @@ impl Gateway {
 
     /// Records `draft` in every log that is open, in all at once, and gives how many tenants' took it.
     async fn tell_all(&self, draft: &Draft) -> usize {
+        self.tell(draft, draft.clone()).await
+    }
+
+    /// The same; the host's log keeps with it what a start is to know.
+    async fn tell_all_and_keep(&self, draft: &Draft, kept: &Kept) -> usize {
+        let mut of_host = draft.clone();
+        of_host.records.push(kept.record());
+        self.tell(draft, of_host).await
+    }
+
+    async fn tell(&self, draft: &Draft, of_host: Draft) -> usize {
+        let of_host = &of_host;
         let told = self.serving().map(async |tenant| {
+            let is_host = *tenant.id() == TenantId::host();
+            let draft = if is_host { of_host } else { draft };
             let recorded = tokio::time::timeout(PATIENCE, tenant.log().record(draft.clone()));
             let why = match recorded.await {
-                Ok(Ok(_recorded)) => return *tenant.id() != TenantId::host(),
+                Ok(Ok(_recorded)) => return !is_host,
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => format!("it took more than {} s", PATIENCE.as_secs()),
             };

@@ -88,7 +88,7 @@ pub(super) struct Canary {
     generation: Option<Digest>,
 }
 
-/// Let what served before serve again. The configuration still says otherwise: put it back too, for a restart follows it. What is rolled
+/// Let what served before serve again. The configuration still says otherwise: put it back too. What is rolled
 /// back serves again when somebody stages and activates it.
 #[derive(clap::Args)]
 pub(super) struct Rollback {
