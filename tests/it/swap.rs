@@ -591,7 +591,10 @@ async fn a_canary_serves_the_same_callers_and_stops_when_it_fails() {
     let standing = operator.stands(is_told).await;
     assert!(standing["canary"].is_null(), "{standing}");
     let refused = standing["refused"].as_str().unwrap();
-    assert!(refused.contains("beyond its bound: failures"), "{refused}");
+    assert!(
+        refused.contains("beyond its bound: failures of `access` (decide)"),
+        "{refused}"
+    );
     drop(operator);
     let rig = served.reopened().await;
     let tenant = rig.tenant();
@@ -699,6 +702,31 @@ async fn a_shadow_is_asked_beside_and_decides_nothing() {
         .unwrap();
     assert_eq!(ended.header.counts["compared"], compared);
     assert_eq!(ended.header.counts["permit-to-failed"], decided);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_stops_when_one_of_its_plugins_takes_too_long() {
+    let served = setup("answer 0").serve(LISTEN).await;
+    let operator = Operator::new(&served);
+    let message = json!({ "role": "user", "content": "which one serves?" });
+    let body = json!({ "model": "clinical", "messages": [message] });
+    let another = |number| format!("answer = \"answer {number}\"");
+    let (_, staged) = operator.stage_one("answer = \"answer 0\"", another).await;
+    // Nothing is made elsewhere, and no judgement takes no time.
+    let bounds = json!({ "failures": 5, "time": 10_000, "longest": 0, "divergence": null });
+    let percent = hundredth(staged) + 1;
+    let canary = json!({ "generation": staged, "percent": percent, "bounds": bounds, "by": "dana", "reason": "a test" });
+    let canary = json!({ "plugins": { "canary": canary } });
+    operator.ask(canary).await.unwrap();
+    let mut served_by_it = 0;
+    while !served.chat(&body).await.text.contains("answer 0") {
+        served_by_it += 1;
+        assert!(served_by_it <= 20, "it is not stopped");
+    }
+    assert!(served_by_it > 0);
+    let standing = operator.stands(|one| !one["refused"].is_null()).await;
+    let why = standing["refused"].as_str().unwrap();
+    assert!(why.contains("beyond its bound: time of `"), "{why}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -1188,7 +1216,7 @@ async fn i7_a_start_holds_the_configuration_to_what_served_last() {
     // Where what served last is gone, there is nothing to hold it to but its cases.
     let manifest = format!("host/kept/{}.roster.json", second.hex());
     std::fs::remove_file(folder.path().join(manifest)).unwrap();
-    let refused = broken.open_in(folder).await.unwrap_err();
+    let refused = broken.open_in(folder).await.err().unwrap();
     let is_unfit = matches!(refused, OpenError::Unfit { code, .. } if code == "case-not-kept");
     assert!(is_unfit, "{refused}");
 }

@@ -145,6 +145,7 @@ pub(crate) fn open_case(
         engine: gateway.engine(),
         id,
         at,
+        clock: Arc::clone(gateway.shared_clock()),
         caller,
         purpose,
         emergency,

@@ -9,8 +9,8 @@ use nephron_keys::{
     Conversation, Grant, GrantRequest, KeyError, Operations, SigningKey, Subject, Token, Underway,
 };
 use nephron_model::{
-    Caller, Commit, Draft, EntryKind, EventId, FieldCommitment, Fingerprint, Kind, NotRecorded,
-    Phi, PluginRef, Point, Purpose, Recorded, Recorder as _, Timestamp,
+    Caller, Clock, Commit, Draft, EntryKind, EventId, FieldCommitment, Fingerprint, Kind,
+    NotRecorded, Phi, PluginRef, Point, Purpose, Recorded, Recorder as _, Timestamp,
 };
 use tracing::{error, info, warn};
 
@@ -36,6 +36,7 @@ pub struct Case {
     pub(crate) id: EventId,
     /// When it came.
     pub(crate) at: Timestamp,
+    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) caller: Caller,
     pub(crate) purpose: Purpose,
     /// Whether the purpose is an emergency.
@@ -352,7 +353,8 @@ impl Case {
         verdict: &Verdict,
     ) -> Result<(), Refusal> {
         if let Some(canary) = &self.canary {
-            canary.count(verdict);
+            let (plugin, now) = (&plugin.reference().name, self.clock.now());
+            canary.count(plugin, judgement.kind(), verdict, now);
         }
         if let Some(shadow) = &self.shadow {
             shadow.count(judgement, &plugin.reference().name, verdict);

@@ -452,6 +452,11 @@ impl Gateway {
         &*self.clock
     }
 
+    /// The same, for whoever outlives the call.
+    pub(crate) const fn shared_clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
     /// Between two checkpoints of each log.
     pub(crate) const fn checkpoint_every(&self) -> Duration {
         self.checkpoint_every

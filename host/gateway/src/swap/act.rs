@@ -496,6 +496,7 @@ impl Gateway {
             return;
         };
         let Some(why) = canary.why() else { return };
+        let why = why.to_owned();
         error!(generation = %canary.shown().generation, why, "the canary went beyond its bound and was stopped");
         let warrant = Warrant::of_nobody("the gateway", &format!("beyond its bound: {why}"));
         self.end_canary(&canary, "canary-stopped", &warrant).await;
