@@ -121,6 +121,8 @@ impl Service {
     fn status(&self) -> serde_json::Value {
         let gateway = self.gateway();
         let roster = gateway.roster();
+        // Of rosters, too, that served their last request since the last exchange.
+        gateway.forget_breakers();
         let tenants: Vec<_> = self
             .tenant_states()
             .map(|state| {

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use nephron_model::{Digest, Draft, EntryKind, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::breaker::{Configured, configured};
 use crate::config::{Chain, Config, Faults, Plugin, Trust};
 use crate::conformance::CaseError;
 use crate::gateway::OpenError;
@@ -860,6 +861,23 @@ impl Swap {
             rolled_back.retain(|back| !back.is_in(generation, &parts));
         }
         rolled_back
+    }
+
+    /// Every plugin that serves, is tried, or still serves its last requests.
+    pub(crate) fn held(&self) -> BTreeSet<Configured> {
+        let ended = self.beside().ended.clone();
+        let ended = ended.iter().filter_map(Weak::upgrade);
+        let canary = self.canary();
+        let canary = canary.map(|canary| Arc::clone(canary.generation().roster()));
+        let rosters = ended.chain([self.roster()]).chain(canary);
+        let manifests = rosters.map(|roster| roster.manifest());
+        let held = manifests.flat_map(|manifest| {
+            let seats = manifest.seats();
+            seats
+                .map(|seat| configured(&seat.plugin))
+                .collect::<Vec<_>>()
+        });
+        held.collect()
     }
 
     /// Lets go of what is staged and of what served before.

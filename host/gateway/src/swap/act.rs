@@ -532,8 +532,17 @@ impl Gateway {
         self.swap()
             .exchange(next, warrant.clone(), now, is_rollback);
         self.swap().set_canary(None);
+        self.forget_breakers();
         self.end_shadow(warrant).await;
         Ok(())
+    }
+
+    /// Has the tenants forget what broke down of plugins that nobody is served by any more.
+    pub(crate) fn forget_breakers(&self) {
+        let held = self.swap().held();
+        for tenant in self.serving() {
+            tenant.breakers().retain(&held);
+        }
     }
 
     /// Has the logs say that what served serves on, after some of them have, or may come to have, that something else does.
