@@ -381,12 +381,14 @@ impl Case {
         judgement: &Judgement,
     ) -> Result<Result<(), NotAsked>, KeyError> {
         let breakers = self.tenant.breakers();
-        if !breakers.may_ask(plugin.reference(), self.at) {
+        // A request may have come long before: the breaker goes by the time of each judgement.
+        let now = self.clock.now();
+        if !breakers.may_ask(plugin.reference(), now) {
             return Ok(Err(NotAsked::Resting));
         }
         if breakers.remembers() {
             let question = self.question(plugin, judgement)?;
-            if breakers.is_quarantined(question, self.at) {
+            if breakers.is_quarantined(question, now) {
                 return Ok(Err(NotAsked::Quarantined));
             }
         }
@@ -401,7 +403,7 @@ impl Case {
         judgement: &Judgement,
         verdict: &Verdict,
     ) -> Result<(), Refusal> {
-        let breakers = self.tenant.breakers();
+        let (breakers, now) = (self.tenant.breakers(), self.clock.now());
         let failure = verdict.answer.as_ref().err();
         let about = |kind, outcome| Draft {
             point: Some(point),
@@ -409,9 +411,7 @@ impl Case {
             ..self.draft(kind, outcome)
         };
         let (name, tenant) = (&plugin.reference().name, self.tenant.id());
-        if let Some(changed) =
-            breakers.heard(plugin.reference(), judgement.kind(), failure, self.at)
-        {
+        if let Some(changed) = breakers.heard(plugin.reference(), judgement.kind(), failure, now) {
             match changed {
                 Changed::Opened => {
                     error!(plugin = %name, %tenant, "the plugin broke down again and again; it is not asked for 30 s, and requests are refused");
@@ -421,7 +421,7 @@ impl Case {
             self.note(about(EntryKind::BreakerChanged, changed.code()));
         }
         if let Some(PluginFailure::Trapped(detail)) = failure
-            && breakers.broke(self.question(plugin, judgement)?, self.at)
+            && breakers.broke(self.question(plugin, judgement)?, now)
         {
             warn!(plugin = %name, %tenant, event = %self.id, "a question broke its plugin twice and is set aside");
             let mut draft = about(EntryKind::Quarantined, NotAsked::Quarantined.code());
