@@ -454,11 +454,13 @@ async fn keep_keys(gateway: Arc<Gateway>) {
     }
 }
 
-/// Writes down once a minute when API keys were last used, and how many were refused without an entry of their own.
+/// Writes down once a minute when API keys were last used, and how many were refused without an entry of their own; and looks at what is
+/// revoked.
 async fn keep(gateway: Arc<Gateway>) {
     every(Duration::from_secs(60), gateway, |gateway| {
         gateway.keep_last_uses();
         gateway.record_counts();
+        gateway.look_at_trust();
     })
     .await;
 }

@@ -114,6 +114,7 @@ impl Service {
             gateway.anchors().states(gateway.clock().now()),
             &gateway.export_states(),
             &gateway.alerts(),
+            &gateway.swap().distrusted(gateway.clock().now()),
         )
     }
 
@@ -148,6 +149,7 @@ impl Service {
             })
             .collect();
         let manifest = roster.manifest();
+        let distrusted = gateway.swap().distrusted(gateway.clock().now());
         let plugins = |seats: &[crate::Seat]| -> Vec<_> {
             let plugin = |seat: &crate::Seat| {
                 let plugin = &seat.plugin;
@@ -156,6 +158,7 @@ impl Service {
                 });
                 json!({
                     "name": plugin.name, "version": plugin.version, "digest": plugin.digest.to_string(),
+                    "distrusted": distrusted.get(&plugin.name),
                     "vouched": vouched.collect::<Vec<_>>(),
                 })
             };

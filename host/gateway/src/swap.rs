@@ -4,7 +4,7 @@
 //! listed. Then it is activated: each tenant's log says so, and the next request has it. Requests in flight end with the
 //! roster that they began with, which is freed after the last of them. What served before stays at hand for a rollback.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
@@ -431,6 +431,8 @@ pub(crate) struct Swap {
     /// Shadows whose threads may still be at work.
     fading: Mutex<Vec<Arc<Shadow>>>,
     beside: Mutex<Beside>,
+    /// What is revoked, as it was read last.
+    revoked: RwLock<Arc<BTreeSet<Digest>>>,
     /// Held by whoever changes any of it.
     turn: tokio::sync::Mutex<()>,
     /// Held by whoever makes a candidate: nothing waits for that but another candidate.
@@ -508,7 +510,10 @@ impl RolledBack {
 
 impl Swap {
     fn new(started: Config, serving: Generation) -> Self {
+        let revoked = started.trust.as_ref();
+        let revoked = revoked.map(|trust| trust.policy.revoked.clone());
         Self {
+            revoked: RwLock::new(Arc::new(revoked.unwrap_or_default())),
             started,
             serving: RwLock::new(Arc::new(serving)),
             canary: RwLock::new(None),
@@ -861,6 +866,35 @@ impl Swap {
             rolled_back.retain(|back| !back.is_in(generation, &parts));
         }
         rolled_back
+    }
+
+    /// What is revoked now.
+    pub(crate) fn revoke(&self, revoked: BTreeSet<Digest>) {
+        let mut place = self.revoked.write().unwrap_or_else(PoisonError::into_inner);
+        *place = Arc::new(revoked);
+    }
+
+    /// The plugins that serve and would not be let serve now, with why, as entries name it.
+    pub(crate) fn distrusted(&self, now: Timestamp) -> BTreeMap<String, &'static str> {
+        let mut distrusted = BTreeMap::new();
+        if self.trust().is_none() {
+            return distrusted;
+        }
+        let revoked = self.revoked.read().unwrap_or_else(PoisonError::into_inner);
+        for seat in self.roster().manifest().seats() {
+            let mut vouches = seat.vouched.iter();
+            let code = if revoked.contains(&seat.plugin.digest) {
+                "component-revoked"
+            } else if vouches.clone().any(|vouch| revoked.contains(&vouch.key)) {
+                "key-revoked"
+            } else if vouches.any(|vouch| !vouch.is_live(now)) {
+                "statement-expired"
+            } else {
+                continue;
+            };
+            distrusted.insert(seat.plugin.name.clone(), code);
+        }
+        distrusted
     }
 
     /// Every plugin that serves, is tried, or still serves its last requests.

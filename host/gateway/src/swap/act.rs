@@ -154,6 +154,8 @@ impl Gateway {
         let _turn = self.swap().turn().await;
         let candidate = self.swap().candidate(None)?;
         let begun = async {
+            // What it finds it is shown, and that is no less than who serves sees.
+            self.vouched_for(&candidate, true).await?;
             let shadow = self.beside(generation, percent)?;
             self.look_beside(shadow, warrant).await
         };
@@ -369,11 +371,36 @@ impl Gateway {
         let read = tokio::task::spawn_blocking(move || Config::load_trust(&file)).await;
         let read = read.unwrap_or_else(|panic| resume_unwind(panic.into_panic()));
         match read.map_err(SwapError::RevokedUnknown)? {
-            Some(trust) => Ok(trust.policy.revoked),
+            Some(trust) => {
+                self.swap().revoke(trust.policy.revoked.clone());
+                Ok(trust.policy.revoked)
+            }
             // Without it nobody is asked for, and that takes a restart.
             None => Err(SwapError::Elsewhere {
                 sections: "`[trust]`".to_owned(),
             }),
+        }
+    }
+
+    /// Looks at who is revoked, and says so of what serves. Blocks on the disk.
+    pub(crate) fn look_at_trust(&self) {
+        let swap = self.swap();
+        if swap.trust().is_none() {
+            return;
+        }
+        match Config::load_trust(swap.configuration()) {
+            Ok(Some(trust)) => swap.revoke(trust.policy.revoked),
+            Ok(None) => {}
+            Err(faults) => error!(
+                "what is revoked cannot be read, and nothing new is let serve until it can: {faults}"
+            ),
+        }
+        for (plugin, code) in swap.distrusted(self.clock().now()) {
+            error!(
+                plugin,
+                code,
+                "it serves, and would not be let serve now; stage and activate a configuration without it"
+            );
         }
     }
 
