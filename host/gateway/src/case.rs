@@ -10,7 +10,7 @@ use nephron_keys::{
 };
 use nephron_model::{
     Caller, Clock, Commit, Draft, EntryKind, EventId, FieldCommitment, Fingerprint, Kind,
-    NotRecorded, Phi, PluginRef, Point, Purpose, Recorded, Recorder as _, Timestamp,
+    NotRecorded, Phi, PluginRef, Point, Purpose, Recorded, Recorder as _,
 };
 use tracing::{error, info, warn};
 
@@ -34,8 +34,6 @@ pub struct Case {
     pub(crate) shadow: Option<Arc<Shadow>>,
     pub(crate) engine: Arc<Engine>,
     pub(crate) id: EventId,
-    /// When it came.
-    pub(crate) at: Timestamp,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) caller: Caller,
     pub(crate) purpose: Purpose,

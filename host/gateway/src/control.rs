@@ -192,6 +192,11 @@ pub(crate) enum Asker<'a> {
 }
 
 impl Asker<'_> {
+    /// Whether a certificate says who it is.
+    const fn is_certain(&self) -> bool {
+        matches!(self, Self::Elsewhere(_))
+    }
+
     /// By what he is known, as entries have it beside his name.
     fn known_by(&self) -> String {
         match self {
@@ -239,7 +244,7 @@ pub(crate) async fn converse(
             None => gave_up(),
         },
         Asked::Plugins(change) => {
-            let standing = gateway.change(change, &by).await;
+            let standing = gateway.change(change, &by, asker.is_certain()).await;
             standing.map_or_else(failed, |standing| Answered::Plugins(Box::new(standing)))
         }
         Asked::Rerun(rerun) => {

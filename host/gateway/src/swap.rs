@@ -107,6 +107,8 @@ pub(crate) struct Warrant {
     /// The same, with the user whom the system names.
     pub(crate) by: String,
     pub(crate) reason: String,
+    /// Whether a certificate says who it is.
+    pub(crate) is_certain: bool,
 }
 
 impl Warrant {
@@ -117,19 +119,30 @@ impl Warrant {
     /// [`SwapError::NoGround`].
     pub(crate) fn of(by: &str, user: &str, reason: &str) -> Result<Self, SwapError> {
         let said = |text: &str| {
-            let plain = !text.chars().any(char::is_control);
+            let plain = !text.chars().any(|one| one.is_control() || is_unseen(one));
             plain && !text.is_empty() && text.chars().count() <= Self::LONGEST
         };
-        let (by, reason) = (by.trim(), reason.trim());
+        // Names that look the same are one person's.
+        let by = by.split_whitespace().collect::<Vec<_>>().join(" ");
+        let reason = reason.trim();
         // What stands in parentheses is the system's word.
-        if !said(by) || !said(reason) || by.contains(['(', ')']) {
+        if !said(&by) || !said(reason) || by.contains(['(', ')']) {
             return Err(SwapError::NoGround);
         }
         Ok(Self {
-            by: format!("{by} ({user})"),
             person: by.to_lowercase(),
+            by: format!("{by} ({user})"),
             reason: reason.to_owned(),
+            is_certain: false,
         })
+    }
+
+    /// The same, of somebody whose certificate was seen.
+    pub(crate) fn certain(self) -> Self {
+        Self {
+            is_certain: true,
+            ..self
+        }
     }
 
     /// Of no person: of a configuration whose files changed, whoever changed them, or of the gateway itself.
@@ -138,6 +151,7 @@ impl Warrant {
             person: String::new(),
             by: by.to_owned(),
             reason: reason.to_owned(),
+            is_certain: false,
         }
     }
 
@@ -145,6 +159,38 @@ impl Warrant {
     pub(crate) const fn is_nobodys(&self) -> bool {
         self.person.is_empty()
     }
+}
+
+/// Whether nobody sees the character: those of the category Cf, and others that are ignored by default (Unicode 17.0, `DerivedCoreProperties.txt`).
+const fn is_unseen(one: char) -> bool {
+    matches!(
+        one,
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{600}'..='\u{605}'
+            | '\u{61c}'
+            | '\u{6dd}'
+            | '\u{70f}'
+            | '\u{890}'..='\u{891}'
+            | '\u{8e2}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}'
+            | '\u{110bd}'
+            | '\u{110cd}'
+            | '\u{13430}'..='\u{1343f}'
+            | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
 }
 
 /// What serves, and what is ready to.
@@ -216,6 +262,10 @@ pub(crate) enum SwapError {
     )]
     Nobodys,
     #[error(
+        "it widens what plugins may do, or looks at less, and `admin.widen-by-certificate-only` asks for two persons who are known by their certificates; stage and activate it with `--admin`"
+    )]
+    NotCertain,
+    #[error(
         "it widens what plugins may do, or looks at less: say which you have looked at, with `--generation {staged}`"
     )]
     Unnamed { staged: Digest },
@@ -237,7 +287,9 @@ pub(crate) enum SwapError {
     RevokedUnknown(#[source] Faults),
     #[error("`{by}` has staged something else, which waits; activate or retire that first")]
     Waiting { by: String },
-    #[error("say who you are and why, in at most 200 characters each, a name without parentheses")]
+    #[error(
+        "say who you are and why, in at most 200 characters each, without any that cannot be seen, a name without parentheses"
+    )]
     NoGround,
     #[error(
         "no tenant's log takes the change, or the host's does not, and so what served serves on"
@@ -264,6 +316,7 @@ impl SwapError {
             Self::NothingBefore => "nothing-before",
             Self::SamePerson { .. } => "same-person",
             Self::Nobodys => "nobody-staged-it",
+            Self::NotCertain => "not-by-certificate",
             Self::Unnamed { .. } => "generation-not-named",
             Self::Waiting { .. } => "another-waits",
             Self::OnTrial => "canary-runs",
@@ -300,6 +353,7 @@ impl SwapError {
             | Self::NothingBefore
             | Self::SamePerson { .. }
             | Self::Nobodys
+            | Self::NotCertain
             | Self::Unnamed { .. }
             | Self::Waiting { .. }
             | Self::OnTrial
@@ -790,6 +844,11 @@ impl Swap {
                     by: staged.warrant.by,
                 });
             }
+            let admin = self.started.admin.as_ref();
+            let needs_certificates = admin.is_some_and(|admin| admin.widens_by_certificate_only);
+            if needs_certificates && !(staged.warrant.is_certain && warrant.is_certain) {
+                return Err(SwapError::NotCertain);
+            }
             if asked.is_none() {
                 return Err(SwapError::Unnamed { staged: generation });
             }
@@ -1004,5 +1063,35 @@ fn is_same_trust(old: Option<&Trust>, new: Option<&Trust>) -> bool {
         (Some(old), Some(new)) => old.names_the_same(new),
         (None, None) => true,
         (Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_look_the_same_are_one_person() {
+        let person = |by: &str| Warrant::of(by, "operator uid=0", "ticket 7").map(|one| one.person);
+        for same in ["Dana Reyes", " dana  reyes ", "DANA\u{a0}\u{2003}REYES"] {
+            assert_eq!(person(same).unwrap(), "dana reyes", "{same:?}");
+        }
+        for unseen in [
+            '\u{ad}',
+            '\u{200b}',
+            '\u{200d}',
+            '\u{202e}',
+            '\u{2060}',
+            '\u{feff}',
+            '\u{e0041}',
+            '\u{fe0f}',
+            '\n',
+        ] {
+            let refused = person(&format!("Dana{unseen}Reyes"));
+            let is_one = unseen.is_whitespace();
+            assert_eq!(refused.is_ok(), is_one, "{unseen:?}");
+        }
+        assert!(Warrant::of("Dana", "root", "ticket\u{200b}7").is_err());
+        assert!(Warrant::of("Dana (root)", "root", "ticket 7").is_err());
     }
 }

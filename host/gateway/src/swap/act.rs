@@ -73,16 +73,23 @@ impl Refused {
 }
 
 impl Gateway {
-    /// Changes the roster, or says how it stands. `user` is who asks, as the system names him.
+    /// Changes the roster, or says how it stands. `user` is who asks, as the system names him, or for certain
+    /// his certificate.
     ///
     /// # Errors
     /// [`SwapError`], which the logs have by then.
-    pub(crate) async fn change(&self, change: Change, user: &str) -> Result<Standing, SwapError> {
+    pub(crate) async fn change(
+        &self,
+        change: Change,
+        user: &str,
+        is_certain: bool,
+    ) -> Result<Standing, SwapError> {
         let act = change.verb();
         let Some((by, reason)) = change.warrant() else {
             return Ok(self.swap().standing());
         };
         let warrant = match Warrant::of(by, user, reason) {
+            Ok(warrant) if is_certain => warrant.certain(),
             Ok(warrant) => warrant,
             Err(error) => {
                 // What was said is not repeated.
