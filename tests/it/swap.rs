@@ -1057,7 +1057,7 @@ fn i7_killed_at_every_step_of_a_swap_exactly_one_generation_serves_after_a_resta
     let text = text.toml();
     let write = |number: usize| {
         // Of the first, every second has another decider; what a rollback takes back is told by the answer alone.
-        let decider = match number < 8 && number % 2 == 0 {
+        let decider = match number < 8 && number.is_multiple_of(2) {
             true => "component = \"unknown-obligation\"\n",
             false => DECIDER,
         };
