@@ -29,6 +29,7 @@ pub struct Setup {
     replaced: Vec<(String, String)>,
     at: Option<u64>,
     is_as_configured: bool,
+    compiler: Option<Compiler>,
     log: nephron_audit::Options,
 }
 
@@ -130,6 +131,13 @@ impl Setup {
         self
     }
 
+    /// Whose components are compiled by this.
+    #[must_use]
+    pub fn compiled_by(mut self, compiler: Compiler) -> Self {
+        self.compiler = Some(compiler);
+        self
+    }
+
     /// With logs kept like this.
     #[must_use]
     pub fn log(mut self, options: nephron_audit::Options) -> Self {
@@ -224,7 +232,7 @@ impl Setup {
             clock,
             root: RootAccess::Passphrase(Passphrase::new(PASSPHRASE.to_owned()), Cost::MINIMUM),
             first_party: crate::components::folder().to_owned(),
-            compiler: Compiler::InProcess,
+            compiler: self.compiler.clone().unwrap_or(Compiler::InProcess),
             log: self.log.clone(),
             start: match self.is_as_configured {
                 true => Start::AsConfigured,

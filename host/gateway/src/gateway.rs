@@ -55,7 +55,7 @@ use crate::workshop::{self, Workshop};
 /// A gateway that is open: its tenants, its roster, its sandbox, its way out.
 pub struct Gateway {
     clock: Arc<dyn Clock>,
-    workshop: Workshop,
+    workshop: Arc<Workshop>,
     swap: Swap,
     /// Held by whoever runs judgements again.
     rerunning: tokio::sync::Mutex<()>,
@@ -244,7 +244,7 @@ impl Gateway {
         let host = in_data(data, "host")?;
         let lock = lock(&host.join("lock"))?;
         let root = Arc::new(open_root(data, &around.root)?);
-        let workshop = Workshop::new(engine, data, around, &root)?;
+        let workshop = Arc::new(Workshop::new(engine, data, around, &root)?);
         let roster = workshop.make(config, vetted).await?;
 
         let opening = Arc::new(Opening {
@@ -604,7 +604,7 @@ impl Gateway {
     }
 
     /// What makes rosters.
-    pub(crate) const fn workshop(&self) -> &Workshop {
+    pub(crate) const fn workshop(&self) -> &Arc<Workshop> {
         &self.workshop
     }
 

@@ -769,7 +769,14 @@ impl Swap {
     /// # Errors
     /// [`SwapError`].
     pub(crate) fn read(&self, file: &Path) -> Result<Config, SwapError> {
-        let config = Config::load(file).map_err(SwapError::Faults)?;
+        self.takes(Config::load(file).map_err(SwapError::Faults)?)
+    }
+
+    /// The same, of one that was read.
+    ///
+    /// # Errors
+    /// [`SwapError::Elsewhere`].
+    fn takes(&self, config: Config) -> Result<Config, SwapError> {
         let sections = other_sections(&self.started, &config);
         match sections.is_empty() {
             true => Ok(config),

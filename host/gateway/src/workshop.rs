@@ -40,6 +40,19 @@ pub(crate) struct Candidate<'a> {
     statements: String,
 }
 
+/// A roster, and what of it is to be kept.
+pub(crate) struct Made {
+    pub(crate) roster: Arc<Roster>,
+    parts: Vec<Part>,
+}
+
+/// A component, settings, a statement or a manifest.
+struct Part {
+    digest: Digest,
+    kind: &'static str,
+    bytes: Vec<u8>,
+}
+
 /// A plugin's component.
 pub(crate) enum Ready {
     /// Nothing of it has run.
@@ -90,9 +103,32 @@ impl Workshop {
         config: &Config,
         serving: &Generation,
     ) -> Result<Arc<Roster>, OpenError> {
+        let made = self.make_candidate(config, serving).await?;
+        self.keep(&made)?;
+        Ok(made.roster)
+    }
+
+    /// The same, of which nothing is kept yet. It reads, digests and loads on the caller's thread, for as long as that takes.
+    ///
+    /// # Errors
+    /// [`OpenError`], of a plugin.
+    pub(crate) async fn make_candidate(
+        &self,
+        config: &Config,
+        serving: &Generation,
+    ) -> Result<Made, OpenError> {
         let loaded = |plugin: &config::Plugin, digest| serving.loaded(plugin, digest);
         let vetted = vet_all(config, &self.first_party, self.clock.now(), loaded)?;
-        self.make(config, vetted).await
+        self.load(config, vetted).await
+    }
+
+    /// Keeps each part of a roster by its digest, for replay. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`OpenError::Data`].
+    pub(crate) fn keep(&self, made: &Made) -> Result<(), OpenError> {
+        let mut parts = made.parts.iter();
+        parts.try_for_each(|part| keep(&self.data, part.digest, part.kind, &part.bytes))
     }
 
     /// Makes what served last, of what was kept of it.
@@ -180,14 +216,28 @@ impl Workshop {
         config: &Config,
         vetted: Vec<Candidate<'_>>,
     ) -> Result<Arc<Roster>, OpenError> {
-        let data = &self.data;
+        let made = self.load(config, vetted).await?;
+        self.keep(&made)?;
+        Ok(made.roster)
+    }
+
+    async fn load(&self, config: &Config, vetted: Vec<Candidate<'_>>) -> Result<Made, OpenError> {
+        let mut parts = Vec::new();
+        let mut part = |digest, kind, bytes: &[u8]| {
+            let bytes = bytes.to_vec();
+            parts.push(Part {
+                digest,
+                kind,
+                bytes,
+            });
+        };
         let mut plugins = Vec::with_capacity(vetted.len());
         for candidate in vetted {
             let (plugin, vouches) = (candidate.plugin, candidate.vouches);
             for line in candidate.statements.lines().map(str::trim) {
                 let digest = Digest::of(line.as_bytes());
                 if vouches.iter().any(|vouch| vouch.statement == digest) {
-                    keep(data, digest, STATEMENT, line.as_bytes())?;
+                    part(digest, STATEMENT, line.as_bytes());
                 }
             }
             let vetted = match candidate.ready {
@@ -198,9 +248,9 @@ impl Workshop {
                 }
             };
             let settings = sorted(&plugin.settings).to_string();
-            keep(data, vetted.digest(), "wasm", vetted.bytes())?;
+            part(vetted.digest(), "wasm", vetted.bytes());
             let digest = Digest::of(settings.as_bytes());
-            keep(data, digest, "json", settings.as_bytes())?;
+            part(digest, "json", settings.as_bytes());
             let load = self.engine.load(
                 &plugin.name,
                 &vetted,
@@ -214,8 +264,8 @@ impl Workshop {
         let roster = Roster::new(&plugins, &config.chain, method(config));
         let roster = Arc::new(roster.map_err(OpenError::Roster)?);
         let manifest = roster.manifest().to_bytes();
-        keep(data, roster.generation(), ROSTER, &manifest)?;
-        Ok(roster)
+        part(roster.generation(), ROSTER, &manifest);
+        Ok(Made { roster, parts })
     }
 }
 

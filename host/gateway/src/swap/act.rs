@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use nephron_model::{Digest, Draft, EntryKind, Record, Recorder as _, Space, TenantId};
 use nephron_trust::TrustError;
+use tokio::runtime::Handle;
 use tracing::error;
 
 use super::rehearse::rehearse;
@@ -279,32 +280,42 @@ impl Gateway {
         staged
     }
 
+    /// Makes a candidate: what reads, digests, compiles or loads does so on threads that may block.
     async fn made(&self, file: &Path) -> Result<(Config, Arc<Roster>), Refused> {
-        let config = self.swap().read(file)?;
-        let serving = self.swap().serving();
-        let roster = self.workshop().make_beside(&config, &serving).await;
-        let roster = match roster.map_err(SwapError::Candidate) {
-            Ok(roster) => roster,
-            Err(error) => {
+        let (file, serving) = (file.to_owned(), self.swap().serving());
+        let config = aside(move || Config::load(&file)).await;
+        let config = self.swap().takes(config.map_err(SwapError::Faults)?)?;
+        let (workshop, runtime) = (Arc::clone(self.workshop()), Handle::current());
+        let (config, beside) = (Arc::new(config), Arc::clone(&serving));
+        let of = Arc::clone(&config);
+        let made = aside(move || {
+            let made = runtime.block_on(workshop.make_candidate(&of, &beside));
+            made.map_err(|error| {
+                let error = SwapError::Candidate(error);
                 let component = error.plugin().and_then(|name| {
-                    let mut plugins = config.plugins.iter();
-                    let plugin = plugins.find(|plugin| plugin.name == name)?;
-                    self.workshop().component_of(&config, plugin)
+                    let plugin = of.plugins.iter().find(|plugin| plugin.name == name)?;
+                    workshop.component_of(&of, plugin)
                 });
                 let with = With {
                     component,
                     ..With::default()
                 };
-                return Err(Refused { error, with });
-            }
-        };
+                Box::new(Refused { error, with })
+            })
+        });
+        let made = made.await.map_err(|refused| *refused)?;
+        let roster = Arc::clone(&made.roster);
         let refused = Refused::with(&roster);
         let checked = counters::check(self.host(), &roster).map_err(SwapError::Candidate);
         checked.map_err(&refused)?;
         let engine = self.engine();
-        let kept = Box::pin(rehearse(&engine, &config, &roster, Some(serving.roster()))).await;
-        kept.map_err(refused)?;
-        Ok((config, roster))
+        let kept = Box::pin(rehearse(&engine, &config, &roster, Some(serving.roster())));
+        kept.await.map_err(&refused)?;
+        // What is refused leaves nothing behind that no entry names.
+        let workshop = Arc::clone(self.workshop());
+        let kept = aside(move || workshop.keep(&made)).await;
+        kept.map_err(SwapError::Candidate).map_err(refused)?;
+        Ok((Arc::unwrap_or_clone(config), roster))
     }
 
     /// Has the status say why a candidate was not staged. What a person staged before it is let go of: whoever goes on as if it had
@@ -375,8 +386,7 @@ impl Gateway {
     /// What is revoked now, as the configuration says it: one that cannot be read might have revoked more (I6).
     async fn revoked(&self) -> Result<BTreeSet<Digest>, SwapError> {
         let file = self.swap().configuration().to_owned();
-        let read = tokio::task::spawn_blocking(move || Config::load_trust(&file)).await;
-        let read = read.unwrap_or_else(|panic| resume_unwind(panic.into_panic()));
+        let read = aside(move || Config::load_trust(&file)).await;
         match read.map_err(SwapError::RevokedUnknown)? {
             Some(trust) => {
                 self.swap().revoke(trust.policy.revoked.clone());
@@ -627,6 +637,12 @@ impl Gateway {
         let told = join_all(told).await;
         told.into_iter().filter(|told| *told).count()
     }
+}
+
+/// Does `work` on a thread that may block.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|panic| resume_unwind(panic.into_panic()))
 }
 
 /// The entry that a canary begins, in a log that is open or opens while it runs.
