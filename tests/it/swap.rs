@@ -161,12 +161,19 @@ fn answer_of(data: &Path, generation: Digest) -> String {
     settings["answer"].as_str().unwrap().to_owned()
 }
 
-/// Whether a generation permits: its decider is told by its digest.
-fn permits(data: &Path, generation: Digest) -> bool {
+/// The code with which a generation refuses, if it does: by what its decider is, and by what its detector looks for. Where that is
+/// less than Safe Harbor, nothing may leave without an agreement (I10).
+fn refuses(data: &Path, generation: Digest) -> Option<&'static str> {
     let manifest = kept(data, generation);
     let decider = manifest.deciders.first().unwrap().plugin.digest;
     let permitting = std::fs::read(component("does-nothing")).unwrap();
-    decider == Digest::of(&permitting)
+    if decider != Digest::of(&permitting) {
+        return Some("unknown-obligation");
+    }
+    let settings = manifest.detectors.first().unwrap().plugin.settings;
+    let settings = std::fs::read(data.join(format!("host/kept/{}.json", settings.hex()))).unwrap();
+    let settings: Value = serde_json::from_slice(&settings).unwrap();
+    settings.get("kinds").map(|_| "no-agreement")
 }
 
 fn numbers() -> impl Iterator<Item = usize> {
@@ -185,13 +192,19 @@ const DECIDER: &str = "component = \"does-nothing\"\n";
 /// What a decider may take, however many are asked on however few cores.
 const PATIENT: &str = "deadline = \"59s\"\n";
 
+/// The same of the detector, and of the connector.
+const PATIENT_TOO: &str = "deadline = \"60s\"\n";
+
+/// Where the detector's settings begin, behind the statements about it.
+const LOOKS: &str = "safe-harbor.wasm.statements.jsonl\"\n[plugin.settings]\n";
+
 /// How a configuration names a decider of the bench.
 fn decided_by(bench: &Bench, name: &str) -> String {
     format!("component = {:?}\n", bench.at(&format!("{name}.wasm")))
 }
 
 /// What is tried beside candidates that are as they should be, and why each is refused.
-fn bad(bench: &Bench) -> [(Vec<(String, String)>, &'static str); 7] {
+fn bad(bench: &Bench) -> [(Vec<(String, String)>, &'static str); 8] {
     let was = decided_by(bench, "does-nothing");
     let another = |name: &str| vec![(was.clone(), decided_by(bench, name))];
     let other = |from: &str, to: &str| (from.to_owned(), to.to_owned());
@@ -200,6 +213,11 @@ fn bad(bench: &Bench) -> [(Vec<(String, String)>, &'static str); 7] {
     [
         (
             another("traps"),
+            "does not keep the conformance case `every/",
+        ),
+        // It never answers while it serves, and is found out before.
+        (
+            another("loops-forever"),
             "does not keep the conformance case `every/",
         ),
         (another("fails-to-configure"), refused),
@@ -263,7 +281,18 @@ impl Operator<'_> {
             decided_by(bench, "does-nothing"),
             decided_by(bench, decider),
         );
-        self.write(&[(&was, &is), (PATIENT, &limits)]);
+        // Of the detector and the connector, too; and what is looked for, now and then.
+        let others = format!("{PATIENT_TOO}fuel = {}\n", fuel + number % 5);
+        let looks = match number % 7 {
+            0 => format!("{LOOKS}kinds = [\"date\"]\n"),
+            _ => LOOKS.to_owned(),
+        };
+        self.write(&[
+            (&was, &is),
+            (PATIENT, &limits),
+            (PATIENT_TOO, &others),
+            (LOOKS, &looks),
+        ]);
         let standing = match self.stage("dana").await {
             Ok(standing) => standing,
             Err(said) => {
@@ -309,6 +338,7 @@ async fn i7_requests_in_flight_have_one_generation_each_while_the_roster_is_exch
         "does-nothing",
         "unknown-obligation",
         "traps",
+        "loops-forever",
         "fails-to-configure",
         "loops-in-configure",
         "safe-harbor",
@@ -319,10 +349,10 @@ async fn i7_requests_in_flight_have_one_generation_each_while_the_roster_is_exch
     std::fs::copy(bench.path("does-nothing.wasm"), bench.path("unsigned.wasm")).unwrap();
     let decider = format!("[plugin.limits]\n{PATIENT}");
     let setup = Setup::default().decider(&bench.at("does-nothing.wasm"), &decider);
-    let patient = "[plugin.limits]\ndeadline = \"60s\"\n";
-    let setup = setup.detector("safe-harbor", patient);
+    let patient = format!("[plugin.limits]\n{PATIENT_TOO}");
+    let setup = setup.detector("safe-harbor", &patient);
     let cleared = "cleared-without-baa = \"safe-harbor\"";
-    let setup = setup.spoken("openai-compatible", patient, &model.url(), "", cleared);
+    let setup = setup.spoken("openai-compatible", &patient, &model.url(), "", cleared);
     let stated = |setup: Setup, name: &str| {
         let statements = Bench::statements(&bench.at(&format!("{name}.wasm")));
         let component = format!("component = {name:?}\n");
@@ -349,7 +379,7 @@ async fn i7_requests_in_flight_have_one_generation_each_while_the_roster_is_exch
     let (mut numbers, mut done, mut received) = (numbers(), Done::default(), Vec::new());
     let mut serving = None;
     for _ in 0..WAVES {
-        if serving.is_some_and(|serving| !permits(served.data(), serving)) {
+        if serving.is_some_and(|serving| refuses(served.data(), serving).is_some()) {
             operator.write(&[]);
             operator.stage("dana").await.unwrap();
             let standing = operator.activate("noor").await.unwrap();
@@ -397,27 +427,45 @@ async fn i7_requests_in_flight_have_one_generation_each_while_the_roster_is_exch
             of_it.insert(generation);
         }
     }
-    let (mut generations, mut denied) = (BTreeMap::new(), 0);
+    let (mut generations, mut refused) = (BTreeMap::new(), BTreeMap::new());
     for one in &received {
         let event = one.header("x-request-id").unwrap();
         let of_it = &of_request[event];
         assert_eq!(of_it.len(), 1, "{event}: one request, one generation");
         let generation = *of_it.first().unwrap();
-        let permits = *generations
+        let refuses = *generations
             .entry(generation)
-            .or_insert_with(|| permits(rig.folder.path(), generation));
-        assert_eq!(
-            one.status,
-            if permits { 200 } else { 403 },
-            "{event}: {}",
-            one.text
+            .or_insert_with(|| refuses(rig.folder.path(), generation));
+        let answer = one.json();
+        let (answered, code) = (
+            &answer["choices"][0]["message"]["content"],
+            &answer["error"]["code"],
         );
-        denied += usize::from(!permits);
+        match refuses {
+            Some(refuses) => {
+                assert_eq!(
+                    (one.status, code),
+                    (403, &json!(refuses)),
+                    "{event}: {}",
+                    one.text
+                );
+                *refused.entry(refuses).or_insert(0) += 1;
+            }
+            None => {
+                let said = json!("About Chest pain. - done.");
+                assert_eq!(
+                    (one.status, answered),
+                    (200, &said),
+                    "{event}: {}",
+                    one.text
+                );
+            }
+        }
     }
+    assert!(received.len() > WAVES * IN_FLIGHT, "{}", received.len());
     assert!(
-        received.len() > WAVES * IN_FLIGHT && denied > 10,
-        "{} {denied}",
-        received.len()
+        refused["unknown-obligation"] > 10 && refused["no-agreement"] > 0,
+        "{refused:?}"
     );
     assert!(generations.len() > 10, "{}", generations.len());
     let count = |kind| {
