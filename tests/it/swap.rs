@@ -1254,6 +1254,66 @@ fn i7_killed_at_every_step_of_a_swap_exactly_one_generation_serves_after_a_resta
     assert!(verified.status.success(), "{verified:?}");
 }
 
+/// Between the entry that a roster serves and the one that has its counters, too, a start has one answer.
+#[test]
+fn i7_killed_between_an_activation_and_its_counters_the_start_goes_on_from_the_activation() {
+    let bench = Bench::new();
+    let signed = |name: &str| {
+        let component = bench.put(name);
+        bench.sign(&component, "acme", "7", &USUAL);
+        component
+    };
+    let decider = signed("does-nothing");
+    let setup = Setup::default()
+        .decider(&decider, "")
+        .detector(&signed("safe-harbor"), "")
+        .connector(&signed("shouts-tokens"), "answer = \"answer 0\"")
+        .and(&bench.trust(""))
+        .and("[listen]\naddress = \"127.0.0.1:0\"\n");
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    compiled_into(&data);
+    let file = folder.path().join("gateway.toml");
+    std::fs::write(&file, setup.toml()).unwrap();
+    let disk = Disk(&data);
+    let counters = || -> Vec<u64> {
+        let headers = disk.headers("host").into_iter();
+        let kept = headers.filter(|header| header.outcome == "counters");
+        kept.filter_map(|header| header.counts.get("vendor/acme/decider/gate").copied())
+            .collect()
+    };
+    for counter in [8, 9, 10] {
+        let mut process = Process::start(&file);
+        process.says("serving http://");
+        bench.sign(&decider, "acme", &counter.to_string(), &USUAL);
+        let warrant = json!({ "by": "dana", "reason": "a test" });
+        let stage = json!({ "stage": { "file": file, "by": "dana", "reason": "a test" } });
+        answer(begin(&data, &stage));
+        let trace = Trace::In("host", EntryKind::RosterActivated);
+        let seen = disk.traces(trace);
+        let _asked = begin(&data, &json!({ "activate": warrant }));
+        let patience = std::time::Instant::now() + PATIENCE;
+        while disk.traces(trace) == seen {
+            assert!(std::time::Instant::now() < patience, "{counter}");
+            std::thread::yield_now();
+        }
+        process.child.kill().unwrap();
+        process.child.wait().unwrap();
+        drop(process);
+        let (status, said) = run(&file);
+        assert_eq!(status, 0, "{said}");
+        assert_eq!(counters().last(), Some(&counter));
+        let activated = |tenant: &str| {
+            let headers = disk.headers(tenant).into_iter().rev();
+            let mut activated = headers.filter(|one| one.kind == EntryKind::RosterActivated);
+            activated.find_map(|one| one.generation)
+        };
+        assert_eq!(activated("st-marys"), activated("host"));
+        assert_eq!(activated("lakeside"), activated("host"));
+    }
+}
+
 /// A start is no way around whoever must let a roster serve.
 #[tokio::test]
 async fn i7_a_start_holds_the_configuration_to_what_served_last() {

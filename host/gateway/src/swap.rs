@@ -251,7 +251,9 @@ pub(crate) enum SwapError {
     NothingStaged,
     #[error("generation {staged} is staged, not {asked}; `nephron plugin status` shows it")]
     Another { staged: Digest, asked: Digest },
-    #[error("nothing served before this, since the gateway was started or `retire` let go of it")]
+    #[error(
+        "nothing served before this, since the gateway was started or `retire` let go of it; stage and activate a configuration that says what is to serve"
+    )]
     NothingBefore,
     #[error(
         "it widens what plugins may do, or looks at less, and `{by}` staged it; another person must activate it"
@@ -279,7 +281,9 @@ pub(crate) enum SwapError {
     NoPercentage,
     #[error("a shadow is asked of 1 to 100 percent of requests")]
     NoShare,
-    #[error("no thread can be had to ask it on")]
+    #[error(
+        "no thread can be had to ask it on; raise the limit of threads (`ulimit -u`, `TasksMax=` of systemd)"
+    )]
     NoThread(#[source] std::io::Error),
     #[error(
         "what is revoked cannot be read from the configuration, and so nothing is let serve; mend what is told of it, and ask again"
@@ -292,7 +296,7 @@ pub(crate) enum SwapError {
     )]
     NoGround,
     #[error(
-        "no tenant's log takes the change, or the host's does not, and so what served serves on"
+        "no tenant's log takes the change, or the host's does not, and so what served serves on; see to the disk (`/status` has which logs have stopped), and ask again"
     )]
     NotRecorded,
 }
