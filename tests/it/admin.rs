@@ -34,7 +34,7 @@ fn an_operator_elsewhere_does_what_his_roles_allow_under_the_name_of_his_certifi
         format!("[[admin.operator]]\nname = \"{name}\"\nuri = \"{uri}\"\nroles = [{roles}]\n")
     };
     let admin = [
-        "[listen]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"127.0.0.1:0\"\n",
+        "[listen]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"127.0.0.1:0\"\nwiden-by-certificate-only = true\n",
         &pki.listen("").replace("[listen.tls]", "[admin.tls]"),
         &operator("Dana", "\"look\", \"stage\""),
         &operator("Noor", "\"look\", \"activate\", \"audit\""),
@@ -113,6 +113,27 @@ fn an_operator_elsewhere_does_what_his_roles_allow_under_the_name_of_his_certifi
     assert_eq!(*minter, "Lee (certificate spiffe://ops/lee)", "{said}");
     let (listed, said) = run("lee", &list);
     assert_eq!(listed["grants"], json!([minted["grant"]]), "{said}");
+    // What widens takes two certificates: whoever is on the machine may give any name.
+    let widened = text.replace("answer 0", "answer 1").replacen(
+        "[plugin.settings]\nanswer",
+        "[plugin.limits]\nfuel = 3_000_000_000\n[plugin.settings]\nanswer",
+        1,
+    );
+    assert_ne!(widened, text.replace("answer 0", "answer 1"));
+    std::fs::write(&file, widened).unwrap();
+    let (standing, said) = run("dana", &[&["plugin", "stage"], &why[..]].concat());
+    let staged = standing["staged"]["generation"].as_str().unwrap_or(&said);
+    let activate = ["plugin", "activate", "--generation", staged];
+    let here = Command::new(super::nephron())
+        .args([&activate[..], &["--by", "Noor"], &why[..]].concat())
+        .arg("--config")
+        .arg(&file)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(here.stderr).unwrap();
+    assert!(said.contains("widen-by-certificate-only"), "{said}");
+    let (standing, said) = run("noor", &[&activate[..], &why[..]].concat());
+    assert_eq!(standing["serving"]["generation"], staged, "{said}");
 
     drop(process);
     let of_tenant = headers(&data.join("tenants/st-marys").join(LOG));
@@ -121,6 +142,7 @@ fn an_operator_elsewhere_does_what_his_roles_allow_under_the_name_of_his_certifi
         .find(|header| header.kind == EntryKind::PluginRefused)
         .unwrap();
     assert_eq!(refused.reasons, ["no-role"]);
+    assert_eq!(refused.facts["act"], "activate");
     assert_eq!(refused.facts["by"], "Dana (certificate spiffe://ops/dana)");
     let of_host = headers(&data.join(RECORD).join(LOG));
     let unknown = of_host

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use nephron_gateway::{LOG, Manifest};
+use nephron_engine::compile::Compiler;
+use nephron_gateway::{LOG, Manifest, OpenError, RECORD};
 use nephron_model::{Digest, EntryKind};
 use nephron_tests::{MockModel, PASSPHRASE, Served, Setup, compiled_into, component};
 use serde_json::{Value, json};
@@ -160,12 +161,19 @@ fn answer_of(data: &Path, generation: Digest) -> String {
     settings["answer"].as_str().unwrap().to_owned()
 }
 
-/// Whether a generation permits: its decider is told by its digest.
-fn permits(data: &Path, generation: Digest) -> bool {
+/// The code with which a generation refuses, if it does: by what its decider is, and by what its detector looks for. Where that is
+/// less than Safe Harbor, nothing may leave without an agreement (I10).
+fn refuses(data: &Path, generation: Digest) -> Option<&'static str> {
     let manifest = kept(data, generation);
     let decider = manifest.deciders.first().unwrap().plugin.digest;
     let permitting = std::fs::read(component("does-nothing")).unwrap();
-    decider == Digest::of(&permitting)
+    if decider != Digest::of(&permitting) {
+        return Some("unknown-obligation");
+    }
+    let settings = manifest.detectors.first().unwrap().plugin.settings;
+    let settings = std::fs::read(data.join(format!("host/kept/{}.json", settings.hex()))).unwrap();
+    let settings: Value = serde_json::from_slice(&settings).unwrap();
+    settings.get("kinds").map(|_| "no-agreement")
 }
 
 fn numbers() -> impl Iterator<Item = usize> {
@@ -184,13 +192,19 @@ const DECIDER: &str = "component = \"does-nothing\"\n";
 /// What a decider may take, however many are asked on however few cores.
 const PATIENT: &str = "deadline = \"59s\"\n";
 
+/// The same of the detector, and of the connector.
+const PATIENT_TOO: &str = "deadline = \"60s\"\n";
+
+/// Where the detector's settings begin, behind the statements about it.
+const LOOKS: &str = "safe-harbor.wasm.statements.jsonl\"\n[plugin.settings]\n";
+
 /// How a configuration names a decider of the bench.
 fn decided_by(bench: &Bench, name: &str) -> String {
     format!("component = {:?}\n", bench.at(&format!("{name}.wasm")))
 }
 
 /// What is tried beside candidates that are as they should be, and why each is refused.
-fn bad(bench: &Bench) -> [(Vec<(String, String)>, &'static str); 7] {
+fn bad(bench: &Bench) -> [(Vec<(String, String)>, &'static str); 8] {
     let was = decided_by(bench, "does-nothing");
     let another = |name: &str| vec![(was.clone(), decided_by(bench, name))];
     let other = |from: &str, to: &str| (from.to_owned(), to.to_owned());
@@ -199,6 +213,11 @@ fn bad(bench: &Bench) -> [(Vec<(String, String)>, &'static str); 7] {
     [
         (
             another("traps"),
+            "does not keep the conformance case `every/",
+        ),
+        // It never answers while it serves, and is found out before.
+        (
+            another("loops-forever"),
             "does not keep the conformance case `every/",
         ),
         (another("fails-to-configure"), refused),
@@ -262,11 +281,23 @@ impl Operator<'_> {
             decided_by(bench, "does-nothing"),
             decided_by(bench, decider),
         );
-        self.write(&[(&was, &is), (PATIENT, &limits)]);
+        // Of the detector and the connector, too; and what is looked for, now and then.
+        let others = format!("{PATIENT_TOO}fuel = {}\n", fuel + number % 5);
+        let looks = match number % 7 {
+            0 => format!("{LOOKS}kinds = [\"date\"]\n"),
+            _ => LOOKS.to_owned(),
+        };
+        self.write(&[
+            (&was, &is),
+            (PATIENT, &limits),
+            (PATIENT_TOO, &others),
+            (LOOKS, &looks),
+        ]);
         let standing = match self.stage("dana").await {
             Ok(standing) => standing,
             Err(said) => {
                 assert!(said.contains("serves already"), "{said}");
+                done.refused += 1;
                 return None;
             }
         };
@@ -307,6 +338,7 @@ async fn i7_requests_in_flight_have_one_generation_each_while_the_roster_is_exch
         "does-nothing",
         "unknown-obligation",
         "traps",
+        "loops-forever",
         "fails-to-configure",
         "loops-in-configure",
         "safe-harbor",
@@ -317,10 +349,10 @@ async fn i7_requests_in_flight_have_one_generation_each_while_the_roster_is_exch
     std::fs::copy(bench.path("does-nothing.wasm"), bench.path("unsigned.wasm")).unwrap();
     let decider = format!("[plugin.limits]\n{PATIENT}");
     let setup = Setup::default().decider(&bench.at("does-nothing.wasm"), &decider);
-    let patient = "[plugin.limits]\ndeadline = \"60s\"\n";
-    let setup = setup.detector("safe-harbor", patient);
+    let patient = format!("[plugin.limits]\n{PATIENT_TOO}");
+    let setup = setup.detector("safe-harbor", &patient);
     let cleared = "cleared-without-baa = \"safe-harbor\"";
-    let setup = setup.spoken("openai-compatible", patient, &model.url(), "", cleared);
+    let setup = setup.spoken("openai-compatible", &patient, &model.url(), "", cleared);
     let stated = |setup: Setup, name: &str| {
         let statements = Bench::statements(&bench.at(&format!("{name}.wasm")));
         let component = format!("component = {name:?}\n");
@@ -347,7 +379,7 @@ async fn i7_requests_in_flight_have_one_generation_each_while_the_roster_is_exch
     let (mut numbers, mut done, mut received) = (numbers(), Done::default(), Vec::new());
     let mut serving = None;
     for _ in 0..WAVES {
-        if serving.is_some_and(|serving| !permits(served.data(), serving)) {
+        if serving.is_some_and(|serving| refuses(served.data(), serving).is_some()) {
             operator.write(&[]);
             operator.stage("dana").await.unwrap();
             let standing = operator.activate("noor").await.unwrap();
@@ -395,27 +427,45 @@ async fn i7_requests_in_flight_have_one_generation_each_while_the_roster_is_exch
             of_it.insert(generation);
         }
     }
-    let (mut generations, mut denied) = (BTreeMap::new(), 0);
+    let (mut generations, mut refused) = (BTreeMap::new(), BTreeMap::new());
     for one in &received {
         let event = one.header("x-request-id").unwrap();
         let of_it = &of_request[event];
         assert_eq!(of_it.len(), 1, "{event}: one request, one generation");
         let generation = *of_it.first().unwrap();
-        let permits = *generations
+        let refuses = *generations
             .entry(generation)
-            .or_insert_with(|| permits(rig.folder.path(), generation));
-        assert_eq!(
-            one.status,
-            if permits { 200 } else { 403 },
-            "{event}: {}",
-            one.text
+            .or_insert_with(|| refuses(rig.folder.path(), generation));
+        let answer = one.json();
+        let (answered, code) = (
+            &answer["choices"][0]["message"]["content"],
+            &answer["error"]["code"],
         );
-        denied += usize::from(!permits);
+        match refuses {
+            Some(refuses) => {
+                assert_eq!(
+                    (one.status, code),
+                    (403, &json!(refuses)),
+                    "{event}: {}",
+                    one.text
+                );
+                *refused.entry(refuses).or_insert(0) += 1;
+            }
+            None => {
+                let said = json!("About Chest pain. - done.");
+                assert_eq!(
+                    (one.status, answered),
+                    (200, &said),
+                    "{event}: {}",
+                    one.text
+                );
+            }
+        }
     }
+    assert!(received.len() > WAVES * IN_FLIGHT, "{}", received.len());
     assert!(
-        received.len() > WAVES * IN_FLIGHT && denied > 10,
-        "{} {denied}",
-        received.len()
+        refused["unknown-obligation"] > 10 && refused["no-agreement"] > 0,
+        "{refused:?}"
     );
     assert!(generations.len() > 10, "{}", generations.len());
     let count = |kind| {
@@ -435,6 +485,51 @@ async fn i7_requests_in_flight_have_one_generation_each_while_the_roster_is_exch
     let log = folder.path().join("tenants/st-marys").join(LOG);
     let verdict = nephron_audit::verify(&log, nephron_audit::VerifyOptions::default()).unwrap();
     assert!(verdict.verified, "{verdict:?}");
+}
+
+#[tokio::test]
+async fn no_request_waits_for_a_compiler() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    // It compiles nothing before it is told to, and nothing then.
+    let arguments = ["-c", "read line < \"$0\"; exit 1", pipe.to_str().unwrap()];
+    let compiler = Compiler::Process {
+        program: "/bin/sh".into(),
+        arguments: arguments.map(str::to_owned).to_vec(),
+    };
+    // What serves was compiled before.
+    let served = Setup::default().compiled_by(compiler).serve(LISTEN).await;
+    let operator = Operator::new(&served);
+    let (plugin, kind) = ("name = \"finder\"", "kind = \"detector\"");
+    let settings = "[plugin.settings]\nkinds = [\"date\"]\n";
+    let was = format!("{plugin}\n{kind}\ncomponent = \"safe-harbor\"\n[plugin.settings]\n");
+    let is = was.replace("[plugin.settings]\n", settings);
+    operator.write(&[(&was, &is)]);
+    let message = json!({ "role": "user", "content": "Chest pain." });
+    let body = json!({ "model": "clinical", "messages": [message] });
+    let answered = async {
+        // Opened for writing once the compiler reads.
+        let opened = tokio::task::spawn_blocking(move || {
+            let pipe = std::fs::OpenOptions::new().write(true).open(pipe);
+            pipe.unwrap()
+        });
+        let mut pipe = opened.await.unwrap();
+        for _ in 0..8 {
+            assert_eq!(served.chat(&body).await.status, 200);
+            operator.ask(json!({ "plugins": "look" })).await.unwrap();
+        }
+        std::io::Write::write_all(&mut pipe, b"go\n").unwrap();
+    };
+    let (staged, ()) = tokio::join!(operator.stage("dana"), answered);
+    let refused = staged.unwrap_err();
+    assert!(refused.contains("the candidate is refused"), "{refused}");
+    // Nothing of it is kept that no entry names.
+    let kept = served.data().join("host/kept");
+    let narrowed = Digest::of(b"{\"kinds\":[\"date\"]}");
+    assert!(!kept.join(format!("{}.json", narrowed.hex())).exists());
+    assert!(kept.is_dir());
 }
 
 /// The command line beside a gateway that serves.
@@ -590,7 +685,10 @@ async fn a_canary_serves_the_same_callers_and_stops_when_it_fails() {
     let standing = operator.stands(is_told).await;
     assert!(standing["canary"].is_null(), "{standing}");
     let refused = standing["refused"].as_str().unwrap();
-    assert!(refused.contains("beyond its bound: failures"), "{refused}");
+    assert!(
+        refused.contains("beyond its bound: failures of `access` (decide)"),
+        "{refused}"
+    );
     drop(operator);
     let rig = served.reopened().await;
     let tenant = rig.tenant();
@@ -701,6 +799,31 @@ async fn a_shadow_is_asked_beside_and_decides_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_canary_stops_when_one_of_its_plugins_takes_too_long() {
+    let served = setup("answer 0").serve(LISTEN).await;
+    let operator = Operator::new(&served);
+    let message = json!({ "role": "user", "content": "which one serves?" });
+    let body = json!({ "model": "clinical", "messages": [message] });
+    let another = |number| format!("answer = \"answer {number}\"");
+    let (_, staged) = operator.stage_one("answer = \"answer 0\"", another).await;
+    // Nothing is made elsewhere, and no judgement takes no time.
+    let bounds = json!({ "failures": 5, "time": 10_000, "longest": 0, "divergence": null });
+    let percent = hundredth(staged) + 1;
+    let canary = json!({ "generation": staged, "percent": percent, "bounds": bounds, "by": "dana", "reason": "a test" });
+    let canary = json!({ "plugins": { "canary": canary } });
+    operator.ask(canary).await.unwrap();
+    let mut served_by_it = 0;
+    while !served.chat(&body).await.text.contains("answer 0") {
+        served_by_it += 1;
+        assert!(served_by_it <= 20, "it is not stopped");
+    }
+    assert!(served_by_it > 0);
+    let standing = operator.stands(|one| !one["refused"].is_null()).await;
+    let why = standing["refused"].as_str().unwrap();
+    assert!(why.contains("beyond its bound: time of `"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_canary_stops_when_it_comes_to_something_else() {
     let served = setup("answer 0").serve(LISTEN).await;
     let operator = Operator::new(&served);
@@ -796,6 +919,11 @@ fn a_configuration_that_is_watched_is_taken_over_unless_it_widens() {
     write(answer, answer);
     let process = Process::start(&file);
     process.says("serving http://");
+    // What cannot be read is told, though nothing was looked at before, and so is the next.
+    write("[reload]", "[reload");
+    process.says("the configuration was not taken over: the configuration is refused");
+    write("[reload]", "[reload]\nunknown = 1");
+    process.says("the configuration was not taken over: the configuration is refused");
     write(answer, "answer = \"answer 1\"\n");
     process.says("the configuration was taken over");
     let beside = |arguments: &[&str]| {
@@ -811,18 +939,26 @@ fn a_configuration_that_is_watched_is_taken_over_unless_it_widens() {
     };
     beside(&["rollback"]);
     write(answer, "# As it was.\nanswer = \"answer 1\"\n");
-    process.says("was rolled back, or has a component or settings that were");
+    process.says("was rolled back or ended as a canary");
+    let status = Command::new(super::nephron())
+        .args(["plugin", "status", "--json", "--config"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    let standing: Value = serde_json::from_slice(&status.stdout).unwrap();
+    let refused = standing["refused"].as_str().unwrap();
+    assert!(refused.contains("was rolled back or"), "{standing}");
     // Nor beside another change, and nothing else that is taken over lets it.
     write(
         answer,
         "answer = \"answer 1\"\n[plugin.limits]\nfuel = 1_000_000_000\n",
     );
-    process.says("was rolled back, or has a component or settings that were");
+    process.says("was rolled back or ended as a canary");
     write(answer, "answer = \"answer 3\"\n");
     process.says("the configuration was taken over");
     beside(&["rollback"]);
     write(answer, "# Once more.\nanswer = \"answer 1\"\n");
-    process.says("was rolled back, or has a component or settings that were");
+    process.says("was rolled back or ended as a canary");
     write("[reload]", "[egress]\nregions = [\"us\"]\n[reload]");
     process.says("`[egress]` changed too, which takes a restart");
     write(
@@ -831,6 +967,27 @@ fn a_configuration_that_is_watched_is_taken_over_unless_it_widens() {
     );
     process.says("nobody staged it but the configuration");
     beside(&["stage"]);
+    drop(process);
+    let headers = Disk(&data).headers("st-marys");
+    let refused = headers
+        .iter()
+        .filter(|header| header.kind == EntryKind::PluginRefused);
+    let refused: Vec<_> = refused
+        .map(|header| {
+            assert_eq!(header.facts["act"], "take-over");
+            let is_made = header.generation.is_some();
+            (header.reasons.concat(), is_made)
+        })
+        .collect();
+    for expected in [
+        ("bad-configuration", false),
+        ("rolled-back", true),
+        ("takes-a-restart", false),
+        ("nobody-staged-it", true),
+    ] {
+        let is_told = |(code, is_made): &(String, bool)| (code.as_str(), *is_made) == expected;
+        assert!(refused.iter().any(is_told), "{expected:?}: {refused:?}");
+    }
     let kept = std::fs::read_dir(data.join("host/kept")).unwrap();
     let rosters = kept.filter(|item| {
         let name = item.as_ref().unwrap().file_name();
@@ -839,12 +996,46 @@ fn a_configuration_that_is_watched_is_taken_over_unless_it_widens() {
     assert!(rosters.count() >= 3);
 }
 
+#[test]
+fn what_ended_as_a_canary_does_not_come_back_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    compiled_into(&data);
+    let file = folder.path().join("gateway.toml");
+    let text = setup("answer 0").and("[listen]\naddress = \"127.0.0.1:0\"\n");
+    let text = text.toml();
+    std::fs::write(&file, &text).unwrap();
+    let process = Process::start(&file);
+    process.says("serving http://");
+    std::fs::write(&file, text.replace("answer 0", "answer 1")).unwrap();
+    let warrant = json!({ "by": "dana", "reason": "a test" });
+    let bounds = json!({ "failures": 5, "time": 200, "divergence": null });
+    for change in [
+        json!({ "stage": { "file": file, "by": "dana", "reason": "a test" } }),
+        json!({ "canary": { "percent": 50, "bounds": bounds, "by": "dana", "reason": "a test" } }),
+        json!({ "rollback": warrant }),
+        json!({ "retire": warrant }),
+    ] {
+        answer(begin(&data, &change));
+    }
+    let id = process.child.id().to_string();
+    let told = Command::new("kill").args(["-HUP", &id]).status().unwrap();
+    assert!(told.success());
+    process.says("was rolled back or ended as a canary");
+}
+
 /// What an operator does, and what of it can be seen on the disk.
 #[derive(Clone, Copy, Debug)]
 enum Act {
     Stage,
     Activate,
     Rollback,
+    Shadow,
+    Retire,
+    Canary,
+    /// A rollback while a canary runs.
+    EndCanary,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -860,7 +1051,7 @@ enum Trace {
 }
 
 /// Every step of a swap, in order.
-const STEPS: [(Act, Trace); 12] = [
+const STEPS: [(Act, Trace); 22] = [
     (Act::Stage, Trace::Asked),
     (Act::Stage, Trace::Kept(".json")),
     (Act::Stage, Trace::Kept(".roster.json")),
@@ -881,7 +1072,23 @@ const STEPS: [(Act, Trace); 12] = [
         Act::Rollback,
         Trace::In("st-marys", EntryKind::RosterActivated),
     ),
+    (Act::Rollback, Trace::In("host", EntryKind::RosterActivated)),
     (Act::Rollback, Trace::Answered),
+    (Act::Shadow, Trace::In("st-marys", EntryKind::RosterStaged)),
+    (Act::Shadow, Trace::Answered),
+    (Act::Retire, Trace::In("st-marys", EntryKind::RosterStaged)),
+    (Act::Retire, Trace::Answered),
+    (Act::Canary, Trace::Asked),
+    (
+        Act::Canary,
+        Trace::In("st-marys", EntryKind::RosterActivated),
+    ),
+    (Act::Canary, Trace::Answered),
+    (
+        Act::EndCanary,
+        Trace::In("st-marys", EntryKind::RosterStaged),
+    ),
+    (Act::EndCanary, Trace::Answered),
 ];
 
 /// What lies in a data folder.
@@ -889,7 +1096,11 @@ struct Disk<'d>(&'d Path);
 
 impl Disk<'_> {
     fn headers(&self, tenant: &str) -> Vec<nephron_audit::Header> {
-        let log = self.0.join("tenants").join(tenant).join(LOG);
+        let folder = match tenant {
+            "host" => self.0.join(RECORD),
+            tenant => self.0.join("tenants").join(tenant),
+        };
+        let log = folder.join(LOG);
         let reader = nephron_audit::Reader::open(&log).unwrap();
         let entries = reader.entries(0..reader.head().entries);
         entries.map(|entry| entry.unwrap().header).collect()
@@ -939,10 +1150,10 @@ fn i7_killed_at_every_step_of_a_swap_exactly_one_generation_serves_after_a_resta
     let text = setup("answer 0").and("[listen]\naddress = \"127.0.0.1:0\"\n");
     let text = text.toml();
     let write = |number: usize| {
-        // Every second has another decider.
-        let decider = match number % 2 {
-            0 => "component = \"unknown-obligation\"\n",
-            _ => DECIDER,
+        // Of the first, every second has another decider; what a rollback takes back is told by the answer alone.
+        let decider = match number < 8 && number.is_multiple_of(2) {
+            true => "component = \"unknown-obligation\"\n",
+            false => DECIDER,
         };
         let text = text.replace(DECIDER, decider);
         std::fs::write(&file, text.replace("answer 0", &format!("answer {number}"))).unwrap();
@@ -952,15 +1163,25 @@ fn i7_killed_at_every_step_of_a_swap_exactly_one_generation_serves_after_a_resta
     for (number, (act, trace)) in STEPS.into_iter().enumerate() {
         let mut process = Process::start(&file);
         process.says("serving http://");
+        let of_host_before = disk.headers("host").len();
         write(number + 2);
         let warrant = json!({ "by": "dana", "reason": "a test" });
         let stage = json!({ "stage": { "file": file, "by": "dana", "reason": "a test" } });
         let activate = json!({ "activate": warrant });
         let rollback = json!({ "rollback": warrant });
+        let shadow = json!({ "shadow": { "percent": 100, "by": "dana", "reason": "a test" } });
+        let retire = json!({ "retire": warrant });
+        let bounds = json!({ "failures": 5, "time": 200, "divergence": null });
+        let canary = json!({ "percent": 50, "bounds": bounds, "by": "dana", "reason": "a test" });
+        let canary = json!({ "canary": canary });
         let (before, last) = match act {
             Act::Stage => (vec![], stage),
             Act::Activate => (vec![stage], activate),
             Act::Rollback => (vec![stage, activate], rollback),
+            Act::Shadow => (vec![stage], shadow),
+            Act::Retire => (vec![stage], retire),
+            Act::Canary => (vec![stage], canary),
+            Act::EndCanary => (vec![stage, canary], rollback),
         };
         before
             .iter()
@@ -982,10 +1203,23 @@ fn i7_killed_at_every_step_of_a_swap_exactly_one_generation_serves_after_a_resta
         process.child.wait().unwrap();
         drop(process);
 
-        // The next start follows the configuration, whatever came of the swap.
-        let permits = (number + 2) % 2 == 1;
+        // The next start follows the configuration, unless the log has by then that it was taken back or only tried.
+        let of_host = disk.headers("host");
+        let served = |header: &&nephron_audit::Header| {
+            let is_one = ["ok", "rolled-back"].contains(&header.outcome.as_str());
+            header.kind == EntryKind::RosterActivated && is_one
+        };
+        let is_held = of_host.iter().skip(of_host_before).any(|header| {
+            let outcome = header.outcome.as_str();
+            ["rolled-back", "canary", "canary-ended"].contains(&outcome)
+        });
+        let served = of_host.iter().rev().find(served);
+        let answers = match served.filter(|_| is_held) {
+            Some(served) => answer_of(&data, served.generation.unwrap()),
+            None => format!("answer {}", number + 2),
+        };
+        let permits = number + 2 >= 8 || (number + 2) % 2 == 1;
         let (status, said) = run(&file);
-        let answers = format!("answer {}", number + 2);
         assert_eq!(
             status,
             if permits { 0 } else { 4 },
@@ -1018,6 +1252,127 @@ fn i7_killed_at_every_step_of_a_swap_exactly_one_generation_serves_after_a_resta
         .output()
         .unwrap();
     assert!(verified.status.success(), "{verified:?}");
+}
+
+/// Between the entry that a roster serves and the one that has its counters, too, a start has one answer.
+#[test]
+fn i7_killed_between_an_activation_and_its_counters_the_start_goes_on_from_the_activation() {
+    let bench = Bench::new();
+    let signed = |name: &str| {
+        let component = bench.put(name);
+        bench.sign(&component, "acme", "7", &USUAL);
+        component
+    };
+    let decider = signed("does-nothing");
+    let setup = Setup::default()
+        .decider(&decider, "")
+        .detector(&signed("safe-harbor"), "")
+        .connector(&signed("shouts-tokens"), "answer = \"answer 0\"")
+        .and(&bench.trust(""))
+        .and("[listen]\naddress = \"127.0.0.1:0\"\n");
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    compiled_into(&data);
+    let file = folder.path().join("gateway.toml");
+    std::fs::write(&file, setup.toml()).unwrap();
+    let disk = Disk(&data);
+    let counters = || -> Vec<u64> {
+        let headers = disk.headers("host").into_iter();
+        let kept = headers.filter(|header| header.outcome == "counters");
+        kept.filter_map(|header| header.counts.get("vendor/acme/decider/gate").copied())
+            .collect()
+    };
+    for counter in [8, 9, 10] {
+        let mut process = Process::start(&file);
+        process.says("serving http://");
+        bench.sign(&decider, "acme", &counter.to_string(), &USUAL);
+        let warrant = json!({ "by": "dana", "reason": "a test" });
+        let stage = json!({ "stage": { "file": file, "by": "dana", "reason": "a test" } });
+        answer(begin(&data, &stage));
+        let trace = Trace::In("host", EntryKind::RosterActivated);
+        let seen = disk.traces(trace);
+        let _asked = begin(&data, &json!({ "activate": warrant }));
+        let patience = std::time::Instant::now() + PATIENCE;
+        while disk.traces(trace) == seen {
+            assert!(std::time::Instant::now() < patience, "{counter}");
+            std::thread::yield_now();
+        }
+        process.child.kill().unwrap();
+        process.child.wait().unwrap();
+        drop(process);
+        let (status, said) = run(&file);
+        assert_eq!(status, 0, "{said}");
+        assert_eq!(counters().last(), Some(&counter));
+        let activated = |tenant: &str| {
+            let headers = disk.headers(tenant).into_iter().rev();
+            let mut activated = headers.filter(|one| one.kind == EntryKind::RosterActivated);
+            activated.find_map(|one| one.generation)
+        };
+        assert_eq!(activated("st-marys"), activated("host"));
+        assert_eq!(activated("lakeside"), activated("host"));
+    }
+}
+
+/// A start is no way around whoever must let a roster serve.
+#[tokio::test]
+async fn i7_a_start_holds_the_configuration_to_what_served_last() {
+    let usual = setup("answer 0").detector("safe-harbor", "");
+    let narrowed = setup("answer 0").detector("safe-harbor", "kinds = [\"date\"]");
+    let fuel = "[plugin.limits]\nfuel = 1_000_000\n";
+    let mended = usual.clone().decider("does-nothing", fuel);
+    let broken = mended.clone().decider("traps", "");
+    let started = async |setup: &Setup, folder| {
+        let rig = setup.open_in(folder).await.unwrap();
+        let serving = rig.gateway.roster().generation();
+        let headers: Vec<_> = rig
+            .all_entries()
+            .into_iter()
+            .map(|entry| entry.header)
+            .collect();
+        (rig.close(), serving, headers)
+    };
+    let told = |headers: &[nephron_audit::Header], code: &str| {
+        let refused = headers
+            .iter()
+            .rev()
+            .find(|header| header.kind == EntryKind::PluginRefused)
+            .unwrap();
+        assert_eq!(refused.reasons, [code]);
+        assert_eq!(refused.facts["act"], "start");
+        refused.facts.clone()
+    };
+    let last = |headers: &[nephron_audit::Header]| {
+        let mut activated = headers.iter().rev();
+        let activated = activated.find(|header| header.kind == EntryKind::RosterActivated);
+        activated.unwrap().facts.clone()
+    };
+
+    let (folder, first, headers) = started(&usual, tempfile::tempdir().unwrap()).await;
+    assert!(!last(&headers).contains_key("changes/0"));
+    // What looks at less waits for a person.
+    let (folder, serving, headers) = started(&narrowed, folder).await;
+    assert_eq!(serving, first);
+    let facts = told(&headers, "nobody-staged-it");
+    assert!(
+        facts["widens/0"].contains("another digest of its settings"),
+        "{facts:?}"
+    );
+    // What does not, serves, and the log has what is other.
+    let (folder, second, headers) = started(&mended, folder).await;
+    assert_ne!(second, first);
+    let changed = &last(&headers)["changes/0"];
+    assert!(changed.contains("`limits.fuel` was"), "{changed}");
+    // What keeps no case does not.
+    let (folder, serving, headers) = started(&broken, folder).await;
+    assert_eq!(serving, second);
+    assert_eq!(told(&headers, "case-not-kept")["plugin"], "access");
+    // Where what served last is gone, there is nothing to hold it to but its cases.
+    let manifest = format!("host/kept/{}.roster.json", second.hex());
+    std::fs::remove_file(folder.path().join(manifest)).unwrap();
+    let refused = broken.open_in(folder).await.err().unwrap();
+    let is_unfit = matches!(refused, OpenError::Unfit { code, .. } if code == "case-not-kept");
+    assert!(is_unfit, "{refused}");
 }
 
 /// One request to the configuration as it is.

@@ -95,6 +95,7 @@ async fn i5_a_token_of_another_conversation_or_tenant_stays_as_it_stands() {
     let shout = format!("answer = \"It was {issued}, and [MRN_ZZZZZ].\"\ndelta = 3");
     let rig = Setup::default()
         .connector("shouts-tokens", &shout)
+        .as_configured()
         .open_in(folder)
         .await
         .unwrap();

@@ -290,11 +290,12 @@ async fn ask(data: &Path, asked: Value) -> Result<Value, String> {
 async fn a_candidate_is_held_to_trust_and_its_counter_outlives_the_process() {
     let bench = Bench::new();
     let (setup, decider) = bench.setup("");
+    let setup = setup.and("[status]\naddress = \"127.0.0.1:0\"\n");
     let served = setup.serve("").await;
     let data = served.data().to_owned();
     let file = data.join("gateway.toml");
     let text = format!("data = \"{}\"\n{}", data.display(), served.setup().toml());
-    std::fs::write(&file, text).unwrap();
+    std::fs::write(&file, &text).unwrap();
     let stage = || {
         let stage = json!({ "file": file, "by": "dana", "reason": "a test" });
         ask(&data, json!({ "plugins": { "stage": stage } }))
@@ -313,6 +314,34 @@ async fn a_candidate_is_held_to_trust_and_its_counter_outlives_the_process() {
     // A newer signature of the same component is another generation, though nothing else of it differs.
     bench.sign(&decider, "acme", "9", &USUAL);
     stage().await.unwrap();
+    // What is revoked since it was staged counts, whatever else is wrong with the file; where that cannot be read, nothing serves.
+    let component = Digest::of(&std::fs::read(&decider).unwrap());
+    let revoking = format!("[trust]\nrevoked = [\"{component}\"]");
+    let revoking = format!("unknown = 1\n{}", text.replace("[trust]", &revoking));
+    let absent = text.replace("[trust]", "[trust]\nrevoked-file = \"absent.txt\"");
+    let status = async |path: &str| served.status(path).await;
+    let distrusted =
+        async || status("/status").await.json()["plugins"]["deciders"][0]["distrusted"].clone();
+    assert_eq!(distrusted().await, Value::Null);
+    std::fs::write(&file, &revoking).unwrap();
+    let shadow = json!({ "percent": 100, "by": "dana", "reason": "a test" });
+    let refused = ask(&data, json!({ "plugins": { "shadow": shadow } })).await;
+    assert!(refused.unwrap_err().contains("is revoked"));
+    // What serves goes on, and whoever looks is told.
+    assert_eq!(distrusted().await, "component-revoked");
+    let told = "nephron_plugin_distrusted{plugin=\"access\",code=\"component-revoked\"} 1";
+    assert!(status("/metrics").await.text.contains(told));
+    for (text, why) in [
+        (revoking, "is revoked; take another version"),
+        (absent, "what is revoked cannot be read"),
+        (format!("{text}["), "what is revoked cannot be read"),
+        (String::new(), "`[trust]` changed too"),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let refused = act("activate").await.unwrap_err();
+        assert!(refused.contains(why), "{refused}");
+    }
+    std::fs::write(&file, &text).unwrap();
     act("activate").await.unwrap();
     bench.sign(&decider, "acme", "8", &USUAL);
     let refused = stage().await.unwrap_err();

@@ -7,7 +7,7 @@ use nephron_audit::{Entry, Reader};
 use nephron_engine::compile::Compiler;
 use nephron_gateway::config::Config;
 use nephron_gateway::reply::Reply;
-use nephron_gateway::{Gateway, LOG, OpenError, RECORD, RootAccess, Surroundings, Tenant};
+use nephron_gateway::{Gateway, LOG, OpenError, RECORD, RootAccess, Start, Surroundings, Tenant};
 use nephron_keys::{Cost, Grant, GrantRequest, Operations, Passphrase, Subject};
 use nephron_model::{EntryKind, EventId, FixedClock, Records as _, TenantId};
 use tempfile::TempDir;
@@ -28,6 +28,8 @@ pub struct Setup {
     more: String,
     replaced: Vec<(String, String)>,
     at: Option<u64>,
+    is_as_configured: bool,
+    compiler: Option<Compiler>,
     log: nephron_audit::Options,
 }
 
@@ -122,6 +124,20 @@ impl Setup {
         self
     }
 
+    /// Which serves whatever served last from its folder.
+    #[must_use]
+    pub const fn as_configured(mut self) -> Self {
+        self.is_as_configured = true;
+        self
+    }
+
+    /// Whose components are compiled by this.
+    #[must_use]
+    pub fn compiled_by(mut self, compiler: Compiler) -> Self {
+        self.compiler = Some(compiler);
+        self
+    }
+
     /// With logs kept like this.
     #[must_use]
     pub fn log(mut self, options: nephron_audit::Options) -> Self {
@@ -211,12 +227,18 @@ impl Setup {
     async fn gateway(&self, data: &Path, clock: Arc<FixedClock>) -> Result<Gateway, OpenError> {
         let mut config = self.config();
         config.data = data.to_owned();
+        // What a test puts there is what is read anew.
+        config.file = data.join("gateway.toml");
         let around = Surroundings {
             clock,
             root: RootAccess::Passphrase(Passphrase::new(PASSPHRASE.to_owned()), Cost::MINIMUM),
             first_party: crate::components::folder().to_owned(),
-            compiler: Compiler::InProcess,
+            compiler: self.compiler.clone().unwrap_or(Compiler::InProcess),
             log: self.log.clone(),
+            start: match self.is_as_configured {
+                true => Start::AsConfigured,
+                false => Start::Examined,
+            },
         };
         Gateway::open(&config, around).await
     }

@@ -39,7 +39,8 @@ pub(crate) const fn is_kept(space: Space) -> bool {
         | Space::Review
         | Space::Tenant
         | Space::Anchor
-        | Space::Counter => false,
+        | Space::Counter
+        | Space::Serving => false,
     }
 }
 

@@ -98,8 +98,39 @@ impl AotCache {
         let path = self.path(origin);
         let draft = path.with_extension(format!("{}.tmp", std::process::id()));
         std::fs::write(&draft, [MAGIC.as_slice(), &tag, &body].concat())?;
-        std::fs::rename(&draft, &path)
+        std::fs::rename(&draft, &path)?;
+        evict(&self.folder, MOST)
     }
+}
+
+/// Compilations that are kept. One more, and the one that was made first goes: it is made again when it is wanted.
+const MOST: usize = 100;
+
+/// Leaves the newest in a folder, so many of them.
+fn evict(folder: &Path, most: usize) -> std::io::Result<()> {
+    let mut made = Vec::new();
+    for item in std::fs::read_dir(folder)? {
+        let item = item?;
+        let path = item.path();
+        if path.extension().is_some_and(|end| end == "cwasm") {
+            // Another may have taken it away meanwhile.
+            made.extend(
+                item.metadata()
+                    .and_then(|of_it| of_it.modified())
+                    .ok()
+                    .map(|at| (at, path)),
+            );
+        }
+    }
+    made.sort_unstable();
+    let first = made.len().saturating_sub(most);
+    for (_, path) in made.into_iter().take(first) {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
 }
 
 /// Loads native code that this process, or its own child, or this host under its MAC, compiled.
@@ -111,4 +142,30 @@ pub(crate) fn load(engine: &wasmtime::Engine, native: &[u8]) -> wasmtime::Result
     // SAFETY: `native` comes from `precompile_component` of this wasmtime, either through a pipe from the child that
     // this process started, or from a file whose MAC under a key that never leaves this host was checked just before.
     unsafe { Component::deserialize(engine, native) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    #[test]
+    fn the_newest_stay() {
+        let name = format!("nephron-aot-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = |number: u64| folder.join(format!("{number}.cwasm"));
+        for number in 0..7 {
+            let file = std::fs::File::create(path(number)).unwrap();
+            let at = SystemTime::UNIX_EPOCH + Duration::from_secs(100 - number);
+            file.set_modified(at).unwrap();
+        }
+        std::fs::write(folder.join("another"), "").unwrap();
+        evict(&folder, 4).unwrap();
+        let left: Vec<u64> = (0..7).filter(|number| path(*number).exists()).collect();
+        assert_eq!(left, [0, 1, 2, 3]);
+        assert!(folder.join("another").exists());
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 }

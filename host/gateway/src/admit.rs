@@ -144,7 +144,7 @@ pub(crate) fn open_case(
         shadow,
         engine: gateway.engine(),
         id,
-        at,
+        clock: Arc::clone(gateway.shared_clock()),
         caller,
         purpose,
         emergency,

@@ -2,7 +2,7 @@
 //!
 //! Each tenant has its own: what one of them asks takes no plugin from another (I5). Whatever is not asked is refused (I6).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -63,7 +63,7 @@ struct State {
 }
 
 /// Component and settings: another version begins anew.
-type Configured = (Digest, Digest);
+pub(crate) type Configured = (Digest, Digest);
 
 #[derive(Default)]
 struct Plugin {
@@ -191,6 +191,12 @@ impl Breakers {
         false
     }
 
+    /// Forgets plugins that nothing serves or tries any more.
+    pub(crate) fn retain(&self, held: &BTreeSet<Configured>) {
+        let mut state = self.state();
+        state.plugins.retain(|plugin, _| held.contains(plugin));
+    }
+
     /// The plugins that are not asked now, by the operator's names.
     pub(crate) fn open(&self) -> Vec<String> {
         let state = self.state();
@@ -200,7 +206,7 @@ impl Breakers {
     }
 }
 
-const fn configured(plugin: &PluginRef) -> Configured {
+pub(crate) const fn configured(plugin: &PluginRef) -> Configured {
     (plugin.digest, plugin.settings)
 }
 
@@ -259,6 +265,22 @@ mod tests {
         assert_eq!(closed, Some(Changed::Closed));
         assert!(breakers.open().is_empty());
         assert!(breakers.may_ask(&one, at(61)));
+    }
+
+    #[test]
+    fn what_serves_no_more_is_forgotten() {
+        let breakers = Breakers::default();
+        let (gone, serving) = (plugin("{}"), plugin("{\"other\":1}"));
+        for one in [&gone, &serving] {
+            for _ in 0..FAILURES {
+                let _changed = breakers.heard(one, "detect", Some(&PluginFailure::TimedOut), NOW);
+            }
+        }
+        assert_eq!(breakers.open(), ["finder", "finder"]);
+        breakers.retain(&BTreeSet::from([configured(&serving)]));
+        assert_eq!(breakers.open(), ["finder"]);
+        assert!(breakers.may_ask(&gone, NOW));
+        assert!(!breakers.may_ask(&serving, NOW));
     }
 
     #[test]

@@ -9,8 +9,8 @@ use nephron_keys::{
     Conversation, Grant, GrantRequest, KeyError, Operations, SigningKey, Subject, Token, Underway,
 };
 use nephron_model::{
-    Caller, Commit, Draft, EntryKind, EventId, FieldCommitment, Fingerprint, Kind, NotRecorded,
-    Phi, PluginRef, Point, Purpose, Recorded, Recorder as _, Timestamp,
+    Caller, Clock, Commit, Draft, EntryKind, EventId, FieldCommitment, Fingerprint, Kind,
+    NotRecorded, Phi, PluginRef, Point, Purpose, Recorded, Recorder as _,
 };
 use tracing::{error, info, warn};
 
@@ -34,8 +34,7 @@ pub struct Case {
     pub(crate) shadow: Option<Arc<Shadow>>,
     pub(crate) engine: Arc<Engine>,
     pub(crate) id: EventId,
-    /// When it came.
-    pub(crate) at: Timestamp,
+    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) caller: Caller,
     pub(crate) purpose: Purpose,
     /// Whether the purpose is an emergency.
@@ -352,7 +351,8 @@ impl Case {
         verdict: &Verdict,
     ) -> Result<(), Refusal> {
         if let Some(canary) = &self.canary {
-            canary.count(verdict);
+            let (plugin, now) = (&plugin.reference().name, self.clock.now());
+            canary.count(plugin, judgement.kind(), verdict, now);
         }
         if let Some(shadow) = &self.shadow {
             shadow.count(judgement, &plugin.reference().name, verdict);
@@ -379,12 +379,14 @@ impl Case {
         judgement: &Judgement,
     ) -> Result<Result<(), NotAsked>, KeyError> {
         let breakers = self.tenant.breakers();
-        if !breakers.may_ask(plugin.reference(), self.at) {
+        // A request may have come long before: the breaker goes by the time of each judgement.
+        let now = self.clock.now();
+        if !breakers.may_ask(plugin.reference(), now) {
             return Ok(Err(NotAsked::Resting));
         }
         if breakers.remembers() {
             let question = self.question(plugin, judgement)?;
-            if breakers.is_quarantined(question, self.at) {
+            if breakers.is_quarantined(question, now) {
                 return Ok(Err(NotAsked::Quarantined));
             }
         }
@@ -399,7 +401,7 @@ impl Case {
         judgement: &Judgement,
         verdict: &Verdict,
     ) -> Result<(), Refusal> {
-        let breakers = self.tenant.breakers();
+        let (breakers, now) = (self.tenant.breakers(), self.clock.now());
         let failure = verdict.answer.as_ref().err();
         let about = |kind, outcome| Draft {
             point: Some(point),
@@ -407,9 +409,7 @@ impl Case {
             ..self.draft(kind, outcome)
         };
         let (name, tenant) = (&plugin.reference().name, self.tenant.id());
-        if let Some(changed) =
-            breakers.heard(plugin.reference(), judgement.kind(), failure, self.at)
-        {
+        if let Some(changed) = breakers.heard(plugin.reference(), judgement.kind(), failure, now) {
             match changed {
                 Changed::Opened => {
                     error!(plugin = %name, %tenant, "the plugin broke down again and again; it is not asked for 30 s, and requests are refused");
@@ -419,7 +419,7 @@ impl Case {
             self.note(about(EntryKind::BreakerChanged, changed.code()));
         }
         if let Some(PluginFailure::Trapped(detail)) = failure
-            && breakers.broke(self.question(plugin, judgement)?, self.at)
+            && breakers.broke(self.question(plugin, judgement)?, now)
         {
             warn!(plugin = %name, %tenant, event = %self.id, "a question broke its plugin twice and is set aside");
             let mut draft = about(EntryKind::Quarantined, NotAsked::Quarantined.code());

@@ -46,6 +46,18 @@ pub(crate) enum Asked {
     Grants(Lending),
 }
 
+impl Asked {
+    /// What is asked for, in a word.
+    const fn act(&self) -> &'static str {
+        match self {
+            Self::Keys(_) => "keys",
+            Self::Plugins(change) => change.verb(),
+            Self::Rerun(_) => "run-again",
+            Self::Inquiry(_) => "inquire",
+        }
+    }
+}
+
 /// What is answered: the causes where it was not done, the outermost first.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -203,6 +215,11 @@ pub(crate) enum Asker<'a> {
 }
 
 impl Asker<'_> {
+    /// Whether a certificate says who it is.
+    const fn is_certain(&self) -> bool {
+        matches!(self, Self::Elsewhere(_))
+    }
+
     /// By what he is known, as entries have it beside his name.
     fn known_by(&self) -> String {
         match self {
@@ -233,16 +250,17 @@ pub(crate) async fn converse(
         .await
         .map_err(|_| std::io::ErrorKind::TimedOut)??;
     let by = asker.known_by();
-    let Ok(asked) = serde_json::from_str(&line) else {
+    let Ok(asked) = serde_json::from_str::<Asked>(&line) else {
         let why = "the gateway does not understand what it is asked; it may be of another version than this command";
         return say(stream, &Answered::Failed(vec![why.to_owned()])).await;
     };
+    let act = asked.act();
     let asked = match asker {
         Asker::Here { .. } => asked,
         Asker::Elsewhere(operator) => match operator.his(asked, gateway.swap().configuration()) {
             Ok(asked) => asked,
             Err(refused) => {
-                gateway.refuse_operator(operator, &refused).await;
+                gateway.refuse_operator(operator, act, &refused).await;
                 return say(stream, &failed(refused)).await;
             }
         },
@@ -261,7 +279,7 @@ pub(crate) async fn converse(
             None => gave_up(),
         },
         Asked::Plugins(change) => {
-            let standing = gateway.change(change, &by).await;
+            let standing = gateway.change(change, &by, asker.is_certain()).await;
             standing.map_or_else(failed, |standing| Answered::Plugins(Box::new(standing)))
         }
         Asked::Rerun(rerun) => {

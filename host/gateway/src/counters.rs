@@ -50,6 +50,30 @@ pub(crate) async fn keep(
 ) -> Result<(), NotRecorded> {
     let mut counters = greatest(roster);
     counters.retain(|lineage, counter| kept(host, lineage).ok().flatten() != Some(*counter));
+    record(host, roster, counters, by, reason).await
+}
+
+/// Keeps the counters of a roster that serves on, after one that was to serve in its place was not told everywhere: its counters may be
+/// on their way to the disk still.
+///
+/// # Errors
+/// [`NotRecorded`].
+pub(crate) async fn put_back(
+    host: &HostLog,
+    roster: &Roster,
+    by: &str,
+    reason: &str,
+) -> Result<(), NotRecorded> {
+    record(host, roster, greatest(roster), by, reason).await
+}
+
+async fn record(
+    host: &HostLog,
+    roster: &Roster,
+    counters: BTreeMap<String, u64>,
+    by: &str,
+    reason: &str,
+) -> Result<(), NotRecorded> {
     if counters.is_empty() {
         return Ok(());
     }

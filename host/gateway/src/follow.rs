@@ -25,7 +25,7 @@ pub(crate) struct Follow {
     asked: Arc<Asked>,
     /// What hears of changes, for as long as it is there, and the folders in which it does.
     watched: Option<(RecommendedWatcher, BTreeSet<PathBuf>)>,
-    /// What was looked at last. Files that say the same again are not news.
+    /// What was looked at last, good or bad. Files that say the same again are not news.
     seen: Option<Digest>,
 }
 
@@ -95,22 +95,13 @@ impl Follow {
             };
             let _is_quiet = tokio::time::timeout(PATIENCE, quiet).await;
             let by_somebody = self.asked.by_somebody.swap(false, Ordering::Relaxed);
-            let says = self.says();
-            if says == self.seen && !by_somebody {
+            let says = says(&self.file);
+            if self.seen == Some(says) && !by_somebody {
                 continue;
             }
-            self.seen = says;
+            self.seen = Some(says);
             self.take_over(&gateway).await;
         }
-    }
-
-    /// A digest of what its files say, if they can be read.
-    fn says(&self) -> Option<Digest> {
-        let mut all = Digest::of(&std::fs::read(&self.file).ok()?).0.to_vec();
-        for file in Config::load(&self.file).ok()?.files() {
-            all.extend(Digest::of(&std::fs::read(file).ok()?).0);
-        }
-        Some(Digest::of(&all))
     }
 
     async fn take_over(&mut self, gateway: &Gateway) {
@@ -137,6 +128,24 @@ impl Follow {
     }
 }
 
+/// A digest of what a configuration and its files say; where they cannot be taken, of that and of why.
+fn says(file: &Path) -> Digest {
+    let (mut all, config) = (of_file(file), Config::load(file));
+    match config {
+        Ok(config) => config.files().for_each(|file| all.extend(of_file(file))),
+        Err(faults) => all.extend(faults.to_string().into_bytes()),
+    }
+    Digest::of(&all)
+}
+
+/// What a file says: nothing else says the same as one that cannot be read.
+fn of_file(file: &Path) -> Vec<u8> {
+    match std::fs::read(file) {
+        Ok(bytes) => [b"r".as_slice(), &Digest::of(&bytes).0].concat(),
+        Err(_) => b"unreadable".to_vec(),
+    }
+}
+
 fn watcher(asked: &Arc<Asked>) -> notify::Result<RecommendedWatcher> {
     let heard = Arc::clone(asked);
     notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
@@ -146,4 +155,23 @@ fn watcher(asked: &Arc<Asked>) -> notify::Result<RecommendedWatcher> {
         }
         heard.news.notify_one();
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_fault_is_news_and_the_same_fault_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("gateway.toml");
+        let mut seen = vec![says(&file)];
+        for text in ["", "[", "[[", "unknown = 1\n", "unknown = 2\n"] {
+            std::fs::write(&file, text).unwrap();
+            let now = says(&file);
+            assert_eq!(now, says(&file), "{text}");
+            assert!(!seen.contains(&now), "{text}");
+            seen.push(now);
+        }
+    }
 }

@@ -47,7 +47,7 @@ use crate::refusal::Refusal;
 use crate::reply::{ANSWERED, Outlet, Piece, Reply, reply, reply_streamed};
 use crate::root::RootAccess;
 use crate::roster::Roster;
-use crate::swap::{Swap, canary_draft, manifest_record};
+use crate::swap::{Begun, Difference, Starting, Swap, canary_draft, manifest_record, told_in};
 use crate::tenant::{Tenant, TenantError};
 use crate::tls::TlsError;
 use crate::workshop::{self, Workshop};
@@ -55,7 +55,7 @@ use crate::workshop::{self, Workshop};
 /// A gateway that is open: its tenants, its roster, its sandbox, its way out.
 pub struct Gateway {
     clock: Arc<dyn Clock>,
-    workshop: Workshop,
+    workshop: Arc<Workshop>,
     swap: Swap,
     /// Held by whoever runs judgements again.
     rerunning: tokio::sync::Mutex<()>,
@@ -96,6 +96,17 @@ pub struct Surroundings {
     pub compiler: Compiler,
     /// How logs are kept.
     pub log: nephron_audit::Options,
+    /// What it begins to serve with.
+    pub start: Start,
+}
+
+/// What a gateway begins to serve with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// What the configuration says, held to what served last: what nobody may let serve alone waits, and that serves on.
+    Examined,
+    /// What the configuration says. It is not an operator's, but of whoever opens the gateway, for this once.
+    AsConfigured,
 }
 
 /// The gateway cannot be opened.
@@ -180,6 +191,22 @@ pub enum OpenError {
     /// A plugin cannot be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// A plugin does not keep its conformance cases, and what served last cannot serve on.
+    #[error("plugin `{name}` is refused, and what served last is not what the configuration needs")]
+    Unfit {
+        /// The operator's name for it.
+        name: String,
+        /// Which case it is, as the log has it.
+        code: &'static str,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// What served last cannot be found out.
+    #[error(
+        "what served last cannot be read from the host's log; see to that first (`nephron audit verify`)"
+    )]
+    ServedUnknown(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The chain names a plugin that is not there.
     #[error("the roster is incomplete")]
     Roster(#[source] Refusal),
@@ -217,7 +244,7 @@ impl Gateway {
         let host = in_data(data, "host")?;
         let lock = lock(&host.join("lock"))?;
         let root = Arc::new(open_root(data, &around.root)?);
-        let workshop = Workshop::new(engine, data, around, &root)?;
+        let workshop = Arc::new(Workshop::new(engine, data, around, &root)?);
         let roster = workshop.make(config, vetted).await?;
 
         let opening = Arc::new(Opening {
@@ -227,11 +254,19 @@ impl Gateway {
         });
         let host = Arc::new(HostLog::open(data, &opening).await?);
         counters::check(&host, &roster)?;
-        let kept = counters::keep(&host, &roster, "the gateway", "opened").await;
-        kept.map_err(|source| TenantError::NotRecorded {
-            tenant: TenantId::host(),
-            source,
-        })?;
+        let starting = Starting {
+            config,
+            workshop: &workshop,
+            host: &host,
+            now: around.clock.now(),
+        };
+        let begun = Box::pin(starting.with(roster, around.start)).await?;
+        begin_host(&host, &begun)
+            .await
+            .map_err(|source| TenantError::NotRecorded {
+                tenant: TenantId::host(),
+                source,
+            })?;
         let every = config.log.anchor_every;
         let spoken_to = config.anchors.iter().filter_map(config::Anchor::upstream);
         let egress = Egress::new(spoken_to)?;
@@ -242,13 +277,17 @@ impl Gateway {
             tenant: TenantId::host(),
             source: Box::new(source),
         })?;
-        let tenants = open_tenants(config, &opening, &host, &roster).await?;
+        let first = Arc::new(First {
+            opened: opened(&begun),
+            refused: begun.told.clone(),
+        });
+        let tenants = open_tenants(config, &opening, &host, &first).await?;
         let endpoints = config.endpoints.iter();
         let upstreams = endpoints.filter_map(|endpoint| endpoint.upstream.as_ref());
         Ok(Self {
             clock: Arc::clone(&around.clock),
             workshop,
-            swap: Swap::new(config.clone(), roster, around.clock.now()),
+            swap: begun.into_swap(config.clone()),
             rerunning: tokio::sync::Mutex::new(()),
             host: Arc::clone(&host),
             opening: Arc::clone(&opening),
@@ -414,6 +453,11 @@ impl Gateway {
         &*self.clock
     }
 
+    /// The same, for whoever outlives the call.
+    pub(crate) const fn shared_clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
     /// Between two checkpoints of each log.
     pub(crate) const fn checkpoint_every(&self) -> Duration {
         self.checkpoint_every
@@ -462,7 +506,8 @@ impl Gateway {
                         Tenant::open_known(keeper.folder(), keeper.id(), opening, host).await?;
                     // No roster is exchanged between what its log says and that it serves.
                     let turn = self.swap().turn().await;
-                    begin(&tenant, host, &self.roster()).await?;
+                    let roster = self.roster();
+                    begin(&tenant, host, [activation(&roster, &[])]).await?;
                     if let Some(canary) = self.swap().canary() {
                         let draft = canary_draft(&canary, canary.generation().warrant());
                         let recorded = tenant.log().record(draft).await;
@@ -560,7 +605,7 @@ impl Gateway {
     }
 
     /// What makes rosters.
-    pub(crate) const fn workshop(&self) -> &Workshop {
+    pub(crate) const fn workshop(&self) -> &Arc<Workshop> {
         &self.workshop
     }
 
@@ -853,6 +898,7 @@ async fn record_refused_plugin(config: &Config, around: &Surroundings, error: &O
         OpenError::Trust { name, source } => (name.as_str(), source.code()),
         OpenError::NotPulled { name, .. } => (name.as_str(), "not-pulled"),
         OpenError::Load(source) => (source.plugin(), source.code()),
+        OpenError::Unfit { name, code, .. } => (name.as_str(), *code),
         _ => return,
     };
     for id in &config.tenants {
@@ -871,16 +917,16 @@ async fn open_tenants(
     config: &Config,
     opening: &Arc<Opening>,
     host: &Arc<HostLog>,
-    roster: &Arc<Roster>,
+    first: &Arc<First>,
 ) -> Result<BTreeMap<TenantId, Keeper>, OpenError> {
     let tenants = in_data(&config.data, "tenants")?;
     let (mut keepers, mut failures) = (BTreeMap::new(), Vec::new());
     let opened = config.tenants.iter().cloned().map(|id| {
         let folder = tenants.join(id.as_str());
         let (opening, host) = (Arc::clone(opening), Arc::clone(host));
-        let (roster, runtime) = (Arc::clone(roster), Handle::current());
+        let (first, runtime) = (Arc::clone(first), Handle::current());
         tokio::task::spawn_blocking(move || {
-            let serving = serve(&id, &folder, &opening, &host, &roster);
+            let serving = serve(&id, &folder, &opening, &host, &first);
             let served = runtime.block_on(serving);
             (id, folder, served)
         })
@@ -947,20 +993,56 @@ async fn serve(
     folder: &Path,
     opening: &Opening,
     host: &HostLog,
-    roster: &Roster,
+    first: &First,
 ) -> Result<Tenant, TenantError> {
     let tenant = Tenant::open_known(folder, id, opening, host).await?;
-    begin(&tenant, host, roster).await?;
+    let drafts = first.refused.iter().chain([&first.opened]).cloned();
+    begin(&tenant, host, drafts).await?;
     Ok(tenant)
 }
 
+/// What the logs say first, when a gateway opens.
+struct First {
+    /// The entry that a roster begins to serve.
+    opened: Draft,
+    /// The entry that what the configuration says does not, if so.
+    refused: Option<Draft>,
+}
+
+/// The entry that a roster begins to serve when a gateway opens.
+fn opened(begun: &Begun) -> Draft {
+    let serving = &begun.serving;
+    activation(serving.roster(), serving.differences())
+}
+
+/// Records in the host's log what begins to serve, if that is another than was served last, and which versions of plugins.
+async fn begin_host(host: &HostLog, begun: &Begun) -> Result<(), NotRecorded> {
+    let log = host.own()?;
+    if let Some(draft) = &begun.told {
+        let _recorded = log.log().record(draft.clone()).await?;
+    }
+    if let Some(kept) = &begun.kept {
+        let mut draft = opened(begun);
+        draft.records.push(kept.record());
+        let _recorded = log.log().record(draft).await?;
+    }
+    let roster = begun.serving.roster();
+    counters::keep(host, roster, "the gateway", "opened").await
+}
+
 /// Records in an open tenant's log that it is served, and by which roster, and in the host's how far that log is.
-async fn begin(tenant: &Tenant, host: &HostLog, roster: &Roster) -> Result<(), TenantError> {
-    let activated = activate(tenant, roster).await;
-    activated.map_err(|source| TenantError::NotRecorded {
-        tenant: tenant.id().clone(),
-        source,
-    })?;
+async fn begin(
+    tenant: &Tenant,
+    host: &HostLog,
+    drafts: impl IntoIterator<Item = Draft>,
+) -> Result<(), TenantError> {
+    for draft in drafts {
+        let recorded = tenant.log().record(draft).await;
+        let _recorded = recorded.map_err(|source| TenantError::NotRecorded {
+            tenant: tenant.id().clone(),
+            source,
+        })?;
+    }
     let committed = host.commit(tenant);
     committed.map_err(|source| TenantError::NotCommitted {
         tenant: tenant.id().clone(),
@@ -968,13 +1050,12 @@ async fn begin(tenant: &Tenant, host: &HostLog, roster: &Roster) -> Result<(), T
     })
 }
 
-/// Records in the tenant's log which roster begins to serve it.
-async fn activate(tenant: &Tenant, roster: &Roster) -> Result<(), NotRecorded> {
+/// The entry that a roster begins to serve a tenant that opens, and what differs from what served last.
+fn activation(roster: &Roster, differences: &[Difference]) -> Draft {
     let mut draft = Draft::new(EntryKind::RosterActivated, "ok").fact("reason", aftermath::OPENED);
     draft.generation = Some(roster.generation());
     draft.records.push(manifest_record(roster));
-    let _recorded = tenant.log().record(draft).await?;
-    Ok(())
+    told_in(draft, differences)
 }
 
 pub(crate) fn lock(path: &Path) -> Result<std::fs::File, OpenError> {

@@ -63,7 +63,7 @@ pub use chain::deidentify::{REPLACEMENTS, Replacement};
 pub use chain::reidentify::{RESTORATION, Restoration};
 pub use egress::EgressError;
 pub use emergency::{Alerts, REASON};
-pub use gateway::{Gateway, OpenError, Surroundings};
+pub use gateway::{Gateway, OpenError, Start, Surroundings};
 pub use host_log::{CommitError, RECORD};
 pub use origin::{ORIGIN, Origin};
 pub use refusal::Refusal;

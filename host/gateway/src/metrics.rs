@@ -1,6 +1,7 @@
 //! What is counted, for Prometheus (OpenMetrics 1.0). Labels are names of the configuration and codes, never anything of a
 //! request (I9), so that their number is bounded.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use nephron_audit::view::ViewStanding;
@@ -33,6 +34,7 @@ pub(crate) struct Metrics {
     log_views: Family<OfView, Gauge>,
     logs_set_aside: Family<OfTenant, Gauge>,
     agreements: Family<OfAgreement, Gauge>,
+    distrusted: Family<OfDistrusted, Gauge>,
     anchors: Family<OfAnchor, Gauge>,
     export_lag: Family<OfExport, Gauge>,
     export_age: Family<OfExport, Gauge>,
@@ -85,6 +87,12 @@ struct OfAgreement {
     associate: String,
     agreement: String,
     standing: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfDistrusted {
+    plugin: String,
+    code: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -203,6 +211,12 @@ impl Metrics {
             "1 for each business associate agreement that has lapsed or soon does",
             Family::clone(&agreements),
         );
+        let distrusted = Family::default();
+        registry.register(
+            "plugin_distrusted",
+            "1 for each plugin that serves and would not be let serve now: it, or who vouches for it, is revoked, or a statement has ended",
+            Family::clone(&distrusted),
+        );
         let anchors = Family::default();
         registry.register(
             "anchor_too_old",
@@ -251,6 +265,7 @@ impl Metrics {
             log_views,
             logs_set_aside,
             agreements,
+            distrusted,
             anchors,
         }
     }
@@ -297,14 +312,22 @@ impl Metrics {
         }
     }
 
-    /// Everything as text, with how each tenant, each anchor and each export stands now, and which agreements someone has to see to.
+    /// Everything as text, with how each tenant, each anchor and each export stands now, and which agreements and plugins someone has to
+    /// see to.
     pub(crate) fn text<'a>(
         &self,
         states: impl Iterator<Item = TenantState<'a>>,
         anchors: impl Iterator<Item = AnchorState<'a>>,
         exports: &[ExportState<'_>],
         alerts: &[Alert],
+        distrusted: &BTreeMap<String, &'static str>,
     ) -> String {
+        self.distrusted.clear();
+        for (plugin, code) in distrusted {
+            let plugin = plugin.clone();
+            let of = OfDistrusted { plugin, code };
+            self.distrusted.get_or_create(&of).set(1);
+        }
         for state in exports {
             let of = OfExport {
                 export: state.name.to_owned(),
@@ -411,7 +434,13 @@ mod tests {
             late,
         };
         let anchors = std::iter::once(anchor);
-        let text = metrics.text([state].into_iter(), anchors, &[export], &[]);
+        let text = metrics.text(
+            [state].into_iter(),
+            anchors,
+            &[export],
+            &[],
+            &BTreeMap::from([("access".to_owned(), "key-revoked")]),
+        );
         for line in [
             "nephron_requests_total{api=\"chat\",outcome=\"answered\"} 1",
             "nephron_requests_total{api=\"chat\",outcome=\"denied\"} 1",
@@ -424,6 +453,7 @@ mod tests {
             "nephron_log_stopped{tenant=\"st-marys\"} 0",
             "nephron_log_view{tenant=\"st-marys\",standing=\"missing\"} 1",
             "nephron_log_set_aside{tenant=\"st-marys\"} 3",
+            "nephron_plugin_distrusted{plugin=\"access\",code=\"key-revoked\"} 1",
             "nephron_anchor_too_old{anchor=\"worm\"} 1",
             "nephron_export_lag{export=\"siem\"} 7",
             "nephron_export_oldest_seconds{export=\"siem\"} 90",

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use futures_util::future::OptionFuture;
 use futures_util::stream::FuturesUnordered;
 use hyper::Request;
 use hyper::body::Incoming;
@@ -21,6 +20,7 @@ use nephron_keys::KeyMemory;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tracing::{debug, info, warn};
 
@@ -206,30 +206,26 @@ impl Server {
         tell_key_memory();
         let graceful = GracefulShutdown::new();
         let places = Arc::new(Semaphore::new(listen.connections));
-        let (shipping, watching) = (export(service.gateway()), watch(service.gateway()));
-        let (keeping, rotating) = (keep(service.gateway()), keep_keys(service.gateway()));
-        let controlling = control.map(|control| crate::control::serve(control, service.gateway()));
-        let anchoring = anchor(service.gateway());
-        let reviving = revive(service.gateway());
-        let marking = mark(service.gateway(), service.gateway().checkpoint_every());
-        let trying = watch_canary(service.gateway());
-        let administering = admin.map(|admin| admin.serve(service.gateway()));
-        let following = follow.map(|follow| follow.run(service.gateway()));
-        let exporting = tokio::spawn(async {
-            let ((), (), (), (), (), (), (), (), _, _, _) = tokio::join!(
-                trying,
-                shipping,
-                watching,
-                keeping,
-                marking,
-                reviving,
-                anchoring,
-                rotating,
-                OptionFuture::from(controlling),
-                OptionFuture::from(following),
-                OptionFuture::from(administering)
-            );
-        });
+        // A task each: what one of them is at holds up no other.
+        let mut beside = JoinSet::new();
+        beside.spawn(export(service.gateway()));
+        beside.spawn(watch(service.gateway()));
+        beside.spawn(keep(service.gateway()));
+        beside.spawn(keep_keys(service.gateway()));
+        beside.spawn(anchor(service.gateway()));
+        beside.spawn(revive(service.gateway()));
+        let every = service.gateway().checkpoint_every();
+        beside.spawn(mark(service.gateway(), every));
+        beside.spawn(watch_canary(service.gateway()));
+        if let Some(control) = control {
+            beside.spawn(crate::control::serve(control, service.gateway()));
+        }
+        if let Some(admin) = admin {
+            beside.spawn(admin.serve(service.gateway()));
+        }
+        if let Some(follow) = follow {
+            beside.spawn(follow.run(service.gateway()));
+        }
         let mut ticks = tokio::time::interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stop = std::pin::pin!(stop);
@@ -315,11 +311,12 @@ impl Server {
             is_drained = tokio::time::timeout(GIVING_UP, drained).await.is_ok();
         }
         drop(service);
-        for task in status.into_iter().chain([exporting]) {
-            task.abort();
-            let _aborted = task.await;
+        if let Some(status) = status {
+            status.abort();
+            let _aborted = status.await;
         }
         gateway.anchors().stop();
+        beside.shutdown().await;
         let resting = async {
             // A change of keys that has begun comes to its end.
             let _idle = gateway.turn().await;
@@ -455,11 +452,13 @@ async fn keep_keys(gateway: Arc<Gateway>) {
     }
 }
 
-/// Writes down once a minute when API keys were last used, and how many were refused without an entry of their own.
+/// Writes down once a minute when API keys were last used, and how many were refused without an entry of their own; and looks at what is
+/// revoked.
 async fn keep(gateway: Arc<Gateway>) {
     every(Duration::from_secs(60), gateway, |gateway| {
         gateway.keep_last_uses();
         gateway.record_counts();
+        gateway.look_at_trust();
     })
     .await;
 }

@@ -115,6 +115,7 @@ impl Service {
             gateway.anchors().states(gateway.clock().now()),
             &gateway.export_states(),
             &gateway.alerts(),
+            &gateway.swap().distrusted(gateway.clock().now()),
         )
     }
 
@@ -122,6 +123,8 @@ impl Service {
     fn status(&self) -> serde_json::Value {
         let gateway = self.gateway();
         let roster = gateway.roster();
+        // Of rosters, too, that served their last request since the last exchange.
+        gateway.forget_breakers();
         let tenants: Vec<_> = self
             .tenant_states()
             .map(|state| {
@@ -152,6 +155,7 @@ impl Service {
             })
             .collect();
         let manifest = roster.manifest();
+        let distrusted = gateway.swap().distrusted(gateway.clock().now());
         let plugins = |seats: &[crate::Seat]| -> Vec<_> {
             let plugin = |seat: &crate::Seat| {
                 let plugin = &seat.plugin;
@@ -160,6 +164,7 @@ impl Service {
                 });
                 json!({
                     "name": plugin.name, "version": plugin.version, "digest": plugin.digest.to_string(),
+                    "distrusted": distrusted.get(&plugin.name),
                     "vouched": vouched.collect::<Vec<_>>(),
                 })
             };

@@ -4,13 +4,14 @@
 //! listed. Then it is activated: each tenant's log says so, and the next request has it. Requests in flight end with the
 //! roster that they began with, which is freed after the last of them. What served before stays at hand for a rollback.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use nephron_model::{Digest, Draft, EntryKind, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::breaker::{Configured, configured};
 use crate::config::{Chain, Config, Faults, Plugin, Trust};
 use crate::conformance::CaseError;
 use crate::gateway::OpenError;
@@ -19,13 +20,17 @@ use crate::roster::Roster;
 mod act;
 mod canary;
 mod difference;
+mod kept;
 mod rehearse;
 mod shadow;
+mod start;
 pub(crate) use act::{canary_draft, manifest_record};
 pub(crate) use canary::{Bounds, Canary, Side as CanarySide};
 pub(crate) use difference::Difference;
 use difference::{Side, differences};
+pub(crate) use kept::Kept;
 pub(crate) use shadow::{ANSWERS, Came, Findings, Shadow, by_gravity, is_grave};
+pub(crate) use start::{Begun, Starting};
 
 /// What an operator asks for. `by` is who, in his own words: the gateway adds the user whom the system names.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -66,6 +71,34 @@ pub(crate) enum Change {
     Retire { by: String, reason: String },
 }
 
+impl Change {
+    /// What it is called on the command line.
+    pub(crate) const fn verb(&self) -> &'static str {
+        match self {
+            Self::Look => "status",
+            Self::Stage { .. } => "stage",
+            Self::Activate { .. } => "activate",
+            Self::Shadow { .. } => "shadow",
+            Self::Canary { .. } => "canary",
+            Self::Rollback { .. } => "rollback",
+            Self::Retire { .. } => "retire",
+        }
+    }
+
+    /// Who asks for it, and why; nobody need say so to look.
+    fn warrant(&self) -> Option<(&str, &str)> {
+        match self {
+            Self::Look => None,
+            Self::Stage { by, reason, .. }
+            | Self::Activate { by, reason, .. }
+            | Self::Shadow { by, reason, .. }
+            | Self::Canary { by, reason, .. }
+            | Self::Rollback { by, reason }
+            | Self::Retire { by, reason } => Some((by, reason)),
+        }
+    }
+}
+
 /// Who changes the roster, and why.
 #[derive(Clone, Debug)]
 pub(crate) struct Warrant {
@@ -74,6 +107,8 @@ pub(crate) struct Warrant {
     /// The same, with the user whom the system names.
     pub(crate) by: String,
     pub(crate) reason: String,
+    /// Whether a certificate says who it is.
+    pub(crate) is_certain: bool,
 }
 
 impl Warrant {
@@ -84,19 +119,30 @@ impl Warrant {
     /// [`SwapError::NoGround`].
     pub(crate) fn of(by: &str, user: &str, reason: &str) -> Result<Self, SwapError> {
         let said = |text: &str| {
-            let plain = !text.chars().any(char::is_control);
+            let plain = !text.chars().any(|one| one.is_control() || is_unseen(one));
             plain && !text.is_empty() && text.chars().count() <= Self::LONGEST
         };
-        let (by, reason) = (by.trim(), reason.trim());
+        // Names that look the same are one person's.
+        let by = by.split_whitespace().collect::<Vec<_>>().join(" ");
+        let reason = reason.trim();
         // What stands in parentheses is the system's word.
-        if !said(by) || !said(reason) || by.contains(['(', ')']) {
+        if !said(&by) || !said(reason) || by.contains(['(', ')']) {
             return Err(SwapError::NoGround);
         }
         Ok(Self {
-            by: format!("{by} ({user})"),
             person: by.to_lowercase(),
+            by: format!("{by} ({user})"),
             reason: reason.to_owned(),
+            is_certain: false,
         })
+    }
+
+    /// The same, of somebody whose certificate was seen.
+    pub(crate) fn certain(self) -> Self {
+        Self {
+            is_certain: true,
+            ..self
+        }
     }
 
     /// Of no person: of a configuration whose files changed, whoever changed them, or of the gateway itself.
@@ -105,6 +151,7 @@ impl Warrant {
             person: String::new(),
             by: by.to_owned(),
             reason: reason.to_owned(),
+            is_certain: false,
         }
     }
 
@@ -112,6 +159,38 @@ impl Warrant {
     pub(crate) const fn is_nobodys(&self) -> bool {
         self.person.is_empty()
     }
+}
+
+/// Whether nobody sees the character: those of the category Cf, and others that are ignored by default (Unicode 17.0, `DerivedCoreProperties.txt`).
+const fn is_unseen(one: char) -> bool {
+    matches!(
+        one,
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{600}'..='\u{605}'
+            | '\u{61c}'
+            | '\u{6dd}'
+            | '\u{70f}'
+            | '\u{890}'..='\u{891}'
+            | '\u{8e2}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}'
+            | '\u{110bd}'
+            | '\u{110cd}'
+            | '\u{13430}'..='\u{1343f}'
+            | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
 }
 
 /// What serves, and what is ready to.
@@ -172,7 +251,9 @@ pub(crate) enum SwapError {
     NothingStaged,
     #[error("generation {staged} is staged, not {asked}; `nephron plugin status` shows it")]
     Another { staged: Digest, asked: Digest },
-    #[error("nothing served before this, since the gateway was started or `retire` let go of it")]
+    #[error(
+        "nothing served before this, since the gateway was started or `retire` let go of it; stage and activate a configuration that says what is to serve"
+    )]
     NothingBefore,
     #[error(
         "it widens what plugins may do, or looks at less, and `{by}` staged it; another person must activate it"
@@ -183,11 +264,15 @@ pub(crate) enum SwapError {
     )]
     Nobodys,
     #[error(
+        "it widens what plugins may do, or looks at less, and `admin.widen-by-certificate-only` asks for two persons who are known by their certificates; stage and activate it with `--admin`"
+    )]
+    NotCertain,
+    #[error(
         "it widens what plugins may do, or looks at less: say which you have looked at, with `--generation {staged}`"
     )]
     Unnamed { staged: Digest },
     #[error(
-        "{generation} was rolled back, or has a component or settings that were; it is staged, and serves when somebody activates it by name"
+        "{generation} was rolled back or ended as a canary, or has a component or settings that were; it is staged, and serves when somebody activates it by name"
     )]
     RolledBack { generation: Digest },
     #[error("a canary runs; activate what is staged, or roll it back")]
@@ -196,14 +281,22 @@ pub(crate) enum SwapError {
     NoPercentage,
     #[error("a shadow is asked of 1 to 100 percent of requests")]
     NoShare,
-    #[error("no thread can be had to ask it on")]
+    #[error(
+        "no thread can be had to ask it on; raise the limit of threads (`ulimit -u`, `TasksMax=` of systemd)"
+    )]
     NoThread(#[source] std::io::Error),
+    #[error(
+        "what is revoked cannot be read from the configuration, and so nothing is let serve; mend what is told of it, and ask again"
+    )]
+    RevokedUnknown(#[source] Faults),
     #[error("`{by}` has staged something else, which waits; activate or retire that first")]
     Waiting { by: String },
-    #[error("say who you are and why, in at most 200 characters each, a name without parentheses")]
+    #[error(
+        "say who you are and why, in at most 200 characters each, without any that cannot be seen, a name without parentheses"
+    )]
     NoGround,
     #[error(
-        "no tenant's log takes the change, or the host's does not, and so what served serves on"
+        "no tenant's log takes the change, or the host's does not, and so what served serves on; see to the disk (`/status` has which logs have stopped), and ask again"
     )]
     NotRecorded,
 }
@@ -227,15 +320,22 @@ impl SwapError {
             Self::NothingBefore => "nothing-before",
             Self::SamePerson { .. } => "same-person",
             Self::Nobodys => "nobody-staged-it",
+            Self::NotCertain => "not-by-certificate",
             Self::Unnamed { .. } => "generation-not-named",
             Self::Waiting { .. } => "another-waits",
             Self::OnTrial => "canary-runs",
             Self::NoPercentage | Self::NoShare => "no-percentage",
             Self::NoThread(_) => "no-thread",
             Self::RolledBack { .. } => "rolled-back",
+            Self::RevokedUnknown(_) => "revoked-unknown",
             Self::NoGround => "no-warrant",
             Self::NotRecorded => "not-recorded",
         }
+    }
+
+    /// Whether a conformance case is not kept, or cannot be looked at.
+    const fn is_unfit(&self) -> bool {
+        matches!(self, Self::Unfit { .. } | Self::Cases { .. })
     }
 
     /// The plugin that it is about, by the operator's name.
@@ -257,6 +357,7 @@ impl SwapError {
             | Self::NothingBefore
             | Self::SamePerson { .. }
             | Self::Nobodys
+            | Self::NotCertain
             | Self::Unnamed { .. }
             | Self::Waiting { .. }
             | Self::OnTrial
@@ -264,6 +365,7 @@ impl SwapError {
             | Self::NoShare
             | Self::NoThread(_)
             | Self::RolledBack { .. }
+            | Self::RevokedUnknown(_)
             | Self::NoGround
             | Self::NotRecorded => None,
         }
@@ -282,6 +384,22 @@ pub(crate) struct Generation {
 }
 
 impl Generation {
+    pub(crate) fn of(
+        config: &Config,
+        roster: Arc<Roster>,
+        warrant: Warrant,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            roster,
+            plugins: config.plugins.clone(),
+            chain: config.chain.clone(),
+            since: now,
+            warrant,
+            differences: Vec::new(),
+        }
+    }
+
     pub(crate) const fn roster(&self) -> &Arc<Roster> {
         &self.roster
     }
@@ -310,6 +428,11 @@ impl Generation {
         }
     }
 
+    /// What differs from what it was last held to.
+    pub(crate) fn differences(&self) -> &[Difference] {
+        &self.differences
+    }
+
     /// Who made it ready.
     pub(crate) const fn warrant(&self) -> &Warrant {
         &self.warrant
@@ -321,15 +444,7 @@ impl Generation {
             .fact("by", warrant.by.as_str())
             .fact("reason", warrant.reason.as_str());
         draft.generation = Some(self.roster.generation());
-        for (number, difference) in self.differences.iter().enumerate() {
-            let key = if difference.widens {
-                "widens"
-            } else {
-                "changes"
-            };
-            draft = draft.fact(&format!("{key}/{number}"), difference.what.as_str());
-        }
-        draft
+        told_in(draft, &self.differences)
     }
 
     fn shown(&self) -> Shown {
@@ -341,6 +456,19 @@ impl Generation {
             differences: self.differences.clone(),
         }
     }
+}
+
+/// An entry that says what differs.
+pub(crate) fn told_in(draft: Draft, differences: &[Difference]) -> Draft {
+    let numbered = differences.iter().enumerate();
+    numbered.fold(draft, |draft, (number, difference)| {
+        let key = if difference.widens {
+            "widens"
+        } else {
+            "changes"
+        };
+        draft.fact(&format!("{key}/{number}"), difference.what.as_str())
+    })
 }
 
 /// What serves a request, and what is asked beside.
@@ -361,6 +489,8 @@ pub(crate) struct Swap {
     /// Shadows whose threads may still be at work.
     fading: Mutex<Vec<Arc<Shadow>>>,
     beside: Mutex<Beside>,
+    /// What is revoked, as it was read last.
+    revoked: RwLock<Arc<BTreeSet<Digest>>>,
     /// Held by whoever changes any of it.
     turn: tokio::sync::Mutex<()>,
     /// Held by whoever makes a candidate: nothing waits for that but another candidate.
@@ -373,19 +503,49 @@ struct Beside {
     before: Option<Arc<Generation>>,
     ended: Vec<Weak<Roster>>,
     refused: Option<String>,
-    /// What was rolled back: the configuration's files alone do not let it serve again.
+    /// What was rolled back, as a canary too: the configuration's files alone do not let it serve again.
     rolled_back: Vec<RolledBack>,
 }
 
-/// A generation that a person took back.
-struct RolledBack {
+impl Beside {
+    /// Counts a roster among those that may still be held.
+    fn ends(&mut self, roster: &Arc<Roster>) {
+        let roster = Arc::downgrade(roster);
+        if !self.ended.iter().any(|other| other.ptr_eq(&roster)) {
+            self.ended.push(roster);
+        }
+    }
+}
+
+/// Keeps that a roster was taken back, and what it alone had beside another.
+fn take_back(rolled_back: &mut Vec<RolledBack>, roster: &Roster, beside: &Roster) {
+    let generation = roster.generation();
+    rolled_back.retain(|back| back.generation != generation);
+    rolled_back.push(RolledBack {
+        generation,
+        only: &parts(roster) - &parts(beside),
+    });
+}
+
+/// A generation that a person took back, or that stopped by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct RolledBack {
     generation: Digest,
     /// What only it had.
     only: BTreeSet<Part>,
 }
 
 /// A plugin's name, and the digest of its component or of its settings.
-type Part = (String, &'static str, Digest);
+type Part = (String, Made, Digest);
+
+/// Of what a plugin is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Made {
+    Component,
+    Settings,
+}
 
 /// What serves in a roster.
 fn parts(roster: &Roster) -> BTreeSet<Part> {
@@ -393,8 +553,8 @@ fn parts(roster: &Roster) -> BTreeSet<Part> {
     let seats = manifest.seats().flat_map(|seat| {
         let plugin = &seat.plugin;
         [
-            (plugin.name.clone(), "component", plugin.digest),
-            (plugin.name.clone(), "settings", plugin.settings),
+            (plugin.name.clone(), Made::Component, plugin.digest),
+            (plugin.name.clone(), Made::Settings, plugin.settings),
         ]
     });
     seats.collect()
@@ -407,16 +567,11 @@ impl RolledBack {
 }
 
 impl Swap {
-    pub(crate) fn new(started: Config, roster: Arc<Roster>, now: Timestamp) -> Self {
-        let serving = Generation {
-            roster,
-            plugins: started.plugins.clone(),
-            chain: started.chain.clone(),
-            since: now,
-            warrant: Warrant::of_nobody("the gateway", "started"),
-            differences: Vec::new(),
-        };
+    fn new(started: Config, serving: Generation) -> Self {
+        let revoked = started.trust.as_ref();
+        let revoked = revoked.map(|trust| trust.policy.revoked.clone());
         Self {
+            revoked: RwLock::new(Arc::new(revoked.unwrap_or_default())),
             started,
             serving: RwLock::new(Arc::new(serving)),
             canary: RwLock::new(None),
@@ -483,11 +638,7 @@ impl Swap {
     fn fade(&self, shadow: &Arc<Shadow>) {
         shadow.end();
         self.fading().push(Arc::clone(shadow));
-        let roster = Arc::downgrade(shadow.roster());
-        let mut beside = self.beside();
-        if !beside.ended.iter().any(|other| other.ptr_eq(&roster)) {
-            beside.ended.push(roster);
-        }
+        self.beside().ends(shadow.roster());
     }
 
     /// Waits until nothing is asked beside what serves any more. Blocks, as long as one call takes.
@@ -534,8 +685,7 @@ impl Swap {
         let ended = std::mem::replace(&mut *place, canary);
         drop(place);
         if let Some(ended) = ended {
-            let roster = Arc::downgrade(ended.generation().roster());
-            self.beside().ended.push(roster);
+            self.beside().ends(ended.generation().roster());
             if let Some(mirror) = ended.mirror() {
                 self.fade(mirror);
             }
@@ -592,14 +742,12 @@ impl Swap {
         }
     }
 
-    /// Why the last candidate was not let in. What a person staged before it is let go of, unless nobody tried: whoever goes on
-    /// as if it had been staged must not let another serve.
-    pub(crate) fn refuse(&self, why: String, warrant: &Warrant) {
+    /// Why the last candidate was not let in. Gives whether that was not said already.
+    pub(crate) fn refuse(&self, why: String) -> bool {
         let mut beside = self.beside();
+        let is_news = beside.refused.as_ref() != Some(&why);
         beside.refused = Some(why);
-        if !warrant.is_nobodys() {
-            beside.staged = None;
-        }
+        is_news
     }
 
     /// Lets go of what is staged.
@@ -625,7 +773,14 @@ impl Swap {
     /// # Errors
     /// [`SwapError`].
     pub(crate) fn read(&self, file: &Path) -> Result<Config, SwapError> {
-        let config = Config::load(file).map_err(SwapError::Faults)?;
+        self.takes(Config::load(file).map_err(SwapError::Faults)?)
+    }
+
+    /// The same, of one that was read.
+    ///
+    /// # Errors
+    /// [`SwapError::Elsewhere`].
+    fn takes(&self, config: Config) -> Result<Config, SwapError> {
         let sections = other_sections(&self.started, &config);
         match sections.is_empty() {
             true => Ok(config),
@@ -700,6 +855,11 @@ impl Swap {
                     by: staged.warrant.by,
                 });
             }
+            let admin = self.started.admin.as_ref();
+            let needs_certificates = admin.is_some_and(|admin| admin.widens_by_certificate_only);
+            if needs_certificates && !(staged.warrant.is_certain && warrant.is_certain) {
+                return Err(SwapError::NotCertain);
+            }
             if asked.is_none() {
                 return Err(SwapError::Unnamed { staged: generation });
             }
@@ -726,33 +886,102 @@ impl Swap {
         now: Timestamp,
         is_rollback: bool,
     ) {
-        let is_nobodys = warrant.is_nobodys();
+        let rolled_back = self.rolled_back_after(&next, is_rollback, &warrant);
         let next = Arc::new(Generation {
             since: now,
             warrant,
             ..next
         });
-        let (generation, of_next) = (next.roster.generation(), parts(&next.roster));
         let mut beside = self.beside();
         let ended = {
             let mut serving = self.serving.write().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *serving, next)
         };
-        let roster = Arc::downgrade(&ended.roster);
-        if !beside.ended.iter().any(|other| other.ptr_eq(&roster)) {
-            beside.ended.push(roster);
-        }
-        if is_rollback {
-            beside.rolled_back.push(RolledBack {
-                generation: ended.roster.generation(),
-                only: &parts(&ended.roster) - &of_next,
-            });
-        } else if !is_nobodys {
-            let rolled_back = &mut beside.rolled_back;
-            rolled_back.retain(|back| !back.is_in(generation, &of_next));
-        }
+        beside.ends(&ended.roster);
+        beside.rolled_back = rolled_back;
         beside.before = (!is_rollback).then_some(ended);
         beside.staged = None;
+    }
+
+    /// Has a candidate not come back by itself: it was tried, and is not to serve.
+    pub(crate) fn take_back(&self, candidate: &Roster) {
+        let serving = self.roster();
+        take_back(&mut self.beside().rolled_back, candidate, &serving);
+    }
+
+    /// What serves, with this candidate among what does not come back by itself.
+    pub(crate) fn with_taken_back(&self, candidate: &Roster) -> Kept {
+        let (serving, mut rolled_back) = (self.serving(), self.rolled_back());
+        take_back(&mut rolled_back, candidate, &serving.roster);
+        Kept::of(&serving, rolled_back)
+    }
+
+    /// What does not come back by itself.
+    pub(crate) fn rolled_back(&self) -> Vec<RolledBack> {
+        self.beside().rolled_back.clone()
+    }
+
+    /// The same, once `next` serves.
+    pub(crate) fn rolled_back_after(
+        &self,
+        next: &Generation,
+        is_rollback: bool,
+        warrant: &Warrant,
+    ) -> Vec<RolledBack> {
+        let mut rolled_back = self.rolled_back();
+        if is_rollback {
+            take_back(&mut rolled_back, &self.roster(), &next.roster);
+        } else if !warrant.is_nobodys() {
+            let (generation, parts) = (next.roster.generation(), parts(&next.roster));
+            rolled_back.retain(|back| !back.is_in(generation, &parts));
+        }
+        rolled_back
+    }
+
+    /// What is revoked now.
+    pub(crate) fn revoke(&self, revoked: BTreeSet<Digest>) {
+        let mut place = self.revoked.write().unwrap_or_else(PoisonError::into_inner);
+        *place = Arc::new(revoked);
+    }
+
+    /// The plugins that serve and would not be let serve now, with why, as entries name it.
+    pub(crate) fn distrusted(&self, now: Timestamp) -> BTreeMap<String, &'static str> {
+        let mut distrusted = BTreeMap::new();
+        if self.trust().is_none() {
+            return distrusted;
+        }
+        let revoked = self.revoked.read().unwrap_or_else(PoisonError::into_inner);
+        for seat in self.roster().manifest().seats() {
+            let mut vouches = seat.vouched.iter();
+            let code = if revoked.contains(&seat.plugin.digest) {
+                "component-revoked"
+            } else if vouches.clone().any(|vouch| revoked.contains(&vouch.key)) {
+                "key-revoked"
+            } else if vouches.any(|vouch| !vouch.is_live(now)) {
+                "statement-expired"
+            } else {
+                continue;
+            };
+            distrusted.insert(seat.plugin.name.clone(), code);
+        }
+        distrusted
+    }
+
+    /// Every plugin that serves, is tried, or still serves its last requests.
+    pub(crate) fn held(&self) -> BTreeSet<Configured> {
+        let ended = self.beside().ended.clone();
+        let ended = ended.iter().filter_map(Weak::upgrade);
+        let canary = self.canary();
+        let canary = canary.map(|canary| Arc::clone(canary.generation().roster()));
+        let rosters = ended.chain([self.roster()]).chain(canary);
+        let manifests = rosters.map(|roster| roster.manifest());
+        let held = manifests.flat_map(|manifest| {
+            let seats = manifest.seats();
+            seats
+                .map(|seat| configured(&seat.plugin))
+                .collect::<Vec<_>>()
+        });
+        held.collect()
     }
 
     /// Lets go of what is staged and of what served before.
@@ -845,5 +1074,35 @@ fn is_same_trust(old: Option<&Trust>, new: Option<&Trust>) -> bool {
         (Some(old), Some(new)) => old.names_the_same(new),
         (None, None) => true,
         (Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_look_the_same_are_one_person() {
+        let person = |by: &str| Warrant::of(by, "operator uid=0", "ticket 7").map(|one| one.person);
+        for same in ["Dana Reyes", " dana  reyes ", "DANA\u{a0}\u{2003}REYES"] {
+            assert_eq!(person(same).unwrap(), "dana reyes", "{same:?}");
+        }
+        for unseen in [
+            '\u{ad}',
+            '\u{200b}',
+            '\u{200d}',
+            '\u{202e}',
+            '\u{2060}',
+            '\u{feff}',
+            '\u{e0041}',
+            '\u{fe0f}',
+            '\n',
+        ] {
+            let refused = person(&format!("Dana{unseen}Reyes"));
+            let is_one = unseen.is_whitespace();
+            assert_eq!(refused.is_ok(), is_one, "{unseen:?}");
+        }
+        assert!(Warrant::of("Dana", "root", "ticket\u{200b}7").is_err());
+        assert!(Warrant::of("Dana (root)", "root", "ticket 7").is_err());
     }
 }

@@ -1,6 +1,7 @@
 //! Where rosters are made: vetted, compiled and kept by digest, off the path of requests.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,8 +18,8 @@ use crate::Surroundings;
 use crate::config::{self, Component, Config};
 use crate::gateway::{self, OpenError, in_data, write_durably};
 use crate::replay::Replayer;
-use crate::roster::Roster;
-use crate::swap::Generation;
+use crate::roster::{Manifest, Roster};
+use crate::swap::{Generation, Kept};
 
 /// What it takes to make a roster.
 pub(crate) struct Workshop {
@@ -37,6 +38,19 @@ pub(crate) struct Candidate<'a> {
     vouches: Vec<Vouch>,
     /// What lies beside the component, one envelope a line.
     statements: String,
+}
+
+/// A roster, and what of it is to be kept.
+pub(crate) struct Made {
+    pub(crate) roster: Arc<Roster>,
+    parts: Vec<Part>,
+}
+
+/// A component, settings, a statement or a manifest.
+struct Part {
+    digest: Digest,
+    kind: &'static str,
+    bytes: Vec<u8>,
 }
 
 /// A plugin's component.
@@ -89,9 +103,108 @@ impl Workshop {
         config: &Config,
         serving: &Generation,
     ) -> Result<Arc<Roster>, OpenError> {
+        let made = self.make_candidate(config, serving).await?;
+        self.keep(&made)?;
+        Ok(made.roster)
+    }
+
+    /// The same, of which nothing is kept yet. It reads, digests and loads on the caller's thread, for as long as that takes.
+    ///
+    /// # Errors
+    /// [`OpenError`], of a plugin.
+    pub(crate) async fn make_candidate(
+        &self,
+        config: &Config,
+        serving: &Generation,
+    ) -> Result<Made, OpenError> {
         let loaded = |plugin: &config::Plugin, digest| serving.loaded(plugin, digest);
         let vetted = vet_all(config, &self.first_party, self.clock.now(), loaded)?;
-        self.make(config, vetted).await
+        self.load(config, vetted).await
+    }
+
+    /// Keeps each part of a roster by its digest, for replay. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`OpenError::Data`].
+    pub(crate) fn keep(&self, made: &Made) -> Result<(), OpenError> {
+        let mut parts = made.parts.iter();
+        parts.try_for_each(|part| keep(&self.data, part.digest, part.kind, &part.bytes))
+    }
+
+    /// Makes what served last, of what was kept of it.
+    ///
+    /// # Errors
+    /// [`OpenError`], of a plugin or of what is kept.
+    pub(crate) async fn make_again(&self, last: &Kept) -> Result<Arc<Roster>, OpenError> {
+        let manifest = self.read_kept(last.generation, ROSTER)?;
+        let manifest: Manifest = serde_json::from_slice(&manifest)
+            .map_err(|error| self.not_kept(last.generation, ROSTER, error.into()))?;
+        let mut plugins = Vec::with_capacity(last.plugins.len());
+        for plugin in &last.plugins {
+            let refused = |source| OpenError::Vet {
+                name: plugin.name.clone(),
+                source,
+            };
+            let (bytes, settings) = (
+                self.read_kept(plugin.component, "wasm")?,
+                self.read_kept(plugin.settings, "json")?,
+            );
+            let settings = String::from_utf8(settings).map_err(|_| {
+                self.not_kept(plugin.settings, "json", ErrorKind::InvalidData.into())
+            })?;
+            let kind = plugin.kind().ok_or_else(|| {
+                self.not_kept(last.generation, ROSTER, ErrorKind::InvalidData.into())
+            })?;
+            let vetted = vet(
+                bytes,
+                Some(kind.world()),
+                Some(plugin.component),
+                plugin.grants(),
+                &plugin.limits,
+            );
+            let vetted = vetted.map_err(refused)?;
+            let load = self.engine.load(
+                &plugin.name,
+                &vetted,
+                &settings,
+                &plugin.limits,
+                &self.compiler,
+                Some(&self.cache),
+            );
+            let mut seats = manifest.seats();
+            let vouched = seats.find(|seat| seat.plugin.name == plugin.name);
+            let vouched = vouched.map(|seat| seat.vouched.clone());
+            let loaded = Arc::new(load.await?);
+            plugins.push((kind, loaded, vouched.unwrap_or_default()));
+        }
+        let method = manifest.method.as_deref();
+        let method = method.and_then(|method| (method == SAFE_HARBOR).then_some(SAFE_HARBOR));
+        let roster = Roster::new(&plugins, &last.chain(), method).map_err(OpenError::Roster)?;
+        match roster.generation() == last.generation {
+            true => Ok(Arc::new(roster)),
+            false => Err(self.not_kept(last.generation, ROSTER, ErrorKind::InvalidData.into())),
+        }
+    }
+
+    fn read_kept(&self, digest: Digest, kind: &str) -> Result<Vec<u8>, OpenError> {
+        let read = std::fs::read(kept(&self.data, digest, kind));
+        let read = read.map_err(|error| self.not_kept(digest, kind, error))?;
+        match Digest::of(&read) == digest {
+            true => Ok(read),
+            false => Err(self.not_kept(digest, kind, ErrorKind::InvalidData.into())),
+        }
+    }
+
+    fn not_kept(&self, digest: Digest, kind: &str, source: std::io::Error) -> OpenError {
+        let path = kept(&self.data, digest, kind);
+        OpenError::Data { path, source }
+    }
+
+    /// The digest of what lies where a plugin's component is said to be, for whoever tells why it was refused.
+    pub(crate) fn component_of(&self, config: &Config, plugin: &config::Plugin) -> Option<Digest> {
+        let path = plugin.component.path(&self.first_party, &config.data);
+        let bytes = nephron_engine::vet::read(&path, &plugin.limits).ok()?;
+        Some(Digest::of(&bytes))
     }
 
     /// Loads what was vetted, and keeps each part for replay.
@@ -103,14 +216,28 @@ impl Workshop {
         config: &Config,
         vetted: Vec<Candidate<'_>>,
     ) -> Result<Arc<Roster>, OpenError> {
-        let data = &self.data;
+        let made = self.load(config, vetted).await?;
+        self.keep(&made)?;
+        Ok(made.roster)
+    }
+
+    async fn load(&self, config: &Config, vetted: Vec<Candidate<'_>>) -> Result<Made, OpenError> {
+        let mut parts = Vec::new();
+        let mut part = |digest, kind, bytes: &[u8]| {
+            let bytes = bytes.to_vec();
+            parts.push(Part {
+                digest,
+                kind,
+                bytes,
+            });
+        };
         let mut plugins = Vec::with_capacity(vetted.len());
         for candidate in vetted {
             let (plugin, vouches) = (candidate.plugin, candidate.vouches);
             for line in candidate.statements.lines().map(str::trim) {
                 let digest = Digest::of(line.as_bytes());
                 if vouches.iter().any(|vouch| vouch.statement == digest) {
-                    keep(data, digest, STATEMENT, line.as_bytes())?;
+                    part(digest, STATEMENT, line.as_bytes());
                 }
             }
             let vetted = match candidate.ready {
@@ -121,9 +248,9 @@ impl Workshop {
                 }
             };
             let settings = sorted(&plugin.settings).to_string();
-            keep(data, vetted.digest(), "wasm", vetted.bytes())?;
+            part(vetted.digest(), "wasm", vetted.bytes());
             let digest = Digest::of(settings.as_bytes());
-            keep(data, digest, "json", settings.as_bytes())?;
+            part(digest, "json", settings.as_bytes());
             let load = self.engine.load(
                 &plugin.name,
                 &vetted,
@@ -137,26 +264,29 @@ impl Workshop {
         let roster = Roster::new(&plugins, &config.chain, method(config));
         let roster = Arc::new(roster.map_err(OpenError::Roster)?);
         let manifest = roster.manifest().to_bytes();
-        keep(data, roster.generation(), ROSTER, &manifest)?;
-        Ok(roster)
+        part(roster.generation(), ROSTER, &manifest);
+        Ok(Made { roster, parts })
     }
 }
 
 /// Safe Harbor, 45 CFR 164.514(b)(2), is met by the plugin of that name, as it comes: settings that make it find less
 /// make it something else.
 fn method(config: &Config) -> Option<&'static str> {
-    const NAME: &str = "safe-harbor";
     let narrowed = |plugin: &config::Plugin| {
         ["kinds", "keep", "minimum-confidence"]
             .iter()
             .any(|key| plugin.settings.get(key).is_some())
     };
     let meets = |plugin: &config::Plugin| {
-        let first_party = matches!(&plugin.component, Component::FirstParty(name) if name == NAME);
+        let first_party =
+            matches!(&plugin.component, Component::FirstParty(name) if name == SAFE_HARBOR);
         first_party && config.chain.detectors.contains(&plugin.name) && !narrowed(plugin)
     };
-    config.plugins.iter().any(meets).then_some(NAME)
+    config.plugins.iter().any(meets).then_some(SAFE_HARBOR)
 }
+
+/// The method, and the plugin.
+const SAFE_HARBOR: &str = "safe-harbor";
 
 /// The same settings with their keys in order, so that equal settings have one text and one digest, whichever features
 /// of serde_json a build has.
@@ -302,9 +432,7 @@ pub(crate) fn statements(named: Option<&Path>, component: &Path) -> Result<Strin
     let path = named.map_or_else(|| beside(component), Path::to_owned);
     match config::read_text(&path) {
         Ok(text) => Ok(text),
-        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
-            Ok(String::new())
-        }
+        Err(error) if named.is_none() && error.kind() == ErrorKind::NotFound => Ok(String::new()),
         Err(source) => Err(TrustError::Unreadable { path, source }),
     }
 }

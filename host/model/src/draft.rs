@@ -261,11 +261,13 @@ pub enum Space {
     Hold = 10,
     /// In the host's log: the greatest counter of each version line of plugins that has served, by that line (no secret).
     Counter = 11,
+    /// In the host's log: what serves, and what is not to come back by itself (no secret).
+    Serving = 12,
 }
 
 impl Space {
     /// Every space.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::VaultValue,
         Self::VaultToken,
         Self::Grant,
@@ -277,6 +279,7 @@ impl Space {
         Self::Anchor,
         Self::Hold,
         Self::Counter,
+        Self::Serving,
     ];
 
     /// The space that is written as `byte`.

@@ -8,9 +8,10 @@ use nephron_engine::compile::Compiler;
 use nephron_model::SystemClock;
 
 use crate::config::Config;
-use crate::{Gateway, RootAccess, Surroundings};
+use crate::{Gateway, RootAccess, Start, Surroundings};
 
-/// The machine's clock, this very program as the compiler of components, and the costs meant for real use.
+/// The machine's clock, this very program as the compiler of components, and the costs meant for real use; for a configuration of
+/// the command's own.
 pub(super) fn surroundings(root: RootAccess, first_party: PathBuf) -> anyhow::Result<Surroundings> {
     let program = std::env::current_exe()
         .context("this program cannot find its own file, which compiles plugins")?;
@@ -23,13 +24,15 @@ pub(super) fn surroundings(root: RootAccess, first_party: PathBuf) -> anyhow::Re
             arguments: vec!["compile-worker".to_owned()],
         },
         log: nephron_audit::Options::default(),
+        start: Start::AsConfigured,
     })
 }
 
 /// Opens the gateway of a configuration, with what it names for its root key.
 pub(super) async fn open(config: &Config) -> anyhow::Result<Gateway> {
     let around = surroundings(RootAccess::of(&config.root_key)?, first_party_folder()?)?;
-    Gateway::open(config, around)
+    let start = Start::Examined;
+    Gateway::open(config, Surroundings { start, ..around })
         .await
         .context("the gateway cannot be opened")
 }

@@ -15,6 +15,8 @@ pub struct Admin {
     pub address: SocketAddr,
     /// What it shows, and whose certificates it asks for.
     pub tls: Tls,
+    /// Whether what widens must be staged and activated here: a name on the socket is what somebody says.
+    pub widens_by_certificate_only: bool,
     /// Who may ask, at least one.
     pub operators: Vec<Operator>,
 }
@@ -90,6 +92,7 @@ impl Admin {
                 );
             }
         }
+        let widens_by_certificate_only = table.flag("widen-by-certificate-only");
         let (mut names, mut marks) = (BTreeMap::new(), BTreeMap::new());
         let operators = table.some("operator", |table| {
             Operator::read(table, &mut names, &mut marks)
@@ -97,6 +100,7 @@ impl Admin {
         Some(Self {
             address: address?,
             tls: tls?,
+            widens_by_certificate_only,
             operators,
         })
     }

@@ -48,6 +48,16 @@ pub struct AnchorService {
 }
 
 impl Anchor {
+    /// The plugin that speaks to it, if one does.
+    pub(crate) fn plugin(&self) -> Option<&str> {
+        match &self.place {
+            AnchorPlace::Exporter(plugin, _) => Some(plugin),
+            AnchorPlace::Directory(_)
+            | AnchorPlace::TimestampAuthority(_)
+            | AnchorPlace::Witness(..) => None,
+        }
+    }
+
     /// The server that a plugin speaks to, if it is one.
     #[must_use]
     pub const fn upstream(&self) -> Option<&Upstream> {

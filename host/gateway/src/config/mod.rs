@@ -145,12 +145,34 @@ impl Config {
     /// # Errors
     /// [`Faults`]: everything that is wrong with it.
     pub fn load(path: &Path) -> Result<Self, Faults> {
-        let text = read_text(path).map_err(|error| {
-            let message = format!("cannot read the configuration: {error}; correct the path, or begin with a copy of `examples/gateway.toml`");
-            Faults::new(vec![Fault { file: path.to_owned(), line: 0, column: 0, message }])
-        })?;
+        let text = read_text(path).map_err(|error| unreadable(path, &error))?;
         let absolute = absolute(path);
         Self::parse(&text, &absolute, &read_text).map_err(|faults| faults.of_file(&absolute, path))
+    }
+
+    /// `[trust]` as the file at `path` has it, whatever else is wrong there but its syntax; nothing where it has none.
+    ///
+    /// # Errors
+    /// [`Faults`]: what is wrong with the section, with a file that it names, or with the syntax.
+    pub(crate) fn load_trust(path: &Path) -> Result<Option<Trust>, Faults> {
+        let text = read_text(path).map_err(|error| unreadable(path, &error))?;
+        let file = &absolute(path);
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        let (document, syntax) = DeTable::parse_recoverable(text);
+        let reader = Reader::new(text, file, RENAMED, &syntax, &|_| ());
+        let trust = reader.root(document.get_ref(), |root| {
+            let trust = root.value("trust");
+            let _others = root.entries();
+            match trust {
+                Some(value) => Some(Some(
+                    value
+                        .table(|table| Trust::read(table, &read_text))
+                        .flatten()?,
+                )),
+                None => Some(None),
+            }
+        });
+        reader.finish(trust)
     }
 
     /// The files that plugins are read from, other than those that come with Nephron.
@@ -200,6 +222,18 @@ impl Config {
     ) -> Result<Self, Faults> {
         read(text, file, files, RENAMED, &|_| ())
     }
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Faults {
+    let message = format!(
+        "cannot read the configuration: {error}; correct the path, or begin with a copy of `examples/gateway.toml`"
+    );
+    Faults::new(vec![Fault {
+        file: path.to_owned(),
+        line: 0,
+        column: 0,
+        message,
+    }])
 }
 
 /// The file, by the one name that its folder has; as it is named, if that cannot be found out.

@@ -97,7 +97,7 @@ impl PluginKind {
         }
     }
 
-    pub(super) fn of_word(word: &str) -> Option<Self> {
+    pub(crate) fn of_word(word: &str) -> Option<Self> {
         Self::WORDS
             .into_iter()
             .find(|(known, _)| *known == word)

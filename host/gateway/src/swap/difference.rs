@@ -1,6 +1,7 @@
 //! What a candidate changes, and whether that widens what plugins may do.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use nephron_engine::Limits;
 use nephron_model::{Digest, PluginRef, Timestamp};
@@ -69,6 +70,7 @@ pub(super) fn differences(old: &Side<'_>, new: &Side<'_>, now: Timestamp) -> Vec
                     let vouched = (before.vouched.as_slice(), after.vouched.as_slice());
                     of_vouching(name, vouched, now, &mut found);
                 }
+                of_examination(was, is, &mut found);
                 of_authority(was, is, &mut found);
             }
             (None, None) => {}
@@ -186,6 +188,47 @@ fn carries(vouches: &[Vouch], now: Timestamp) -> BTreeSet<String> {
     all
 }
 
+/// Other ways of holding the plugin to what it must be. What is not looked at any more may be anything.
+fn of_examination(was: &Plugin, is: &Plugin, found: &mut Vec<Difference>) {
+    let name = &is.name;
+    let path = |path: &Option<PathBuf>| match path {
+        Some(path) => format!("`{}`", path.display()),
+        None => "none".to_owned(),
+    };
+    let pin = |pin: Option<Digest>| pin.map_or_else(|| "none".to_owned(), |pin| pin.to_string());
+    if was.cases != is.cases {
+        found.push(Difference {
+            what: format!(
+                "plugin `{name}`: `cases` was {} and is {}",
+                path(&was.cases),
+                path(&is.cases)
+            ),
+            widens: was.cases.is_some(),
+        });
+    }
+    if was.digest != is.digest {
+        found.push(Difference {
+            what: format!(
+                "plugin `{name}`: `digest`, which pins its component, was {} and is {}",
+                pin(was.digest),
+                pin(is.digest)
+            ),
+            widens: is.digest.is_none(),
+        });
+    }
+    if was.statements != is.statements {
+        found.push(Difference {
+            what: format!(
+                "plugin `{name}`: `statements` was {} and is {}",
+                path(&was.statements),
+                path(&is.statements)
+            ),
+            // Who vouches is compared by itself.
+            widens: false,
+        });
+    }
+}
+
 fn of_authority(was: &Plugin, is: &Plugin, found: &mut Vec<Difference>) {
     let name = &is.name;
     if was.kind != is.kind {
@@ -238,4 +281,67 @@ fn limits(was: &Limits, is: &Limits) -> impl Iterator<Item = (&'static str, u128
     };
     let pairs = of(was).into_iter().zip(of(is));
     pairs.map(|((name, was), (_, is))| (name, was, is))
+}
+
+#[cfg(test)]
+mod tests {
+    use nephron_engine::vet::Grants;
+
+    use super::*;
+    use crate::config::Component;
+
+    fn plugin() -> Plugin {
+        Plugin {
+            name: "access".to_owned(),
+            kind: PluginKind::Decider,
+            component: Component::FirstParty("cedar-policy".to_owned()),
+            digest: None,
+            statements: None,
+            settings: serde_json::Value::Null,
+            settings_files: Vec::new(),
+            cases: None,
+            limits: Limits::default(),
+            grants: Grants::default(),
+        }
+    }
+
+    #[test]
+    fn what_is_looked_at_less_widens() {
+        let plain = plugin();
+        let with_cases = |folder: &str| Plugin {
+            cases: Some(folder.into()),
+            ..plugin()
+        };
+        let pinned = |text: &[u8]| Plugin {
+            digest: Some(Digest::of(text)),
+            ..plugin()
+        };
+        let stated = Plugin {
+            statements: Some("elsewhere.jsonl".into()),
+            ..plugin()
+        };
+        let (some, others) = (with_cases("cases"), with_cases("others"));
+        let (one, other) = (pinned(b"one"), pinned(b"other"));
+        for (was, is, place, widens) in [
+            (&plain, &some, "`cases`", false),
+            (&some, &others, "`cases`", true),
+            (&some, &plain, "`cases`", true),
+            (&plain, &one, "`digest`", false),
+            (&one, &other, "`digest`", false),
+            (&one, &plain, "`digest`", true),
+            (&plain, &stated, "`statements`", false),
+            (&stated, &plain, "`statements`", false),
+        ] {
+            let mut found = Vec::new();
+            of_examination(was, is, &mut found);
+            let [found] = found.as_slice() else {
+                panic!("{found:?}")
+            };
+            assert!(found.what.contains(place), "{found:?}");
+            assert_eq!(found.widens, widens, "{found:?}");
+        }
+        let mut found = Vec::new();
+        of_examination(&some, &some, &mut found);
+        assert!(found.is_empty(), "{found:?}");
+    }
 }

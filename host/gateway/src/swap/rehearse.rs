@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use nephron_engine::Engine;
+use nephron_engine::{Engine, Plugin};
 
 use super::SwapError;
 use crate::config::Config;
@@ -19,15 +19,15 @@ pub(super) async fn rehearse(
     engine: &Engine,
     config: &Config,
     candidate: &Roster,
-    serving: &Roster,
+    serving: Option<&Roster>,
 ) -> Result<(), SwapError> {
     for configured in &config.plugins {
         let name = configured.name.as_str();
         let Some(plugin) = candidate.plugin(name) else {
             continue;
         };
-        let serves = serving.plugin(name);
-        let is_new = serves.is_none_or(|serves| !Arc::ptr_eq(serves, plugin));
+        let serves = serving.and_then(|serving| serving.plugin(name));
+        let is_new = serves.is_none_or(|serves| !is_same(serves, plugin));
         let cases = every(plugin.world()).and_then(|mut cases| {
             if !is_new {
                 cases.clear();
@@ -53,6 +53,12 @@ pub(super) async fn rehearse(
         }
     }
     Ok(())
+}
+
+/// Whether two are one: what was kept of what served is loaded anew at a start.
+fn is_same(one: &Arc<Plugin>, other: &Arc<Plugin>) -> bool {
+    let is_as = || one.reference() == other.reference() && one.limits() == other.limits();
+    Arc::ptr_eq(one, other) || is_as()
 }
 
 /// The cases in a folder, which is there: whoever names one does not mean none.

@@ -455,13 +455,12 @@ impl Shadow {
         }
     }
 
-    /// Percent of what was compared that differs, if enough was compared to say so.
-    pub(super) fn divergence(&self, least: u64) -> Option<u64> {
+    /// How many judgements were compared, and of these at least how many differ.
+    pub(super) fn compared(&self) -> (u64, u64) {
         let counted = &self.work.counted;
         let compared = counted.compared.load(Ordering::Acquire);
         let differing = counted.differing.load(Ordering::Relaxed);
-        let divergence = || differing.saturating_mul(100).checked_div(compared);
-        (compared >= least).then(|| divergence().unwrap_or_default())
+        (compared, differing)
     }
 
     pub(crate) fn roster(&self) -> &Arc<Roster> {

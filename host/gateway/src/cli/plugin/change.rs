@@ -62,8 +62,8 @@ pub(super) struct Shadow {
 
 /// Let what is staged serve some callers: always the same ones, chosen by a digest of tenant and caller.
 ///
-/// It ends with `activate` or `rollback`; and by itself, from the next request on, when more of its judgements fail, or they take longer, than
-/// the bounds say. After 20 judgements.
+/// It ends with `activate` or `rollback`; and by itself, from the next request on, when more judgements of one plugin and kind fail, or they take
+/// longer, than the bounds say: of those of the last two minutes, and of no less than 20.
 #[derive(clap::Args)]
 pub(super) struct Canary {
     #[command(flatten)]
@@ -76,9 +76,12 @@ pub(super) struct Canary {
     /// Percent of its judgements that may fail, beyond those that fail elsewhere
     #[arg(long, value_name = "PERCENT", default_value_t = 5)]
     failures: u8,
-    /// Percent that its judgements may take on average, of what they take elsewhere
+    /// Percent that they may take of what they take elsewhere, the slowest five in a hundred left out
     #[arg(long, value_name = "PERCENT", default_value_t = 200)]
     time: u16,
+    /// Milliseconds that they may take where less than 20 were made elsewhere
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = Bounds::LONGEST)]
+    longest: u64,
     /// Percent of its judgements that may come to something else than they would have where it does not serve: whatever serves the
     /// others is asked beside. Not looked at if left out
     #[arg(long, value_name = "PERCENT")]
@@ -88,7 +91,7 @@ pub(super) struct Canary {
     generation: Option<Digest>,
 }
 
-/// Let what served before serve again. The configuration still says otherwise: put it back too, for a restart follows it. What is rolled
+/// Let what served before serve again. The configuration still says otherwise: put it back too. What is rolled
 /// back serves again when somebody stages and activates it.
 #[derive(clap::Args)]
 pub(super) struct Rollback {
@@ -181,6 +184,7 @@ impl Canary {
             bounds: Bounds {
                 failures: self.failures,
                 time: self.time,
+                longest: self.longest,
                 divergence: self.divergence,
             },
             by,
