@@ -188,18 +188,17 @@ impl Gateway {
         let engine = self.engine();
         let again = async |place: Place| {
             let Some(grant) = grants.get(place.tenant.id()).and_then(Option::as_ref) else {
-                return (place, Err("no-grant"));
+                return (place, Err(NotRerun::NoGrant));
             };
             let Ok(entry) = read(&place.tenant, place.sequence) else {
-                return (place, Err("unreadable"));
+                return (place, Err(NotRerun::Unreadable));
             };
             let outcome = match &candidate {
-                // The host had its reasons, which are not the plugin's.
-                None if entry.header.outcome == NOT_RUN => Err(NOT_RUN),
+                None if entry.header.outcome == NOT_RUN => Err(NotRerun::NeverRun),
                 None => {
                     let replayed = replayer.lock().await.replay(grant, &entry).await;
                     replayed
-                        .map_err(|error| code(&error))
+                        .map_err(|error| NotRerun::from(&error))
                         .map(|replayed| Outcome {
                             plugin: replayed.plugin.name,
                             is_same: replayed.same_answer,
@@ -218,7 +217,7 @@ impl Gateway {
                         .map(|plugin| plugin.name.as_str());
                     match name.and_then(|name| roster.plugin(name)) {
                         Some(plugin) => under(grant, &entry, plugin, &engine).await,
-                        None => Err("no-such-plugin"),
+                        None => Err(NotRerun::NoSuchPlugin),
                     }
                 }
             };
@@ -239,7 +238,7 @@ impl Gateway {
             // Whoever no longer looks is no reason to stop.
             let _shown = progress.try_send((done, of));
             match outcome {
-                Err(reason) => *ran.not_run.entry(reason.to_owned()).or_default() += 1,
+                Err(reason) => *ran.not_run.entry(reason.code().to_owned()).or_default() += 1,
                 Ok((event, outcome)) => {
                     let sum = sums.entry(place.tenant.id().clone()).or_default();
                     sum.judgements += 1;
@@ -326,6 +325,63 @@ impl Ran {
     }
 }
 
+/// Why a judgement was not run again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NotRerun {
+    /// No grant opens its tenant's payloads.
+    NoGrant,
+    /// Its entry cannot be read.
+    Unreadable,
+    /// It was not run then: the host had its reasons, which are not the plugin's.
+    NeverRun,
+    NoSuchPlugin,
+    Pruned,
+    NoPayload,
+    Sealed,
+    NotADecision,
+    UnknownForm,
+    NotKept,
+    NotLoaded,
+    /// A task of this program broke down.
+    Panicked,
+    NoPlace,
+    TimedOut,
+}
+
+impl NotRerun {
+    const fn code(self) -> &'static str {
+        match self {
+            Self::NoGrant => "no-grant",
+            Self::Unreadable => "unreadable",
+            Self::NeverRun => NOT_RUN,
+            Self::NoSuchPlugin => "no-such-plugin",
+            Self::Pruned => "pruned",
+            Self::NoPayload => "no-payload",
+            Self::Sealed => "sealed",
+            Self::NotADecision => "no-decision",
+            Self::UnknownForm => "unknown-form",
+            Self::NotKept => "not-kept",
+            Self::NotLoaded => "not-loaded",
+            Self::Panicked => "panicked",
+            Self::NoPlace => "no-place",
+            Self::TimedOut => "timed-out",
+        }
+    }
+}
+
+impl From<&ReplayError> for NotRerun {
+    fn from(error: &ReplayError) -> Self {
+        match error {
+            ReplayError::NotADecision { .. } => Self::NotADecision,
+            ReplayError::Pruned { .. } => Self::Pruned,
+            ReplayError::Sealed(_) => Self::Sealed,
+            ReplayError::Form => Self::UnknownForm,
+            ReplayError::NotKept { .. } => Self::NotKept,
+            ReplayError::Load(_) => Self::NotLoaded,
+        }
+    }
+}
+
 /// What came of one judgement.
 struct Outcome {
     plugin: String,
@@ -347,28 +403,28 @@ async fn under(
     entry: &Entry,
     plugin: &Arc<Plugin>,
     engine: &Arc<Engine>,
-) -> Result<Outcome, &'static str> {
+) -> Result<Outcome, NotRerun> {
     let header = &entry.header;
     let missing = if entry.is_pruned {
-        "pruned"
+        NotRerun::Pruned
     } else {
-        "no-payload"
+        NotRerun::NoPayload
     };
     let sealed = entry.payload.as_ref().ok_or(missing)?;
     let opened = grant.open_payload(sealed, header.request, JUDGEMENT).await;
-    let opened = opened.map_err(|_| "sealed")?;
+    let opened = opened.map_err(|_| NotRerun::Sealed)?;
     let payload: Payload<'_> =
-        serde_json::from_slice(opened.expose()).map_err(|_| "unknown-form")?;
+        serde_json::from_slice(opened.expose()).map_err(|_| NotRerun::UnknownForm)?;
     let judgement =
-        Judgement::from_bytes(payload.input.get().as_bytes()).map_err(|_| "unknown-form")?;
+        Judgement::from_bytes(payload.input.get().as_bytes()).map_err(|_| NotRerun::UnknownForm)?;
     let (on, by) = (Arc::clone(engine), Arc::clone(plugin));
     // On any core; it holds nothing that must be closed when the gateway stops.
     let called = tokio::spawn(async move { on.call(&by, &judgement, None).await });
-    let verdict = called.await.map_err(|_| "panicked")?;
+    let verdict = called.await.map_err(|_| NotRerun::Panicked)?;
     // What the host could not do says nothing about the candidate.
     match &verdict.answer {
-        Err(PluginFailure::NotRun(_)) => return Err("no-place"),
-        Err(PluginFailure::TimedOut) => return Err("timed-out"),
+        Err(PluginFailure::NotRun(_)) => return Err(NotRerun::NoPlace),
+        Err(PluginFailure::TimedOut) => return Err(NotRerun::TimedOut),
         Ok(_) | Err(_) => {}
     }
     let is_same = verdict.to_bytes().expose().as_slice() == payload.output.get().as_bytes();
@@ -501,15 +557,4 @@ async fn tell(
             tenant: tenant.id().clone(),
             source,
         })
-}
-
-const fn code(error: &ReplayError) -> &'static str {
-    match error {
-        ReplayError::NotADecision { .. } => "no-decision",
-        ReplayError::Pruned { .. } => "pruned",
-        ReplayError::Sealed(_) => "sealed",
-        ReplayError::Form => "unknown-form",
-        ReplayError::NotKept { .. } => "not-kept",
-        ReplayError::Load(_) => "not-loaded",
-    }
 }
