@@ -47,6 +47,7 @@ mod swap;
 mod tidy;
 mod tokens;
 mod trust;
+mod what_if;
 
 /// What a `.tar.zst` holds, by name.
 fn unpacked(path: &std::path::Path) -> Vec<(String, Vec<u8>)> {

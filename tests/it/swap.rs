@@ -502,11 +502,11 @@ async fn an_operator_stages_activates_and_rolls_back() {
     let (code, ran, said) = audit(&["what-if", "--candidate", candidate]);
     assert_eq!(code, 0, "{said}");
     assert!(
-        ran["differences"]["permit to trapped"].as_u64().unwrap() >= 6,
+        ran["differences"]["permit-to-failed"].as_u64().unwrap() >= 6,
         "{ran}"
     );
     let first = ran["differing"].as_array().unwrap().first().unwrap();
-    assert_eq!(first["differences"], json!(["permit to trapped"]), "{ran}");
+    assert_eq!(first["differences"], json!(["permit-to-failed"]), "{ran}");
     assert!(
         served.chat(&body).await.text.contains("answer 0"),
         "nothing that serves is touched"

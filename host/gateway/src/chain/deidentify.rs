@@ -165,7 +165,7 @@ pub(crate) async fn detect(
         );
     }
     case.asked(point, judgement, "", || Came::Found {
-        spans: found.clone(),
+        spans: Some(found.clone()),
         messages: texts,
     });
     Ok(found)
