@@ -24,6 +24,8 @@ pub(super) struct Exchange<'a> {
     pub(super) endpoint: &'a Endpoint,
     pub(super) connector: &'a Arc<Plugin>,
     pub(super) ground: Ground,
+    /// What the connector was asked to encode.
+    pub(super) began: Phi<Judgement>,
 }
 
 impl Exchange<'_> {
