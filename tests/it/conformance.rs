@@ -108,6 +108,79 @@ pub(crate) async fn faults_of(
     faults
 }
 
+/// What a certifier finds of a connector, under one call with its request and one response.
+async fn uncertified(guest: &str, settings: Option<serde_json::Value>) -> Vec<String> {
+    let call = r#"{"description": "A call.", "call": {"model": "m", "messages": [{"name": "ward", "parts": [{"text": "ping"},
+        {"json": {"bed": "7"}}]}], "stop": ["end"], "want-stream": false, "options": {"tools": [{"type": "function"}]}},
+        "request": {"method": "POST", "path": "/v1/chat/completions", "headers": [], "body": {}}}"#;
+    let response = r#"{"description": "A response.", "any": true, "response": {"status": 200, "headers": [], "chunks": ["a short answer"]}}"#;
+    let cases = [("call", call), ("response", response)];
+    let cases: Vec<Case> = cases
+        .into_iter()
+        .map(|(name, text)| Case::parse(name, name, text).unwrap())
+        .collect();
+    let limits = Limits::default();
+    let bytes = std::fs::read(nephron_tests::component(guest)).unwrap();
+    let vetted = vet(bytes, None, None, Grants::default(), &limits).unwrap();
+    let suite = Suite {
+        engine: &Engine::new().unwrap(),
+        vetted: &vetted,
+        limits: &limits,
+        compiler: &Compiler::InProcess,
+        settings,
+    };
+    let mut faults = Vec::new();
+    let mut certified = 0;
+    let ran = suite.certify(&cases, |outcome| {
+        certified += 1;
+        let name = outcome.name;
+        faults.extend(outcome.fault.map(|fault| format!("{name}: {fault}")));
+    });
+    ran.await
+        .unwrap_or_else(|error| panic!("{guest}: {:#}", chain(&error)));
+    assert_eq!(certified, cases.len());
+    faults
+}
+
+#[tokio::test]
+async fn a_connector_that_breaks_a_property_is_not_certified() {
+    // That the same question twice gives the same, no guest can break: the sandbox has no clock and no randomness of its own (I8);
+    // the comparison has a test of its own.
+    let by = |way: &str| Some(serde_json::json!({ "by": way }));
+    for (guest, settings, expected) in [
+        (
+            "minds-the-cut",
+            None,
+            "certify/response: two cuts of one response give two answers",
+        ),
+        (
+            "repeats-in-errors",
+            None,
+            "certify/call: an error repeats text of what it was given",
+        ),
+        (
+            "strays",
+            by("path"),
+            "certify/call: it asks for a path that no case declares",
+        ),
+        (
+            "strays",
+            by("credential"),
+            "certify/call: it asks for a credential that no case declares",
+        ),
+        ("swells", None, "certify/call: a call of "),
+        ("floods-events", None, "certify/response: a response of "),
+    ] {
+        let faults = uncertified(guest, settings).await;
+        let [fault] = faults.as_slice() else {
+            panic!("{guest}: {faults:?}")
+        };
+        assert!(fault.starts_with(expected), "{guest}: {fault}");
+    }
+    // One that answers by itself breaks none.
+    assert_eq!(uncertified("echoes", None).await, [""; 0]);
+}
+
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |said, cause| format!("{said}: {cause}"))

@@ -50,6 +50,7 @@ mod tidy;
 mod tokens;
 mod trust;
 mod upstream;
+mod what_if;
 
 /// What a `.tar.zst` holds, by name.
 fn unpacked(path: &std::path::Path) -> Vec<(String, Vec<u8>)> {

@@ -597,11 +597,11 @@ async fn an_operator_stages_activates_and_rolls_back() {
     let (code, ran, said) = audit(&["what-if", "--candidate", candidate]);
     assert_eq!(code, 0, "{said}");
     assert!(
-        ran["differences"]["permit to trapped"].as_u64().unwrap() >= 6,
+        ran["differences"]["permit-to-failed"].as_u64().unwrap() >= 6,
         "{ran}"
     );
     let first = ran["differing"].as_array().unwrap().first().unwrap();
-    assert_eq!(first["differences"], json!(["permit to trapped"]), "{ran}");
+    assert_eq!(first["differences"], json!(["permit-to-failed"]), "{ran}");
     assert!(
         served.chat(&body).await.text.contains("answer 0"),
         "nothing that serves is touched"
@@ -703,6 +703,77 @@ async fn a_canary_serves_the_same_callers_and_stops_when_it_fails() {
             .iter()
             .filter(|entry| entry.kind == kind && entry.outcome == code);
         assert_eq!(such.count(), times, "{code}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shadow_is_shown_what_came_back_too() {
+    let model = MockModel::start(200, "Rest.").await;
+    let setup = Setup::default().decider("does-nothing", "");
+    let cleared = "cleared-without-baa = \"safe-harbor\"";
+    let served = setup
+        .upstream(&model.url(), "", cleared)
+        .serve(LISTEN)
+        .await;
+    let operator = Operator::new(&served);
+    operator.write(&[("\"openai-compatible\"", "\"minds-the-cut\"")]);
+    let _staged = operator.stage("dana").await.unwrap();
+    let _standing = operator.shadow(100).await.unwrap();
+    let message = json!({ "role": "user", "content": "which one serves?" });
+    let body = json!({ "model": "clinical", "messages": [message] });
+    let answered = served.chat(&body).await;
+    assert!(answered.text.contains("Rest."), "{}", answered.text);
+    let standing = operator
+        .stands(|one| one["shadow"]["findings"]["compared"] == 2)
+        .await;
+    let findings = &standing["shadow"]["findings"];
+    assert_eq!(
+        findings["differences"],
+        json!({ "other-call": 1, "other-events": 1 }),
+        "{findings}"
+    );
+    assert_eq!(findings["cost-of-serving"]["calls"], 2, "{findings}");
+    assert_eq!(model.seen().len(), 1, "nothing is sent beside");
+    let rig = served.reopened().await;
+    let entries = rig.all_entries();
+    let beside = entries.iter().map(|entry| &entry.header);
+    let beside = beside.filter(|header| header.kind == EntryKind::ShadowJudged);
+    assert!(beside.clone().all(|header| header.outcome == "differs"));
+    assert_eq!(beside.count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_import_and_another_connector_take_two_persons() {
+    // What it would import was granted before, and nobody asked for it.
+    let setup = setup("answer 0").decider("does-nothing", "[plugin.grant]\nnull-wasi = true");
+    let served = setup.serve(LISTEN).await;
+    let operator = Operator::new(&served);
+    let connector = "component = \"shouts-tokens\"\n[plugin.settings]\nanswer = \"answer 0\"\n";
+    for (from, to, what) in [
+        (
+            DECIDER,
+            "component = \"needs-wasi\"\n",
+            "plugin `access` now imports `wasi:clocks/wall-clock`",
+        ),
+        (
+            connector,
+            "component = \"echoes\"\n[plugin.settings]\n",
+            "plugin `model` has another digest of its component: was ",
+        ),
+    ] {
+        operator.write(&[(from, to)]);
+        let standing = operator.stage("dana").await.unwrap();
+        let differences = standing["staged"]["differences"].as_array().unwrap();
+        let one = differences
+            .iter()
+            .find(|one| one["what"].as_str().unwrap().starts_with(what))
+            .unwrap_or_else(|| panic!("{what}: {standing}"));
+        assert_eq!(one["widens"], true, "{standing}");
+        let alone = operator.activate("dana").await.unwrap_err();
+        assert!(alone.contains("another person"), "{alone}");
+        let standing = operator.activate("noor").await.unwrap();
+        assert_eq!(standing["staged"], Value::Null, "{standing}");
+        let _back = operator.rollback().await.unwrap();
     }
 }
 

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+mod codes;
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("..")
@@ -371,44 +373,4 @@ fn tests_do_not_sleep_and_none_is_ignored() {
             );
         }
     }
-}
-
-/// The texts that arms of `fn code` in a source give.
-fn codes(source: &str) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    for behind in source.split("fn code(").skip(1) {
-        let mut depth = 0_usize;
-        let mut body = behind.split_inclusive(['{', '}']).take_while(|piece| {
-            if piece.ends_with('{') {
-                depth += 1;
-            } else {
-                depth = depth.saturating_sub(1);
-            }
-            depth > 0
-        });
-        let arms = body.by_ref().flat_map(|piece| piece.split("=> \"").skip(1));
-        found.extend(arms.filter_map(|arm| Some(arm.split_once('"')?.0.to_owned())));
-    }
-    found
-}
-
-#[test]
-fn every_reason_code_is_listed() {
-    let said: BTreeSet<String> = sources("host")
-        .iter()
-        .filter(|(path, _)| path.components().any(|part| part.as_os_str() == "src"))
-        .flat_map(|(_, text)| codes(text))
-        .collect();
-    assert!(said.len() > 100, "{}", said.len());
-    let document = read("docs/reason-codes.md");
-    let rows = document.lines().filter(|line| line.starts_with("| `"));
-    let listed: BTreeSet<String> = rows
-        .filter_map(|row| row.split('|').nth(1))
-        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
-        .map(str::to_owned)
-        .collect();
-    let absent: Vec<_> = said.difference(&listed).collect();
-    let nobodys: Vec<_> = listed.difference(&said).collect();
-    assert!(absent.is_empty(), "not in docs/reason-codes.md: {absent:?}");
-    assert!(nobodys.is_empty(), "no code says: {nobodys:?}");
 }

@@ -455,6 +455,7 @@ async fn i10_a_connector_without_a_live_certificate_carries_no_identifiable_text
             let (code, said) = certify(how, days);
             assert_eq!(code, 0, "{said}");
             assert!(said.contains("certify/"), "{said}");
+            report_is_whole(&connector, &cases);
         }
         let rig = Setup::default()
             .decider(&bench.at("does-nothing.wasm"), "")
@@ -477,6 +478,34 @@ async fn i10_a_connector_without_a_live_certificate_carries_no_identifiable_text
             assert_eq!(refusal.reasons(), ["connector-not-certified"]);
         }
     }
+}
+
+/// Whoever has the certificate can tell which report it is about, and whoever has the report, which cases were asked.
+fn report_is_whole(component: &str, cases: &Path) {
+    let report = std::fs::read(format!("{component}.conformance.json")).unwrap();
+    let stated = std::fs::read_to_string(Bench::statements(component)).unwrap();
+    let last: Value = serde_json::from_str(stated.lines().last().unwrap()).unwrap();
+    let payload = last["payload"].as_str().unwrap();
+    let payload = base64::Engine::decode(&base64::prelude::BASE64_STANDARD, payload).unwrap();
+    let payload = String::from_utf8(payload).unwrap();
+    let named = format!("\"report\":\"{}\"", Digest::of(&report));
+    assert!(payload.contains(&named), "{named} in {payload}");
+    let report: Value = serde_json::from_slice(&report).unwrap();
+    let listed = report["cases"].as_array().unwrap();
+    let mut own = 0;
+    for item in std::fs::read_dir(cases).unwrap() {
+        let path = item.unwrap().path();
+        let digest = Digest::of(&std::fs::read(&path).unwrap()).to_string();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        for name in [name.clone(), format!("certify/{name}")] {
+            let case = listed.iter().find(|case| case["name"] == name).unwrap();
+            assert_eq!(case["case"], digest, "{name}");
+            assert!(case["settings"].as_str().unwrap().starts_with("sha256:"));
+            assert!(case["microseconds"].is_null(), "no times: {case}");
+            own += 1;
+        }
+    }
+    assert_eq!(own, 6);
 }
 
 #[test]

@@ -78,6 +78,27 @@ impl Verdict {
     }
 }
 
+/// A judgement that nothing follows from, with what the plugin said.
+pub struct Rehearsed {
+    /// What came of it.
+    pub verdict: Verdict,
+    /// What it said of itself.
+    pub said: Vec<Said>,
+    /// Code and text of its own error, if it answered with one.
+    pub error: Option<String>,
+}
+
+impl Rehearsed {
+    fn new(verdict: Verdict, saying: Option<Saying>) -> Self {
+        let Saying { said, error, .. } = saying.unwrap_or_default();
+        Self {
+            verdict,
+            said,
+            error,
+        }
+    }
+}
+
 /// The recorded form of a failure. A struct and not a map, whose order depends on serde_json's features.
 #[derive(serde::Serialize)]
 struct Failed {
@@ -172,14 +193,14 @@ impl Engine {
         self.asked(plugin, judgement, key).await.0
     }
 
-    /// The same, with what the plugin says of itself, whole: for its author, on invented data. What a plugin says while it
-    /// serves is only counted, because it has seen PHI (I9).
+    /// The same, with what the plugin says of itself, and the text of its error, whole: for its author, on invented data. What a
+    /// plugin says while it serves is only counted, because it has seen PHI (I9).
     pub async fn rehearse(
         &self,
         plugin: &Plugin,
         judgement: &Judgement,
         key: Option<Grant>,
-    ) -> (Verdict, Vec<Said>) {
+    ) -> Rehearsed {
         let mut store = self.store(plugin, judgement.info());
         store.data_mut().saying = Some(Saying::default());
         if let Judgement::Decode {
@@ -193,11 +214,11 @@ impl Engine {
             let mut decoding = start(store, plugin, *status, headers).await;
             let events = decoding.whole(chunks, *is_cut_off).await;
             let saying = decoding.store.data_mut().saying.take();
-            return (decoding.verdict(events), saying.unwrap_or_default().said);
+            return Rehearsed::new(decoding.verdict(events), saying);
         }
         let verdict = self.asked_in(&mut store, plugin, judgement, key).await;
         let saying = store.data_mut().saying.take();
-        (verdict, saying.unwrap_or_default().said)
+        Rehearsed::new(verdict, saying)
     }
 
     /// The verdict, and what a lent key authenticated.
@@ -222,7 +243,13 @@ impl Engine {
         let started = Instant::now();
         let asked = ask(store, &plugin.pre, judgement, key).await;
         let answer = match asked {
-            Ok(answer) => answer.checked_against(judgement),
+            Ok(answer) => {
+                if let (Some(error), Some(saying)) = (answer.error(), &mut store.data_mut().saying)
+                {
+                    saying.hear(error);
+                }
+                answer.checked_against(judgement)
+            }
             Err(error) => Err(PluginFailure::from_wasmtime(
                 &error,
                 store.data().limiter.refused_memory,
@@ -627,7 +654,12 @@ impl Decoding {
                 }
                 None => self.failed = Some(PluginFailure::TooLarge),
             },
-            Some(Ok(Err(error))) => self.failed = Some(error.reported()),
+            Some(Ok(Err(error))) => {
+                if let Some(saying) = &mut self.store.data_mut().saying {
+                    saying.hear(&error);
+                }
+                self.failed = Some(error.reported());
+            }
             Some(Err(error)) => self.fail(&error),
             None => {}
         }

@@ -404,6 +404,28 @@ impl Judgement {
 const MOST_SPANS: usize = 100_000;
 
 impl Answer {
+    /// The plugin's own error, if it is one.
+    pub(crate) const fn error(&self) -> Option<&Error> {
+        match self {
+            Self::Decided(Err(error))
+            | Self::Detected(Err(error))
+            | Self::Transformed(Err(error))
+            | Self::Planned(Err(error))
+            | Self::Signed(Err(error))
+            | Self::Decoded(Err(error))
+            | Self::Exported(Err(error)) => Some(error),
+            Self::Decided(Ok(_))
+            | Self::Detected(Ok(_))
+            | Self::Transformed(Ok(_))
+            | Self::Planned(Ok(_))
+            | Self::Signed(Ok(_))
+            | Self::Decoded(Ok(_))
+            | Self::Exported(Ok(_))
+            | Self::Judged(_)
+            | Self::Confirming(_) => None,
+        }
+    }
+
     /// The answer, if it keeps what the contract says beyond its types; a plugin's own error is a failure too.
     pub(crate) fn checked_against(self, judgement: &Judgement) -> Result<Self, PluginFailure> {
         match &self {
@@ -608,6 +630,18 @@ impl Error {
         }
     }
 
+    /// Its text, in which a plugin that has seen PHI must not repeat any, and which leaves the sandbox in rehearsals alone.
+    pub(crate) fn text(&self) -> &str {
+        match self {
+            Self::InvalidInput(text)
+            | Self::Unsupported(text)
+            | Self::LimitExceeded(text)
+            | Self::Unavailable(text)
+            | Self::Internal(text) => text,
+            Self::Other(error) => error.detail.as_deref().unwrap_or_default(),
+        }
+    }
+
     /// The same as a failure.
     pub(crate) const fn reported(&self) -> PluginFailure {
         PluginFailure::Reported {
@@ -632,14 +666,7 @@ impl Error {
     /// What of `call` its text names between backticks: an option, a field of the call, or the media type of a blob. Only
     /// words that the host put into the call itself are looked for, so that no text of the plugin's comes out.
     fn about(&self, call: &ChatCall) -> Option<String> {
-        let text = match self {
-            Self::InvalidInput(text)
-            | Self::Unsupported(text)
-            | Self::LimitExceeded(text)
-            | Self::Unavailable(text)
-            | Self::Internal(text) => text,
-            Self::Other(error) => error.detail.as_deref()?,
-        };
+        let text = self.text();
         let options = call.options.iter().map(|option| option.name.as_str());
         let parts = call.messages.iter().flat_map(|message| &message.parts);
         let media = parts.filter_map(|part| match part {

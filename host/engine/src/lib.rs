@@ -25,7 +25,7 @@ pub mod warm;
 
 pub use capability::diagnostics::Said;
 pub use failure::PluginFailure;
-pub use instance::{Decoding, Engine, EngineError, Verdict};
+pub use instance::{Decoding, Engine, EngineError, Rehearsed, Verdict};
 pub use judgement::{Answer, Judgement, KeyPlayed, Messages, NotRecordedForm, SIGNATURE};
 pub use limits::Limits;
 pub use load::{LoadError, Plugin};

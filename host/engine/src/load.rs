@@ -17,6 +17,7 @@ pub struct Plugin {
     pub(crate) reference: PluginRef,
     pub(crate) world: World,
     pub(crate) limits: Limits,
+    pub(crate) imports: Vec<String>,
     pub(crate) pre: Pre,
 }
 
@@ -52,6 +53,12 @@ impl Plugin {
     #[must_use]
     pub const fn world(&self) -> World {
         self.world
+    }
+
+    /// The interfaces that its component imports, with their versions.
+    #[must_use]
+    pub fn imports(&self) -> &[String] {
+        &self.imports
     }
 
     /// What one call may use.
@@ -145,7 +152,7 @@ impl Engine {
             digest,
             reason: format!("{error:#}"),
         };
-        let cached = cache.and_then(|cache| cache.find(&self.inner, &origin));
+        let cached = cache.and_then(|cache| cache.find(&self.inner, &origin, limits));
         let (descriptor, component) = match cached {
             Some(found) => found,
             None => {
@@ -156,7 +163,7 @@ impl Engine {
                     source,
                 })?;
                 if let Some(cache) = cache {
-                    cache.keep(&origin, &prepared);
+                    cache.keep(&origin, limits, &prepared);
                 }
                 tracing::info!(plugin = name, %digest, frozen = %prepared.frozen, "compiled a plugin");
                 let component = crate::aot::load(&self.inner, &prepared.native).map_err(link)?;
@@ -182,6 +189,7 @@ impl Engine {
             },
             world: vetted.world(),
             limits: limits.clone(),
+            imports: vetted.imports().to_vec(),
         })
     }
 

@@ -22,6 +22,7 @@ use std::time::Duration;
 use nephron_engine::compile::Compiler;
 use nephron_engine::vet::{Vetted, World};
 use nephron_engine::{Engine, Judgement, Limits, LoadError, Plugin, Said};
+use nephron_model::Digest;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -34,6 +35,10 @@ pub(crate) use lending::Lender;
 pub struct Outcome {
     /// The case's file without its ending; those that every plugin of a world must keep begin with `every/`.
     pub name: String,
+    /// SHA-256 of the case, byte for byte as its file has it.
+    pub case: Digest,
+    /// SHA-256 of the settings (JSON) under which it was asked.
+    pub settings: Digest,
     /// What the case says that it is.
     pub description: String,
     /// What is not as the case says; nothing where all is.
@@ -53,6 +58,8 @@ pub struct Outcome {
 pub struct Case {
     name: String,
     place: String,
+    /// Of its text.
+    digest: Digest,
     description: String,
     settings: Option<Value>,
     /// What is of its world alone.
@@ -133,6 +140,7 @@ impl Case {
         Ok(Self {
             name: name.to_owned(),
             place: place.to_owned(),
+            digest: Digest::of(text.as_bytes()),
             description,
             settings,
             rest,
@@ -249,7 +257,7 @@ impl Suite<'_> {
             let mut asking = Asking::new(self.engine, plugin);
             let checked = connector::certify(&mut asking, case, &declared).await;
             let name = format!("certify/{}", case.name);
-            each(asking.outcome(name, CERTIFIED, checked));
+            each(asking.outcome(case, name, CERTIFIED, checked));
         }
         Ok(())
     }
@@ -276,7 +284,7 @@ impl Suite<'_> {
 }
 
 /// What a connector keeps beside its cases.
-const CERTIFIED: &str = "Without surprises: any cut of a response gives the same, nothing of the input is in errors, paths and credentials are those of the cases, and what comes out is bounded.";
+const CERTIFIED: &str = "Without surprises: any cut of a response gives the same, nothing of the input is in errors, paths and credentials are those of the cases, what comes out is bounded, and a signature adds only itself.";
 
 /// Has a configured plugin answer one case.
 pub(crate) async fn check(engine: &Engine, plugin: &Plugin, case: &Case) -> Outcome {
@@ -292,7 +300,7 @@ pub(crate) async fn check(engine: &Engine, plugin: &Plugin, case: &Case) -> Outc
             exporter::check(&mut asking, case).await
         }
     };
-    asking.outcome(case.name.clone(), &case.description, checked)
+    asking.outcome(case, case.name.clone(), &case.description, checked)
 }
 
 /// What was expected beside what was found, if they differ.

@@ -18,6 +18,7 @@ use crate::gateway::OpenError;
 use crate::roster::Roster;
 
 mod act;
+mod beside;
 mod canary;
 mod difference;
 mod kept;
@@ -25,11 +26,12 @@ mod rehearse;
 mod shadow;
 mod start;
 pub(crate) use act::{canary_draft, manifest_record};
+pub(crate) use beside::{Came, NotCompared, by_gravity, compare, is_grave};
 pub(crate) use canary::{Bounds, Canary, Side as CanarySide};
 pub(crate) use difference::Difference;
 use difference::{Side, differences};
 pub(crate) use kept::Kept;
-pub(crate) use shadow::{ANSWERS, Came, Findings, Shadow, by_gravity, is_grave};
+pub(crate) use shadow::{ANSWERS, Findings, Shadow};
 pub(crate) use start::{Begun, Starting};
 
 /// What an operator asks for. `by` is who, in his own words: the gateway adds the user whom the system names.

@@ -136,6 +136,12 @@ impl EventId {
         u64::from_be_bytes([0, 0, a, b, c, d, e, f])
     }
 
+    /// Whether it was drawn before the millisecond of `at`.
+    #[must_use]
+    pub fn is_before(self, at: Timestamp) -> bool {
+        self.0 >> 80 < u128::from(at.millis() & ((1 << 48) - 1))
+    }
+
     /// The last 64 of the bits that were drawn: by these requests are chosen evenly, whatever else they are.
     #[must_use]
     pub const fn drawn(self) -> u64 {
@@ -207,6 +213,18 @@ mod tests {
             "st-marys-2".parse::<TenantId>().unwrap().as_str(),
             "st-marys-2"
         );
+    }
+
+    #[test]
+    fn an_event_id_knows_whether_it_came_before_a_time() {
+        let at = |nanoseconds| Timestamp {
+            seconds: 1_795_305_802,
+            nanoseconds,
+        };
+        let event = EventId::new(at(5_000_000), [255; 10]);
+        assert!(event.is_before(at(6_000_000)));
+        assert!(!event.is_before(at(5_999_999)));
+        assert!(!event.is_before(at(4_000_000)));
     }
 
     #[test]

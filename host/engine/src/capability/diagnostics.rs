@@ -1,7 +1,7 @@
 //! `nephron:plugin/diagnostics`: that a plugin said something about itself, and how much.
 
 use crate::bindings::v0_1::diagnostics::{Attribute, Host, Level};
-use crate::bindings::v0_1::types::Value;
+use crate::bindings::v0_1::types::{Error, Value};
 use crate::capability::Guest;
 
 /// What a guest said, whole. Only [`Engine::rehearse`](crate::Engine::rehearse) gives it.
@@ -22,7 +22,24 @@ const MOST_SAID: usize = 1 << 20;
 #[derive(Debug, Default)]
 pub(crate) struct Saying {
     pub(crate) said: Vec<Said>,
+    /// The text of the error that it answered with, if it did; code and text of one of its own kind.
+    pub(crate) error: Option<String>,
     bytes: usize,
+}
+
+impl Saying {
+    /// Takes the plugin's own error in.
+    pub(crate) fn hear(&mut self, error: &Error) {
+        let code = match error {
+            Error::Other(other) => other.code.as_str(),
+            Error::InvalidInput(_)
+            | Error::Unsupported(_)
+            | Error::LimitExceeded(_)
+            | Error::Unavailable(_)
+            | Error::Internal(_) => error.code(),
+        };
+        self.error = Some(format!("{code}: {}", error.text()));
+    }
 }
 
 impl Host for Guest {

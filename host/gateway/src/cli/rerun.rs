@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use nephron_model::{EventId, TenantId};
+use nephron_model::{EventId, Point, TenantId};
 
 use super::Failure;
 use super::around;
@@ -15,6 +15,7 @@ use super::text::{number, visible};
 use crate::config::Config;
 use crate::control::{self, Asked};
 use crate::rerun::{Ran, Rerun, What};
+use crate::swap::by_gravity;
 
 /// Run the judgements of one event again, by the components, settings and limits that judged then, on what they were given then.
 ///
@@ -29,14 +30,14 @@ pub(crate) struct Replay {
 
 /// Run what was judged through a candidate, and list what would have come out otherwise. Nothing that serves is touched.
 ///
-/// The candidate is a configuration that differs from the one that serves in `[[plugin]]` and `[chain]` alone; a plugin is held against the
-/// one of the same name.
+/// The candidate is a configuration that differs from the one that serves in `[[plugin]]` and `[chain]` alone. All of its deciders decide together,
+/// and its detectors find together; a connector is held against the one of the same name.
 #[derive(clap::Args)]
 pub(crate) struct WhatIf {
     /// The candidate's configuration
     #[arg(long, value_name = "FILE")]
     candidate: PathBuf,
-    /// Only what was judged since then (RFC 3339, in UTC, such as 2026-11-26T00:00:00Z)
+    /// Only requests that came since then (RFC 3339, in UTC, such as 2026-11-26T00:00:00Z)
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
     #[command(flatten)]
@@ -191,13 +192,17 @@ fn write(ran: &Ran, look: Look, out: &mut impl Write) -> io::Result<()> {
     if let Some(candidate) = ran.candidate {
         writeln!(out, "{heading}candidate{heading:#}   {candidate}")?;
     }
+    let same = match ran.candidate {
+        Some(_) => "that come to the same",
+        None => "with the same answer, byte for byte",
+    };
     writeln!(
         out,
-        "{heading}judgements{heading:#}  {}, {} with the same answer, byte for byte",
+        "{heading}judgements{heading:#}  {}, {} {same}",
         number(ran.judgements),
         number(ran.same)
     )?;
-    for (difference, count) in &ran.differences {
+    for (difference, count) in by_gravity(&ran.differences) {
         writeln!(out, "{:>10}  {}", number(*count), visible(difference))?;
     }
     for (reason, count) in &ran.not_run {
@@ -207,8 +212,12 @@ fn write(ran: &Ran, look: Look, out: &mut impl Write) -> io::Result<()> {
     for one in &ran.differing {
         let event = one.event.map(|event| event.to_string()).unwrap_or_default();
         let (tenant, sequence) = (&one.tenant, one.sequence);
-        let (plugin, what) = (visible(&one.plugin), visible(&one.differences.join(", ")));
-        writeln!(out, "{event}  {tenant} entry {sequence}  {plugin}: {what}")?;
+        let (point, what) = (
+            one.point.map(Point::as_str),
+            visible(&one.differences.join(", ")),
+        );
+        let whose = visible(one.plugin.as_deref().or(point).unwrap_or_default());
+        writeln!(out, "{event}  {tenant} entry {sequence}  {whose}: {what}")?;
     }
     if ran.is_cut {
         writeln!(out, "{quiet}and more{quiet:#}")?;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use nephron_engine::contract::Event;
-use nephron_engine::{Answer, Engine, Judgement, Plugin, PluginFailure, Said, Verdict};
+use nephron_engine::contract::{Event, HttpRequest, RequestInfo};
+use nephron_engine::{Answer, Engine, Judgement, Plugin, PluginFailure, Rehearsed, Said, Verdict};
 use nephron_keys::Grant;
 
-use super::Outcome;
+use super::{Case, Outcome};
 
 /// Asks a plugin and counts what that took.
 pub(super) struct Asking<'a> {
@@ -17,6 +17,8 @@ pub(super) struct Asking<'a> {
     elapsed: Duration,
     /// What the plugin said in the last call.
     said: Vec<Said>,
+    /// Code and text of its error, if that call came to one.
+    error: Option<String>,
 }
 
 impl<'a> Asking<'a> {
@@ -28,7 +30,20 @@ impl<'a> Asking<'a> {
             fuel: 0,
             elapsed: Duration::ZERO,
             said: Vec::new(),
+            error: None,
         }
+    }
+
+    /// The plugin that is asked.
+    pub(super) const fn plugin(&self) -> &Plugin {
+        self.plugin
+    }
+
+    /// All that the plugin said in the last call, its error's text with it.
+    pub(super) fn words(&self) -> impl Iterator<Item = String> {
+        let said = self.said.iter();
+        let said = said.map(|said| format!("{} {:?}", said.event, said.attributes));
+        said.chain(self.error.clone())
     }
 
     /// Asks twice, on fresh instances. The outer error is a fault whatever the case expects.
@@ -38,24 +53,16 @@ impl<'a> Asking<'a> {
     ) -> Result<Result<Answer, PluginFailure>, String> {
         let first = self.call(judgement, None).await;
         let again = self.call(judgement, None).await;
-        if first.to_bytes().expose() != again.to_bytes().expose() {
-            return Err("two fresh instances give two answers to one question".to_owned());
-        }
-        if first.fuel != again.fuel {
-            let (one, other) = (first.fuel, again.fuel);
-            return Err(format!(
-                "two fresh instances burn {one} and {other} fuel for one question"
-            ));
-        }
+        agree(&first, &again)?;
         answered(first)
     }
 
-    /// Decodes a response that is cut like this, once.
+    /// Decodes a response that is cut like this, twice too.
     pub(super) async fn decode(
         &mut self,
         judgement: &Judgement,
     ) -> Result<Result<Vec<Event>, PluginFailure>, String> {
-        let answer = answered(self.call(judgement, None).await)?;
+        let answer = self.ask(judgement).await?;
         Ok(answer.and_then(|answer| match answer {
             Answer::Decoded(Ok(events)) => Ok(events),
             Answer::Decoded(Err(_))
@@ -70,6 +77,24 @@ impl<'a> Asking<'a> {
         }))
     }
 
+    /// Has a request signed with a lent key, and then twice with what that key said, which must come to the same.
+    pub(super) async fn sign(
+        &mut self,
+        info: RequestInfo,
+        request: HttpRequest,
+        host: &str,
+        key: Grant,
+    ) -> Result<Result<HttpRequest, PluginFailure>, String> {
+        let signing = self
+            .engine
+            .sign(self.plugin, info, request, host.to_owned(), key);
+        let (judgement, first) = signing.await;
+        self.count(&first);
+        let again = self.call(&judgement, None).await;
+        agree(&first, &again)?;
+        Ok(self.ask(&judgement).await?.and_then(Answer::signed))
+    }
+
     /// Lends a key for one call.
     pub(super) async fn lend(
         &mut self,
@@ -82,6 +107,7 @@ impl<'a> Asking<'a> {
     /// What came of it all.
     pub(super) fn outcome(
         self,
+        case: &Case,
         name: String,
         description: &str,
         checked: Result<(), String>,
@@ -89,6 +115,8 @@ impl<'a> Asking<'a> {
         let fault = checked.err();
         Outcome {
             name,
+            case: case.digest,
+            settings: self.plugin.reference().settings,
             description: description.to_owned(),
             said: fault.as_ref().map_or_else(Vec::new, |_| self.said),
             fault,
@@ -99,13 +127,36 @@ impl<'a> Asking<'a> {
     }
 
     async fn call(&mut self, judgement: &Judgement, key: Option<Grant>) -> Verdict {
-        let (verdict, said) = self.engine.rehearse(self.plugin, judgement, key).await;
-        self.said = said;
+        let rehearsed = self.engine.rehearse(self.plugin, judgement, key).await;
+        let Rehearsed {
+            verdict,
+            said,
+            error,
+        } = rehearsed;
+        (self.said, self.error) = (said, error);
+        self.count(&verdict);
+        verdict
+    }
+
+    fn count(&mut self, verdict: &Verdict) {
         self.calls += 1;
         self.fuel = self.fuel.saturating_add(verdict.fuel);
         self.elapsed += verdict.elapsed;
-        verdict
     }
+}
+
+/// Two answers to one question, of fresh instances.
+pub(super) fn agree(first: &Verdict, again: &Verdict) -> Result<(), String> {
+    if first.to_bytes().expose() != again.to_bytes().expose() {
+        return Err("two fresh instances give two answers to one question".to_owned());
+    }
+    if first.fuel != again.fuel {
+        let (one, other) = (first.fuel, again.fuel);
+        return Err(format!(
+            "two fresh instances burn {one} and {other} fuel for one question"
+        ));
+    }
+    Ok(())
 }
 
 /// An answer, or the error that the plugin reported; whatever else keeps a plugin from answering is a fault.

@@ -5,13 +5,16 @@ use std::collections::BTreeSet;
 use nephron_engine::contract::{
     Attribute, ChatCall, Event, HttpRequest, Part, Plan, RequestInfo, Usage, Value,
 };
+use nephron_engine::vet::World;
 use nephron_engine::{Answer, Judgement, PluginFailure};
+use nephron_model::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
 use super::asking::Asking;
 use super::expected::{Expected, refuses};
 use super::http::{CaseBytes, CaseRequest};
+use super::lending::Lender;
 use super::words::{CaseInfo, CaseMessage, messages};
 use super::{Case, same};
 
@@ -168,13 +171,13 @@ impl Declared {
 /// Text that is nobody's and that stands nowhere else: where it turns up, what was in the input is out.
 const MARK: &str = "Zebulon-Quackenbush-90210557";
 
-/// Most bytes of text that a response may become: so many for each of its own, and some beside.
+/// Most bytes that a call, a request or a response may become: so many for each of its own, and some beside.
 const TIMES: usize = 8;
 const BESIDE: usize = 64 << 10;
 
 /// What no single recorded exchange shows. The call is made again with other text, which must change neither path nor credential
-/// and be in no error; the response is cut everywhere, broken off and broken, which must give the same events for each cut,
-/// no more than a bound, and errors that hold nothing of it.
+/// and be in no error, and become no more than a bound; what is to be sent is signed, if it signs; the response is cut everywhere,
+/// broken off and broken, which must give the same events for each cut, no more than a bound, and errors that hold nothing of it.
 pub(super) async fn certify(
     asking: &mut Asking<'_>,
     case: &Case,
@@ -183,43 +186,90 @@ pub(super) async fn certify(
     let mut case: ConnectorCase = case.read()?;
     let info = std::mem::take(&mut case.info).read()?;
     if let Some(call) = case.call.take() {
-        let mut call = ChatCall::from(call);
-        mark(&mut call);
-        for want_stream in [false, true] {
-            call.want_stream = want_stream;
-            let judgement = Judgement::Encode {
-                info: info.clone(),
-                call: call.clone(),
-            };
-            match asking.ask(&judgement).await?.and_then(Answer::plan) {
-                // A connector may find another path for a stream, which the cases then show too.
-                Ok(Plan::Call(request)) => declared.check(&request)?,
-                Ok(Plan::Answer(_)) => {}
-                Err(failure) => silent(&failure)?,
+        let call = ChatCall::from(call);
+        for mark in [mark_texts, mark_all] {
+            for want_stream in [false, true] {
+                let mut call = call.clone();
+                mark(&mut call);
+                call.want_stream = want_stream;
+                certify_call(asking, &info, call, declared).await?;
             }
         }
     }
-    let Some(response) = &case.response else {
-        return Ok(());
+    match &case.response {
+        Some(response) => certify_response(asking, &info, response).await,
+        None => Ok(()),
+    }
+}
+
+async fn certify_call(
+    asking: &mut Asking<'_>,
+    info: &RequestInfo,
+    call: ChatCall,
+    declared: &Declared,
+) -> Result<(), String> {
+    let judgement = Judgement::Encode {
+        info: info.clone(),
+        call,
     };
+    let given = judgement.to_bytes().expose().len();
+    match asking.ask(&judgement).await?.and_then(Answer::plan) {
+        // A connector may find another path for a stream, which the cases then show too.
+        Ok(Plan::Call(request)) => {
+            declared.check(&request)?;
+            bounded("a call", given, size(&request))?;
+            certify_signature(asking, info, request).await
+        }
+        Ok(Plan::Answer(events)) => bounded("a call", given, length(events)),
+        Err(failure) => silent(asking, &failure),
+    }
+}
+
+/// What a connector that signs adds: that it is a signature and nothing else, the sandbox sees to; here, that it is bounded, the same
+/// again, and no error that repeats what is signed.
+async fn certify_signature(
+    asking: &mut Asking<'_>,
+    info: &RequestInfo,
+    request: HttpRequest,
+) -> Result<(), String> {
+    if asking.plugin().world() != World::SigningLlmConnector {
+        return Ok(());
+    }
+    let no_key = |error: anyhow::Error| format!("no key can be lent: {error:#}");
+    let lender = Lender::new().await.map_err(no_key)?;
+    let at = Timestamp {
+        seconds: info.received_at.seconds,
+        nanoseconds: info.received_at.nanoseconds,
+    };
+    let key = lender.lend_to_sign(at).map_err(no_key)?;
+    let given = size(&request);
+    let signing = asking.sign(info.clone(), request, "model.example", key);
+    match signing.await? {
+        Ok(signed) => bounded("a request", given, size(&signed)),
+        Err(failure) => silent(asking, &failure),
+    }
+}
+
+async fn certify_response(
+    asking: &mut Asking<'_>,
+    info: &RequestInfo,
+    response: &CaseResponse,
+) -> Result<(), String> {
     let recorded = response.chunks()?;
     let whole = recorded.concat();
-    let most = whole.len().saturating_mul(TIMES).saturating_add(BESIDE);
     let mut first = None;
     for chunks in cuts(&recorded) {
-        let events = asking.decode(&response.decode(&info, chunks)).await?;
+        let events = asking.decode(&response.decode(info, chunks)).await?;
         let events = match events {
-            Ok(events) => Ok(joined(events)?),
+            Ok(events) => {
+                bounded("a response", whole.len(), length(events.clone()))?;
+                Ok(joined(events)?)
+            }
             Err(failure) => {
-                silent(&failure)?;
-                Err(failure.code())
+                silent(asking, &failure)?;
+                Err((failure.code(), failure.detail()))
             }
         };
-        let said = serde_json::to_vec(&events.as_ref().ok()).map_err(|error| error.to_string())?;
-        if said.len() > most {
-            let (said, read) = (said.len(), whole.len());
-            return Err(format!("a response of {read} bytes becomes {said}"));
-        }
         match &first {
             None => first = Some(events),
             Some(first) if *first == events => {}
@@ -244,16 +294,17 @@ pub(super) async fn certify(
                 chunks: vec![body.clone()],
                 is_cut_off: false,
             };
-            if let Err(failure) = asking.decode(&broken).await? {
-                silent(&failure)?;
+            match asking.decode(&broken).await? {
+                Ok(events) => bounded("a response", body.len(), length(events))?,
+                Err(failure) => silent(asking, &failure)?,
             }
         }
     }
     Ok(())
 }
 
-/// Puts other text in the place of all that people wrote.
-fn mark(call: &mut ChatCall) {
+/// Puts other text in the place of what people said.
+fn mark_texts(call: &mut ChatCall) {
     for message in &mut call.messages {
         for part in &mut message.parts {
             if let Part::Text(text) = part {
@@ -263,18 +314,89 @@ fn mark(call: &mut ChatCall) {
     }
 }
 
-/// Refuses an error that repeats what the plugin was given.
-fn silent(failure: &PluginFailure) -> Result<(), String> {
-    let PluginFailure::Reported {
-        about: Some(about), ..
-    } = failure
-    else {
-        return Ok(());
+/// Puts other text in the place of all that came from outside: also names, what tools were told and said, where to stop, and options.
+fn mark_all(call: &mut ChatCall) {
+    mark_texts(call);
+    for message in &mut call.messages {
+        message.name = message.name.as_ref().map(|_| MARK.to_owned());
+        for part in &mut message.parts {
+            if let Part::Json(text) = part {
+                *text = marked(text);
+            }
+        }
+    }
+    call.stop.iter_mut().for_each(|stop| MARK.clone_into(stop));
+    for option in &mut call.options {
+        match &mut option.value {
+            Value::Text(text) => MARK.clone_into(text),
+            Value::Texts(texts) => texts.iter_mut().for_each(|text| MARK.clone_into(text)),
+            Value::Json(text) => *text = marked(text),
+            Value::Number(_) | Value::Boolean(_) => {}
+        }
+    }
+}
+
+/// The same JSON with the mark in the place of each string, and of what is no JSON.
+fn marked(json: &str) -> String {
+    fn mark(value: &mut serde_json::Value) {
+        match value {
+            serde_json::Value::String(text) => MARK.clone_into(text),
+            serde_json::Value::Array(items) => items.iter_mut().for_each(mark),
+            serde_json::Value::Object(fields) => fields.values_mut().for_each(mark),
+            serde_json::Value::Null | serde_json::Value::Bool(_) | serde_json::Value::Number(_) => {
+            }
+        }
+    }
+    let mut value = serde_json::from_str(json).unwrap_or_else(|_| MARK.into());
+    mark(&mut value);
+    value.to_string()
+}
+
+/// Refuses an error, and what was said with it, that repeats what the plugin was given, however it is written.
+fn silent(asking: &Asking<'_>, failure: &PluginFailure) -> Result<(), String> {
+    let about = match failure {
+        PluginFailure::Reported { about, .. } => about.clone(),
+        PluginFailure::Trapped(_)
+        | PluginFailure::OutOfFuel
+        | PluginFailure::OutOfMemory
+        | PluginFailure::TimedOut
+        | PluginFailure::TooManyHostCalls
+        | PluginFailure::TooLarge
+        | PluginFailure::BadAnswer(_)
+        | PluginFailure::KeptKey
+        | PluginFailure::NotRun(_) => None,
     };
-    match MARK.split('-').any(|part| about.contains(part)) {
-        true => Err("an error repeats text of what it was given".to_owned()),
+    let bare = |text: &str| -> String {
+        let kept = text.chars().filter(|c| c.is_alphanumeric());
+        kept.flat_map(char::to_lowercase).collect()
+    };
+    for words in asking.words().chain(about) {
+        let words = bare(&words);
+        if MARK.split('-').any(|part| words.contains(&bare(part))) {
+            return Err("an error repeats text of what it was given".to_owned());
+        }
+    }
+    Ok(())
+}
+
+/// Refuses what grows beyond what was given.
+fn bounded(what: &str, given: usize, made: usize) -> Result<(), String> {
+    match made > given.saturating_mul(TIMES).saturating_add(BESIDE) {
+        true => Err(format!("{what} of {given} bytes becomes {made}")),
         false => Ok(()),
     }
+}
+
+/// Bytes of a request.
+fn size(request: &HttpRequest) -> usize {
+    let headers = request.headers.iter();
+    let headers = headers.map(|(name, value)| name.len() + value.len());
+    request.method.len() + request.path.len() + request.body.len() + headers.sum::<usize>()
+}
+
+/// Bytes of events, as they are recorded.
+fn length(events: Vec<Event>) -> usize {
+    Answer::Decoded(Ok(events)).to_bytes().expose().len()
 }
 
 impl ConnectorCase {

@@ -8,9 +8,9 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use nephron_keys::testing::MemoryLog;
 use nephron_keys::{
-    Cost, Grant, GrantRequest, Operations, Passphrase, RootKey, Subject, TenantKeys,
+    Cost, Grant, GrantRequest, Operations, Passphrase, RootKey, SigningKey, Subject, TenantKeys,
 };
-use nephron_model::SystemClock;
+use nephron_model::{Phi, SystemClock, Timestamp};
 use tempfile::TempDir;
 
 /// One tenant's keys. They end with it.
@@ -44,6 +44,19 @@ impl Lender {
         let request = GrantRequest {
             conversation: Some(self.keys.conversation("case")?),
             ..GrantRequest::new(subject, Operations::ALL, "TREAT".parse()?, lifetime)
+        };
+        Ok(self.keys.mint(request)?)
+    }
+
+    /// A grant to sign one request of that time, with a key that opens nothing anywhere.
+    pub(super) fn lend_to_sign(&self, at: Timestamp) -> anyhow::Result<Grant> {
+        let secret = Phi::new("a secret of nobody".to_owned());
+        let subject = Subject::Caller("caller-17".to_owned());
+        let lifetime = Duration::from_secs(60);
+        let request = GrantRequest {
+            signing: Some(SigningKey::aws("AKIDEXAMPLE", &secret, at, "r", "s")),
+            uses: Some(1),
+            ..GrantRequest::new(subject, Operations::MAC, "TREAT".parse()?, lifetime)
         };
         Ok(self.keys.mint(request)?)
     }

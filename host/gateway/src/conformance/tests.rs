@@ -1,7 +1,9 @@
 //! Cases as text; `tests/it/conformance.rs` runs them.
 
 use expect_test::{Expect, expect};
+use nephron_engine::contract::Event;
 use nephron_engine::vet::World;
+use nephron_engine::{Answer, Verdict};
 
 use super::*;
 
@@ -59,4 +61,20 @@ fn a_faulty_case_says_what_is_wrong_with_it() {
         r#"{"description": "", "messages": [{"parts": [{"text": "Zoë"}]}], "found": [{"start": 2, "text": "ë", "kind": "name"}, {"start": 3, "text": "x", "kind": "name"}]}"#,
         &expect!["the case itself is faulty: `x` does not stand at byte 3 of message 0, part 0"],
     );
+}
+
+#[test]
+fn two_answers_to_one_question_or_two_amounts_of_fuel_are_a_fault() {
+    // No guest can be made that differs so: the sandbox has no clock and no randomness of its own (I8).
+    let verdict = |text: &str, fuel| Verdict {
+        answer: Ok(Answer::Decoded(Ok(vec![Event::Text(text.to_owned())]))),
+        fuel,
+        elapsed: Duration::ZERO,
+    };
+    let first = verdict("yes", 7);
+    assert_eq!(asking::agree(&first, &verdict("yes", 7)), Ok(()));
+    let other = asking::agree(&first, &verdict("no", 7)).unwrap_err();
+    assert!(other.contains("two answers"), "{other}");
+    let slower = asking::agree(&first, &verdict("yes", 8)).unwrap_err();
+    assert!(slower.contains("7 and 8 fuel"), "{slower}");
 }

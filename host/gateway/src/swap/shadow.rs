@@ -7,79 +7,27 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use nephron_engine::contract::{Plan, Span};
-use nephron_engine::{Answer, Engine, Judgement, Plugin, PluginFailure, Verdict};
+use nephron_engine::{Engine, Judgement, Verdict};
 use nephron_model::{Digest, Draft, EntryKind, EventId, Phi, Point, Recorder as _, TenantId};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 use tracing::warn;
 
+use super::beside::{self, Came, Compared, is_grave};
 use crate::case::Case;
-use crate::chain::decide::{Duties, combine};
-use crate::chain::deidentify::united;
-use crate::refusal::Refusal;
 use crate::roster::Roster;
 use crate::tenant::Tenant;
 
 /// What was judged, and waits to be judged beside. What comes while so much waits is counted and not looked at.
 const WAITING: usize = 64;
+/// Bytes of a response above which it is not looked at: so much is kept for each that waits.
+const LARGEST: usize = 1 << 20;
 /// Differences that are named with their events.
 const NAMED: usize = 20;
 
 /// Name of the payload of a `shadow-judged` entry, bound into its seal.
 pub(crate) const ANSWERS: &str = "answers";
-
-/// What those who serve came to, together.
-pub(crate) enum Came {
-    /// Deciders.
-    Decided { effect: Effect, duties: Duties },
-    /// Detectors: where identifiers are in so many messages.
-    Found { spans: Vec<Span>, messages: usize },
-    /// A connector of this name.
-    Planned {
-        connector: String,
-        plan: Phi<Vec<u8>>,
-    },
-}
-
-/// What comes of several decisions.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Effect {
-    Permit,
-    Deny,
-    /// One gave no answer, or one that the host does not know.
-    Failed,
-}
-
-impl Effect {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Permit => "permit",
-            Self::Deny => "deny",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-impl Came {
-    pub(crate) fn decided(combined: &Result<Duties, Refusal>) -> Self {
-        let effect = match combined {
-            Ok(_) => Effect::Permit,
-            Err(Refusal::Denied { .. }) => Effect::Deny,
-            Err(_) => Effect::Failed,
-        };
-        let duties = combined.as_ref().copied().unwrap_or_default();
-        Self::Decided { effect, duties }
-    }
-
-    pub(crate) fn planned(connector: &Plugin, plan: &Plan) -> Self {
-        Self::Planned {
-            connector: connector.reference().name.clone(),
-            plan: Answer::Planned(Ok(plan.clone())).to_bytes(),
-        }
-    }
-}
 
 /// A judgement of a request, complete, with what came of it.
 struct Seen {
@@ -143,21 +91,6 @@ pub(crate) struct Differing {
     pub(crate) event: EventId,
     pub(crate) point: Point,
     pub(crate) differences: Vec<String>,
-}
-
-/// What a denial that becomes a permission is called.
-const GRAVEST: &str = "deny-to-permit";
-
-/// Whether something would be permitted that is denied.
-pub(crate) fn is_grave(difference: &str) -> bool {
-    difference == GRAVEST
-}
-
-/// The gravest first, then by name.
-pub(crate) fn by_gravity(differences: &BTreeMap<String, u64>) -> Vec<(&String, &u64)> {
-    let mut sorted: Vec<_> = differences.iter().collect();
-    sorted.sort_by_key(|(difference, _)| !is_grave(difference));
-    sorted
 }
 
 impl Differing {
@@ -234,15 +167,24 @@ impl Scope {
     fn holds(&self, judgement: &Judgement, plugin: &str) -> bool {
         #[expect(
             clippy::wildcard_enum_match_arm,
-            reason = "no other judgement is made beside: keys are lent for it, or bytes were received for it"
+            reason = "no other judgement is made beside: keys are lent for it"
         )]
         match judgement {
             Judgement::Decide(_) => self.deciders,
             Judgement::Detect { .. } => self.detectors,
-            Judgement::Encode { .. } => self.connectors.iter().any(|name| name == plugin),
+            Judgement::Encode { .. } | Judgement::Decode { .. } => {
+                self.connectors.iter().any(|name| name == plugin)
+            }
             _ => false,
         }
     }
+}
+
+fn is_large(judgement: &Judgement) -> bool {
+    let Judgement::Decode { chunks, .. } = judgement else {
+        return false;
+    };
+    chunks.iter().map(Vec::len).sum::<usize>() > LARGEST
 }
 
 /// A roster beside the one that serves, on a thread of its own that gives way to every other.
@@ -402,15 +344,15 @@ impl Shadow {
         &self,
         case: &Case,
         point: Point,
-        judgement: Phi<Judgement>,
+        judgement: &Judgement,
         plugin: &str,
         came: impl FnOnce() -> Came,
     ) {
-        if !self.scope.holds(judgement.expose(), plugin) {
+        if !self.scope.holds(judgement, plugin) {
             return;
         }
         let counted = &self.work.counted;
-        if !counted.takes_next(case.id) {
+        if is_large(judgement) || !counted.takes_next(case.id) {
             counted.skipped.fetch_add(1, Ordering::Relaxed);
             return;
         }
@@ -434,7 +376,7 @@ impl Shadow {
             request: case.id,
             draft,
             point,
-            judgement,
+            judgement: Phi::new(judgement.clone()),
             came: came(),
         });
     }
@@ -524,7 +466,9 @@ impl Work {
             if self.is_ended.load(Ordering::Acquire) {
                 return;
             }
-            let compared = self.compare(&seen).await;
+            let (judgement, came) = (seen.judgement.expose(), &seen.came);
+            let compared = beside::compare(&self.engine, &self.roster, seen.point, judgement, came);
+            let compared = compared.await;
             looked += 1;
             if looked.is_multiple_of(LOOK)
                 && let Some(now) = Ran::now()
@@ -541,71 +485,6 @@ impl Work {
             }
         }
     }
-
-    async fn compare(&self, seen: &Seen) -> Compared {
-        let mut compared = Compared {
-            verdicts: Vec::new(),
-            outcome: Ok(Vec::new()),
-        };
-        let judgement = seen.judgement.expose();
-        let plugins: Vec<&Arc<Plugin>> = match &seen.came {
-            Came::Decided { .. } => self.roster.deciders().iter().collect(),
-            Came::Found { .. } => self.roster.detectors().iter().collect(),
-            Came::Planned { connector, .. } => match self.roster.connector(connector) {
-                Ok(connector) => vec![connector],
-                Err(_) => {
-                    compared.outcome = Err(NotCompared::NoSuchPlugin);
-                    return compared;
-                }
-            },
-        };
-        for plugin in plugins {
-            let verdict = self.engine.call(plugin, judgement, None).await;
-            let why = match &verdict.answer {
-                Err(PluginFailure::NotRun(_)) => Some(NotCompared::NoPlace),
-                Err(PluginFailure::TimedOut) => Some(NotCompared::TimedOut),
-                Ok(_) | Err(_) => None,
-            };
-            let name = plugin.reference().name.clone();
-            compared.verdicts.push((name, verdict));
-            if let Some(why) = why {
-                compared.outcome = Err(why);
-                return compared;
-            }
-        }
-        let differences = compared.differences(seen);
-        compared.outcome = differences;
-        compared
-    }
-}
-
-/// What a judgement came to beside.
-struct Compared {
-    /// Each plugin's, by name.
-    verdicts: Vec<(String, Verdict)>,
-    /// What differs, or why nothing can be said of it.
-    outcome: Result<Vec<String>, NotCompared>,
-}
-
-/// Why a judgement says nothing about what is asked beside.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum NotCompared {
-    NoSuchPlugin,
-    NoPlace,
-    /// It gives way to others, so that this need not be its own fault.
-    TimedOut,
-    NoKind,
-}
-
-impl NotCompared {
-    const fn code(self) -> &'static str {
-        match self {
-            Self::NoSuchPlugin => "no-such-plugin",
-            Self::NoPlace => "no-place",
-            Self::TimedOut => "timed-out",
-            Self::NoKind => "no-kind",
-        }
-    }
 }
 
 #[derive(Serialize)]
@@ -615,65 +494,6 @@ struct Recorded<'a> {
 }
 
 impl Compared {
-    fn answers(&self) -> impl Iterator<Item = Result<Answer, PluginFailure>> {
-        self.verdicts
-            .iter()
-            .map(|(_, verdict)| verdict.answer.clone())
-    }
-
-    fn differences(&self, seen: &Seen) -> Result<Vec<String>, NotCompared> {
-        let mut differences = Vec::new();
-        match &seen.came {
-            Came::Decided { effect, duties } => {
-                let decisions = self.verdicts.iter().zip(self.answers());
-                let decisions = decisions.map(|((plugin, _), answer)| {
-                    let decision = answer.and_then(Answer::decision);
-                    decision.map_err(|failure| Refusal::PluginFailed {
-                        point: seen.point,
-                        plugin: plugin.clone(),
-                        failure,
-                    })
-                });
-                let now = Came::decided(&combine(seen.point, decisions));
-                let Came::Decided {
-                    effect: now,
-                    duties: then,
-                } = now
-                else {
-                    return Err(NotCompared::NoKind);
-                };
-                if *effect != now {
-                    differences.push(format!("{}-to-{}", effect.as_str(), now.as_str()));
-                } else if *duties != then {
-                    differences.push("other-duties".to_owned());
-                }
-            }
-            Came::Found { spans, messages } => {
-                let mut now = Vec::new();
-                for answer in self.answers() {
-                    match answer.and_then(Answer::spans) {
-                        Ok(found) => now.extend(found),
-                        Err(_) => return Ok(vec!["found-to-failed".to_owned()]),
-                    }
-                }
-                now.retain(|span| {
-                    usize::try_from(span.message).is_ok_and(|index| index < *messages)
-                });
-                differences = moved(spans, &now).ok_or(NotCompared::NoKind)?;
-            }
-            Came::Planned { plan, .. } => {
-                for answer in self.answers() {
-                    match answer {
-                        Ok(answer) if answer.to_bytes().expose() == plan.expose() => {}
-                        Ok(_) => differences.push("other-call".to_owned()),
-                        Err(_) => differences.push("call-to-failed".to_owned()),
-                    }
-                }
-            }
-        }
-        Ok(differences)
-    }
-
     /// Its entry. Nothing where it cannot be sealed: the tenant's keys have gone.
     fn recorded(&self, seen: &mut Seen) -> Option<Draft> {
         let mut draft = std::mem::replace(&mut seen.draft, Draft::new(EntryKind::ShadowJudged, ""));
@@ -714,22 +534,6 @@ impl Compared {
         draft.payload = Some(sealed.ok()?);
         Some(draft)
     }
-}
-
-/// What is a place among `these` and not among `those`, and the other way, by kind.
-fn moved(these: &[Span], those: &[Span]) -> Option<Vec<String>> {
-    let (these, those) = (united(these).ok()?, united(those).ok()?);
-    let places = |finds: &[crate::chain::deidentify::Found]| -> std::collections::BTreeSet<_> {
-        finds.iter().map(|found| found.place.clone()).collect()
-    };
-    let (these, those) = (places(&these), places(&those));
-    let lost = these
-        .difference(&those)
-        .map(|place| format!("lost-{}", place.kind));
-    let gained = those
-        .difference(&these)
-        .map(|place| format!("gained-{}", place.kind));
-    Some(lost.chain(gained).collect())
 }
 
 #[cfg(test)]

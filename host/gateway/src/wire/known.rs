@@ -24,6 +24,15 @@ pub(crate) struct Known {
     record_numbers: Phi<Vec<String>>,
 }
 
+/// The role of that message, which no text of a request has.
+const ROLE: &str = "known";
+
+/// How many of the messages that detectors were shown are texts to search, and not what is known.
+pub(crate) fn texts(messages: &[Message]) -> usize {
+    let is_known = messages.last().is_some_and(|last| last.role == ROLE);
+    messages.len() - usize::from(is_known)
+}
+
 /// One fact.
 #[derive(Serialize)]
 struct Fact {
@@ -111,7 +120,7 @@ impl Known {
             *counts.entry(fact.kind).or_default() += 1;
         }
         let message = |facts: &[Fact]| Message {
-            role: "known".to_owned(),
+            role: ROLE.to_owned(),
             name: None,
             parts: vec![Part::Json(serde_json::to_string(facts).unwrap_or_default())],
         };

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use nephron_engine::{Engine, Limits, Said, Verdict};
+use nephron_engine::{Engine, Limits, Rehearsed, Said, Verdict};
 use serde::Serialize;
 
 use super::said::Diagnostic;
@@ -71,9 +71,8 @@ pub(super) async fn run(args: Args, _: &Globals) -> Result<(), Failure> {
     let lender = Lender::new().await?;
     let mut failed = false;
     for question in questions {
-        let (verdict, said) = engine
-            .rehearse(&plugin, &question, Some(lender.lend()?))
-            .await;
+        let rehearsed = engine.rehearse(&plugin, &question, Some(lender.lend()?));
+        let Rehearsed { verdict, said, .. } = rehearsed.await;
         let shown = Shown::new(&verdict, &said)?;
         failed |= shown.failed;
         let written = if args.json {

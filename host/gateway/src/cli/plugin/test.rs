@@ -46,6 +46,9 @@ pub(in crate::cli) struct Report {
 #[derive(Serialize)]
 struct Tested {
     name: String,
+    /// SHA-256 of the case's file, and of the settings under which it was asked.
+    case: Digest,
+    settings: Digest,
     description: String,
     fault: Option<String>,
     /// What the plugin said in the call before the fault.
@@ -170,6 +173,8 @@ impl From<Outcome> for Tested {
     fn from(outcome: Outcome) -> Self {
         Self {
             name: outcome.name,
+            case: outcome.case,
+            settings: outcome.settings,
             description: outcome.description,
             fault: outcome.fault,
             said: Diagnostic::all(&outcome.said),
@@ -280,6 +285,8 @@ mod tests {
     fn report() -> Report {
         let case = |name: &str, fault: Option<&str>| Tested {
             name: name.to_owned(),
+            case: Digest::of(b"case"),
+            settings: Digest::of(b"{}"),
             description: "Two < three & \"four\".".to_owned(),
             fault: fault.map(str::to_owned),
             said: Vec::new(),
