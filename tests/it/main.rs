@@ -15,6 +15,7 @@ mod anchors;
 mod anthropic;
 mod aot;
 mod audit;
+mod bad_input;
 mod bedrock;
 mod blobs;
 mod breaker;

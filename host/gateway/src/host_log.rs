@@ -280,19 +280,31 @@ impl HostLog {
         own.log().record(draft).await.ok().map(|_| request)
     }
 
-    /// Records that a connection ended before there was a request to answer.
-    pub(crate) async fn refuse_connection(&self, source: SocketAddr, code: &'static str) {
+    /// Records that a connection ended before there was a request to answer, or for a head that was none: with an entry about
+    /// `event`, or with a count. Gives the event if it has an entry.
+    pub(crate) async fn refuse_connection(
+        &self,
+        source: SocketAddr,
+        event: Option<EventId>,
+        code: &'static str,
+    ) -> Option<EventId> {
         if !self.is_worth_an_entry(source.ip()) {
-            return self.count(code);
+            self.count(code);
+            return None;
         }
-        let draft = Draft::new(EntryKind::RequestRefused, code);
+        let mut draft = Draft::new(EntryKind::RequestRefused, code);
+        draft.request = event;
         let draft = draft.fact("source", source.ip().to_string());
         let recorded = match self.own() {
             Ok(own) => own.log().record(draft).await.map(drop),
             Err(closed) => Err(closed),
         };
-        if recorded.is_err() {
-            self.count(code);
+        match recorded {
+            Ok(()) => event,
+            Err(_) => {
+                self.count(code);
+                None
+            }
         }
     }
 

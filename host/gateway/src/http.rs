@@ -41,6 +41,7 @@ use crate::origin::Origin;
 use crate::receive::Malformed;
 use crate::refusal::Refusal;
 use crate::reply::{Outlet, Piece, Reply, is_resting};
+use crate::serve::{BAD_HTTP, Fault, TOO_SLOW};
 use crate::tls::Peer;
 use crate::wire::fields::{ID_RULE, is_structural, wrong};
 use crate::wire::told::Told;
@@ -177,6 +178,22 @@ impl Service {
             return reaction.map(|_| Body::Whole(None));
         }
         reaction
+    }
+
+    /// Refuses a request for its head, in the shape of its API as far as its path says whose that is.
+    pub(crate) async fn refuse_head(&self, fault: Fault, path: &str, from: SocketAddr) -> Reaction {
+        let host = self.gateway.host();
+        let api = Api::at(path).unwrap_or(Api::Chat);
+        if fault == Fault::Late {
+            host.count(TOO_SLOW);
+            return failed(api, &Told::of_head(fault, TOO_SLOW, None));
+        }
+        let event = self.gateway.event_id().ok();
+        let event = host.refuse_connection(from, event, BAD_HTTP).await;
+        let mut response = failed(api, &Told::of_head(fault, BAD_HTTP, event));
+        let headers = response.headers_mut();
+        headers.insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));
+        with_event(response, event)
     }
 
     async fn react(&self, head: &Parts, body: &mut Option<Incoming>) -> Reaction {
