@@ -22,6 +22,7 @@ mod breaker;
 mod canary;
 mod chain;
 mod conformance;
+mod connections;
 mod contract;
 mod custody;
 mod deidentify;

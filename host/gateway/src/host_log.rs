@@ -359,10 +359,10 @@ impl HostLog {
     }
 }
 
-/// The network that one customer of a provider has: an address of IPv4, 64 bits of one of IPv6.
-fn network(source: IpAddr) -> IpAddr {
-    match source {
-        IpAddr::V4(_) => source,
+/// The network that one customer of a provider has: an address of IPv4, however it is written, 64 bits of one of IPv6.
+pub(crate) fn network(source: IpAddr) -> IpAddr {
+    match source.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();
             IpAddr::V6([a, b, c, d, 0, 0, 0, 0].into())

@@ -3,18 +3,18 @@
 //! Statuses come from [`Reply::status`], bodies from [`wire`](crate::wire). What a client sent is not repeated in any
 //! header or error.
 
+mod body;
 mod places;
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use http_body_util::BodyExt as _;
-use hyper::body::{Bytes, Frame, Incoming};
+use hyper::body::{Bytes, Incoming};
 use hyper::header::{
     ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
     WWW_AUTHENTICATE,
@@ -33,7 +33,6 @@ use crate::authenticate::{
 };
 use crate::breaker::REST;
 use crate::config::Listen;
-use crate::egress::Leaving;
 use crate::keeper::Keeper;
 use crate::metrics::TenantState;
 use crate::operations::{self, Asked as Operated};
@@ -41,11 +40,13 @@ use crate::origin::Origin;
 use crate::receive::Malformed;
 use crate::refusal::Refusal;
 use crate::reply::{Outlet, Piece, Reply, is_resting};
-use crate::serve::{BAD_HTTP, Fault, TOO_SLOW};
+use crate::serve::{Asking, BAD_HTTP, Fault, TOO_SLOW};
 use crate::tls::Peer;
 use crate::wire::fields::{ID_RULE, is_structural, wrong};
 use crate::wire::told::Told;
-use crate::wire::{Api, Asked, Manner, Stream};
+use crate::wire::{Api, Asked, Manner};
+pub(crate) use body::Body;
+use body::Streamed;
 use places::{Place, Places};
 
 /// What every connection shares.
@@ -62,7 +63,7 @@ pub(crate) struct Service {
     alive: Mutex<Option<mpsc::Sender<()>>>,
 }
 
-/// What a request holds until it has ended, wherever its client is by then.
+/// What a request holds until it has ended, wherever its client is by then, and until its answer is written or given up.
 pub(crate) struct Ticket {
     _place: Place,
     _alive: mpsc::Sender<()>,
@@ -175,7 +176,7 @@ impl Service {
             discard(body).await;
         }
         if head.method == Method::HEAD {
-            return reaction.map(|_| Body::Whole(None));
+            return reaction.map(|_| Body::empty());
         }
         reaction
     }
@@ -340,7 +341,8 @@ impl Service {
         let began = Instant::now();
         match self.admit(api, head, body).await {
             Ok((called, manner, ticket)) if manner.is_streamed => {
-                self.stream(called, manner, ticket, began).await
+                let asking = head.extensions.get::<Arc<Asking>>().cloned();
+                self.stream(called, manner, ticket, asking, began).await
             }
             Ok((called, manner, ticket)) => self.whole(called, manner, ticket, began).await,
             Err(reply) => {
@@ -451,10 +453,12 @@ impl Service {
             reply
         };
         match self.attend(ticket, answering).await {
-            Some(reply) => match (reply.event(), reply.said()) {
+            Some((reply, ticket)) => match (reply.event(), reply.said()) {
                 (Some(event), Some(said)) => {
                     let body = manner.reply(event, said.expose(), self.gateway.clock().now());
-                    with_event(json(StatusCode::OK, body), Some(event))
+                    let response = json(StatusCode::OK, body);
+                    let response = response.map(|body| body.held_by(Arc::new(ticket)));
+                    with_event(response, Some(event))
                 }
                 _ => refused(manner.api, &reply),
             },
@@ -463,12 +467,12 @@ impl Service {
     }
 
     /// Sees work to its end in a task of its own. It is told to give up if the client leaves, which drops this future, or
-    /// when the time to drain is over. Nothing comes of it if the task panicked.
+    /// when the time to drain is over. Gives the ticket back for what came of it, of which there is nothing if the task panicked.
     pub(crate) async fn attend<W>(
         &self,
         ticket: Ticket,
         work: impl FnOnce(Arc<Gateway>, GivenUp) -> W,
-    ) -> Option<W::Output>
+    ) -> Option<(W::Output, Ticket)>
     where
         W: Future<Output: Send> + Send + 'static,
     {
@@ -482,10 +486,7 @@ impl Service {
             }
         };
         let work = work(self.gateway(), Box::pin(given_up));
-        let working = tokio::spawn(async move {
-            let _ticket = ticket;
-            work.await
-        });
+        let working = tokio::spawn(async move { (work.await, ticket) });
         let done = working.await.ok();
         drop(here);
         done
@@ -497,14 +498,23 @@ impl Service {
         called: Called,
         manner: Manner,
         ticket: Ticket,
+        asking: Option<Arc<Asking>>,
         began: Instant,
     ) -> Reaction {
         let (outlet, mut pieces) = Outlet::new(self.body_time);
         let (gateway, given_up) = (self.gateway(), self.given_up());
         let api = manner.api.as_str();
+        let ticket = Arc::new(ticket);
+        let held = Arc::clone(&ticket);
         tokio::spawn(async move {
-            let _ticket = ticket;
             let outcome = gateway.stream(called, outlet, given_up).await;
+            // A client that takes nothing is given up here. If it has not left, it may hold for ever what was handed out.
+            let is_there = Arc::strong_count(&ticket) > 1;
+            let is_given_up = outcome == Refusal::CallerGone.code();
+            if let Some(asking) = asking.filter(|_| is_there && is_given_up) {
+                asking.forsake();
+            }
+            drop(ticket);
             let metrics = gateway.metrics();
             metrics.request(api, outcome, began.elapsed());
             drop(gateway);
@@ -514,13 +524,9 @@ impl Service {
                 let metrics = self.gateway.metrics();
                 metrics.first_byte(api, began.elapsed());
                 let mut stream = manner.stream(event, self.gateway.clock().now());
-                let first = Some(stream.opened());
-                let body = Body::Streamed(Streamed {
-                    first,
-                    stream,
-                    pieces: Some(pieces),
-                });
-                let mut response = Response::new(body);
+                let first = stream.opened();
+                let body = Body::streamed(first, Streamed::new(stream, pieces));
+                let mut response = Response::new(body.held_by(held));
                 let headers = response.headers_mut();
                 headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
                 headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -606,27 +612,25 @@ async fn discard(mut body: Incoming) {
 
 /// What this listener serves, for machines. The same for everybody, and for as long as the process runs.
 fn openapi() -> Reaction {
-    let document = include_str!("openapi.json").to_owned();
-    let mut response = json(StatusCode::OK, Phi::new(document));
+    // Nothing of it is held for whoever asks for it and does not read it.
+    let document = Body::fixed(include_str!("openapi.json"));
+    let mut response = typed(StatusCode::OK, "application/json", document);
     let cached = HeaderValue::from_static("public, max-age=3600");
     response.headers_mut().insert(CACHE_CONTROL, cached);
     response
 }
 
 fn plain(status: StatusCode, text: &str) -> Reaction {
-    typed(
-        status,
-        "text/plain; charset=utf-8",
-        Phi::new(text.to_owned()),
-    )
+    let text = Body::whole(Phi::new(text.to_owned()));
+    typed(status, "text/plain; charset=utf-8", text)
 }
 
 pub(crate) fn json(status: StatusCode, body: Phi<String>) -> Reaction {
-    typed(status, "application/json", body)
+    typed(status, "application/json", Body::whole(body))
 }
 
-fn typed(status: StatusCode, kind: &'static str, body: Phi<String>) -> Reaction {
-    let mut response = Response::new(Body::Whole(Some(body)));
+fn typed(status: StatusCode, kind: &'static str, body: Body) -> Reaction {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
@@ -641,68 +645,4 @@ pub(crate) fn with_event(mut response: Reaction, event: Option<EventId>) -> Reac
         headers.insert(REQUEST_ID, value);
     }
     response
-}
-
-/// The body of a reply.
-pub(crate) enum Body {
-    Whole(Option<Phi<String>>),
-    Streamed(Streamed),
-}
-
-/// Pieces as they come, written as server-sent events.
-pub(crate) struct Streamed {
-    first: Option<Phi<String>>,
-    stream: Stream,
-    /// `None` after the last.
-    pieces: Option<mpsc::Receiver<Piece>>,
-}
-
-impl Streamed {
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Phi<String>>> {
-        if let Some(first) = self.first.take() {
-            return Poll::Ready(Some(first));
-        }
-        let Some(pieces) = &mut self.pieces else {
-            return Poll::Ready(None);
-        };
-        let piece = ready!(pieces.poll_recv(cx));
-        let (text, is_last) = self.stream.write(piece.as_ref());
-        if is_last {
-            self.pieces = None;
-        }
-        Poll::Ready(Some(text))
-    }
-}
-
-impl hyper::body::Body for Body {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let text = match self.get_mut() {
-            Self::Whole(text) => text.take(),
-            Self::Streamed(streamed) => ready!(streamed.poll_next(cx)),
-        };
-        Poll::Ready(text.map(|text| Ok(Frame::data(Bytes::from_owner(Leaving(text))))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Whole(text) => text.is_none(),
-            Self::Streamed(streamed) => streamed.first.is_none() && streamed.pieces.is_none(),
-        }
-    }
-
-    fn size_hint(&self) -> hyper::body::SizeHint {
-        match self {
-            Self::Whole(text) => {
-                let length = text.as_ref().map_or(0, |text| text.expose().len());
-                hyper::body::SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX))
-            }
-            Self::Streamed(_) => hyper::body::SizeHint::default(),
-        }
-    }
 }

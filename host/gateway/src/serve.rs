@@ -8,6 +8,7 @@ mod conversation;
 mod framing;
 mod pulse;
 mod screen;
+mod sources;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -35,6 +36,8 @@ use crate::tls::{Identity, Peer, TlsError};
 use conversation::{Conversation, Phase};
 pub(crate) use framing::Fault;
 use pulse::Times;
+pub(crate) use pulse::{Asking, Unread};
+use sources::Sources;
 
 /// A listener that is bound and a gateway that is open.
 pub struct Server {
@@ -93,6 +96,10 @@ const LINGER: Duration = Duration::from_secs(5);
 pub(crate) const BAD_HTTP: &str = "bad-http";
 /// Code of a connection on which nothing came in time.
 pub(crate) const TOO_SLOW: &str = "too-slow";
+/// Code of a connection whose client does not read its answers.
+const UNREAD: &str = "answer-not-read";
+/// Code of a connection of a source that has as many as it may.
+const TOO_MANY: &str = "too-many-connections";
 /// Between two looks at the agreements.
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -206,9 +213,12 @@ impl Server {
         let (phase, phases) = watch::channel(Phase::Serving);
         let times = Times {
             head: listen.head_time,
+            body: listen.body_time,
+            idle: listen.idle_time,
             linger: LINGER,
         };
         let places = Arc::new(Semaphore::new(listen.connections));
+        let sources = Sources::new(listen.connections_per_source);
         let (shipping, watching) = (export(service.gateway()), watch(service.gateway()));
         let (keeping, rotating) = (keep(service.gateway()), keep_keys(service.gateway()));
         let controlling = control.map(|control| crate::control::serve(control, service.gateway()));
@@ -265,6 +275,12 @@ impl Server {
                     continue;
                 }
             };
+            // Nothing is said to whoever has too many: TLS would have to be spoken first, and that is what there is a bound to.
+            let Some(share) = sources.take(from.ip()) else {
+                debug!("a source has as many connections as it may");
+                service.gateway().host().count(TOO_MANY);
+                continue;
+            };
             let _best_effort = stream.set_nodelay(true);
             let acceptor = tls.as_ref().map(|tls| (tls.acceptor(), tls.clients()));
             let mut conversation = Conversation {
@@ -275,11 +291,15 @@ impl Server {
                 phase: phases.clone(),
             };
             tokio::spawn(async move {
-                let _place = place;
+                let _held = (place, share);
                 let Some((acceptor, clients)) = acceptor else {
                     return conversation.hold(stream).await;
                 };
-                match tokio::time::timeout(times.head, acceptor.accept(stream)).await {
+                let accepted = tokio::select! {
+                    accepted = tokio::time::timeout(times.head, acceptor.accept(stream)) => accepted,
+                    () = conversation.not_served() => return,
+                };
+                match accepted {
                     Ok(Ok(stream)) => {
                         let connection = stream.get_ref().1;
                         let peer = clients.and_then(|by| Peer::of(connection, &by));

@@ -16,7 +16,7 @@ use tracing::debug;
 use super::framing::LARGEST_HEAD;
 use super::pulse::{Overdue, Pulse, Times};
 use super::screen::Screened;
-use super::{BAD_HTTP, TOO_SLOW};
+use super::{BAD_HTTP, TOO_SLOW, UNREAD};
 use crate::http::Service;
 use crate::tls::Peer;
 
@@ -45,6 +45,11 @@ const STREAMS: u32 = 128;
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
 impl Conversation {
+    /// Waits until nothing new is begun.
+    pub(super) async fn not_served(&mut self) {
+        let _phase = beyond(&mut self.phase, Phase::Serving).await;
+    }
+
     /// Speaks HTTP/1.1 or HTTP/2, until the connection ends.
     pub(super) async fn hold(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let Self {
@@ -73,6 +78,8 @@ impl Conversation {
         let answer = service_fn(move |mut request: Request<Incoming>| {
             let service = Arc::clone(&service);
             let (asking, fault) = asked.begin();
+            let asking = Arc::new(asking);
+            request.extensions_mut().insert(Arc::clone(&asking));
             if let Some(peer) = &peer {
                 request.extensions_mut().insert(Arc::clone(peer));
             }
@@ -81,8 +88,7 @@ impl Conversation {
                     Some(fault) => service.refuse_head(fault, request.uri().path(), from).await,
                     None => service.answer(request, from).await,
                 };
-                drop(asking);
-                Ok::<_, std::convert::Infallible>(answer)
+                Ok::<_, std::convert::Infallible>(answer.map(|body| body.asked_by(asking)))
             }
         });
         let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), answer));
@@ -100,6 +106,14 @@ impl Conversation {
                     Overdue::Silent => {
                         count(TOO_SLOW);
                         return debug!("a connection on which nothing was asked");
+                    }
+                    // No refusal: a client keeps its connections for what it may yet ask.
+                    Overdue::Idle => connection.as_mut().graceful_shutdown(),
+                    Overdue::Stuck => return debug!("a client does not let its connection end"),
+                    // Its answers, and what they hold, go with the connection.
+                    Overdue::Unread => {
+                        count(UNREAD);
+                        return debug!("a client does not read its answer");
                     }
                 },
                 now = beyond(&mut phase, seen) => {

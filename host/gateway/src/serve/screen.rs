@@ -229,9 +229,14 @@ mod tests {
 
     fn screened() -> (DuplexStream, Screened<DuplexStream>, Arc<Pulse>) {
         let (client, server) = duplex(64 << 10);
-        let (head, linger) = (HEAD, LINGER);
         let pulse = Pulse::new();
-        let screened = Screened::new(server, Times { head, linger }, Arc::clone(&pulse));
+        let times = Times {
+            head: HEAD,
+            body: HEAD,
+            idle: HEAD,
+            linger: LINGER,
+        };
+        let screened = Screened::new(server, times, Arc::clone(&pulse));
         (client, screened, pulse)
     }
 
