@@ -115,7 +115,7 @@ impl Listening {
             Some(Err(error)) => {
                 debug!(%error, "a handshake with an operator failed");
                 if crate::tls::is_refusal(&error) {
-                    host.refuse_connection(from, crate::serve::BAD_HANDSHAKE)
+                    host.refuse_connection(from, None, crate::serve::BAD_HANDSHAKE)
                         .await;
                 }
                 return None;
@@ -129,7 +129,7 @@ impl Listening {
         let peer = self.tls.clients();
         let peer = peer.and_then(|clients| Peer::of(connection, &clients));
         let Some(operator) = peer.and_then(|peer| self.operator(&peer.marks)) else {
-            host.refuse_connection(from, UNKNOWN).await;
+            host.refuse_connection(from, None, UNKNOWN).await;
             return None;
         };
         Some((stream, operator))

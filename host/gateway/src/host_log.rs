@@ -281,19 +281,31 @@ impl HostLog {
         own.log().record(draft).await.ok().map(|_| request)
     }
 
-    /// Records that a connection ended before there was a request to answer.
-    pub(crate) async fn refuse_connection(&self, source: SocketAddr, code: &'static str) {
+    /// Records that a connection ended before there was a request to answer, or for a head that was none: with an entry about
+    /// `event`, or with a count. Gives the event if it has an entry.
+    pub(crate) async fn refuse_connection(
+        &self,
+        source: SocketAddr,
+        event: Option<EventId>,
+        code: &'static str,
+    ) -> Option<EventId> {
         if !self.is_worth_an_entry(source.ip()) {
-            return self.count(code);
+            self.count(code);
+            return None;
         }
-        let draft = Draft::new(EntryKind::RequestRefused, code);
+        let mut draft = Draft::new(EntryKind::RequestRefused, code);
+        draft.request = event;
         let draft = draft.fact("source", source.ip().to_string());
         let recorded = match self.own() {
             Ok(own) => own.log().record(draft).await.map(drop),
             Err(closed) => Err(closed),
         };
-        if recorded.is_err() {
-            self.count(code);
+        match recorded {
+            Ok(()) => event,
+            Err(_) => {
+                self.count(code);
+                None
+            }
         }
     }
 
@@ -348,10 +360,10 @@ impl HostLog {
     }
 }
 
-/// The network that one customer of a provider has: an address of IPv4, 64 bits of one of IPv6.
-fn network(source: IpAddr) -> IpAddr {
-    match source {
-        IpAddr::V4(_) => source,
+/// The network that one customer of a provider has: an address of IPv4, however it is written, 64 bits of one of IPv6.
+pub(crate) fn network(source: IpAddr) -> IpAddr {
+    match source.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();
             IpAddr::V6([a, b, c, d, 0, 0, 0, 0].into())

@@ -3,18 +3,18 @@
 //! Statuses come from [`Reply::status`], bodies from [`wire`](crate::wire). What a client sent is not repeated in any
 //! header or error.
 
+mod body;
 mod places;
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use http_body_util::BodyExt as _;
-use hyper::body::{Bytes, Frame, Incoming};
+use hyper::body::{Bytes, Incoming};
 use hyper::header::{
     ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
     WWW_AUTHENTICATE,
@@ -33,7 +33,6 @@ use crate::authenticate::{
 };
 use crate::breaker::REST;
 use crate::config::Listen;
-use crate::egress::Leaving;
 use crate::keeper::Keeper;
 use crate::metrics::TenantState;
 use crate::operations::{self, Asked as Operated};
@@ -41,10 +40,13 @@ use crate::origin::Origin;
 use crate::receive::Malformed;
 use crate::refusal::Refusal;
 use crate::reply::{Outlet, Piece, Reply, is_resting};
+use crate::serve::{Asking, BAD_HTTP, Fault, TOO_SLOW};
 use crate::tls::Peer;
 use crate::wire::fields::{ID_RULE, is_structural, wrong};
 use crate::wire::told::Told;
-use crate::wire::{Api, Asked, Manner, Stream};
+use crate::wire::{Api, Asked, Manner};
+pub(crate) use body::Body;
+use body::Streamed;
 use places::{Place, Places};
 
 /// What every connection shares.
@@ -61,7 +63,7 @@ pub(crate) struct Service {
     alive: Mutex<Option<mpsc::Sender<()>>>,
 }
 
-/// What a request holds until it has ended, wherever its client is by then.
+/// What a request holds until it has ended, wherever its client is by then, and until its answer is written or given up.
 pub(crate) struct Ticket {
     _place: Place,
     _alive: mpsc::Sender<()>,
@@ -176,9 +178,25 @@ impl Service {
             discard(body).await;
         }
         if head.method == Method::HEAD {
-            return reaction.map(|_| Body::Whole(None));
+            return reaction.map(|_| Body::empty());
         }
         reaction
+    }
+
+    /// Refuses a request for its head, in the shape of its API as far as its path says whose that is.
+    pub(crate) async fn refuse_head(&self, fault: Fault, path: &str, from: SocketAddr) -> Reaction {
+        let host = self.gateway.host();
+        let api = Api::at(path).unwrap_or(Api::Chat);
+        if fault == Fault::Late {
+            host.count(TOO_SLOW);
+            return failed(api, &Told::of_head(fault, TOO_SLOW, None));
+        }
+        let event = self.gateway.event_id().ok();
+        let event = host.refuse_connection(from, event, BAD_HTTP).await;
+        let mut response = failed(api, &Told::of_head(fault, BAD_HTTP, event));
+        let headers = response.headers_mut();
+        headers.insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));
+        with_event(response, event)
     }
 
     async fn react(&self, head: &Parts, body: &mut Option<Incoming>) -> Reaction {
@@ -325,7 +343,8 @@ impl Service {
         let began = Instant::now();
         match self.admit(api, head, body).await {
             Ok((called, manner, ticket)) if manner.is_streamed => {
-                self.stream(called, manner, ticket, began).await
+                let asking = head.extensions.get::<Arc<Asking>>().cloned();
+                self.stream(called, manner, ticket, asking, began).await
             }
             Ok((called, manner, ticket)) => self.whole(called, manner, ticket, began).await,
             Err(reply) => {
@@ -436,10 +455,12 @@ impl Service {
             reply
         };
         match self.attend(ticket, answering).await {
-            Some(reply) => match (reply.event(), reply.said()) {
+            Some((reply, ticket)) => match (reply.event(), reply.said()) {
                 (Some(event), Some(said)) => {
                     let body = manner.reply(event, said.expose(), self.gateway.clock().now());
-                    with_event(json(StatusCode::OK, body), Some(event))
+                    let response = json(StatusCode::OK, body);
+                    let response = response.map(|body| body.held_by(Arc::new(ticket)));
+                    with_event(response, Some(event))
                 }
                 _ => refused(manner.api, &reply),
             },
@@ -448,12 +469,12 @@ impl Service {
     }
 
     /// Sees work to its end in a task of its own. It is told to give up if the client leaves, which drops this future, or
-    /// when the time to drain is over. Nothing comes of it if the task panicked.
+    /// when the time to drain is over. Gives the ticket back for what came of it, of which there is nothing if the task panicked.
     pub(crate) async fn attend<W>(
         &self,
         ticket: Ticket,
         work: impl FnOnce(Arc<Gateway>, GivenUp) -> W,
-    ) -> Option<W::Output>
+    ) -> Option<(W::Output, Ticket)>
     where
         W: Future<Output: Send> + Send + 'static,
     {
@@ -467,10 +488,7 @@ impl Service {
             }
         };
         let work = work(self.gateway(), Box::pin(given_up));
-        let working = tokio::spawn(async move {
-            let _ticket = ticket;
-            work.await
-        });
+        let working = tokio::spawn(async move { (work.await, ticket) });
         let done = working.await.ok();
         drop(here);
         done
@@ -482,14 +500,23 @@ impl Service {
         called: Called,
         manner: Manner,
         ticket: Ticket,
+        asking: Option<Arc<Asking>>,
         began: Instant,
     ) -> Reaction {
         let (outlet, mut pieces) = Outlet::new(self.body_time);
         let (gateway, given_up) = (self.gateway(), self.given_up());
         let api = manner.api.as_str();
+        let ticket = Arc::new(ticket);
+        let held = Arc::clone(&ticket);
         tokio::spawn(async move {
-            let _ticket = ticket;
             let outcome = gateway.stream(called, outlet, given_up).await;
+            // A client that takes nothing is given up here. If it has not left, it may hold for ever what was handed out.
+            let is_there = Arc::strong_count(&ticket) > 1;
+            let is_given_up = outcome == Refusal::CallerGone.code();
+            if let Some(asking) = asking.filter(|_| is_there && is_given_up) {
+                asking.forsake();
+            }
+            drop(ticket);
             let metrics = gateway.metrics();
             metrics.request(api, outcome, began.elapsed());
             drop(gateway);
@@ -499,13 +526,9 @@ impl Service {
                 let metrics = self.gateway.metrics();
                 metrics.first_byte(api, began.elapsed());
                 let mut stream = manner.stream(event, self.gateway.clock().now());
-                let first = Some(stream.opened());
-                let body = Body::Streamed(Streamed {
-                    first,
-                    stream,
-                    pieces: Some(pieces),
-                });
-                let mut response = Response::new(body);
+                let first = stream.opened();
+                let body = Body::streamed(first, Streamed::new(stream, pieces));
+                let mut response = Response::new(body.held_by(held));
                 let headers = response.headers_mut();
                 headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
                 headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -597,27 +620,25 @@ async fn discard(mut body: Incoming) {
 
 /// What this listener serves, for machines. The same for everybody, and for as long as the process runs.
 fn openapi() -> Reaction {
-    let document = include_str!("openapi.json").to_owned();
-    let mut response = json(StatusCode::OK, Phi::new(document));
+    // Nothing of it is held for whoever asks for it and does not read it.
+    let document = Body::fixed(include_str!("openapi.json"));
+    let mut response = typed(StatusCode::OK, "application/json", document);
     let cached = HeaderValue::from_static("public, max-age=3600");
     response.headers_mut().insert(CACHE_CONTROL, cached);
     response
 }
 
 fn plain(status: StatusCode, text: &str) -> Reaction {
-    typed(
-        status,
-        "text/plain; charset=utf-8",
-        Phi::new(text.to_owned()),
-    )
+    let text = Body::whole(Phi::new(text.to_owned()));
+    typed(status, "text/plain; charset=utf-8", text)
 }
 
 pub(crate) fn json(status: StatusCode, body: Phi<String>) -> Reaction {
-    typed(status, "application/json", body)
+    typed(status, "application/json", Body::whole(body))
 }
 
-fn typed(status: StatusCode, kind: &'static str, body: Phi<String>) -> Reaction {
-    let mut response = Response::new(Body::Whole(Some(body)));
+fn typed(status: StatusCode, kind: &'static str, body: Body) -> Reaction {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
@@ -632,68 +653,4 @@ pub(crate) fn with_event(mut response: Reaction, event: Option<EventId>) -> Reac
         headers.insert(REQUEST_ID, value);
     }
     response
-}
-
-/// The body of a reply.
-pub(crate) enum Body {
-    Whole(Option<Phi<String>>),
-    Streamed(Streamed),
-}
-
-/// Pieces as they come, written as server-sent events.
-pub(crate) struct Streamed {
-    first: Option<Phi<String>>,
-    stream: Stream,
-    /// `None` after the last.
-    pieces: Option<mpsc::Receiver<Piece>>,
-}
-
-impl Streamed {
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Phi<String>>> {
-        if let Some(first) = self.first.take() {
-            return Poll::Ready(Some(first));
-        }
-        let Some(pieces) = &mut self.pieces else {
-            return Poll::Ready(None);
-        };
-        let piece = ready!(pieces.poll_recv(cx));
-        let (text, is_last) = self.stream.write(piece.as_ref());
-        if is_last {
-            self.pieces = None;
-        }
-        Poll::Ready(Some(text))
-    }
-}
-
-impl hyper::body::Body for Body {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let text = match self.get_mut() {
-            Self::Whole(text) => text.take(),
-            Self::Streamed(streamed) => ready!(streamed.poll_next(cx)),
-        };
-        Poll::Ready(text.map(|text| Ok(Frame::data(Bytes::from_owner(Leaving(text))))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Whole(text) => text.is_none(),
-            Self::Streamed(streamed) => streamed.first.is_none() && streamed.pieces.is_none(),
-        }
-    }
-
-    fn size_hint(&self) -> hyper::body::SizeHint {
-        match self {
-            Self::Whole(text) => {
-                let length = text.as_ref().map_or(0, |text| text.expose().len());
-                hyper::body::SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX))
-            }
-            Self::Streamed(_) => hyper::body::SizeHint::default(),
-        }
-    }
 }

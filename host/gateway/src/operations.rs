@@ -308,11 +308,13 @@ pub(crate) async fn react(
         done
     };
     match service.attend(ticket, work).await {
-        Some(Ok(done)) => {
+        Some((Ok(done), ticket)) => {
             let (event, body) = done.into_parts();
-            with_event(json(StatusCode::OK, body), Some(event))
+            let response = json(StatusCode::OK, body);
+            let response = response.map(|body| body.held_by(Arc::new(ticket)));
+            with_event(response, Some(event))
         }
-        Some(Err(reply)) => refused(words, &reply),
+        Some((Err(reply), _)) => refused(words, &reply),
         None => failed(words, &Told::internal()),
     }
 }

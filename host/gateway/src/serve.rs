@@ -4,22 +4,21 @@
 //! neither the recording of a request nor anybody else's. To stop is to accept no more, to let what is in flight come to
 //! its end for as long as the operator allows, and to close the logs.
 
+mod conversation;
+mod framing;
+mod pulse;
+mod screen;
+mod sources;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use hyper::Request;
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
 use nephron_keys::KeyMemory;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tracing::{debug, info, warn};
@@ -34,6 +33,11 @@ use crate::http::Service;
 use crate::status;
 use crate::tenant::TenantError;
 use crate::tls::{Identity, Peer, TlsError};
+use conversation::{Conversation, Phase};
+pub(crate) use framing::Fault;
+use pulse::Times;
+pub(crate) use pulse::{Asking, Unread};
+use sources::Sources;
 
 /// A listener that is bound and a gateway that is open.
 pub struct Server {
@@ -76,10 +80,6 @@ pub enum ServeError {
     NotDrained,
 }
 
-/// Bytes of a request's head.
-const LARGEST_HEAD: usize = 64 << 10;
-/// Requests at the same time on one connection of HTTP/2.
-const STREAMS: u32 = 128;
 /// For what is done aside to come to its end.
 const RESTING: Duration = Duration::from_secs(120);
 /// For the last entries to be delivered.
@@ -90,10 +90,16 @@ const GIVING_UP: Duration = Duration::from_secs(10);
 const PERIOD: Duration = Duration::from_secs(1);
 /// Code of a handshake that TLS refused: the peer's certificate, version or bytes.
 pub(crate) const BAD_HANDSHAKE: &str = "bad-handshake";
-/// Code of bytes that are no HTTP.
-const BAD_HTTP: &str = "bad-http";
+/// For a client that is still sending when it is hung up on.
+const LINGER: Duration = Duration::from_secs(5);
+/// Code of bytes that are no HTTP, or that others may read in another way.
+pub(crate) const BAD_HTTP: &str = "bad-http";
 /// Code of a connection on which nothing came in time.
 pub(crate) const TOO_SLOW: &str = "too-slow";
+/// Code of a connection whose client does not read its answers.
+const UNREAD: &str = "answer-not-read";
+/// Code of a connection of a source that has as many as it may.
+const TOO_MANY: &str = "too-many-connections";
 /// Between two looks at the agreements.
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -204,8 +210,15 @@ impl Server {
         let status =
             status.map(|listener| tokio::spawn(status::serve(listener, Arc::downgrade(&service))));
         tell_key_memory();
-        let graceful = GracefulShutdown::new();
+        let (phase, phases) = watch::channel(Phase::Serving);
+        let times = Times {
+            head: listen.head_time,
+            body: listen.body_time,
+            idle: listen.idle_time,
+            linger: LINGER,
+        };
         let places = Arc::new(Semaphore::new(listen.connections));
+        let sources = Sources::new(listen.connections_per_source);
         // A task each: what one of them is at holds up no other.
         let mut beside = JoinSet::new();
         beside.spawn(export(service.gateway()));
@@ -258,34 +271,48 @@ impl Server {
                     continue;
                 }
             };
+            // Nothing is said to whoever has too many: TLS would have to be spoken first, and that is what there is a bound to.
+            let Some(share) = sources.take(from.ip()) else {
+                debug!("a source has as many connections as it may");
+                service.gateway().host().count(TOO_MANY);
+                continue;
+            };
             let _best_effort = stream.set_nodelay(true);
-            let (service, head_time) = (Arc::clone(&service), listen.head_time);
             let acceptor = tls.as_ref().map(|tls| (tls.acceptor(), tls.clients()));
-            let watcher = graceful.watcher();
+            let mut conversation = Conversation {
+                from,
+                peer: None,
+                service: Arc::clone(&service),
+                times,
+                phase: phases.clone(),
+            };
             tokio::spawn(async move {
-                let _place = place;
-                match acceptor {
-                    None => converse(stream, from, None, service, head_time, watcher).await,
-                    Some((acceptor, clients)) => {
-                        match tokio::time::timeout(head_time, acceptor.accept(stream)).await {
-                            Ok(Ok(stream)) => {
-                                let connection = stream.get_ref().1;
-                                let peer = clients.and_then(|by| Peer::of(connection, &by));
-                                let peer = peer.map(Arc::new);
-                                converse(stream, from, peer, service, head_time, watcher).await;
-                            }
-                            Ok(Err(error)) => {
-                                debug!(%error, "a handshake failed");
-                                if crate::tls::is_refusal(&error) {
-                                    let host = service.gateway();
-                                    host.host().refuse_connection(from, BAD_HANDSHAKE).await;
-                                }
-                            }
-                            Err(_) => {
-                                debug!("a handshake took too long");
-                                service.gateway().host().count(TOO_SLOW);
-                            }
+                let _held = (place, share);
+                let Some((acceptor, clients)) = acceptor else {
+                    return conversation.hold(stream).await;
+                };
+                let accepted = tokio::select! {
+                    accepted = tokio::time::timeout(times.head, acceptor.accept(stream)) => accepted,
+                    () = conversation.not_served() => return,
+                };
+                match accepted {
+                    Ok(Ok(stream)) => {
+                        let connection = stream.get_ref().1;
+                        let peer = clients.and_then(|by| Peer::of(connection, &by));
+                        conversation.peer = peer.map(Arc::new);
+                        conversation.hold(stream).await;
+                    }
+                    Ok(Err(error)) => {
+                        debug!(%error, "a handshake failed");
+                        if crate::tls::is_refusal(&error) {
+                            let gateway = conversation.service.gateway();
+                            let host = gateway.host();
+                            host.refuse_connection(from, None, BAD_HANDSHAKE).await;
                         }
+                    }
+                    Err(_) => {
+                        debug!("a handshake took too long");
+                        conversation.service.gateway().host().count(TOO_SLOW);
                     }
                 }
             });
@@ -293,8 +320,11 @@ impl Server {
         drop(listener);
         service.stop();
         info!("stopping: no new connections, waiting for requests in flight");
+        phase.send_replace(Phase::Draining);
+        let all = u32::try_from(listen.connections).unwrap_or(u32::MAX);
         let drained = async move {
-            graceful.shutdown().await;
+            // Each place is given back with its connection.
+            let _all = places.acquire_many(all).await;
             // The last clone of the sender goes with the last request.
             let _none = in_flight.recv().await;
         };
@@ -308,6 +338,7 @@ impl Server {
                 "requests were still in flight after `listen.drain-time`; they are given up, and their logs say so"
             );
             service.give_up();
+            phase.send_replace(Phase::GivingUp);
             is_drained = tokio::time::timeout(GIVING_UP, drained).await.is_ok();
         }
         drop(service);
@@ -346,70 +377,6 @@ impl Server {
 async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
     let bound = TcpListener::bind(address).await;
     bound.map_err(|source| ServeError::Bind { address, source })
-}
-
-/// Speaks HTTP/1.1 or HTTP/2 on one connection, until it ends.
-async fn converse(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    from: SocketAddr,
-    peer: Option<Arc<Peer>>,
-    service: Arc<Service>,
-    head_time: Duration,
-    watcher: hyper_util::server::graceful::Watcher,
-) {
-    let mut http = auto::Builder::new(TokioExecutor::new());
-    http.http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(head_time)
-        .max_buf_size(LARGEST_HEAD)
-        .half_close(false);
-    http.http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS)
-        .max_header_list_size(u32::try_from(LARGEST_HEAD).unwrap_or(u32::MAX))
-        .keep_alive_interval(Some(Duration::from_secs(20)))
-        .keep_alive_timeout(head_time);
-    let asked = Arc::new(Notify::new());
-    let heard = Arc::clone(&asked);
-    let gateway = Arc::downgrade(&service.gateway());
-    let answer = service_fn(move |mut request: Request<Incoming>| {
-        let service = Arc::clone(&service);
-        asked.notify_one();
-        if let Some(peer) = &peer {
-            request.extensions_mut().insert(Arc::clone(peer));
-        }
-        async move { Ok::<_, std::convert::Infallible>(service.answer(request, from).await) }
-    });
-    let connection = watcher.watch(http.serve_connection(TokioIo::new(stream), answer));
-    let mut connection = std::pin::pin!(connection);
-    // Whoever connects and asks nothing holds a place that others want.
-    let first = tokio::time::timeout(head_time, heard.notified());
-    let ended = tokio::select! {
-        ended = &mut connection => ended,
-        first = first => match first {
-            Ok(()) => connection.await,
-            Err(_) => {
-                if let Some(gateway) = gateway.upgrade() {
-                    gateway.host().count(TOO_SLOW);
-                }
-                return debug!("a connection on which nothing was asked");
-            }
-        },
-    };
-    if let Err(error) = ended {
-        // Its text says what hyper met, never what the client sent.
-        debug!(%error, "a connection ended badly");
-        let Some(gateway) = gateway.upgrade() else {
-            return;
-        };
-        match error.downcast_ref::<hyper::Error>() {
-            Some(error) if error.is_parse() => {
-                gateway.host().refuse_connection(from, BAD_HTTP).await;
-            }
-            Some(error) if error.is_timeout() => gateway.host().count(TOO_SLOW),
-            Some(_) | None => {}
-        }
-    }
 }
 
 /// Says which agreements lapse, at the start and once a day.

@@ -16,6 +16,8 @@ pub struct Listen {
     pub tls: Option<Tls>,
     /// Connections at the same time.
     pub connections: usize,
+    /// Of these, connections of one source: an address of IPv4, 64 bits of one of IPv6. More are closed at once.
+    pub connections_per_source: usize,
     /// Requests of one tenant at the same time; more are told to come back (429).
     pub requests_per_tenant: usize,
     /// Of these, requests of one caller; more are told to come back (429).
@@ -26,6 +28,8 @@ pub struct Listen {
     pub head_time: Duration,
     /// From the first byte of a body to its last; and for a client that stops reading its answer.
     pub body_time: Duration,
+    /// For a connection between two requests.
+    pub idle_time: Duration,
     /// For requests in flight when the process is told to stop.
     pub drain_time: Duration,
 }
@@ -75,11 +79,17 @@ impl Listen {
         let second = Duration::from_secs(1);
         let up_to_an_hour = second..=Duration::from_secs(3600);
         let connections = table.count("connections", 1..=100_000, 1_024);
+        let share_of_source = table.count(
+            "connections-per-source",
+            1..=connections,
+            connections.div_ceil(2),
+        );
         let requests = table.count("requests-per-tenant", 1..=10_000, 64);
         let share = table.count("requests-per-caller", 1..=requests, requests.div_ceil(2));
         let rate = table.count("requests-per-second-per-caller", 1..=1_000_000, 100);
         let head_time = table.duration("head-time", up_to_an_hour.clone(), Duration::from_secs(10));
         let body_time = table.duration("body-time", up_to_an_hour.clone(), Duration::from_secs(30));
+        let idle_time = table.duration("idle-time", up_to_an_hour.clone(), Duration::from_secs(75));
         let drain_time = table.duration("drain-time", up_to_an_hour, Duration::from_secs(30));
         Some(Self {
             address: address?,
@@ -88,6 +98,7 @@ impl Listen {
                 false => None,
             },
             connections: usize::try_from(connections).unwrap_or(usize::MAX),
+            connections_per_source: usize::try_from(share_of_source).unwrap_or(usize::MAX),
             requests_per_tenant: usize::try_from(requests).unwrap_or(usize::MAX),
             requests_per_caller: usize::try_from(share).unwrap_or(usize::MAX),
             requests_per_second: u32::try_from(rate)
@@ -96,6 +107,7 @@ impl Listen {
                 .unwrap_or(NonZeroU32::MIN),
             head_time,
             body_time,
+            idle_time,
             drain_time,
         })
     }

@@ -10,6 +10,7 @@ use crate::authenticate::{TokenFault, Unauthenticated};
 use crate::egress::EgressError;
 use crate::refusal::Refusal;
 use crate::reply::Reply;
+use crate::serve::Fault;
 
 /// One failure.
 pub(crate) struct Told {
@@ -58,6 +59,15 @@ impl Told {
     /// There is nothing to be had here in that way, whoever asks.
     pub(crate) fn nowhere(status: u16, message: &str) -> Self {
         Self::without_reply(status, Class::NotFound, "not-found", message)
+    }
+
+    /// The head of a request is refused, whoever asks.
+    pub(crate) fn of_head(fault: Fault, code: &'static str, event: Option<EventId>) -> Self {
+        let message = fault.message();
+        Self {
+            event,
+            ..Self::without_reply(fault.status(), Class::Invalid, code, message)
+        }
     }
 
     /// A task of ours ended without an answer; the panic hook has said where.
