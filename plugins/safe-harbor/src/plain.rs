@@ -182,7 +182,7 @@ impl Reading {
             } else {
                 visible(c, mixed)
             };
-            let (read, length) = escape.unwrap_or((shown, c.len_utf8()));
+            let (read, length) = escape.unwrap_or_else(|| (shown, c.len_utf8()));
             if let Some(read) = read {
                 self.push(read, at + from);
             }

@@ -223,9 +223,10 @@ impl<'d, 'a> Reader<'d, 'a> {
             .get(at)
             .is_some_and(|token| match token.shape {
                 Shape::Title | Shape::Upper => {
+                    let is_listed = token.flags.any(GIVEN | FAMILY);
+                    let only_listed = role::BEFORE | role::CREDENTIAL;
                     !token.flags.any(role::TITLE | role::NEVER)
-                        && !(token.flags.any(role::BEFORE) && !token.flags.any(GIVEN | FAMILY))
-                        && (!token.flags.any(role::CREDENTIAL) || token.flags.any(GIVEN | FAMILY))
+                        && (is_listed || !token.flags.any(only_listed))
                 }
                 Shape::Initial => before != Tag::Outside || before_initial(),
                 Shape::Lower => {

@@ -10,6 +10,7 @@ mod export;
 mod late;
 #[cfg(test)]
 mod policy;
+mod full;
 #[cfg(test)]
 mod power;
 #[cfg(test)]
