@@ -54,6 +54,7 @@ impl Asked {
             Self::Plugins(change) => change.verb(),
             Self::Rerun(_) => "run-again",
             Self::Inquiry(_) => "inquire",
+            Self::Grants(_) => "grants",
         }
     }
 }

@@ -10,6 +10,7 @@ mod export;
 mod late;
 #[cfg(test)]
 mod policy;
+#[cfg(test)]
 mod full;
 #[cfg(test)]
 mod power;
