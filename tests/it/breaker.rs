@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use nephron_model::EntryKind;
-use nephron_tests::{Received, Served, Setup};
+use nephron_tests::{MockModel, Received, Served, Setup};
 use serde_json::{Value, json};
+
+const CLEARED: &str = "cleared-without-baa = \"safe-harbor\"";
 
 async fn ask(served: &Served, text: &str) -> Received {
     let message = json!({ "role": "user", "content": text });
@@ -78,4 +80,66 @@ async fn i6_what_trapped_a_plugin_twice_is_sealed_and_not_asked_again() {
     let question = rig.payload(one, "question").await;
     let question: Value = serde_json::from_slice(&question).unwrap();
     assert_eq!(question["decide"]["point"], "ingress", "{question}");
+}
+
+/// A connector that encodes and then breaks down, at what comes back or at the signature: by the call it is known when it comes again,
+/// though the response is another each time, and so are the tokens in the call.
+#[tokio::test]
+async fn i6_what_trapped_a_connector_behind_its_call_twice_is_set_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "an invented secret").unwrap();
+    let owners = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&secret, owners).unwrap();
+    let access = format!(
+        "[endpoint.aws-sigv4]\naccess-key-id = \"AKIDEXAMPLE000000000\"\nsecret = {{ file = \"{}\" }}\nregion = \"eu-central-1\"\n",
+        secret.display()
+    );
+    for (connector, kind, exchanges) in [
+        ("traps-decoding", "decode", 3),
+        ("traps-signing", "sign", 0),
+    ] {
+        let model = MockModel::start(200, "Rest.").await;
+        let setup = Setup::default().decider("does-nothing", "");
+        let setup = match kind {
+            "sign" => setup.signing(connector, &model.url(), &access, CLEARED),
+            _ => setup.spoken(connector, "", &model.url(), "", CLEARED),
+        };
+        let served = setup.serve("").await;
+        let same = "Call (617) 555-0142.";
+        for _ in 0..2 {
+            let received = ask(&served, same).await;
+            assert_eq!(
+                reasons(&received),
+                json!(["trapped", "unreachable"]),
+                "{kind}"
+            );
+        }
+        let received = ask(&served, same).await;
+        assert_eq!(
+            reasons(&received),
+            json!(["not-run", "quarantined"]),
+            "{kind}"
+        );
+        let other = ask(&served, "Mail zebulon@clinic.example.").await;
+        assert_eq!(reasons(&other), json!(["trapped", "unreachable"]), "{kind}");
+        assert_eq!(
+            model.seen().len(),
+            exchanges,
+            "{kind}: nothing is sent for what is set aside"
+        );
+
+        let rig = served.reopened().await;
+        let entries = rig.all_entries();
+        let mut set_aside = entries
+            .iter()
+            .filter(|one| one.header.kind == EntryKind::Quarantined);
+        let one = set_aside.next().unwrap();
+        assert!(set_aside.next().is_none());
+        assert_eq!(one.header.facts["judgement"], kind);
+        assert_eq!(one.header.plugin.as_ref().unwrap().name, "model");
+        let question = rig.payload(one, "question").await;
+        let question: Value = serde_json::from_slice(&question).unwrap();
+        assert_eq!(question["encode"]["call"]["model"], "mock", "{question}");
+    }
 }

@@ -318,7 +318,7 @@ impl Case {
             Ok(()) => self.engine.call(plugin, judgement, None).await,
             Err(why) => Verdict::not_run(why.code()),
         };
-        self.judged(point, plugin, judgement, &verdict)?;
+        self.judged(point, plugin, (judgement, judgement), &verdict)?;
         let name = || plugin.reference().name.clone();
         verdict
             .answer
@@ -334,7 +334,7 @@ impl Case {
     pub(crate) fn asked(
         &self,
         point: Point,
-        judgement: Phi<Judgement>,
+        judgement: &Judgement,
         plugin: &str,
         came: impl FnOnce() -> Came,
     ) {
@@ -343,12 +343,13 @@ impl Case {
         }
     }
 
-    /// Records a judgement that was made.
+    /// Records a judgement that was made, with the question that began it: what a connector was asked to encode, where it signs that or
+    /// decodes what came back. By that one it is known when it is asked again.
     pub(crate) fn judged(
         &self,
         point: Point,
         plugin: &Plugin,
-        judgement: &Judgement,
+        (judgement, began): (&Judgement, &Judgement),
         verdict: &Verdict,
     ) -> Result<(), Refusal> {
         if let Some(canary) = &self.canary {
@@ -369,7 +370,7 @@ impl Case {
             judgement,
             verdict,
         )?);
-        self.heard(point, plugin, judgement, verdict)
+        self.heard(point, plugin, (judgement, began), verdict)
     }
 
     /// Whether a plugin may be asked this, now.
@@ -396,7 +397,7 @@ impl Case {
         &self,
         point: Point,
         plugin: &Plugin,
-        judgement: &Judgement,
+        (judgement, began): (&Judgement, &Judgement),
         verdict: &Verdict,
     ) -> Result<(), Refusal> {
         let breakers = self.tenant.breakers();
@@ -419,24 +420,37 @@ impl Case {
             self.note(about(EntryKind::BreakerChanged, changed.code()));
         }
         if let Some(PluginFailure::Trapped(detail)) = failure
-            && breakers.broke(self.question(plugin, judgement)?, self.at)
+            && breakers.broke(self.question(plugin, began)?, self.at)
         {
             warn!(plugin = %name, %tenant, event = %self.id, "a question broke its plugin twice and is set aside");
             let mut draft = about(EntryKind::Quarantined, NotAsked::Quarantined.code());
+            draft = draft.fact("judgement", judgement.kind());
             draft.reasons.push((*detail).to_owned());
-            draft.payload = self.sealed(QUESTION, judgement.to_bytes().expose())?;
+            draft.payload = self.sealed(QUESTION, began.to_bytes().expose())?;
             self.note(draft);
         }
         Ok(())
     }
 
-    /// By what a question to a plugin is known when it is asked again.
+    /// By what a question to a plugin is known when it is asked again: with tokens by their kinds alone, for each conversation draws
+    /// its own.
     fn question(&self, plugin: &Plugin, judgement: &Judgement) -> Result<Fingerprint, KeyError> {
         let PluginRef {
             digest, settings, ..
         } = plugin.reference();
         let named = [b"question".as_slice(), &digest.0, &settings.0].concat();
-        let bytes = Phi::new([&named, judgement.matter().expose().as_slice()].concat());
+        let matter = Phi::new(String::from_utf8_lossy(judgement.matter().expose()).into_owned());
+        let mut bytes = Phi::new(named);
+        let mut end = 0;
+        for (place, token) in Token::scan(matter.expose()) {
+            let before = matter.expose().get(end..place.start).unwrap_or_default();
+            bytes.expose_mut().extend_from_slice(before.as_bytes());
+            let kind = token.kind().as_str();
+            bytes.expose_mut().extend_from_slice(kind.as_bytes());
+            end = place.end;
+        }
+        let rest = matter.expose().get(end..).unwrap_or_default();
+        bytes.expose_mut().extend_from_slice(rest.as_bytes());
         self.tenant.keys().fingerprint(bytes.expose())
     }
 }

@@ -225,18 +225,20 @@ impl<'a> Asked<'a> {
         if let (true, Ground::Cleared { lacks }) = (duties.require_agreement, &ground) {
             return Err(no_agreement(lacks.clone()));
         }
+        let plan = self.plan(connector, model).await;
+        let planned = plan.map_err(|refusal| match self.not_offered(endpoint, &refusal) {
+            Some(not_offered) => self.passed_over(endpoint, not_offered),
+            None => Setback::Final(refusal),
+        });
+        let (plan, began) = planned?;
         let exchange = Exchange {
             gateway,
             case,
             endpoint,
             connector,
             ground,
+            began,
         };
-        let plan = self.plan(connector, model).await;
-        let plan = plan.map_err(|refusal| match self.not_offered(endpoint, &refusal) {
-            Some(not_offered) => self.passed_over(endpoint, not_offered),
-            None => Setback::Final(refusal),
-        })?;
         let source = match plan {
             Plan::Answer(events) => {
                 let shown = self.call.messages.expose();
@@ -355,8 +357,12 @@ impl<'a> Asked<'a> {
         ask_deciders(self.case, Point::Egress, "send", &endpoint.name, facts).await
     }
 
-    /// Has the connector say what to do.
-    async fn plan(&self, connector: &Plugin, model: &str) -> Result<Plan, Refusal> {
+    /// Has the connector say what to do. Gives what it was asked, too.
+    async fn plan(
+        &self,
+        connector: &Plugin,
+        model: &str,
+    ) -> Result<(Plan, Phi<Judgement>), Refusal> {
         let call = &self.call;
         let filled = call.shape.fill(call.messages.expose())?;
         let chat = Phi::new(Judgement::Encode {
@@ -376,10 +382,10 @@ impl<'a> Asked<'a> {
             .ask(Point::Egress, connector, chat.expose(), Answer::plan)
             .await?;
         let name = &connector.reference().name;
-        self.case.asked(Point::Egress, chat, name, || {
+        self.case.asked(Point::Egress, chat.expose(), name, || {
             Came::planned(connector, &plan)
         });
-        Ok(plan)
+        Ok((plan, chat))
     }
 }
 
@@ -497,17 +503,21 @@ impl Answering<'_> {
         let verdict = exchanged
             .decoding
             .verdict(failed.map_or(Ok(exchanged.events), Err));
-        let judgement = Judgement::Decode {
+        let judgement = Phi::new(Judgement::Decode {
             info: exchanged.info,
             status: exchanged.response.status,
             headers: exchanged.response.headers,
             chunks: exchanged.chunks,
             is_cut_off,
-        };
+        });
         let Exchange {
-            case, connector, ..
+            case,
+            connector,
+            began,
+            ..
         } = &self.exchange;
-        case.judged(Point::Egress, connector, &judgement, &verdict)
+        let asked = (judgement.expose(), began.expose());
+        case.judged(Point::Egress, connector, asked, &verdict)
     }
 
     fn note_received(

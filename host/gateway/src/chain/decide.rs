@@ -162,7 +162,7 @@ pub(crate) async fn ask_deciders<const N: usize>(
     };
     let query = Phi::new(Judgement::Decide(query));
     let combined = combine(point, ask_all(case, point, query.expose()).await);
-    case.asked(point, query, "", || Came::decided(&combined));
+    case.asked(point, query.expose(), "", || Came::decided(&combined));
     let duties = combined?;
     if !SHOWS_NOTHING.contains(&action) {
         emergency::permitted(case, point).await?;

@@ -164,7 +164,7 @@ pub(crate) async fn detect(
             spans.filter(|span| usize::try_from(span.message).is_ok_and(|index| index < texts)),
         );
     }
-    case.asked(point, judgement, "", || Came::Found {
+    case.asked(point, judgement.expose(), "", || Came::Found {
         spans: Some(found.clone()),
         messages: texts,
     });

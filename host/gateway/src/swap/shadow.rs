@@ -333,11 +333,11 @@ impl Shadow {
         &self,
         case: &Case,
         point: Point,
-        judgement: Phi<Judgement>,
+        judgement: &Judgement,
         plugin: &str,
         came: impl FnOnce() -> Came,
     ) {
-        if !self.scope.holds(judgement.expose(), plugin) {
+        if !self.scope.holds(judgement, plugin) {
             return;
         }
         let counted = &self.work.counted;
@@ -365,7 +365,7 @@ impl Shadow {
             request: case.id,
             draft,
             point,
-            judgement,
+            judgement: Phi::new(judgement.clone()),
             came: came(),
         });
     }

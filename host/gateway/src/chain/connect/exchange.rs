@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nephron_engine::contract::Event;
+use nephron_engine::Judgement;
 use nephron_engine::{Messages, Plugin};
 use nephron_model::{EntryKind, Phi, Point};
 
@@ -24,6 +25,8 @@ pub(super) struct Exchange<'a> {
     pub(super) endpoint: &'a Endpoint,
     pub(super) connector: &'a Arc<Plugin>,
     pub(super) ground: Ground,
+    /// What the connector was asked to encode.
+    pub(super) began: Phi<Judgement>,
 }
 
 impl Exchange<'_> {

@@ -31,8 +31,9 @@ impl Exchange<'_> {
         let host = upstream.url.authority();
         let (judgement, verdict) = engine.sign(connector, info, request, host, grant).await;
         let judgement = Phi::new(judgement);
+        let asked = (judgement.expose(), self.began.expose());
         self.case
-            .judged(Point::Egress, connector, judgement.expose(), &verdict)?;
+            .judged(Point::Egress, connector, asked, &verdict)?;
         signing::signed(verdict, access).map_err(|failure| {
             Setback::Final(Refusal::PluginFailed {
                 point: Point::Egress,
