@@ -609,6 +609,41 @@ async fn a_canary_serves_the_same_callers_and_stops_when_it_fails() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_new_import_and_another_connector_take_two_persons() {
+    // What it would import was granted before, and nobody asked for it.
+    let setup = setup("answer 0").decider("does-nothing", "[plugin.grant]\nnull-wasi = true");
+    let served = setup.serve(LISTEN).await;
+    let operator = Operator::new(&served);
+    let connector = "component = \"shouts-tokens\"\n[plugin.settings]\nanswer = \"answer 0\"\n";
+    for (from, to, what) in [
+        (
+            DECIDER,
+            "component = \"needs-wasi\"\n",
+            "plugin `access` now imports `wasi:clocks/wall-clock`",
+        ),
+        (
+            connector,
+            "component = \"echoes\"\n[plugin.settings]\n",
+            "plugin `model` has another digest of its component: was ",
+        ),
+    ] {
+        operator.write(&[(from, to)]);
+        let standing = operator.stage("dana").await.unwrap();
+        let differences = standing["staged"]["differences"].as_array().unwrap();
+        let one = differences
+            .iter()
+            .find(|one| one["what"].as_str().unwrap().starts_with(what))
+            .unwrap_or_else(|| panic!("{what}: {standing}"));
+        assert_eq!(one["widens"], true, "{standing}");
+        let alone = operator.activate("dana").await.unwrap_err();
+        assert!(alone.contains("another person"), "{alone}");
+        let standing = operator.activate("noor").await.unwrap();
+        assert_eq!(standing["staged"], Value::Null, "{standing}");
+        let _back = operator.rollback().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_shadow_is_asked_beside_and_decides_nothing() {
     let setup = setup("answer 0").detector("safe-harbor", "");
     let served = setup.serve(LISTEN).await;

@@ -17,6 +17,7 @@ pub struct Plugin {
     pub(crate) reference: PluginRef,
     pub(crate) world: World,
     pub(crate) limits: Limits,
+    pub(crate) imports: Vec<String>,
     pub(crate) pre: Pre,
 }
 
@@ -52,6 +53,12 @@ impl Plugin {
     #[must_use]
     pub const fn world(&self) -> World {
         self.world
+    }
+
+    /// The interfaces that its component imports, with their versions.
+    #[must_use]
+    pub fn imports(&self) -> &[String] {
+        &self.imports
     }
 
     /// What one call may use.
@@ -182,6 +189,7 @@ impl Engine {
             },
             world: vetted.world(),
             limits: limits.clone(),
+            imports: vetted.imports().to_vec(),
         })
     }
 

@@ -1,6 +1,6 @@
 //! What a candidate changes, and whether that widens what plugins may do.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nephron_engine::Limits;
 use nephron_model::{Digest, PluginRef, Timestamp};
@@ -25,6 +25,8 @@ pub(super) struct Side<'a> {
     chain: &'a Chain,
     manifest: Manifest,
     method: Option<&'static str>,
+    /// What each plugin's component imports that gives it something to do, by the plugin's name, without versions.
+    imports: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl<'a> Side<'a> {
@@ -34,7 +36,18 @@ impl<'a> Side<'a> {
             chain,
             manifest: roster.manifest(),
             method: roster.method(),
+            imports: plugins
+                .iter()
+                .filter_map(|plugin| {
+                    let loaded = roster.plugin(&plugin.name)?;
+                    Some((plugin.name.clone(), powers(loaded.imports())))
+                })
+                .collect(),
         }
+    }
+
+    fn imports(&self, name: &str) -> BTreeSet<String> {
+        self.imports.get(name).cloned().unwrap_or_default()
     }
 
     fn plugin(&self, name: &str) -> Option<&'a Plugin> {
@@ -54,9 +67,15 @@ pub(super) fn differences(old: &Side<'_>, new: &Side<'_>, now: Timestamp) -> Vec
     let names: BTreeSet<&str> = both.map(|plugin| plugin.name.as_str()).collect();
     for name in names {
         match (old.plugin(name), new.plugin(name)) {
-            (None, Some(new)) => found.push(Difference {
-                what: format!("plugin `{name}` is new: a {}", new.kind.as_str()),
-                widens: new.grants.keys || new.grants.null_wasi || is_beyond_defaults(&new.limits),
+            (None, Some(plugin)) => found.push(Difference {
+                what: format!(
+                    "plugin `{name}` is new: a {}{}",
+                    plugin.kind.as_str(),
+                    importing(&new.imports(name))
+                ),
+                widens: plugin.grants.keys
+                    || plugin.grants.null_wasi
+                    || is_beyond_defaults(&plugin.limits),
             }),
             (Some(_), None) => found.push(Difference {
                 what: format!("plugin `{name}` is gone"),
@@ -68,6 +87,7 @@ pub(super) fn differences(old: &Side<'_>, new: &Side<'_>, now: Timestamp) -> Vec
                     of_code(is, &before.plugin, &after.plugin, &mut found);
                     let vouched = (before.vouched.as_slice(), after.vouched.as_slice());
                     of_vouching(name, vouched, now, &mut found);
+                    of_imports(name, &old.imports(name), &new.imports(name), &mut found);
                 }
                 of_authority(was, is, &mut found);
             }
@@ -122,17 +142,58 @@ fn is_beyond_defaults(is: &Limits) -> bool {
     limits(&Limits::default(), is).any(|(_, default, is)| is > default)
 }
 
+/// The imports that give a component something to do: the contract's types, and what goes over HTTP, are words alone.
+fn powers(imports: &[String]) -> BTreeSet<String> {
+    let bare = imports.iter().map(|import| {
+        import
+            .split_once('@')
+            .map_or(import.as_str(), |(bare, _)| bare)
+    });
+    bare.filter(|bare| !["nephron:plugin/types", "nephron:plugin/exchange"].contains(bare))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn importing(imports: &BTreeSet<String>) -> String {
+    let quoted: Vec<String> = imports.iter().map(|import| format!("`{import}`")).collect();
+    match quoted.as_slice() {
+        [] => String::new(),
+        quoted => format!(" that imports {}", quoted.join(", ")),
+    }
+}
+
+/// What a component asks of the host that it did not ask before, though it was granted.
+fn of_imports(
+    name: &str,
+    was: &BTreeSet<String>,
+    is: &BTreeSet<String>,
+    found: &mut Vec<Difference>,
+) {
+    let changes = [
+        (is.difference(was), "now", true),
+        (was.difference(is), "no longer", false),
+    ];
+    for (imports, how, widens) in changes {
+        found.extend(imports.map(|import| Difference {
+            what: format!("plugin `{name}` {how} imports `{import}`"),
+            widens,
+        }));
+    }
+}
+
 /// Another component, or other settings. Of what looks for identifiers, and of what is lent a key, nobody can tell from the digests whether it
-/// still does what it did; of a policy, its text is what was asked for.
+/// still does what it did; of a policy, its text is what was asked for. Another connector or exporter may ask for another path at its endpoint,
+/// and for another credential of it.
 fn of_code(plugin: &Plugin, was: &PluginRef, is: &PluginRef, found: &mut Vec<Difference>) {
     let name = &plugin.name;
-    let widens =
+    let is_opaque =
         plugin.grants.keys || matches!(plugin.kind, PluginKind::Detector | PluginKind::Transformer);
+    let goes_out = matches!(plugin.kind, PluginKind::Connector | PluginKind::Exporter);
     let changes = [
-        (was.digest, is.digest, "component"),
-        (was.settings, is.settings, "settings"),
+        (was.digest, is.digest, "component", is_opaque || goes_out),
+        (was.settings, is.settings, "settings", is_opaque),
     ];
-    for (was, is, what) in changes {
+    for (was, is, what, widens) in changes {
         if was != is {
             found.push(Difference {
                 what: format!(
@@ -238,4 +299,47 @@ fn limits(was: &Limits, is: &Limits) -> impl Iterator<Item = (&'static str, u128
     };
     let pairs = of(was).into_iter().zip(of(is));
     pairs.map(|((name, was), (_, is))| (name, was, is))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(found: &[Difference]) -> Vec<(&str, bool)> {
+        let told = found.iter().map(|one| (one.what.as_str(), one.widens));
+        told.collect()
+    }
+
+    #[test]
+    fn an_import_that_is_new_widens_and_words_alone_are_none() {
+        let imports = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+            powers(&names)
+        };
+        let was = imports(&[
+            "nephron:plugin/types@0.1.0",
+            "nephron:plugin/diagnostics@0.1.0",
+        ]);
+        let is = imports(&[
+            "nephron:plugin/types@0.1.1",
+            "nephron:plugin/exchange@0.1.0",
+            "wasi:clocks/wall-clock@0.2.6",
+        ]);
+        let mut found = Vec::new();
+        of_imports("gate", &was, &is, &mut found);
+        let expected = [
+            ("plugin `gate` now imports `wasi:clocks/wall-clock`", true),
+            (
+                "plugin `gate` no longer imports `nephron:plugin/diagnostics`",
+                false,
+            ),
+        ];
+        assert_eq!(told(&found), expected);
+        assert_eq!(importing(&is), " that imports `wasi:clocks/wall-clock`");
+        found.clear();
+        // Another version of the same is no other power.
+        let newer = imports(&["nephron:plugin/diagnostics@0.1.1"]);
+        of_imports("gate", &was, &newer, &mut found);
+        assert_eq!(told(&found), []);
+    }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nephron_engine::contract::Event;
 use nephron_engine::Judgement;
+use nephron_engine::contract::Event;
 use nephron_engine::{Messages, Plugin};
 use nephron_model::{EntryKind, Phi, Point};
 
