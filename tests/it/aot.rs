@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use nephron_gateway::OpenError;
 use nephron_model::Digest;
 use nephron_tests::{Setup, component};
 
@@ -52,4 +53,30 @@ async fn i3_native_code_that_this_host_did_not_write_is_compiled_anew() {
         setup.open_at(data).await.unwrap();
         assert_eq!(std::fs::read(&file).unwrap(), good, "case {case}");
     }
+}
+
+#[tokio::test]
+async fn a_limit_that_is_lowered_holds_for_what_is_cached_too() {
+    let setup = |fuel: &str| {
+        let limits = format!("[plugin.limits]\n{fuel}\n");
+        Setup::default().decider("does-nothing", &limits)
+    };
+    let folder = setup("").open().await.close();
+    let data = folder.path();
+    let decider = Digest::of(&std::fs::read(component("does-nothing")).unwrap());
+    let file = cached(data, decider);
+    let made = std::fs::read(&file).unwrap();
+    // Less fuel than `configure` takes: that it was configured once, with more, does not count.
+    let refused = setup("configure-fuel = 1").open_at(data).await.unwrap_err();
+    assert!(matches!(refused, OpenError::Load(_)), "{refused}");
+    assert_eq!(std::fs::read(&file).unwrap(), made);
+    // Enough, and less than before: it is made anew, once; more than that needs nothing new.
+    setup("configure-fuel = 10_000_000_000")
+        .open_at(data)
+        .await
+        .unwrap();
+    let anew = std::fs::read(&file).unwrap();
+    assert_ne!(anew, made);
+    setup("").open_at(data).await.unwrap();
+    assert_eq!(std::fs::read(&file).unwrap(), anew);
 }

@@ -152,7 +152,7 @@ impl Engine {
             digest,
             reason: format!("{error:#}"),
         };
-        let cached = cache.and_then(|cache| cache.find(&self.inner, &origin));
+        let cached = cache.and_then(|cache| cache.find(&self.inner, &origin, limits));
         let (descriptor, component) = match cached {
             Some(found) => found,
             None => {
@@ -163,7 +163,7 @@ impl Engine {
                     source,
                 })?;
                 if let Some(cache) = cache {
-                    cache.keep(&origin, &prepared);
+                    cache.keep(&origin, limits, &prepared);
                 }
                 tracing::info!(plugin = name, %digest, frozen = %prepared.frozen, "compiled a plugin");
                 let component = crate::aot::load(&self.inner, &prepared.native).map_err(link)?;
