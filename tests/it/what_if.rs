@@ -1,10 +1,13 @@
 //! What a candidate would have decided, and found, on what was recorded.
 
 use std::process::Command;
+use std::time::Duration;
 
 use nephron_model::EntryKind;
 use nephron_tests::{Served, Setup};
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::UnixStream;
 
 /// Two deciders, of whom the second bars one model.
 fn setup() -> Setup {
@@ -207,4 +210,69 @@ async fn what_a_candidates_detectors_find_together_is_held_against_what_was_foun
     assert_eq!(code, Some(0), "{ran}");
     assert_eq!(ran["differences"], json!({ "gained-other": 1 }), "{ran}");
     let _rig = served.reopened().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_stops_what_he_asked_for_and_others_may_ask() {
+    let served = setup().serve("").await;
+    let (status, _) = ask(&served, "clinical", "which ward?").await;
+    assert_eq!(status, 200);
+    let data = served.data();
+    let text = served.setup().toml();
+    let decider = "component = \"cedar-policy\"\n[plugin.settings]\npolicies = \"permit(principal, action, resource);\"\n";
+    assert!(text.contains(decider), "{text}");
+    // Each of its decisions takes as long as a call may.
+    let candidate = data.join("candidate.toml");
+    let looping = text.replace(
+        decider,
+        "component = \"loops-forever\"\n[plugin.settings]\n",
+    );
+    std::fs::write(
+        &candidate,
+        format!("data = \"{}\"\n{looping}", data.display()),
+    )
+    .unwrap();
+    let asked = |since: Option<&str>| {
+        let what = json!({ "what-if": { "candidate": candidate, "since": since } });
+        let rerun =
+            json!({ "what": what, "tenant": null, "by": "Dana Reyes", "reason": "ticket 7" });
+        format!("{}\n", json!({ "rerun": rerun }))
+    };
+    let open = async || {
+        UnixStream::connect(data.join("host/control"))
+            .await
+            .unwrap()
+    };
+    let mut stream = open().await;
+    stream.write_all(asked(None).as_bytes()).await.unwrap();
+    let mut first = String::new();
+    let mut read = BufReader::new(stream);
+    read.read_line(&mut first).await.unwrap();
+    assert!(first.contains("progress"), "{first}");
+    drop(read);
+    // As soon as it has stopped, another may ask.
+    let mut looks = tokio::time::interval(Duration::from_millis(20));
+    let answered = async {
+        loop {
+            looks.tick().await;
+            let mut stream = open().await;
+            let later = asked(Some("2100-01-01T00:00:00Z"));
+            stream.write_all(later.as_bytes()).await.unwrap();
+            let mut said = String::new();
+            stream.read_to_string(&mut said).await.unwrap();
+            if !said.contains("run again already") {
+                return said;
+            }
+        }
+    };
+    let said = tokio::time::timeout(Duration::from_secs(60), answered)
+        .await
+        .unwrap();
+    assert!(said.contains("\"ran\""), "{said}");
+    let rig = served.reopened().await;
+    let entries = rig.all_entries();
+    let told = entries.iter().map(|entry| &entry.header);
+    let told = told.filter(|header| header.kind == EntryKind::JudgementsRerun);
+    let outcomes: Vec<_> = told.map(|header| header.outcome.as_str()).collect();
+    assert_eq!(outcomes, ["begun", "stopped"]);
 }

@@ -239,10 +239,11 @@ pub(crate) async fn converse(
                     Some((done, of)) = shown.recv(), if is_heard => {
                         let progress = Answered::Progress(done, of);
                         let said = say(stream, &progress);
-                        // Who no longer listens stops nothing: it ends, and its log says so.
                         let said = tokio::time::timeout(PATIENCE, said).await;
                         is_heard = said.is_ok_and(|said| said.is_ok());
                     }
+                    // Nothing more is asked over this connection: it has ended. Who left stops it, and the log says so.
+                    _ended = stream.read_u8(), if !shown.is_closed() => shown.close(),
                 }
             };
             ran.map_or_else(failed, |ran| Answered::Ran(Box::new(ran)))

@@ -115,6 +115,8 @@ pub(crate) enum RerunError {
     NoJudgement(EventId),
     #[error("judgements are being run again already; try again when that has ended")]
     Busy,
+    #[error("nobody waits for it any more; what was done until then is in the log")]
+    Abandoned,
     #[error("a task of this program broke down")]
     Panicked,
     #[error("the log of tenant `{0}` cannot be read")]
@@ -133,7 +135,7 @@ pub(crate) enum RerunError {
     },
 }
 
-/// How far it has come: judgements done, of how many.
+/// How far it has come: judgements done, of how many. Once nobody receives that any more, it stops.
 pub(crate) type Progress = mpsc::Sender<(u64, u64)>;
 
 /// How long the grant lasts.
@@ -175,8 +177,9 @@ impl Gateway {
                     Err(_) => Err(RerunError::NoTime(since)),
                 });
                 let (since, of) = (since.transpose()?, tenants.clone());
+                let wanted = progress.clone();
                 // Logs are long, and requests do not wait for their reader.
-                let read = tokio::task::spawn_blocking(move || decisions(&of, since));
+                let read = tokio::task::spawn_blocking(move || decisions(&of, since, &wanted));
                 (read.await.map_err(|_| RerunError::Panicked)??, Some(roster))
             }
         };
@@ -218,9 +221,11 @@ impl Gateway {
                 .buffered(width.min(WIDEST))
         );
         let mut done = 0;
-        while let Some((one, came)) = running.next().await {
+        while !progress.is_closed()
+            && let Some((one, came)) = running.next().await
+        {
             done += number(one.sequences.len());
-            // Whoever no longer looks is no reason to stop.
+            // Whoever does not look yet is no reason to wait.
             let _shown = progress.try_send((done, of));
             for outcome in came {
                 match outcome {
@@ -234,6 +239,8 @@ impl Gateway {
                 }
             }
         }
+        let is_whole = done == of;
+        let code = if is_whole { "done" } else { "stopped" };
         ran.sort();
         let mut told = Ok(());
         for id in grants.keys() {
@@ -241,10 +248,14 @@ impl Gateway {
             if let Some(tenant) = tenant {
                 let sum = sums.get(id).copied().unwrap_or_default();
                 // Each tenant's log has what was run of its own.
-                told = told.and(tell(tenant, "done", &warrant, candidate_is, sum).await);
+                told = told.and(tell(tenant, code, &warrant, candidate_is, sum).await);
             }
         }
-        told.map(|()| ran)
+        told?;
+        match is_whole {
+            true => Ok(ran),
+            false => Err(RerunError::Abandoned),
+        }
     }
 
     fn tenants_of(&self, id: Option<&TenantId>) -> Result<Vec<Arc<Tenant>>, RerunError> {
@@ -569,11 +580,19 @@ fn of_event(tenants: &[Arc<Tenant>], event: EventId) -> Result<Vec<Asked>, Rerun
 }
 
 /// What requests that came since then were judged by; what exporters said is about entries and not about a request.
-fn decisions(tenants: &[Arc<Tenant>], since: Option<Timestamp>) -> Result<Vec<Asked>, RerunError> {
+fn decisions(
+    tenants: &[Arc<Tenant>],
+    since: Option<Timestamp>,
+    wanted: &Progress,
+) -> Result<Vec<Asked>, RerunError> {
     let mut asked = Vec::new();
     for tenant in tenants {
+        let first = since.map_or(Ok(0), |since| first_since(tenant, since))?;
         let mut questions = Questions::default();
-        for entry in tenant.log().entries(0..u64::MAX) {
+        for entry in tenant.log().entries(first..u64::MAX) {
+            if wanted.is_closed() {
+                return Err(RerunError::Abandoned);
+            }
             let entry = entry.map_err(|_| RerunError::Unreadable(tenant.id().clone()))?;
             if let Some(request) = entry.header.request
                 && since.is_none_or(|since| !request.is_before(since))
@@ -587,6 +606,24 @@ fn decisions(tenants: &[Arc<Tenant>], since: Option<Timestamp>) -> Result<Vec<As
         }));
     }
     Ok(asked)
+}
+
+/// The first entry that was made in the millisecond of `since` or later: no entry has a time before the one before it, and none of a request
+/// has one before the request came.
+fn first_since(tenant: &Tenant, since: Timestamp) -> Result<u64, RerunError> {
+    let since = Timestamp {
+        nanoseconds: since.nanoseconds / 1_000_000 * 1_000_000,
+        ..since
+    };
+    let (mut first, mut end) = (0, tenant.log().head().entries);
+    while first < end {
+        let middle = first + (end - first) / 2;
+        match read(tenant, middle)?.header.time < since {
+            true => first = middle + 1,
+            false => end = middle,
+        }
+    }
+    Ok(first)
 }
 
 /// Judgements by the question: those of several plugins about the same input, at the same point of one request, belong together.
@@ -679,7 +716,7 @@ async fn tell(
     if let Some(candidate) = candidate {
         draft = draft.fact("candidate", candidate.to_string());
     }
-    if code == "done" {
+    if code != "begun" {
         draft.counts.insert("judgements".to_owned(), sum.judgements);
         draft.counts.insert("same".to_owned(), sum.same);
     }
