@@ -609,6 +609,42 @@ async fn a_canary_serves_the_same_callers_and_stops_when_it_fails() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_shadow_is_shown_what_came_back_too() {
+    let model = MockModel::start(200, "Rest.").await;
+    let setup = Setup::default().decider("does-nothing", "");
+    let cleared = "cleared-without-baa = \"safe-harbor\"";
+    let served = setup
+        .upstream(&model.url(), "", cleared)
+        .serve(LISTEN)
+        .await;
+    let operator = Operator::new(&served);
+    operator.write(&[("\"openai-compatible\"", "\"minds-the-cut\"")]);
+    let _staged = operator.stage("dana").await.unwrap();
+    let _standing = operator.shadow(100).await.unwrap();
+    let message = json!({ "role": "user", "content": "which one serves?" });
+    let body = json!({ "model": "clinical", "messages": [message] });
+    let answered = served.chat(&body).await;
+    assert!(answered.text.contains("Rest."), "{}", answered.text);
+    let standing = operator
+        .stands(|one| one["shadow"]["findings"]["compared"] == 2)
+        .await;
+    let findings = &standing["shadow"]["findings"];
+    assert_eq!(
+        findings["differences"],
+        json!({ "other-call": 1, "other-events": 1 }),
+        "{findings}"
+    );
+    assert_eq!(findings["cost-of-serving"]["calls"], 2, "{findings}");
+    assert_eq!(model.seen().len(), 1, "nothing is sent beside");
+    let rig = served.reopened().await;
+    let entries = rig.all_entries();
+    let beside = entries.iter().map(|entry| &entry.header);
+    let beside = beside.filter(|header| header.kind == EntryKind::ShadowJudged);
+    assert!(beside.clone().all(|header| header.outcome == "differs"));
+    assert_eq!(beside.count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_new_import_and_another_connector_take_two_persons() {
     // What it would import was granted before, and nobody asked for it.
     let setup = setup("answer 0").decider("does-nothing", "[plugin.grant]\nnull-wasi = true");

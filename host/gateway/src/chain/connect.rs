@@ -517,7 +517,12 @@ impl Answering<'_> {
             ..
         } = &self.exchange;
         let asked = (judgement.expose(), began.expose());
-        case.judged(Point::Egress, connector, asked, &verdict)
+        case.judged(Point::Egress, connector, asked, &verdict)?;
+        let name = &connector.reference().name;
+        case.asked(Point::Egress, judgement.expose(), name, || {
+            Came::decoded(connector, &verdict)
+        });
+        Ok(())
     }
 
     fn note_received(

@@ -76,6 +76,13 @@ impl Came {
             answer: Some(Answer::Planned(Ok(plan.clone())).to_bytes()),
         }
     }
+
+    pub(crate) fn decoded(connector: &Plugin, verdict: &Verdict) -> Self {
+        Self::Answered {
+            plugin: connector.reference().name.clone(),
+            answer: verdict.answer.as_ref().ok().map(Answer::to_bytes),
+        }
+    }
 }
 
 /// What a denial that becomes a permission is called.

@@ -21,6 +21,8 @@ use crate::tenant::Tenant;
 
 /// What was judged, and waits to be judged beside. What comes while so much waits is counted and not looked at.
 const WAITING: usize = 64;
+/// Bytes of a response above which it is not looked at: so much is kept for each that waits.
+const LARGEST: usize = 1 << 20;
 /// Differences that are named with their events.
 const NAMED: usize = 20;
 
@@ -165,15 +167,24 @@ impl Scope {
     fn holds(&self, judgement: &Judgement, plugin: &str) -> bool {
         #[expect(
             clippy::wildcard_enum_match_arm,
-            reason = "no other judgement is made beside: keys are lent for it, or bytes were received for it"
+            reason = "no other judgement is made beside: keys are lent for it"
         )]
         match judgement {
             Judgement::Decide(_) => self.deciders,
             Judgement::Detect { .. } => self.detectors,
-            Judgement::Encode { .. } => self.connectors.iter().any(|name| name == plugin),
+            Judgement::Encode { .. } | Judgement::Decode { .. } => {
+                self.connectors.iter().any(|name| name == plugin)
+            }
             _ => false,
         }
     }
+}
+
+fn is_large(judgement: &Judgement) -> bool {
+    let Judgement::Decode { chunks, .. } = judgement else {
+        return false;
+    };
+    chunks.iter().map(Vec::len).sum::<usize>() > LARGEST
 }
 
 /// A roster beside the one that serves, on a thread of its own that gives way to every other.
@@ -341,7 +352,7 @@ impl Shadow {
             return;
         }
         let counted = &self.work.counted;
-        if !counted.takes_next(case.id) {
+        if is_large(judgement) || !counted.takes_next(case.id) {
             counted.skipped.fetch_add(1, Ordering::Relaxed);
             return;
         }
