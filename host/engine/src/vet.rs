@@ -174,7 +174,9 @@ pub enum VetError {
         source: std::io::Error,
     },
     /// It is larger than its limit; it was not read.
-    #[error("the component has {size} bytes, more than its limit of {limit}")]
+    #[error(
+        "the component has {size} bytes, more than its limit of {limit}; raise `component` of its `[plugin.limits]` if one so large is meant"
+    )]
     TooLarge {
         /// Bytes of the file.
         size: u64,
@@ -182,7 +184,9 @@ pub enum VetError {
         limit: u64,
     },
     /// It is not the component that the operator pinned.
-    #[error("the component is `{found}`, but the configuration pins `{expected}`")]
+    #[error(
+        "the component is `{found}`, but the configuration pins `{expected}`; find out who changed the file, or pin what you have looked at"
+    )]
     DigestMismatch {
         /// What was pinned.
         expected: Digest,

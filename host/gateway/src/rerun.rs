@@ -117,17 +117,15 @@ pub(crate) enum RerunError {
     Busy,
     #[error("nobody waits for it any more; what was done until then is in the log")]
     Abandoned,
-    #[error("a task of this program broke down")]
+    #[error("a task of this program broke down; its output says where: report that, and try again")]
     Panicked,
-    #[error("the log of tenant `{0}` cannot be read")]
+    #[error(
+        "the log of tenant `{0}` cannot be read; `nephron audit verify` says where it is damaged"
+    )]
     Unreadable(TenantId),
-    #[error("no grant for the payloads of tenant `{tenant}`")]
-    Grant {
-        tenant: TenantId,
-        #[source]
-        source: KeyError,
-    },
-    #[error("it cannot be recorded in the log of tenant `{tenant}`, and so is not done")]
+    #[error(
+        "it cannot be recorded in the log of tenant `{tenant}`, and so is not done; the gateway's own output says why"
+    )]
     NotRecorded {
         tenant: TenantId,
         #[source]
@@ -190,7 +188,7 @@ impl Gateway {
             if !grants.contains_key(tenant.id()) {
                 tell(tenant, "begun", &warrant, candidate_is, Sum::default()).await?;
                 // Where keys are destroyed nothing can be opened, and no other tenant's matter that is.
-                grants.insert(tenant.id().clone(), grant(tenant, &warrant).ok());
+                grants.insert(tenant.id().clone(), auditors_grant(tenant, &warrant).ok());
             }
         }
         let mut sums: BTreeMap<TenantId, Sum> = BTreeMap::new();
@@ -684,14 +682,6 @@ fn read(tenant: &Tenant, sequence: u64) -> Result<Entry, RerunError> {
 
 /// Health care operations: 45 CFR 164.501, quality assessment and audit.
 const PURPOSE: &str = "HOPERAT";
-
-fn grant(tenant: &Tenant, warrant: &Warrant) -> Result<Grant, RerunError> {
-    let granted = auditors_grant(tenant, warrant);
-    granted.map_err(|source| RerunError::Grant {
-        tenant: tenant.id().clone(),
-        source,
-    })
-}
 
 /// A grant to open payloads, for whoever the warrant names.
 pub(crate) fn auditors_grant(tenant: &Tenant, warrant: &Warrant) -> Result<Grant, KeyError> {

@@ -174,7 +174,9 @@ pub(crate) enum SwapError {
     NothingStaged,
     #[error("generation {staged} is staged, not {asked}; `nephron plugin status` shows it")]
     Another { staged: Digest, asked: Digest },
-    #[error("nothing served before this, since the gateway was started or `retire` let go of it")]
+    #[error(
+        "nothing served before this, since the gateway was started or `retire` let go of it; stage a configuration that says what is to serve, and activate it"
+    )]
     NothingBefore,
     #[error(
         "it widens what plugins may do, or looks at less, and `{by}` staged it; another person must activate it"
@@ -198,14 +200,16 @@ pub(crate) enum SwapError {
     NoPercentage,
     #[error("a shadow is asked of 1 to 100 percent of requests")]
     NoShare,
-    #[error("no thread can be had to ask it on")]
+    #[error(
+        "no thread can be had to ask it on; raise the limit of processes of the gateway's user (`ulimit -u`, `TasksMax`)"
+    )]
     NoThread(#[source] std::io::Error),
     #[error("`{by}` has staged something else, which waits; activate or retire that first")]
     Waiting { by: String },
     #[error("say who you are and why, in at most 200 characters each, a name without parentheses")]
     NoGround,
     #[error(
-        "no tenant's log takes the change, or the host's does not, and so what served serves on"
+        "no tenant's log takes the change, or the host's does not, and so what served serves on; the gateway's own output says which and why, and when they take entries again, so may this"
     )]
     NotRecorded,
 }

@@ -316,7 +316,7 @@ mod tests {
             &expect![[r#"
                 file     DIR/x.wasm
                 size     8 bytes
-                refused  the component has 8 bytes, more than its limit of 4
+                refused  the component has 8 bytes, more than its limit of 4; raise `component` of its `[plugin.limits]` if one so large is meant
             "#]],
         );
     }
