@@ -23,11 +23,10 @@ fn setup() -> Setup {
 
 /// The decider that bars `model`.
 fn strict(model: &str) -> String {
+    let barred = format!("resource == Target::\\\"{model}\\\"");
     another(
         "strict",
-        &format!(
-            "forbid(principal, action == Action::\\\"chat\\\", resource == Target::\\\"{model}\\\");"
-        ),
+        &format!("permit(principal, action, resource); forbid(principal, action, {barred});"),
     )
 }
 
@@ -171,14 +170,14 @@ async fn what_a_candidates_detectors_find_together_is_held_against_what_was_foun
         .decider("does-nothing", "")
         .connector("shouts-tokens", "answer = \"yes\"");
     let served = setup.serve("").await;
-    let (status, event) = ask(&served, "clinical", "Call (617) 555-0142 about Wardname.").await;
+    let (status, event) = ask(&served, "clinical", "Call (617) 555-0142 about zorblex.").await;
     assert_eq!(status, 200);
     let finder = |component: &str, settings: &str| {
         format!(
             "name = \"finder\"\nkind = \"detector\"\ncomponent = \"{component}\"\n[plugin.settings]\n{settings}\n"
         )
     };
-    let ward = "recognizers = \"recognizers:\\n- name: Ward\\n  supported_entity: WARD\\n  patterns:\\n  - {name: p, regex: 'Wardname', score: 0.9}\\n\"";
+    let ward = "recognizers = \"recognizers:\\n- name: Ward\\n  supported_entity: WARD\\n  patterns:\\n  - {name: p, regex: 'zorblex', score: 0.9}\\n\"";
     let (before, instead) = (
         finder("safe-harbor", ""),
         finder("presidio-recognizers", ward),
