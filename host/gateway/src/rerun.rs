@@ -718,3 +718,67 @@ async fn tell(
             source,
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use nephron_audit::{Log, Options};
+    use nephron_model::{FixedClock, PluginRef};
+
+    use super::*;
+
+    fn event(number: u8) -> EventId {
+        let at = Timestamp {
+            seconds: 1_795_305_802,
+            nanoseconds: 0,
+        };
+        EventId::new(at, [number; 10])
+    }
+
+    #[tokio::test]
+    async fn judgements_of_one_question_belong_together_and_of_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let tenant = "st-marys".parse().unwrap();
+        let clock = Arc::new(FixedClock::at(1_795_305_802));
+        let log = Log::open(folder.path(), &tenant, clock, Options::default()).unwrap();
+        let write = async |kind, request, point, plugin: &str, input: u8| {
+            let mut draft = Draft::new(kind, "permit").about(event(request));
+            draft.point = Some(point);
+            draft.input = Some(Fingerprint([input; 32]));
+            draft.plugin = Some(PluginRef {
+                digest: Digest::of(b"component"),
+                name: plugin.to_owned(),
+                settings: Digest::of(b"{}"),
+                version: "1.0.0".to_owned(),
+            });
+            let _recorded = log.record(draft).await.unwrap();
+        };
+        let (decision, closed) = (EntryKind::Decision, EntryKind::RequestClosed);
+        for (kind, request, point, plugin, input) in [
+            // Entry 1; the first is the log's own.
+            (decision, 1, Point::Ingress, "access", 1),
+            // Of another request, in between, though it asks the same.
+            (decision, 2, Point::Ingress, "access", 1),
+            (decision, 1, Point::Ingress, "mfa", 1),
+            // Of another input, and at another point.
+            (decision, 1, Point::Ingress, "finder", 2),
+            (decision, 1, Point::Egress, "access", 1),
+            // The same is asked again: another question, which the second decider answers too.
+            (decision, 1, Point::Ingress, "access", 1),
+            (decision, 1, Point::Ingress, "mfa", 1),
+            (EntryKind::KeyUsed, 1, Point::Ingress, "finder", 2),
+            (closed, 1, Point::Egress, "access", 1),
+            (decision, 1, Point::Ingress, "mfa", 2),
+        ] {
+            write(kind, request, point, plugin, input).await;
+        }
+        let mut questions = Questions::default();
+        for entry in log.entries(0..u64::MAX) {
+            let header = entry.unwrap().header;
+            if let Some(request) = header.request {
+                questions.meet(request, &header);
+            }
+        }
+        let expected: [&[u64]; 6] = [&[1, 3], &[2], &[4], &[5], &[6, 7], &[10]];
+        assert_eq!(questions.all, expected);
+    }
+}
