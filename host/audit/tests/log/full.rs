@@ -74,7 +74,7 @@ fn reads(log: &Log, acknowledged: &Acknowledged) {
     }
     let numbers = || acknowledged.values().map(|(number, _)| *number);
     let middle = numbers().nth(acknowledged.len() / 2);
-    for number in numbers().take(1).chain(middle).chain(numbers().last()) {
+    for number in numbers().take(1).chain(middle).chain(numbers().next_back()) {
         let value = log.read(Space::Grant, &key(number)).unwrap();
         assert_eq!(value, Some(key(number)), "LOST: record {number}");
     }
