@@ -498,6 +498,7 @@ impl Gateway {
             if let Some(mirror) = canary.mirror() {
                 mirror.end();
             }
+            self.withdraw().await;
             return Err(SwapError::NotRecorded);
         }
         self.end_shadow(warrant).await;
