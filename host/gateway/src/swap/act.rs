@@ -31,6 +31,12 @@ struct Tried<'w> {
     warrant: &'w Warrant,
 }
 
+/// Which logs took an entry.
+struct Told {
+    tenants: usize,
+    is_in_hosts: bool,
+}
+
 /// What it was tried with, as far as that is known.
 #[derive(Default)]
 struct With {
@@ -487,10 +493,12 @@ impl Gateway {
         // A start in the middle of it lets nobody have it.
         let kept = self.swap().with_taken_back(canary.generation().roster());
         let draft = canary_draft(&canary, warrant);
-        if self.tell_all_and_keep(&draft, &kept).await == 0 {
+        let told = self.tell_all_and_keep(&draft, &kept).await;
+        if told.tenants == 0 || !told.is_in_hosts {
             if let Some(mirror) = canary.mirror() {
                 mirror.end();
             }
+            self.withdraw().await;
             return Err(SwapError::NotRecorded);
         }
         self.end_shadow(warrant).await;
@@ -564,7 +572,9 @@ impl Gateway {
         // A tenant whose log has stopped is not served; when it opens again, its log says which roster serves.
         let rolled_back = self.swap().rolled_back_after(&next, is_rollback, warrant);
         let kept = Kept::of(&next, rolled_back);
-        let is_told = self.tell_all_and_keep(&draft, &kept).await > 0;
+        let told = self.tell_all_and_keep(&draft, &kept).await;
+        // A start goes by the host's log. Only whoever goes back to what served need not wait for that to be mended.
+        let is_told = told.tenants > 0 && (told.is_in_hosts || is_rollback);
         // After that: what is not told has not served.
         let kept = counters::keep(self.host(), next.roster(), &warrant.by, &warrant.reason);
         if !is_told || !matches!(tokio::time::timeout(PATIENCE, kept).await, Ok(Ok(()))) {
@@ -610,32 +620,36 @@ impl Gateway {
 
     /// Records `draft` in every log that is open, in all at once, and gives how many tenants' took it.
     async fn tell_all(&self, draft: &Draft) -> usize {
-        self.tell(draft, draft.clone()).await
+        self.tell(draft, draft.clone()).await.tenants
     }
 
     /// The same; the host's log keeps with it what a start is to know.
-    async fn tell_all_and_keep(&self, draft: &Draft, kept: &Kept) -> usize {
+    async fn tell_all_and_keep(&self, draft: &Draft, kept: &Kept) -> Told {
         let mut of_host = draft.clone();
         of_host.records.push(kept.record());
         self.tell(draft, of_host).await
     }
 
-    async fn tell(&self, draft: &Draft, of_host: Draft) -> usize {
+    async fn tell(&self, draft: &Draft, of_host: Draft) -> Told {
         let of_host = &of_host;
         let told = self.serving().map(async |tenant| {
             let is_host = *tenant.id() == TenantId::host();
             let draft = if is_host { of_host } else { draft };
             let recorded = tokio::time::timeout(PATIENCE, tenant.log().record(draft.clone()));
             let why = match recorded.await {
-                Ok(Ok(_recorded)) => return !is_host,
+                Ok(Ok(_recorded)) => return Some(is_host),
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => format!("it took more than {} s", PATIENCE.as_secs()),
             };
             error!(tenant = %tenant.id(), why, "a change of the roster is not in its log");
-            false
+            None
         });
-        let told = join_all(told).await;
-        told.into_iter().filter(|told| *told).count()
+        let told: Vec<bool> = join_all(told).await.into_iter().flatten().collect();
+        let is_in_hosts = told.contains(&true);
+        Told {
+            tenants: told.len() - usize::from(is_in_hosts),
+            is_in_hosts,
+        }
     }
 }
 
