@@ -313,7 +313,7 @@ async fn a_body_that_is_none_of_its_api_is_refused_with_an_entry() {
     let twice = good.replacen('{', "{\"model\":\"clinical\",", 1);
     let within = good.replace("\"role\"", "\"role\":\"user\",\"role\"");
     let huge = good.replacen('{', "{\"temperature\":1e400,", 1);
-    let long = good.replacen('{', &format!("{{\"top_p\":0.{},", "1".repeat(40)), 1);
+    let long = good.replacen('{', &format!("{{\"top_p\":{},", "1".repeat(40)), 1);
     let cases: [(&str, &[u8]); 14] = [
         ("invalid UTF-8", &invalid),
         ("overlong UTF-8", &overlong),

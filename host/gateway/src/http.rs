@@ -8,6 +8,7 @@ mod places;
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -57,6 +58,8 @@ pub(crate) struct Service {
     rates: DefaultKeyedRateLimiter<(TenantId, String)>,
     body_time: Duration,
     started: Timestamp,
+    /// Set when it serves on and is about to stop.
+    is_leaving: AtomicBool,
     /// Set when the time to drain is over: whatever is in flight is given up.
     giving_up: watch::Sender<bool>,
     /// A clone goes with every request; when the last is gone, nothing is in flight. None once it is told to stop.
@@ -102,6 +105,7 @@ impl Service {
             places,
             rates: RateLimiter::keyed(Quota::per_second(listen.requests_per_second)),
             body_time: listen.body_time,
+            is_leaving: AtomicBool::new(false),
             giving_up: watch::channel(false).0,
             alive: Mutex::new(Some(alive)),
         }
@@ -129,11 +133,16 @@ impl Service {
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
-        self.alive().is_none()
+        self.is_leaving.load(Ordering::Relaxed) || self.alive().is_none()
     }
 
     pub(crate) fn gateway(&self) -> Arc<Gateway> {
         Arc::clone(&self.gateway)
+    }
+
+    /// From now on it is not ready, and serves all the same.
+    pub(crate) fn leave(&self) {
+        self.is_leaving.store(true, Ordering::Relaxed);
     }
 
     /// From now on every request is told that the gateway stops.
