@@ -5,7 +5,7 @@ use std::time::Duration;
 use nephron_gateway::Refusal;
 use nephron_tests::{MockModel, Setup};
 
-const AGREEMENT: &str = "[associate.agreement]\nid = \"BAA-2026-014\"\nservices = [\"there\"]\nfrom = \"2026-01-01\"\nuntil = \"2027-01-01\"";
+const AGREEMENT: &str = "[associate.agreement]\nstatus = \"signed\"\nid = \"BAA-2026-014\"\nservices = [\"there\"]\nfrom = \"2026-01-01\"\nuntil = \"2027-01-01\"";
 
 #[tokio::test]
 async fn i10_without_an_agreement_nothing_leaves_unless_policy_names_the_method() {
@@ -54,7 +54,7 @@ async fn i10_one_link_of_the_chain_that_is_not_covered_stops_identifiable_text()
     let behind = |until: &str| {
         format!(
             "subprocessors = [\"chips\"]\n{AGREEMENT}\n[[associate]]\nname = \"chips\"\nresidency = [\"US\"]\n\
-             agreement = {{ id = \"SUB-7\", services = [\"there\"], from = 2026-01-01, until = {until} }}"
+             agreement = {{ id = \"SUB-7\", status = \"signed\", services = [\"there\"], from = 2026-01-01, until = {until} }}"
         )
     };
     let narrowed = || Setup::default().detector("safe-harbor", "kinds = [\"date\"]");

@@ -280,3 +280,139 @@ async fn what_is_no_request_or_comes_too_slowly_is_told_so() {
     });
     assert_eq!(slow.count(), 2);
 }
+
+/// Whatever a body is, it is refused in the shape of the API of its path.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_none_of_its_api_is_refused_with_an_entry() {
+    let model = MockModel::start(200, "ok").await;
+    let setup = Setup::default().upstream(&model.url(), "", CLEARED);
+    let served = setup.serve("").await;
+    let messages = |role: &str| {
+        let message = json!({ "role": role, "content": "Hello." });
+        json!({ "model": "clinical", "max_tokens": 9, "messages": [message] }).to_string()
+    };
+    let [good, robot] = ["user", "robot"].map(messages);
+    let invalid = good
+        .replace("Hello.", "\u{1}")
+        .into_bytes()
+        .into_iter()
+        .map(|byte| if byte == 1 { 0xff } else { byte })
+        .collect::<Vec<_>>();
+    let overlong = [b"{\"model\":\"\xc0\xae\",", &good.as_bytes()[1..]].concat();
+    let surrogate = good.replace("Hello.", "\\ud800");
+    let deep = format!(
+        "{{\"model\":\"clinical\",\"messages\":{}{}}}",
+        "[".repeat(10_000),
+        "]".repeat(10_000)
+    );
+    let objects = format!(
+        "{{\"model\":\"clinical\",\"messages\":{}1{}}}",
+        "{\"a\":".repeat(10_000),
+        "}".repeat(10_000)
+    );
+    let twice = good.replacen('{', "{\"model\":\"clinical\",", 1);
+    let within = good.replace("\"role\"", "\"role\":\"user\",\"role\"");
+    let huge = good.replacen('{', "{\"temperature\":1e400,", 1);
+    let long = good.replacen('{', &format!("{{\"top_p\":{},", "1".repeat(40)), 1);
+    let cases: [(&str, &[u8]); 14] = [
+        ("invalid UTF-8", &invalid),
+        ("overlong UTF-8", &overlong),
+        ("half a surrogate", surrogate.as_bytes()),
+        ("lists 10,000 deep", deep.as_bytes()),
+        ("objects 10,000 deep", objects.as_bytes()),
+        ("a key twice", twice.as_bytes()),
+        ("a key twice within", within.as_bytes()),
+        ("a number beyond all", huge.as_bytes()),
+        ("a number of many digits", long.as_bytes()),
+        ("an unknown role", robot.as_bytes()),
+        ("nothing", b""),
+        ("a byte order mark alone", b"\xef\xbb\xbf"),
+        ("two documents", b"{} {}"),
+        ("a null", b"null"),
+    ];
+    let mut events = Vec::new();
+    for path in ["/v1/chat/completions", "/v1/messages"] {
+        for (what, body) in cases {
+            let answers = said_to(&served, &whole(&served, path, body)).await;
+            let [answer] = &answers[..] else {
+                panic!("{what} at {path} has {} answers", answers.len());
+            };
+            let told = (answer.status, answer.code());
+            assert_eq!(
+                told,
+                (400, "malformed"),
+                "{what} at {path}: {}",
+                answer.body
+            );
+            assert_eq!(answer.body["error"]["type"], "invalid_request_error");
+            let kind = answer.body["type"].as_str();
+            assert_eq!(kind, (path == "/v1/messages").then_some("error"));
+            assert_eq!(answer.header("x-should-retry"), Some("false"));
+            events.push((answer.event(), "malformed"));
+        }
+    }
+    // Chunks that do not have the lengths that they say, with a request behind them.
+    let chunked = head(&served, "/v1/chat/completions") + "transfer-encoding: chunked\r\n\r\n";
+    let second = String::from_utf8(whole(&served, "/v1/messages", good.as_bytes())).unwrap();
+    for chunks in [
+        "2\r\n{\r\n0\r\n\r\n",
+        "zz\r\n",
+        "1\r\n{}0\r\n\r\n",
+        "0x1\r\n{\r\n",
+    ] {
+        let sent = format!("{chunked}{chunks}{second}");
+        let answers = said_to(&served, sent.as_bytes()).await;
+        let [answer] = &answers[..] else {
+            panic!("{chunks:?} has {} answers", answers.len());
+        };
+        let told = (answer.status, answer.code());
+        assert_eq!(told, (400, "malformed"), "{chunks:?}: {}", answer.body);
+        events.push((answer.event(), "malformed"));
+    }
+    assert!(model.seen().is_empty(), "something was sent");
+    let rig = served.reopened().await;
+    for (event, outcome) in events {
+        let story = rig.story(Some(event));
+        assert_eq!(
+            story,
+            [(EntryKind::RequestRefused, outcome.to_owned())],
+            "{event}"
+        );
+    }
+}
+
+/// The client has sent much more than is read before the answer, and must get it all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_uploads_too_much_is_told_so() {
+    const MUCH: usize = 32 << 20;
+    let model = MockModel::start(200, "ok").await;
+    let setup = Setup::default().upstream(&model.url(), "", CLEARED);
+    let served = setup.serve("").await;
+    let head = head(&served, "/v1/messages");
+    let counted = format!("{head}content-length: {MUCH}\r\n\r\n");
+    let counted = [counted.as_bytes(), &vec![b' '; MUCH]].concat();
+    let mut chunked = format!("{head}transfer-encoding: chunked\r\n\r\n").into_bytes();
+    for _ in 0..MUCH >> 16 {
+        chunked.extend_from_slice(b"10000\r\n");
+        chunked.extend_from_slice(&[b' '; 1 << 16]);
+        chunked.extend_from_slice(b"\r\n");
+    }
+    chunked.extend_from_slice(b"0\r\n\r\n");
+    for sent in [counted, chunked] {
+        let answers = said_to(&served, &sent).await;
+        let [answer] = &answers[..] else {
+            panic!("{} answers", answers.len());
+        };
+        assert_eq!((answer.status, answer.code()), (413, "malformed"));
+        assert_eq!(answer.body["error"]["type"], "request_too_large");
+        assert_eq!(answer.header("x-should-retry"), Some("false"));
+    }
+    assert!(model.seen().is_empty(), "something was sent");
+    let rig = served.reopened().await;
+    let all = rig.all_entries();
+    let refused = all.iter().filter(|entry| {
+        let header = &entry.header;
+        (header.kind, header.outcome.as_str()) == (EntryKind::RequestRefused, "malformed")
+    });
+    assert_eq!(refused.count(), 2);
+}

@@ -173,7 +173,7 @@ async fn a_stream_is_asked_for_signed_and_an_image_is_signed_as_it_is_sent() {
     let (url, seen) = server().await;
     let (_folder, access) = access();
     let marked = format!(
-        "[[associate]]\nname = \"clinic-ai\"\n[associate.agreement]\nid = \"BAA-7\"\nservices = [\"marked\"]\n\
+        "[[associate]]\nname = \"clinic-ai\"\n[associate.agreement]\nstatus = \"signed\"\nid = \"BAA-7\"\nservices = [\"marked\"]\n\
          from = 2026-01-01\nuntil = 2027-01-01\n\
          [[endpoint]]\nname = \"marked\"\nconnector = \"model\"\nassociate = \"clinic-ai\"\nurl = \"{url}\"\nmay-see-phi = true\n{access}\n\
          [[route]]\nmodel = \"marked\"\nendpoint = \"marked\"\n"

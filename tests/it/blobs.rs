@@ -41,7 +41,7 @@ async fn i10_what_cannot_be_searched_goes_only_to_who_may_see_phi_and_the_log_sh
         )
     };
     let more = [
-        "[[associate]]\nname = \"clinic-ai\"\n[associate.agreement]\nid = \"BAA-7\"\n\
+        "[[associate]]\nname = \"clinic-ai\"\n[associate.agreement]\nstatus = \"signed\"\nid = \"BAA-7\"\n\
          services = [\"unmarked\", \"marked\"]\nfrom = 2026-01-01\nuntil = 2027-01-01\n"
             .to_owned(),
         endpoint("unmarked", &unmarked.url(), ""),

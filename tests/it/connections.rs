@@ -13,6 +13,8 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
+use super::memory::Process;
+
 /// Lets text that was cleared by Safe Harbor go to the mock, which has no agreement.
 const CLEARED: &str = "cleared-without-baa = \"safe-harbor\"";
 /// For what must come: longer than any machine takes.
@@ -146,4 +148,47 @@ async fn an_answer_that_nobody_reads_holds_its_callers_place_and_not_for_ever() 
     drop(sender);
     let rig = served.reopened().await;
     assert_eq!(counted(&rig, "answer-not-read"), 1);
+}
+
+/// What a process says whether it is ready, on a connection of its own; nothing if there is none to be had.
+async fn readiness(process: &Process) -> Option<String> {
+    let mut stream = TcpStream::connect(&process.address).await.ok()?;
+    let asked = b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    stream.write_all(asked).await.ok()?;
+    let mut said = String::new();
+    stream.read_to_string(&mut said).await.ok()?;
+    Some(said)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_is_told_to_stop_says_so_serves_on_for_a_while_and_ends_well() {
+    let listen = "drain-delay = \"10s\"\n";
+    let mut process = tokio::task::block_in_place(|| Process::start_with(listen));
+    let ready = readiness(&process).await.unwrap();
+    assert!(ready.starts_with("HTTP/1.1 200 "), "{ready}");
+    process.signal("TERM");
+    let not_ready = async {
+        loop {
+            let said = readiness(&process).await.expect("it accepts");
+            if said.starts_with("HTTP/1.1 503 ") {
+                return said;
+            }
+        }
+    };
+    let said = tokio::time::timeout(PATIENCE, not_ready).await.unwrap();
+    assert!(said.ends_with("\r\n\r\nstopping\n"), "{said}");
+    // Clients that a balancer has sent here meanwhile are served.
+    process.chat(false).await;
+    process.chat(true).await;
+    let ended = async {
+        let mut looks = tokio::time::interval(Duration::from_millis(50));
+        loop {
+            looks.tick().await;
+            if let Some(ended) = process.ended() {
+                return ended;
+            }
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, ended).await.unwrap());
+    assert_eq!(readiness(&process).await, None);
 }

@@ -10,7 +10,7 @@ const LIVE: &str = "2027-01-01";
 async fn open(first: &str, setup: &str, second: &str, until: &str) -> Rig {
     let associate = |name: &str, endpoint: &str, until: &str| {
         format!(
-            "[[associate]]\nname = \"{name}\"\n[associate.agreement]\nid = \"BAA\"\nservices = [\"{endpoint}\"]\n\
+            "[[associate]]\nname = \"{name}\"\n[associate.agreement]\nstatus = \"signed\"\nid = \"BAA\"\nservices = [\"{endpoint}\"]\n\
              from = 2026-01-01\nuntil = {until}\n"
         )
     };

@@ -16,15 +16,20 @@ use serde_json::json;
 use tokio::net::TcpStream;
 
 /// A gateway in a process of its own, which ends with it.
-struct Process {
+pub(super) struct Process {
     child: Child,
-    address: String,
+    pub(super) address: String,
     key: String,
     _folder: tempfile::TempDir,
 }
 
 impl Process {
     fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// With more keys of `[listen]`.
+    pub(super) fn start_with(listen: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         std::fs::create_dir(&data).unwrap();
@@ -34,7 +39,7 @@ impl Process {
         std::fs::set_permissions(&passphrase, std::fs::Permissions::from_mode(0o600)).unwrap();
         let key = ApiKey::draw().unwrap();
         let configuration = folder.path().join("gateway.toml");
-        std::fs::write(&configuration, configuration_for(&key)).unwrap();
+        std::fs::write(&configuration, configuration_for(&key, listen)).unwrap();
         let mut child = Command::new(super::nephron())
             .args(["serve", "--config"])
             .arg(&configuration)
@@ -47,6 +52,8 @@ impl Process {
             let url = line.strip_prefix("serving http://")?;
             Some(url.trim_end_matches("/v1").to_owned())
         });
+        // Read to its end: a process whose words nobody takes cannot say that it stops.
+        std::thread::spawn(move || said.for_each(drop));
         Self {
             child,
             address: serving.unwrap_or_default(),
@@ -56,7 +63,7 @@ impl Process {
     }
 
     /// A chat request about the note; the answer must hold it again.
-    async fn chat(&self, stream: bool) {
+    pub(super) async fn chat(&self, stream: bool) {
         let message = json!({ "role": "user", "content": CANARY_NOTE });
         let body = json!({ "model": "any", "stream": stream, "messages": [message] });
         let stream = TcpStream::connect(&self.address).await.unwrap();
@@ -74,6 +81,19 @@ impl Process {
         let body = String::from_utf8(body.to_vec()).unwrap();
         assert_eq!(status, 200, "{body}");
         assert!(body.contains("Quackenbush"), "{body}");
+    }
+
+    /// Sends it a signal.
+    pub(super) fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &id]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Whether it has ended, and well.
+    pub(super) fn ended(&mut self) -> Option<bool> {
+        let status = self.child.try_wait().unwrap();
+        status.map(|status| status.success())
     }
 
     fn proc(&self, name: &str) -> PathBuf {
@@ -139,7 +159,7 @@ fn mappings(smaps: &str) -> Vec<(u64, u64)> {
     found
 }
 
-fn configuration_for(key: &ApiKey) -> String {
+fn configuration_for(key: &ApiKey, listen: &str) -> String {
     let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/policies");
     let policies = policies.display();
     format!(
@@ -177,6 +197,7 @@ endpoint = "there"
 upstream-model = "mock"
 [listen]
 address = "127.0.0.1:0"
+{listen}
 [[api-key]]
 id = "physician"
 digest = "{}"

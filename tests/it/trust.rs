@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
-const AGREEMENT: &str = "[associate.agreement]\nid = \"BAA-2026-014\"\nservices = [\"there\"]\nfrom = \"2026-01-01\"\nuntil = \"2027-01-01\"";
+const AGREEMENT: &str = "[associate.agreement]\nstatus = \"signed\"\nid = \"BAA-2026-014\"\nservices = [\"there\"]\nfrom = \"2026-01-01\"\nuntil = \"2027-01-01\"";
 
 /// What a statement says unless a test says otherwise: it holds at [`nephron_tests::NOW`] and on the day of the test.
 pub(super) const USUAL: [&str; 4] = ["--from", "2026-11-01T00:00:00Z", "--days", "3000"];

@@ -8,6 +8,7 @@ mod places;
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -57,6 +58,8 @@ pub(crate) struct Service {
     rates: DefaultKeyedRateLimiter<(TenantId, String)>,
     body_time: Duration,
     started: Timestamp,
+    /// Set when it serves on and is about to stop.
+    is_leaving: AtomicBool,
     /// Set when the time to drain is over: whatever is in flight is given up.
     giving_up: watch::Sender<bool>,
     /// A clone goes with every request; when the last is gone, nothing is in flight. None once it is told to stop.
@@ -102,6 +105,7 @@ impl Service {
             places,
             rates: RateLimiter::keyed(Quota::per_second(listen.requests_per_second)),
             body_time: listen.body_time,
+            is_leaving: AtomicBool::new(false),
             giving_up: watch::channel(false).0,
             alive: Mutex::new(Some(alive)),
         }
@@ -131,11 +135,16 @@ impl Service {
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
-        self.alive().is_none()
+        self.is_leaving.load(Ordering::Relaxed) || self.alive().is_none()
     }
 
     pub(crate) fn gateway(&self) -> Arc<Gateway> {
         Arc::clone(&self.gateway)
+    }
+
+    /// From now on it is not ready, and serves all the same.
+    pub(crate) fn leave(&self) {
+        self.is_leaving.store(true, Ordering::Relaxed);
     }
 
     /// From now on every request is told that the gateway stops.
@@ -394,10 +403,7 @@ impl Service {
                 Some(name.to_owned())
             }
         };
-        let body = match body.take() {
-            Some(body) => self.body(body).await?,
-            None => Zeroizing::default(),
-        };
+        let body = self.body(body).await?;
         let (limits, clock) = (self.gateway.limits(), self.gateway.clock());
         Ok(api.read(&body, conversation, limits, clock)?)
     }
@@ -409,21 +415,27 @@ impl Service {
         })
     }
 
-    /// The whole body, within its limits of size and time. It is overwritten when it was read.
-    pub(crate) async fn body(&self, mut body: Incoming) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+    /// The whole body, within its limits of size and time. It is overwritten when it was read. What is refused stays there, to be
+    /// read to its end before that is said.
+    pub(crate) async fn body(
+        &self,
+        body: &mut Option<Incoming>,
+    ) -> Result<Zeroizing<Vec<u8>>, Refusal> {
         use hyper::body::Body as _;
+        let Some(incoming) = body else {
+            return Ok(Zeroizing::default());
+        };
         let limit = self.gateway.limits().bytes;
         let too_large = || Refusal::Malformed(Malformed::TooLarge { limit });
         let most = u64::try_from(limit).unwrap_or(u64::MAX);
-        if body.size_hint().lower() > most {
+        if incoming.size_hint().lower() > most {
             return Err(too_large());
         }
-        let expected = usize::try_from(body.size_hint().lower()).unwrap_or_default();
+        let expected = usize::try_from(incoming.size_hint().lower()).unwrap_or_default();
         let mut bytes = Zeroizing::new(Vec::with_capacity(expected));
         let all = async {
-            while let Some(frame) = body.frame().await {
-                // A client that broke off reads no answer.
-                let frame = frame.map_err(|_| Refusal::CallerGone)?;
+            while let Some(frame) = incoming.frame().await {
+                let frame = frame.map_err(|error| broken(&error))?;
                 if let Ok(data) = frame.into_data() {
                     if bytes.len() + data.len() > limit {
                         return Err(too_large());
@@ -436,6 +448,7 @@ impl Service {
         tokio::time::timeout(self.body_time, all)
             .await
             .map_err(|_| Refusal::TooSlow)??;
+        *body = None;
         Ok(bytes)
     }
 
@@ -600,6 +613,24 @@ pub(crate) fn wrong_method(api: Api, allowed: &'static str) -> Reaction {
 /// There is nothing to be had here in that way, whoever asks.
 fn nowhere(api: Api, status: u16, message: &str) -> Reaction {
     failed(api, &Told::nowhere(status, message))
+}
+
+/// Why a body has no end.
+fn broken(error: &hyper::Error) -> Refusal {
+    let source = std::error::Error::source(error);
+    let kind = source
+        .and_then(|source| source.downcast_ref::<std::io::Error>())
+        .map(std::io::Error::kind);
+    match kind == Some(std::io::ErrorKind::InvalidInput)
+        || kind == Some(std::io::ErrorKind::InvalidData)
+    {
+        true => Refusal::Malformed(wrong(
+            "body",
+            "in chunks as their lengths say (RFC 9112 §7.1)",
+        )),
+        // A client that broke off reads no answer.
+        false => Refusal::CallerGone,
+    }
 }
 
 /// Reads what is left of a body, but not for long and not for ever.

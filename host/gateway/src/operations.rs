@@ -21,7 +21,6 @@ use nephron_keys::is_grant_id;
 use nephron_model::{Clock, EventId, Phi, Sensitivity};
 use serde::Serialize;
 use tracing::{Instrument as _, info_span};
-use zeroize::Zeroizing;
 
 use crate::Gateway;
 use crate::admit::{Admitted, admit_operation};
@@ -329,10 +328,7 @@ async fn admit(
     let (identity, ticket) = service.enter(head).await?;
     let gateway = service.gateway();
     let read = async {
-        let body = match body.take() {
-            Some(body) => service.body(body).await?,
-            None => Zeroizing::default(),
-        };
+        let body = service.body(body).await?;
         Ok::<_, Refusal>(receive(name, &body, gateway.limits(), gateway.clock())?)
     };
     match read.await {

@@ -241,7 +241,16 @@ impl Server {
         }
         let mut ticks = tokio::time::interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut stop = std::pin::pin!(stop);
+        let (leaving, delay) = (Arc::clone(&service), listen.drain_delay);
+        let mut stop = Box::pin(async move {
+            stop.await;
+            leaving.leave();
+            if !delay.is_zero() {
+                info!("stopping: not ready, and serving on for `listen.drain-delay`");
+                let elapsed = std::future::pending::<()>();
+                let _elapsed = tokio::time::timeout(delay, elapsed).await;
+            }
+        });
         loop {
             // Without a free place nothing is accepted: clients wait in the kernel's queue, not in our memory.
             let accepted = async {
@@ -318,6 +327,7 @@ impl Server {
             });
         }
         drop(listener);
+        drop(stop);
         service.stop();
         info!("stopping: no new connections, waiting for requests in flight");
         phase.send_replace(Phase::Draining);

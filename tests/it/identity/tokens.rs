@@ -18,7 +18,7 @@ async fn serve_with(setup: Setup, provider: &IdentityProvider, more: &str, liste
     let issuer = provider.issuer();
     let oidc = format!(
         "[[oidc]]\nid = \"hospital\"\nissuer = \"{issuer}\"\naudiences = [\"https://nephron.example\"]\n\
-         roles-claim = [\"realm\", \"roles\"]\nmfa-acr = [\"urn:example:two-factors\"]\n{more}\n\
+         roles-claim = [\"realm\", \"roles\"]\nmfa-acr = [\"urn:example:two-factors\"]\ncaller-prefix = \"\"\n{more}\n\
          [oidc.role-purposes]\nphysician = [\"TREAT\"]\nbilling = [\"HPAYMT\"]\n"
     );
     let begun = SystemClock.now().seconds;

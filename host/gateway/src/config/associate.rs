@@ -174,8 +174,9 @@ impl Agreement {
         let id = table
             .required("id", "id = \"BAA-2026-014\"")
             .and_then(|value| plain_text(&value));
-        let status = table.value("status");
-        let status = status.map_or(Some(Status::Signed), |value| value.choice(&Status::WORDS));
+        // Whoever does not say that it is signed has not said so.
+        let status = table.required("status", "status = \"signed\"");
+        let status = status.and_then(|value| value.choice(&Status::WORDS));
         let services = table.required("services", "services = [\"name of an endpoint\"]");
         let services = services.and_then(|value| value.array("a list of names of endpoints"));
         let services: Vec<String> = services

@@ -30,7 +30,9 @@ pub struct Listen {
     pub body_time: Duration,
     /// For a connection between two requests.
     pub idle_time: Duration,
-    /// For requests in flight when the process is told to stop.
+    /// How long it serves on, saying that it is not ready, when the process is told to stop.
+    pub drain_delay: Duration,
+    /// For requests in flight after that.
     pub drain_time: Duration,
 }
 
@@ -90,6 +92,11 @@ impl Listen {
         let head_time = table.duration("head-time", up_to_an_hour.clone(), Duration::from_secs(10));
         let body_time = table.duration("body-time", up_to_an_hour.clone(), Duration::from_secs(30));
         let idle_time = table.duration("idle-time", up_to_an_hour.clone(), Duration::from_secs(75));
+        let drain_delay = table.duration(
+            "drain-delay",
+            Duration::ZERO..=Duration::from_secs(3600),
+            Duration::ZERO,
+        );
         let drain_time = table.duration("drain-time", up_to_an_hour, Duration::from_secs(30));
         Some(Self {
             address: address?,
@@ -108,6 +115,7 @@ impl Listen {
             head_time,
             body_time,
             idle_time,
+            drain_delay,
             drain_time,
         })
     }

@@ -339,8 +339,11 @@ fn config<'a>(
             ClientCertificate::read(table, &tenants, &mut certificates)
         });
         let (mut providers, mut named) = (identity::Seen::default(), BTreeMap::new());
+        let holders = api_keys.iter().map(|key| &key.holder);
+        let holders = holders.chain(client_certificates.iter().map(|known| &known.holder));
+        let holders: Vec<_> = holders.map(|holder| holder.tenant.clone()).collect();
         let oidc = root.each("oidc", |table| {
-            Oidc::read(table, &tenants, &mut providers, &mut named)
+            Oidc::read(table, &tenants, &mut providers, &mut named, &holders)
         });
         let emergencies = root.section("emergency", |table| {
             let purposes = table.value("purposes")?;

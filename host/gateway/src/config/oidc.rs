@@ -85,6 +85,7 @@ impl Oidc {
         tenants: &[TenantId],
         seen: &mut Seen,
         callers: &mut BTreeMap<String, usize>,
+        holders: &[TenantId],
     ) -> Option<Self> {
         let id = identity::id(table, "id = \"hospital\"", seen);
         let allows_private = table.flag("private-addresses");
@@ -110,7 +111,9 @@ impl Oidc {
         let refresh = table.duration("refresh", 10 * second..=24 * hour, 15 * minute);
         let stale = table.duration("stale", second..=24 * 7 * hour, 12 * hour);
         let caller_claim = claim(table, "caller-claim", "sub");
-        let caller_prefix = match table.value("caller-prefix") {
+        let written = table.value("caller-prefix");
+        let has_prefix = written.is_some();
+        let caller_prefix = match written {
             Some(value) => value
                 .text_that("must be up to 60 letters, digits and `._:/-@`", |text| {
                     text.is_empty() || crate::wire::fields::is_structural(text, 60)
@@ -129,6 +132,12 @@ impl Oidc {
                 };
                 let first = callers.iter().find(alike).map(|(_, line)| *line);
                 callers.insert(ours, line);
+                if !has_prefix && holders.contains(tenant) {
+                    value.fault(format_args!(
+                        "names callers of `{tenant}`, as API keys or certificates of this file do, and one name may be two people's; \
+                         give it a `caller-prefix`, or write `caller-prefix = \"\"` if one name is one caller"
+                    ));
+                }
                 if let Some(first) = first {
                     value.fault(format_args!(
                         "and the provider of line {first} name callers of `{tenant}` alike, and one name may be two people's; \

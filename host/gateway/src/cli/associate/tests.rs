@@ -14,7 +14,7 @@ fn opened(more: &str) -> Opened {
     let associate = |name: &str, rest: &str| format!("[[associate]]\nname = \"{name}\"\n{rest}\n");
     let agreement = |id: &str, from: &str, until: &str| {
         format!(
-            "agreement = {{ id = '{id}', services = [\"cloud\"], from = {from}, until = {until} }}\n"
+            "agreement = {{ id = '{id}', services = [\"cloud\"], from = {from}, until = {until}, status = 'signed' }}\n"
         )
     };
     let toml = [

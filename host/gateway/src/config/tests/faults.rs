@@ -343,7 +343,7 @@ fn names_must_name_what_is_there_and_is_fit() {
         29:8: plugin `jsonl` is used by nothing; name it in `[chain]`, an `[[endpoint]]`, an `[[export]]` or an `[[anchor]]`, or remove it
         53:10: `export.plugin` names plugin `access` of kind decider; name one of kind exporter"#]],
     );
-    let other = "[[associate]]\nname = \"other-ai\"\nagreement = { id = \"B\", services = [\"cloud\"], from = 2026-01-01, until = 2026-01-02 }\n\n[chain]";
+    let other = "[[associate]]\nname = \"other-ai\"\nagreement = { id = \"B\", services = [\"cloud\"], from = 2026-01-01, until = 2026-01-02, status = \"signed\" }\n\n[chain]";
     change(
         "[chain]",
         other,
@@ -632,7 +632,7 @@ fn i10_endpoints_say_who_runs_them_and_how_they_are_reached() {
 #[test]
 fn i10_the_register_of_associates_is_checked() {
     let chips = "[[associate]]\nname = \"chips\"\nrole = \"subcontractor\"\nresidency = [\"US\"]\n\
-        agreement = { id = \"S\", services = [\"cloud\"], from = 2026-01-01, until = 2026-01-02 }\n\n[chain]";
+        agreement = { id = \"S\", services = [\"cloud\"], from = 2026-01-01, until = 2026-01-02, status = \"signed\" }\n\n[chain]";
     let with = GOOD.replace("[chain]", chips);
     check(
         &with.replace(
@@ -660,14 +660,22 @@ fn i10_the_register_of_associates_is_checked() {
             "40:13: `associate.agreement` stands at an associate whose `role` is `none`, which no agreement makes one that may see protected health information; remove one of the two"
         ],
     );
-    change(
-        "id = \"BAA-1\",",
-        "id = \"BAA-1\", status = \"sined\", document = \"sha256:0\", no-training = 1, breach-notice = \"90d\",",
+    let bad = GOOD.replace("\"signed\"", "\"sined\"");
+    check(
+        &bad.replace(
+            "id = \"BAA-1\",",
+            "id = \"BAA-1\", document = \"sha256:0\", no-training = 1, breach-notice = \"90d\",",
+        ),
         &expect![[r#"
-            39:38: `associate.agreement.status` cannot be `sined`; did you mean `signed`?
-            39:58: `associate.agreement.document`: expected `sha256:` and 64 lower-case hex digits
-            39:84: `associate.agreement.no-training` must be `true` or `false`, but is an integer
-            39:103: `associate.agreement.breach-notice` must be between "1h" and "60d""#]],
+            39:40: `associate.agreement.document`: expected `sha256:` and 64 lower-case hex digits
+            39:66: `associate.agreement.no-training` must be `true` or `false`, but is an integer
+            39:85: `associate.agreement.breach-notice` must be between "1h" and "60d"
+            39:164: `associate.agreement.status` cannot be `sined`; did you mean `signed`?"#]],
+    );
+    change(
+        ", status = \"signed\"",
+        "",
+        &expect![[r#"39:13: missing key `associate.agreement.status`; write `status = "signed"`"#]],
     );
     change(
         "[chain]",
@@ -855,6 +863,21 @@ fn callers_are_described_once_and_soundly() {
     );
     let apart = prefixed.replace("\"st\"", "\"vendor:\"");
     assert!(parse(&with(&apart)).is_ok());
+    // A key's caller of the same name would be the same caller, and have the other's conversations.
+    let key = format!(
+        "[[api-key]]\nid = \"k\"\ndigest = \"sha256:{}\"\ntenant = \"st-marys\"\ncaller = \"b\"\nroles = [\"r\"]\n\
+         purposes = [\"TREAT\"]\nexpires = 2027-01-01\n",
+        "0".repeat(64)
+    );
+    check(
+        &with(&format!("{first}{key}")),
+        &expect![[r#"
+        59:10: `oidc.issuer` names callers of `st-marys`, as API keys or certificates of this file do, and one name may be two people's; give it a `caller-prefix`, or write `caller-prefix = ""` if one name is one caller"#]],
+    );
+    for prefix in ["", "staff:"] {
+        let written = format!("{first}caller-prefix = \"{prefix}\"\n{key}");
+        assert!(parse(&with(&written)).is_ok(), "{prefix:?}");
+    }
     check(
         &with("[emergency]\npurposes = [\"btg\"]\n"),
         &expect![[r#"

@@ -52,7 +52,7 @@ detectors = ["safe-harbor"]
 
 [[associate]]
 name = "example-ai"
-agreement = { id = "BAA-1", services = ["cloud"], from = 2026-01-01, until = "2027-01-01" }
+agreement = { id = "BAA-1", services = ["cloud"], from = 2026-01-01, until = "2027-01-01", status = "signed" }
 
 [[endpoint]]
 name = "cloud"
