@@ -47,6 +47,7 @@ mod serve;
 mod small_model;
 mod swap;
 mod tidy;
+mod tls;
 mod tokens;
 mod trust;
 
