@@ -49,6 +49,7 @@ mod small_model;
 mod streams;
 mod swap;
 mod tidy;
+mod tls;
 mod tokens;
 mod trust;
 mod upstream;

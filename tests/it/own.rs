@@ -797,7 +797,7 @@ async fn the_openapi_document_names_every_path_and_method_and_no_other() {
 }
 
 /// Runs curl, and gives what it printed.
-async fn curl(arguments: Vec<String>) -> String {
+pub(super) async fn curl(arguments: Vec<String>) -> String {
     let run = move || {
         let output = std::process::Command::new("curl")
             .args(arguments)

@@ -792,8 +792,24 @@ fn one_caller_has_no_more_places_than_its_tenant() {
         &format!("{GOOD}\n{listen}\nrequests-per-caller = 9\n"),
         &expect!["59:23: `listen.requests-per-caller` must be between 1 and 8"],
     );
-    let read = parse(&format!("{GOOD}\n{listen}\n")).unwrap();
-    assert_eq!(read.listen.unwrap().requests_per_caller, 4);
+    check(
+        &format!("{GOOD}\n{listen}\nconnections = 2\nconnections-per-source = 3\n"),
+        &expect!["60:26: `listen.connections-per-source` must be between 1 and 2"],
+    );
+    check(
+        &format!("{GOOD}\n{listen}\ndrain-delay = \"2h\"\n"),
+        &expect![[r#"59:15: `listen.drain-delay` must be between "0ms" and "1h""#]],
+    );
+    check(
+        &format!("{GOOD}\n{listen}\nidle-time = \"0s\"\n"),
+        &expect![[r#"59:13: `listen.idle-time` must be between "1s" and "1h""#]],
+    );
+    let read = parse(&format!("{GOOD}\n{listen}\nconnections = 7\n")).unwrap();
+    let read = read.listen.unwrap();
+    assert_eq!(
+        (read.requests_per_caller, read.connections_per_source),
+        (4, 4)
+    );
 }
 
 #[test]
