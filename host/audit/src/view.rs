@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use self::parted::PartedViews;
 pub use self::sled::SledViews;
-use crate::want::passes;
+use crate::want::{is_full, passes};
 use crate::{Head, Header, Location};
 
 /// Something by which entries are looked up.
@@ -309,8 +309,13 @@ pub(crate) fn guard<T>(call: impl FnOnce() -> Result<T, ViewError>) -> Result<T,
     catch_unwind(AssertUnwindSafe(call)).unwrap_or(Err(ViewError::Panicked))
 }
 
-/// Opens a view in a thread of its own: sled leaves thread-local state behind when it panics.
+/// Opens a view in a thread of its own: sled leaves thread-local state behind when it panics. Where there is no room it is not even
+/// tried: sled cannot be opened on a full disk, and may leave what it began in a state from which it cannot be opened later.
 pub(crate) fn open(views: &dyn Views, folder: &Path) -> Result<Box<dyn View>, ViewError> {
+    let holder = folder.parent().unwrap_or(folder);
+    if is_full(holder) {
+        return Err(ViewError::InWant("the disk is full".to_owned()));
+    }
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("log-view-open".to_owned());
         let opening = thread.spawn_scoped(scope, || guard(|| views.open(folder)));

@@ -32,6 +32,12 @@ pub(crate) fn passes(error: &io::Error) -> bool {
     }
 }
 
+/// Whether the file system of `folder` says that it has no room for a store. Costs nothing, and knows nothing of quotas.
+pub(crate) fn is_full(folder: &Path) -> bool {
+    rustix::fs::statvfs(folder)
+        .is_ok_and(|system| system.f_bavail.saturating_mul(system.f_frsize) < ROOM as u64)
+}
+
 /// Whether the machine lacks now what a store in `folder` needs. For errors that do not say so themselves: sled makes words, or a
 /// panic, of some.
 pub(crate) fn is_in_want(folder: &Path) -> bool {
@@ -80,7 +86,7 @@ mod tests {
     #[test]
     fn a_folder_with_room_is_not_in_want() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(!is_in_want(folder.path()));
+        assert!(!is_in_want(folder.path()) && !is_full(folder.path()));
         // What is not there is no want.
         assert!(!is_in_want(&folder.path().join("none")));
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);

@@ -2,12 +2,14 @@
 //!
 //! - `flush` is not durable on Linux, so `db` is synced by us afterwards.
 //! - A value that becomes a blob is never synced: values stay below 64 KiB, segments are 8 MiB, and `blobs/` must be empty.
+//! - Whoever waits for a write that then fails may not be woken, and waits for ever: he is woken by whoever flushes after that.
 //! - Killed while it opens, sled can leave `snap.*.generating`, which keeps it from ever opening again: removed first.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use nephron_model::Digest;
@@ -16,6 +18,8 @@ use super::{Addition, RecordName, Row, Shelf, TermKey, View, ViewError, Views};
 use crate::frame::{u32_at, u64_at};
 use crate::{Head, Location};
 
+/// How often it is looked whether somebody waits for a write that has failed.
+const WAKING: Duration = Duration::from_millis(200);
 /// Bytes of rows that are stored under one key, at most; with one longest row more it stays below 64 KiB.
 const BLOCK: usize = 24 << 10;
 /// Records that are stored under one key, at most.
@@ -56,19 +60,23 @@ impl Default for SledViews {
 impl Views for SledViews {
     fn open(&self, folder: &Path) -> Result<Box<dyn View>, ViewError> {
         remove_unfinished_snapshots(folder).map_err(|error| ViewError::of_io(&error))?;
-        let database = sled::Config::new()
+        let config = sled::Config::new()
             .path(folder)
             .segment_size(self.segment_size)
             .cache_capacity(self.cache)
-            .flush_every_ms(None)
-            .open()?;
+            .flush_every_ms(None);
+        let database = config.open()?;
         match database.get(FORMAT)? {
             Some(version) if version.as_ref() == FORMAT_VERSION => {}
             None if database.is_empty() => drop(database.insert(FORMAT, FORMAT_VERSION)?),
             Some(_) | None => return Err(ViewError::Malformed),
         }
         let folder = folder.to_owned();
-        Ok(Box::new(SledView { database, folder }))
+        Ok(Box::new(SledView {
+            database,
+            config,
+            folder,
+        }))
     }
 
     fn released(&self, folder: &Path) -> Result<(), ViewError> {
@@ -94,7 +102,39 @@ impl Views for SledViews {
 
 struct SledView {
     database: sled::Db,
+    /// What it was opened with, which knows whether it has failed.
+    config: sled::Config,
     folder: PathBuf,
+}
+
+impl SledView {
+    /// Calls what may wait for writes, and wakes it if they fail. After its first failure sled does nothing more, so that whoever
+    /// wakes does not wait.
+    fn woken<T>(&self, call: impl FnOnce() -> T) -> T {
+        std::thread::scope(|scope| {
+            let (done, until_done) = std::sync::mpsc::channel::<()>();
+            let waking = move || {
+                while until_done.recv_timeout(WAKING) == Err(RecvTimeoutError::Timeout) {
+                    if self.config.global_error().is_err() {
+                        drop(self.database.flush());
+                    }
+                }
+            };
+            let thread = std::thread::Builder::new().name("log-view-wake".to_owned());
+            // Where there is no thread, there may be one the next time.
+            drop(thread.spawn_scoped(scope, waking));
+            let called = call();
+            drop(done);
+            called
+        })
+    }
+}
+
+impl Drop for SledView {
+    fn drop(&mut self) {
+        // What the database does when it is dropped, before nobody can wake it any more.
+        self.woken(|| while self.database.flush().is_ok_and(|written| written > 0) {});
+    }
 }
 
 impl View for SledView {
@@ -119,7 +159,7 @@ impl View for SledView {
         let mut value = head.entries.to_le_bytes().to_vec();
         value.extend_from_slice(&head.hash.0);
         batch.insert(HEAD, value);
-        Ok(self.database.apply_batch(batch)?)
+        Ok(self.woken(|| self.database.apply_batch(batch))?)
     }
 
     fn row(&self, sequence: u64) -> Result<Option<Row>, ViewError> {
@@ -229,7 +269,7 @@ impl View for SledView {
 
     fn checkpoint(&self) -> Result<(), ViewError> {
         let before = self.head()?;
-        self.database.flush()?;
+        self.woken(|| self.database.flush())?;
         let sync = || {
             rustix::fs::fdatasync(fs::File::open(self.folder.join("db"))?)?;
             fs::File::open(&self.folder)?.sync_all()?;

@@ -17,6 +17,9 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// How long a view rests for which there was no thread.
 const SHORT_OF_THREADS: Duration = Duration::from_secs(1);
 
+/// How long whoever waits for the view to follow sees it get no further; then the journal answers.
+const STUCK: Duration = Duration::from_secs(30);
+
 /// How long whoever asks a view that rests waits until it is open; then the journal answers.
 const OPENING: Duration = Duration::from_secs(10);
 
@@ -364,10 +367,13 @@ impl Tide {
                 state = self.lock();
                 continue;
             }
-            state = self
-                .followed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            let viewed = state.viewed;
+            let waited = self.followed.wait_timeout(state, STUCK);
+            let (again, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+            state = again;
+            if waited.timed_out() && state.viewed == viewed {
+                return None;
+            }
         }
         (!state.ended).then_some(wanted)
     }
