@@ -7,6 +7,8 @@ mod crash;
 #[cfg(test)]
 mod export;
 #[cfg(test)]
+mod flips;
+#[cfg(test)]
 mod full;
 #[cfg(test)]
 mod power;

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use nephron_audit::{FaultKind, Head, Options, Reader, Verdict, VerifyOptions};
+use nephron_audit::{FaultKind, Head, Reader, Verdict, VerifyOptions};
 use nephron_model::Digest;
 use proptest::prelude::*;
 
 use crate::support::{
-    Place, alter, check, copy, files, fill, frames, open, place, segment, try_open, verify,
+    Place, alter, check, copy, files, fill, frames, open, place, segment, verify,
 };
 
 /// Beside the one that is called `place`.
@@ -77,36 +77,6 @@ fn an_untouched_log_verifies_and_is_not_changed_by_it() {
     let elsewhere = another_place();
     copy(&place.path, &elsewhere.path);
     assert_eq!(check(&elsewhere.path), verdict);
-}
-
-#[test]
-fn every_flipped_bit_of_a_segment_is_found_by_the_chain_alone_and_its_entry_named() {
-    let place = place();
-    let small = Options {
-        segment_size: 4096,
-        ..crate::support::options()
-    };
-    let log = try_open(&place.path, small).unwrap();
-    fill(&log, 0..20);
-    log.close().unwrap();
-    std::fs::remove_dir_all(place.path.join("view")).unwrap();
-    std::fs::remove_file(place.path.join("closed.json")).unwrap();
-    let file = segment(&place.path, 1);
-    assert!(file.exists() && segment(&place.path, 2).exists());
-    let bytes = std::fs::read(&file).unwrap();
-    for offset in 0..bytes.len() {
-        let verdict = altered(&place, &file, |bytes| bytes[offset] ^= 1 << (offset % 8)).unwrap();
-        assert!(!verdict.verified, "byte {offset}");
-        if let Some(entry) = entry_at(&bytes, offset) {
-            assert_eq!(
-                verdict.first_broken(),
-                Some(entry),
-                "byte {offset}: {:?}",
-                verdict.faults
-            );
-        }
-    }
-    assert!(quick(&place.path).verified);
 }
 
 proptest! {
