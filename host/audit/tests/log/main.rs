@@ -7,11 +7,13 @@ mod crash;
 #[cfg(test)]
 mod export;
 #[cfg(test)]
+mod flips;
+#[cfg(test)]
+mod full;
+#[cfg(test)]
 mod late;
 #[cfg(test)]
 mod policy;
-#[cfg(test)]
-mod full;
 #[cfg(test)]
 mod power;
 #[cfg(test)]

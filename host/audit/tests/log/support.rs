@@ -20,7 +20,20 @@ pub(crate) struct Place {
 }
 
 pub(crate) fn place() -> Place {
-    let folder = tempfile::tempdir().unwrap();
+    place_in(&std::env::temp_dir())
+}
+
+/// The same in memory, where the machine has that: for tests that open many logs, and whose matter is not what a disk keeps.
+pub(crate) fn place_in_memory() -> Place {
+    let memory = Path::new("/dev/shm");
+    match memory.is_dir() {
+        true => place_in(memory),
+        false => place(),
+    }
+}
+
+fn place_in(holder: &Path) -> Place {
+    let folder = tempfile::tempdir_in(holder).unwrap();
     let path = folder.path().join("log");
     Place {
         _folder: folder,
