@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use nephron_audit::{FaultKind, Head, Reader, Verdict, VerifyOptions};
+use nephron_audit::{FaultKind, Head, Options, Reader, Verdict, VerifyOptions};
 use nephron_model::Digest;
 use proptest::prelude::*;
 
 use crate::support::{
-    Place, alter, check, copy, files, fill, frames, open, place, segment, verify,
+    Place, alter, check, copy, files, fill, frames, open, place, segment, try_open, verify,
 };
 
 /// Beside the one that is called `place`.
