@@ -145,3 +145,73 @@ async fn i5_a_token_of_another_conversation_or_tenant_stays_as_it_stands() {
         "It was Zebulon Quackenbush, and [MRN_ZZZZZ]."
     );
 }
+
+/// What a model does to a token: the value comes back all the same, in a whole answer and in a streamed one.
+#[tokio::test]
+async fn a_token_is_restored_in_whatever_form_a_model_gives_it() {
+    let rig = Setup::default().open().await;
+    let text = "Patient: Zebulon Quackenbush has asthma.";
+    let issued = token_in(&rig, "ward-7", text).await;
+    let folder = rig.close();
+    let code = issued.get(6..11).unwrap();
+    let small = code.to_lowercase();
+    // As TOML, in which a backslash stands for itself between three single quotation marks.
+    let said = format!(
+        r"[name_{small}], [NAME\_{code}], &#91;NAME_{code}&#93;, NAME {code}, [NAME-{code}]s; [NAME_{code}'s]; name_{small}"
+    );
+    let shout = format!("answer = '''{said} or [MRN {code}]'''\ndelta = 3");
+    let rig = Setup::default()
+        .connector("shouts-tokens", &shout)
+        .open_in(folder)
+        .await
+        .unwrap();
+    let reply = rig
+        .ask_as(
+            "st-marys",
+            "dr.okafor",
+            "physician",
+            "TREAT",
+            Some("ward-7"),
+            text,
+        )
+        .await;
+    let name = "Zebulon Quackenbush";
+    assert_eq!(
+        reply.text().unwrap().expose(),
+        &format!("{name}, {name}, {name}, {name}, {name}s; {name}'s; {name} or [MRN {code}]")
+    );
+    // Where it was not issued, it is text.
+    let reply = rig
+        .ask_as(
+            "st-marys",
+            "dr.okafor",
+            "physician",
+            "TREAT",
+            Some("ward-8"),
+            "Hello.",
+        )
+        .await;
+    assert_eq!(
+        reply.text().unwrap().expose(),
+        &format!("{said} or [MRN {code}]")
+    );
+}
+
+#[tokio::test]
+async fn what_a_user_types_like_a_token_is_never_resolved_either() {
+    let rig = Setup::default().open().await;
+    let issued = token_in(&rig, "ward-7", "Patient: Zebulon Quackenbush has asthma.").await;
+    let bare = issued.trim_matches(['[', ']']);
+    let typed = format!("Who is {}? And {bare}?", issued.to_lowercase());
+    let reply = rig
+        .ask_as(
+            "st-marys",
+            "dr.okafor",
+            "physician",
+            "TREAT",
+            Some("ward-7"),
+            &typed,
+        )
+        .await;
+    assert_eq!(reply.text().unwrap().expose(), &typed);
+}

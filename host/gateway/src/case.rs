@@ -222,6 +222,16 @@ impl Case {
         self.tenant.keys().conversation(&name)
     }
 
+    /// Of each of these tokens, whether it was issued in the conversation that the caller reaches. No key opens for that.
+    pub(crate) fn issued(&self, tokens: &[Token]) -> Result<Vec<bool>, Refusal> {
+        let is_new = self.conversation.is_none() && !self.has_tokens.load(Ordering::Relaxed);
+        if tokens.is_empty() || (is_new && self.lent.is_none()) {
+            return Ok(vec![false; tokens.len()]);
+        }
+        let (keys, own) = (self.tenant.keys(), self.own_conversation()?);
+        Ok(keys.issued(own, self.lent.as_deref(), tokens)?)
+    }
+
     /// Whether the caller uses keys under a grant. That it covers these operations, and as many values as there are to it, is
     /// seen before policy is told of it.
     pub(crate) fn is_lent(

@@ -58,5 +58,5 @@ pub use secret::{Key, MacKey};
 pub use signing::SigningKey;
 pub use store::FileError;
 pub use tenant_key::{TenantKeyError, TenantKeys};
-pub use token::{InvalidToken, LITERAL, Token};
+pub use token::{Before, InvalidToken, LITERAL, Seeker, Sought, Token, Written};
 pub use vault::{Conversation, Underway};

@@ -3,12 +3,16 @@
 //! A token names its kind, so that a model can reason about it, and says nothing else: the five characters are drawn
 //! at random (45 CFR 164.514(c)). Its length depends on its kind alone. The shape is drawn in `docs/formats/tokens.md`.
 
+mod written;
+
 use std::fmt::Write as _;
 use std::ops::Range;
 
 use nephron_model::Kind;
 
 use crate::random::{self, RandomError};
+
+pub use written::{Before, Seeker, Sought, Written};
 
 /// The kind under which the host keeps user text that has a token's shape, so that it comes back as it was and is
 /// never taken for a token. Nothing else about it is special.
@@ -50,7 +54,8 @@ impl Token {
     }
 
     /// Every token-shaped part of `text` with its byte range, in order. They cannot overlap: a token holds no second
-    /// `[`. The shape is exact: another case, a blank or a sixth character makes it something else.
+    /// `[`. The shape is exact; [`Seeker`] also finds
+    /// what models make of it.
     pub fn scan(text: &str) -> impl Iterator<Item = (Range<usize>, Self)> {
         text.match_indices('[').filter_map(|(start, _)| {
             let rest = text.get(start..)?;
@@ -58,19 +63,6 @@ impl Token {
             let end = start + head.iter().position(|byte| *byte == b']')? + 1;
             Some((start..end, text.get(start..end)?.parse().ok()?))
         })
-    }
-
-    /// The byte offset from which `text`, the beginning of something longer, may yet become a token: a stream is
-    /// passed on up to there and the rest held back, at most [`Token::LONGEST`] - 1 bytes.
-    #[must_use]
-    pub fn unfinished(text: &str) -> Option<usize> {
-        let start = text.rfind('[')?;
-        let rest = text.get(start + 1..)?;
-        let mut state = Some(Place::Start);
-        for byte in rest.bytes() {
-            state = state.and_then(|place| place.after(byte));
-        }
-        state.map(|_| start)
     }
 }
 
@@ -122,6 +114,15 @@ impl Digit {
     fn of(symbol: u8) -> Option<Self> {
         let place = Self::SYMBOLS.iter().position(|it| *it == symbol)?;
         u32::try_from(place).ok().map(Self)
+    }
+
+    /// As Crockford decodes: in either case, O as 0, I and L as 1.
+    fn read(symbol: char) -> Option<Self> {
+        match symbol.to_ascii_uppercase() {
+            'O' => Some(Self(0)),
+            'I' | 'L' => Some(Self(1)),
+            symbol => u8::try_from(symbol).ok().and_then(Self::of),
+        }
     }
 
     fn symbol(self) -> char {
@@ -257,37 +258,7 @@ mod tests {
         assert_eq!(seen.len(), 32);
     }
 
-    #[test]
-    fn a_stream_is_held_back_only_where_a_token_may_begin() {
-        let check = |text: &str, expected: Option<usize>| {
-            assert_eq!(Token::unfinished(text), expected, "{text}")
-        };
-        check("", None);
-        check("plain", None);
-        check("see [", Some(4));
-        check("see [NAM", Some(4));
-        check("see [NAME_7K", Some(4));
-        check("see [NAME_7KQ2M", Some(4));
-        check("see [NAME_7KQ2M]", None);
-        check("see [NAME_7KQ2MX", None);
-        check("see [1]", None);
-        check("see [nam", None);
-        check("[NAME_7KQ2M] [", Some(13));
-        check("[A2345678901234567", None);
-    }
-
     proptest! {
-        #[test]
-        fn a_token_cut_anywhere_is_held_back_from_its_bracket(
-            before in "[a-z é]{0,8}", kind in "[a-z][a-z0-9-]{0,15}", cut in 1usize..24,
-        ) {
-            let drawn = Token::draw(kind.parse().unwrap()).unwrap().to_string();
-            let cut = cut.min(drawn.len() - 1);
-            let text = format!("{before}{}", drawn.get(..cut).unwrap());
-            prop_assert_eq!(Token::unfinished(&text), Some(before.len()));
-            prop_assert!(cut < Token::LONGEST);
-        }
-
         #[test]
         fn scanning_never_panics_and_returns_what_parses(text in "[\\[\\]A-C0-2_é-]{0,60}") {
             for (range, token) in Token::scan(&text) {

@@ -50,6 +50,27 @@ impl TenantKeys {
             Ok(Conversation(digest))
         })
     }
+
+    /// Of each of these tokens, whether it was issued in that conversation, or in the one that the lasting grant `lent`
+    /// reaches. No key opens for that: conversation and token are no secret to the store.
+    ///
+    /// # Errors
+    /// As [`lasting_of`](Self::lasting_of).
+    pub fn issued(
+        &self,
+        conversation: Conversation,
+        lent: Option<&str>,
+        tokens: &[Token],
+    ) -> Result<Vec<bool>, KeyError> {
+        let reached = match lent {
+            Some(id) => self.lasting_of(id)?.and_then(|lent| lent.conversation),
+            None => None,
+        };
+        let reached = reached.unwrap_or(conversation);
+        let found = find(self.inner(), reached, tokens.iter())?;
+        let is_there = |found: Found| matches!(found, Found::Sealed(_));
+        Ok(found.into_iter().map(is_there).collect())
+    }
 }
 
 /// Tokens that were chosen for an entry that is not yet durable.

@@ -4,12 +4,11 @@
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 
-use std::collections::BTreeMap;
-use std::ops::Range;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nephron_engine::contract::{Message, Part, Span};
 use nephron_engine::{Answer, Judgement, Messages};
-use nephron_keys::{KeyError, LITERAL, Token};
+use nephron_keys::{KeyError, LITERAL, Seeker, Token};
 use nephron_model::{EntryKind, Kind, Phi, Point};
 use serde::{Deserialize, Serialize};
 
@@ -107,17 +106,29 @@ struct Replaced {
 
 async fn replace(case: &Case, messages: &Messages) -> Result<Replaced, Refusal> {
     let spans = detect(case, Point::Ingress, messages).await?;
-    let finds = merge(messages, &spans)?;
-
-    let values: Vec<(Kind, &str)> = finds
-        .iter()
-        .filter_map(|found| Some((found.place.kind.clone(), found.place.text(messages)?)))
-        .collect();
-    let tokens = case.tokens(&values).await?;
-    drop(values);
-    if tokens.len() != finds.len() {
-        return Err(Refusal::Key(KeyError::NotFound));
-    }
+    let (mut literals, mut others) = literals(case, messages)?;
+    let (finds, tokens) = loop {
+        let finds = merge(&spans, literals.clone())?;
+        let values: Vec<(Kind, &str)> = finds
+            .iter()
+            .filter_map(|found| Some((found.place.kind.clone(), found.place.text(messages)?)))
+            .collect();
+        let tokens = case.tokens(&values).await?;
+        if tokens.len() != finds.len() {
+            return Err(Refusal::Key(KeyError::NotFound));
+        }
+        // One that was drawn just now may be what the text happens to read like.
+        let drawn: BTreeSet<&Token> = tokens.iter().collect();
+        let (now, still) = others
+            .into_iter()
+            .partition(|(_, token)| drawn.contains(token));
+        let now: Vec<(Place, Token)> = now;
+        others = still;
+        if now.is_empty() {
+            break (finds, tokens);
+        }
+        literals.extend(now.into_iter().map(|(place, _)| place));
+    };
 
     let messages = rewrite(messages, &finds, &tokens);
     let counts = counted(&finds);
@@ -308,10 +319,37 @@ pub(crate) fn known_kind(name: &str) -> Option<Kind> {
     is_known.then(|| name.parse().ok()).flatten()
 }
 
-/// Unites what the detectors found, and user text that has the form of a token, into places that do not overlap.
-fn merge(messages: &Messages, spans: &[Span]) -> Result<Vec<Found>, Refusal> {
-    let mut candidates = candidates(spans)?;
+/// What finds tokens in texts: of any kind as they are issued, and of the kinds that stand here in the forms that
+/// models give them.
+pub(crate) fn seeker() -> Seeker {
+    let kinds = KINDS.into_iter().chain(["other", LITERAL]);
+    Seeker::new(kinds.filter_map(|kind| kind.parse().ok()))
+}
+
+/// A place that reads like a token.
+type Likeness = (Place, Token);
+
+/// User text that has the form of a token, or reads like one that was issued in this conversation; and beside it what
+/// reads like one that was not, in case it is drawn now.
+fn literals(case: &Case, messages: &Messages) -> Result<(Vec<Place>, Vec<Likeness>), Refusal> {
+    let (exact, like) = tokens_in(messages)?;
+    let asked: Vec<Token> = like.iter().map(|(_, token)| token.clone()).collect();
+    let issued = case.issued(&asked)?;
+    let (mut literals, mut others) = (exact, Vec::new());
+    for (likeness, is_issued) in like.into_iter().zip(issued) {
+        match is_issued {
+            true => literals.push(likeness.0),
+            false => others.push(likeness),
+        }
+    }
+    Ok((literals, others))
+}
+
+/// Places that have the form of a token, and those that read like one.
+fn tokens_in(messages: &Messages) -> Result<(Vec<Place>, Vec<Likeness>), Refusal> {
     let literal: Kind = LITERAL.parse().map_err(|_| no_kind())?;
+    let seeker = seeker();
+    let (mut exact, mut like) = (Vec::new(), Vec::new());
     for (message, content) in messages.0.iter().enumerate() {
         for (part, text) in content
             .parts
@@ -319,21 +357,32 @@ fn merge(messages: &Messages, spans: &[Span]) -> Result<Vec<Found>, Refusal> {
             .enumerate()
             .filter_map(|(part, p)| Some((part, text_of(p)?)))
         {
-            for (Range { start, end }, _) in Token::scan(text) {
-                candidates.push(Found {
-                    place: Place {
-                        message,
-                        part,
-                        start,
-                        end,
-                        kind: literal.clone(),
-                    },
-                    confidence: u32::MAX,
-                    rule: None,
-                });
+            for written in seeker.scan(text) {
+                let place = Place {
+                    message,
+                    part,
+                    start: written.range.start,
+                    end: written.range.end,
+                    kind: literal.clone(),
+                };
+                match written.is_exact {
+                    true => exact.push(place),
+                    false => like.push((place, written.token)),
+                }
             }
         }
     }
+    Ok((exact, like))
+}
+
+/// Unites what the detectors found, and user text that has the form of a token, into places that do not overlap.
+fn merge(spans: &[Span], literals: Vec<Place>) -> Result<Vec<Found>, Refusal> {
+    let mut candidates = candidates(spans)?;
+    candidates.extend(literals.into_iter().map(|place| Found {
+        place,
+        confidence: u32::MAX,
+        rule: None,
+    }));
     Ok(unite(candidates))
 }
 

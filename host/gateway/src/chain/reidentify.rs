@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use nephron_engine::Messages;
 use nephron_engine::contract::{Event, Message, Part, Value};
-use nephron_keys::{Operations, Token};
+use nephron_keys::{Before, Operations, Seeker, Token, Written};
 use nephron_model::{Draft, EntryKind, EventId, Kind, Phi, Point};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
@@ -18,7 +18,7 @@ use zeroize::Zeroize;
 use crate::case::Case;
 use crate::chain::connect::{Answered, Answering};
 use crate::chain::decide::{Duties, Permitted, ask_deciders, number, permit};
-use crate::chain::deidentify::detect;
+use crate::chain::deidentify::{detect, seeker};
 use crate::refusal::Refusal;
 use crate::reply::Outlet;
 use crate::said::{Channel, Said, ToolCall};
@@ -64,7 +64,7 @@ pub const RESTORATION: &str = "restoration";
 /// Puts identities back, if this caller may see them.
 pub(crate) async fn reidentify(case: &Case, answered: Answered) -> Result<Restored, Refusal> {
     let (said, duties, wants_json) = answered.into_parts();
-    let tokens = tokens_of(said.expose());
+    let tokens = tokens_of(case, said.expose())?;
     let of_its_own = identifiers_outside(case, said.expose(), &tokens).await?;
     let has_own = of_its_own.iter().any(|found| !found.is_empty());
 
@@ -74,7 +74,7 @@ pub(crate) async fn reidentify(case: &Case, answered: Answered) -> Result<Restor
         may_see_identities(
             case,
             duties,
-            tokens.iter().flatten().map(|(_, token)| token),
+            tokens.iter().flatten().map(|written| &written.token),
         )
         .await?
     };
@@ -85,13 +85,13 @@ pub(crate) async fn reidentify(case: &Case, answered: Answered) -> Result<Restor
             (said.clone(), "nothing-to-restore")
         }
         Permission::Granted => {
-            let asked = tokens.iter().flatten().map(|(_, token)| token);
+            let asked = tokens.iter().flatten().map(|written| &written.token);
             values.look_up(case, asked).await?;
             let mut restored = said.clone();
             let mut room = LARGEST_ANSWER;
-            for (channel, text) in said.expose().texts() {
+            for ((channel, text), tokens) in said.expose().texts().into_iter().zip(&tokens) {
                 let mut escaping = Escaping::of(channel, wants_json);
-                let put = put_back(text, &values, &mut escaping, &mut room)?;
+                let put = put_back(text, tokens, &values, &mut escaping, &mut room)?;
                 *restored.expose_mut().text_mut(channel) = put.into_inner();
             }
             (restored, "restored")
@@ -126,8 +126,11 @@ pub(crate) async fn permit_texts(
     case: &Case,
     Tokens(texts): Tokens,
 ) -> Result<Permitted<Tokens>, Refusal> {
-    let tokens = texts.expose().iter().flat_map(|text| Token::scan(text));
-    let tokens: Vec<Token> = tokens.map(|(_, token)| token).collect();
+    let tokens: Vec<Token> = tokens_in(case, texts.expose())?
+        .into_iter()
+        .flatten()
+        .map(|written| written.token)
+        .collect();
     let is_lent = case.is_lent(Operations::DETOKENIZE, Point::Rehydrate, |grant| {
         grant.values_of(&tokens)
     })?;
@@ -145,22 +148,18 @@ pub(crate) async fn restore_texts(
         // With its tokens the caller has it already.
         return Err(Refusal::withheld(Point::Rehydrate));
     }
-    let tokens: Vec<Token> = texts
-        .expose()
-        .iter()
-        .flat_map(|text| Token::scan(text))
-        .map(|(_, token)| token)
-        .collect();
+    let written = tokens_in(case, texts.expose())?;
+    let tokens: Vec<&Token> = written.iter().flatten().map(|it| &it.token).collect();
     let mut values = Values::default();
-    values.look_up(case, tokens.iter()).await?;
+    values.look_up(case, tokens.iter().copied()).await?;
     let mut restored = Phi::new(Vec::with_capacity(texts.expose().len()));
     let mut room = LARGEST_ANSWER;
-    for text in texts.expose() {
+    for (text, tokens) in texts.expose().iter().zip(&written) {
         let mut escaping = Escaping::of(Channel::Text, false);
-        let put = put_back(text, &values, &mut escaping, &mut room)?;
+        let put = put_back(text, tokens, &values, &mut escaping, &mut room)?;
         restored.expose_mut().push(put.into_inner());
     }
-    let is_known = |token: &&Token| matches!(values.known.get(*token), Some(Some(_)));
+    let is_known = |token: &&&Token| matches!(values.known.get(**token), Some(Some(_)));
     let known = tokens.iter().filter(is_known).count();
     let counts = Counts {
         tokens: tokens.len(),
@@ -272,6 +271,7 @@ pub(crate) async fn stream(
     let mut passing = Passing {
         vault: case,
         event: case.id,
+        seeker: Seeker::new(kinds.iter().cloned()),
         kinds: &kinds,
         wants_json,
         held: BTreeMap::new(),
@@ -288,7 +288,7 @@ pub(crate) async fn stream(
         }
     }
     passing.end(streamed).await?;
-    let tokens = tokens_of(streamed.said.expose());
+    let tokens = tokens_of(case, streamed.said.expose())?;
     let own = identifiers_outside(case, streamed.said.expose(), &tokens).await?;
     streamed.counts.of_its_own = own.iter().map(Vec::len).sum();
     Ok(())
@@ -308,6 +308,9 @@ fn begins(event: &Event) -> bool {
 trait Vault {
     /// The value of each; nothing for one that was not issued in this conversation.
     async fn values(&self, asked: &[Token]) -> Result<Vec<Option<Phi<String>>>, Refusal>;
+
+    /// Whether each was issued in this conversation.
+    fn issued(&self, tokens: &[Token]) -> Result<Vec<bool>, Refusal>;
 }
 
 impl Vault for Case {
@@ -316,12 +319,18 @@ impl Vault for Case {
         let grant = self.grant(Operations::DETOKENIZE, Point::Rehydrate)?;
         Ok(grant.detokenize(asked).await?)
     }
+
+    fn issued(&self, tokens: &[Token]) -> Result<Vec<bool>, Refusal> {
+        Self::issued(self, tokens)
+    }
 }
 
 /// An answer on its way through.
 struct Passing<'a, V> {
     vault: &'a V,
     event: EventId,
+    /// Knows those kinds, in all forms.
+    seeker: Seeker,
     /// Kinds about which policy was asked.
     kinds: &'a BTreeSet<Kind>,
     wants_json: bool,
@@ -334,7 +343,33 @@ struct Passing<'a, V> {
 /// The end of what has come for one channel, which may yet become a token.
 struct Held {
     text: Phi<String>,
+    /// What was sent before it.
+    before: Before,
     escaping: Escaping,
+}
+
+impl Held {
+    const fn new(escaping: Escaping) -> Self {
+        Self {
+            text: Phi::new(String::new()),
+            before: Before::Open,
+            escaping,
+        }
+    }
+
+    /// What can go out once `piece` has come, and what in it reads like a token: all but the end of it that may yet
+    /// become one, unless it `is_last`.
+    fn take(&mut self, piece: &str, is_last: bool, seeker: &Seeker) -> (Phi<String>, Vec<Written>) {
+        let text = self.text.expose_mut();
+        text.push_str(piece);
+        let sought = seeker.read(self.before, text, is_last);
+        let rest = text.split_off(sought.settled);
+        self.before = sought.before;
+        (
+            std::mem::replace(&mut self.text, Phi::new(rest)),
+            sought.found,
+        )
+    }
 }
 
 impl<V: Vault> Passing<'_, V> {
@@ -366,7 +401,7 @@ impl<V: Vault> Passing<'_, V> {
         }
         for (channel, text) in piece.expose().texts() {
             if !text.is_empty() {
-                self.pass(channel, text, streamed).await?;
+                self.pass(channel, text, false, streamed).await?;
             }
         }
         Ok(())
@@ -376,28 +411,31 @@ impl<V: Vault> Passing<'_, V> {
         &mut self,
         channel: Channel,
         piece: &str,
+        is_last: bool,
         streamed: &mut Streamed,
     ) -> Result<(), Refusal> {
         let wants_json = self.wants_json;
-        let held = self.held.entry(channel).or_insert_with(|| Held {
-            text: Phi::default(),
-            escaping: Escaping::of(channel, wants_json),
-        });
-        let ready = released(&mut held.text, piece);
-        let tokens: Vec<Token> = Token::scan(ready.expose())
-            .map(|(_, token)| token)
-            .collect();
+        let held = self
+            .held
+            .entry(channel)
+            .or_insert_with(|| Held::new(Escaping::of(channel, wants_json)));
+        let (ready, found) = held.take(piece, is_last, &self.seeker);
+        let written = standing(self.vault, found)?;
+        let tokens: Vec<&Token> = written.iter().map(|it| &it.token).collect();
         streamed.counts.tokens += tokens.len();
         let is_asked = |token: &&Token| self.kinds.contains(token.kind());
-        let asked = streamed.values.wanted(tokens.iter().filter(is_asked));
+        let asked = streamed
+            .values
+            .wanted(tokens.iter().copied().filter(is_asked));
         streamed.values.look_up(self.vault, asked.iter()).await?;
         let values = &streamed.values;
-        let is_known = |token: &&Token| values.known.contains_key(*token);
+        let is_known = |token: &&&Token| values.known.contains_key(**token);
         streamed.counts.not_asked += tokens.len() - tokens.iter().filter(is_known).count();
         // The room is taken when it is sent.
         let mut room = self.room;
         let restored = put_back(
             ready.expose(),
+            &written,
             &streamed.values,
             &mut held.escaping,
             &mut room,
@@ -405,10 +443,11 @@ impl<V: Vault> Passing<'_, V> {
         self.send(channel, restored, streamed).await
     }
 
-    /// The answer has ended: what was held back is no token.
+    /// The answer has ended: what was held back is read as it stands.
     async fn end(&mut self, streamed: &mut Streamed) -> Result<(), Refusal> {
-        for (channel, held) in std::mem::take(&mut self.held) {
-            self.send(channel, held.text, streamed).await?;
+        let channels: Vec<Channel> = self.held.keys().copied().collect();
+        for channel in channels {
+            self.pass(channel, "", true, streamed).await?;
         }
         Ok(())
     }
@@ -430,15 +469,6 @@ impl<V: Vault> Passing<'_, V> {
     }
 }
 
-/// What can go out once `piece` has come: all but the end of it that may yet become a token, which stays in `held`.
-fn released(held: &mut Phi<String>, piece: &str) -> Phi<String> {
-    let text = held.expose_mut();
-    text.push_str(piece);
-    let ready = Token::unfinished(text).unwrap_or(text.len());
-    let rest = text.split_off(ready);
-    std::mem::replace(held, Phi::new(rest))
-}
-
 /// The whole answer with its tokens, and without identifiers of the model's own.
 async fn withheld(
     case: &Case,
@@ -452,7 +482,7 @@ async fn withheld(
         streamed.said.expose_mut().take(event);
     }
     answering.rest(&mut streamed.said).await?;
-    let tokens = tokens_of(streamed.said.expose());
+    let tokens = tokens_of(case, streamed.said.expose())?;
     let own = identifiers_outside(case, streamed.said.expose(), &tokens).await?;
     let mut masked = masked(case, &streamed.said, &own).await?;
     masked.expose_mut().name_calls(case.id);
@@ -529,14 +559,32 @@ fn entry(
     Ok(draft)
 }
 
-type Placed = Vec<(Range<usize>, Token)>;
+/// The tokens of one text, in order.
+type Placed = Vec<Written>;
 
 /// The tokens of each text, in the order of [`Said::texts`].
-fn tokens_of(said: &Said) -> Vec<Placed> {
-    said.texts()
+fn tokens_of(case: &Case, said: &Said) -> Result<Vec<Placed>, Refusal> {
+    let texts: Vec<&str> = said.texts().into_iter().map(|(_, text)| text).collect();
+    tokens_in(case, &texts)
+}
+
+/// The tokens of each text.
+fn tokens_in<T: AsRef<str>>(case: &Case, texts: &[T]) -> Result<Vec<Placed>, Refusal> {
+    let seeker = seeker();
+    let texts = texts.iter().map(|text| seeker.scan(text.as_ref()));
+    texts.map(|found| standing(case, found)).collect()
+}
+
+/// Those that are tokens: written as they are issued, or like one that was issued here. All else is ordinary text.
+fn standing(vault: &impl Vault, found: Placed) -> Result<Placed, Refusal> {
+    let like: Vec<Token> = found
         .iter()
-        .map(|(_, text)| Token::scan(text).collect())
-        .collect()
+        .filter(|written| !written.is_exact)
+        .map(|written| written.token.clone())
+        .collect();
+    let mut issued = vault.issued(&like)?.into_iter();
+    let is_token = |written: &Written| written.is_exact || issued.next() == Some(true);
+    Ok(found.into_iter().filter(is_token).collect())
 }
 
 /// Where each text of the answer holds identifiers that are not our tokens: the model made them up, or knew them. In
@@ -577,10 +625,10 @@ async fn identifiers_outside(
 }
 
 /// What of `span` no token covers: a web address may go on before and after the token that stands in it.
-fn outside(span: Range<usize>, tokens: &[(Range<usize>, Token)]) -> Vec<Range<usize>> {
+fn outside(span: Range<usize>, tokens: &[Written]) -> Vec<Range<usize>> {
     // Tokens are in order and do not overlap.
-    let first = tokens.partition_point(|(token, _)| token.end <= span.start);
-    let within = tokens.iter().skip(first).map(|(token, _)| token);
+    let first = tokens.partition_point(|token| token.range.end <= span.start);
+    let within = tokens.iter().skip(first).map(|token| &token.range);
     let mut pieces = Vec::new();
     let mut from = span.start;
     for token in within.take_while(|token| token.start < span.end) {
@@ -630,7 +678,7 @@ async fn masked(
             Err(_) => WITHHELD.to_owned(),
         };
     }
-    let tokens = tokens_of(plain.expose());
+    let tokens = tokens_of(case, plain.expose())?;
     let found = identifiers_outside(case, plain.expose(), &tokens).await?;
     let mut masked = mask_all(&plain, &found);
     for call in masked.expose_mut().tool_calls.values_mut() {
@@ -766,19 +814,22 @@ impl Values {
 /// again, and an unknown token stays as it stands. Where the text is JSON a value is escaped.
 fn put_back(
     text: &str,
+    tokens: &[Written],
     values: &Values,
     escaping: &mut Escaping,
     room: &mut usize,
 ) -> Result<Phi<String>, Refusal> {
     let mut restored = Phi::new(String::with_capacity(text.len()));
     let mut from = 0;
-    for (range, token) in Token::scan(text) {
-        if let Some(Some(value)) = values.known.get(&token) {
-            let before = text.get(from..range.start).unwrap_or_default();
+    for written in tokens {
+        if let Some(Some(value)) = values.known.get(&written.token) {
+            let before = text.get(from..written.range.start).unwrap_or_default();
             escaping.walk(before);
             restored.expose_mut().push_str(before);
             escaping.push(restored.expose_mut(), value.expose());
-            from = range.end;
+            let ending = text.get(written.ending.clone()).unwrap_or_default();
+            restored.expose_mut().push_str(ending);
+            from = written.range.end;
         }
         if restored.expose().len() > *room {
             return Err(too_large());

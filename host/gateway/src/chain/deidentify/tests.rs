@@ -21,9 +21,14 @@ fn span(message: u32, start: u32, end: u32, kind: &str, confidence: f32) -> Span
     }
 }
 
+/// What of these texts is replaced, if nothing in them was issued before.
+fn found_in(messages: &Messages, spans: &[Span]) -> Vec<Found> {
+    let (exact, _) = tokens_in(messages).unwrap();
+    merge(spans, exact).unwrap()
+}
+
 fn places(texts: &[&str], spans: &[Span]) -> Vec<(usize, usize, usize, String)> {
-    let merged = merge(&messages(texts), spans).unwrap();
-    merged
+    found_in(&messages(texts), spans)
         .into_iter()
         .map(|Found { place, .. }| {
             (
@@ -61,11 +66,11 @@ fn the_most_confident_find_gives_its_rule_and_a_rule_is_a_code() {
         with_rule(span(0, 0, 10, "name", 0.6), "name.cue"),
         with_rule(span(0, 5, 14, "id", 0.9), "John Smith"),
     ];
-    let merged = merge(&messages(&["John Smith Jr."]), &spans).unwrap();
+    let merged = found_in(&messages(&["John Smith Jr."]), &spans);
     let told = |found: &Found| (found.confidence(), found.rule.clone());
     let told: Vec<_> = merged.iter().map(told).collect();
     assert_eq!(told, [(0.9, Some("withheld".to_owned()))]);
-    let literal = merge(&messages(&["[NAME_7KQ2M]"]), &[]).unwrap();
+    let literal = found_in(&messages(&["[NAME_7KQ2M]"]), &[]);
     assert_eq!(literal[0].confidence(), 1.0);
 }
 
@@ -76,6 +81,23 @@ fn text_in_the_form_of_a_token_is_a_literal() {
 }
 
 #[test]
+fn text_that_reads_like_a_token_is_one_only_if_it_was_issued() {
+    let messages = messages(&["Name Smith, [NAME_7KQ2M], `name_7kq2m`"]);
+    let (exact, like) = tokens_in(&messages).unwrap();
+    let at = |place: &Place| (place.start, place.end, place.kind.to_string());
+    assert_eq!(
+        exact.iter().map(at).collect::<Vec<_>>(),
+        [(12, 24, "literal".to_owned())]
+    );
+    let like: Vec<_> = like
+        .iter()
+        .map(|(place, token)| (place.start, place.end, token.to_string()))
+        .collect();
+    let expected = [(0, 10, "[NAME_SM1TH]"), (27, 37, "[NAME_7KQ2M]")];
+    assert_eq!(like, expected.map(|(a, b, token)| (a, b, token.to_owned())));
+}
+
+#[test]
 fn i2_bytes_outside_places_are_unchanged() {
     let original = messages(&["a Ann b Bo c", "Cy"]);
     let spans = [
@@ -83,7 +105,7 @@ fn i2_bytes_outside_places_are_unchanged() {
         span(0, 8, 10, "name", 1.0),
         span(1, 0, 2, "name", 1.0),
     ];
-    let places = merge(&original, &spans).unwrap();
+    let places = found_in(&original, &spans);
     let tokens: Vec<Token> = ["[NAME_00001]", "[NAME_00002]", "[NAME_00003]"]
         .iter()
         .map(|token| token.parse().unwrap())

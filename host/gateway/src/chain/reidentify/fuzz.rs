@@ -45,6 +45,15 @@ pub fn stream(data: &[u8]) {
     for (sign, token) in ["\u{1}", "\u{2}", "\u{3}", "\u{4}"].iter().zip(tokens) {
         text = text.replace(sign, token);
     }
+    // Others for what a model makes of one.
+    for (sign, token) in ["\u{5}", "\u{6}", "\u{7}", "\u{e}"].iter().zip([
+        "[name_7kq2m]",
+        r"\\[NAME\\_7KQ2M\\]",
+        "&#91;Health&lowbar;Plan-ZZZZZ's&rsqb;",
+        "Name 7KQ2M",
+    ]) {
+        text = text.replace(sign, token);
+    }
     if text.len() > 4096 {
         return;
     }
@@ -64,14 +73,20 @@ pub fn stream(data: &[u8]) {
 }
 
 fn restored(text: &str, values: &Values, escaping: &mut Escaping) -> String {
-    let put = put_back(text, values, escaping, &mut LARGEST_ANSWER.clone());
+    let tokens = seeker().scan(text);
+    put(text, &tokens, values, escaping)
+}
+
+fn put(text: &str, tokens: &[Written], values: &Values, escaping: &mut Escaping) -> String {
+    let room = &mut LARGEST_ANSWER.clone();
+    let put = put_back(text, tokens, values, escaping, room);
     assert!(put.is_ok(), "a short answer is too large");
     put.map(Phi::into_inner).unwrap_or_default()
 }
 
 /// Passes the text on piece by piece, as long as `cuts` says.
-fn pieces(text: &str, cuts: &[u8], values: &Values, mut escaping: Escaping) -> String {
-    let (mut held, mut out, mut rest) = (Phi::default(), String::new(), text);
+fn pieces(text: &str, cuts: &[u8], values: &Values, escaping: Escaping) -> String {
+    let (mut held, mut out, mut rest) = (Held::new(escaping), String::new(), text);
     let mut cuts = cuts.iter().copied();
     let mut said = Said::default();
     while !rest.is_empty() {
@@ -82,20 +97,25 @@ fn pieces(text: &str, cuts: &[u8], values: &Values, mut escaping: Escaping) -> S
             .unwrap_or((rest, ""));
         rest = behind;
         said.take(Event::Text(piece.to_owned()));
-        let ready = released(&mut held, piece);
-        let kept = held.expose();
-        // With a `[` behind it, nothing before it becomes one.
-        let may_yet_be = kept.is_empty() && Token::unfinished(ready.expose()).is_some();
-        assert!(!may_yet_be, "sent too early");
-        assert!(kept.len() < Token::LONGEST && (kept.is_empty() || kept.starts_with('[')));
-        out += &restored(ready.expose(), values, &mut escaping);
+        let (before, was_held) = (held.before, held.text.expose().len());
+        let (ready, found) = held.take(piece, false, &seeker());
+        let kept = held.text.expose();
+        assert!(kept.len() < Seeker::LONGEST);
+        // Each byte of what is kept waits for the next, and none that was sent does.
+        let again = seeker().read(held.before, kept, false);
+        assert_eq!((again.settled, again.found.len()), (0, 0), "kept too long");
+        assert!(ready.expose().len() <= was_held + piece.len());
+        let sent = seeker().read(before, ready.expose(), true);
+        assert_eq!(sent.found, found, "sent too early");
+        out += &put(ready.expose(), &found, values, &mut held.escaping);
     }
     assert_eq!(said.text, text);
-    out + held.expose()
+    let (ready, found) = held.take("", true, &seeker());
+    out + &put(ready.expose(), &found, values, &mut held.escaping)
 }
 
 fn is_masked(text: &str, found: &[Range<usize>]) {
-    let tokens: Vec<(Range<usize>, Token)> = Token::scan(text).collect();
+    let tokens = seeker().scan(text);
     let on_boundaries = |range: &&Range<usize>| text.get((*range).clone()).is_some();
     let found: Vec<&Range<usize>> = found.iter().filter(on_boundaries).collect();
     let mut masked_pieces: Vec<Range<usize>> = found
@@ -104,15 +124,18 @@ fn is_masked(text: &str, found: &[Range<usize>]) {
         .collect();
     masked_pieces.sort_unstable_by_key(|range| (range.start, range.end));
     let masked = mask(text, &masked_pieces);
-    let left: Vec<Token> = Token::scan(masked.expose())
-        .map(|(_, token)| token)
-        .collect();
-    let all: Vec<Token> = tokens.iter().map(|(_, token)| token.clone()).collect();
+    // What is masked within a word can end it, and then what is left reads like a token.
+    let exact = |tokens: &[Written]| -> Vec<Token> {
+        let exact = tokens.iter().filter(|written| written.is_exact);
+        exact.map(|written| written.token.clone()).collect()
+    };
+    let left = exact(&seeker().scan(masked.expose()));
+    let all = exact(&tokens);
     assert_eq!(left, all, "a token is masked, or made");
     if !text.contains(MASK) {
         let is_hidden = |at: usize| {
             found.iter().any(|range| range.contains(&at))
-                && !tokens.iter().any(|(range, _)| range.contains(&at))
+                && !tokens.iter().any(|written| written.range.contains(&at))
         };
         let shown: String = text
             .char_indices()
