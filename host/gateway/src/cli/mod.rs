@@ -259,8 +259,8 @@ mod tests {
         let digest = format!("sha256:{}", "0".repeat(64));
         for arguments in [
             vec!["audit", "show"],
-            vec!["audit", "show", "log", "--config", "gateway.toml"],
-            vec!["audit", "show", "log", "--tenant", "st-marys"],
+            vec!["audit", "search", "log", "--config", "gateway.toml"],
+            vec!["audit", "search", "log", "--tenant", "st-marys"],
             vec!["audit", "show", "log", "--kind", "no-such-kind"],
             vec!["audit", "show", "log", "--request", "not an id"],
             vec!["audit", "verify"],
