@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use nephron_engine::compile::Compiler;
 use nephron_gateway::{LOG, Manifest, OpenError, RECORD};
 use nephron_model::{Digest, EntryKind};
 use nephron_tests::{MockModel, PASSPHRASE, Served, Setup, compiled_into, component};
@@ -195,9 +194,6 @@ const PATIENT: &str = "deadline = \"59s\"\n";
 /// The same of the detector, and of the connector.
 const PATIENT_TOO: &str = "deadline = \"60s\"\n";
 
-/// Where the detector's settings begin, behind the statements about it.
-const LOOKS: &str = "safe-harbor.wasm.statements.jsonl\"\n[plugin.settings]\n";
-
 /// How a configuration names a decider of the bench.
 fn decided_by(bench: &Bench, name: &str) -> String {
     format!("component = {:?}\n", bench.at(&format!("{name}.wasm")))
@@ -281,18 +277,7 @@ impl Operator<'_> {
             decided_by(bench, "does-nothing"),
             decided_by(bench, decider),
         );
-        // Of the detector and the connector, too; and what is looked for, now and then.
-        let others = format!("{PATIENT_TOO}fuel = {}\n", fuel + number % 5);
-        let looks = match number % 7 {
-            0 => format!("{LOOKS}kinds = [\"date\"]\n"),
-            _ => LOOKS.to_owned(),
-        };
-        self.write(&[
-            (&was, &is),
-            (PATIENT, &limits),
-            (PATIENT_TOO, &others),
-            (LOOKS, &looks),
-        ]);
+        self.write(&[(&was, &is), (PATIENT, &limits)]);
         let standing = match self.stage("dana").await {
             Ok(standing) => standing,
             Err(said) => {
@@ -485,51 +470,6 @@ async fn i7_requests_in_flight_have_one_generation_each_while_the_roster_is_exch
     let log = folder.path().join("tenants/st-marys").join(LOG);
     let verdict = nephron_audit::verify(&log, nephron_audit::VerifyOptions::default()).unwrap();
     assert!(verdict.verified, "{verdict:?}");
-}
-
-#[tokio::test]
-async fn no_request_waits_for_a_compiler() {
-    let folder = tempfile::tempdir().unwrap();
-    let pipe = folder.path().join("pipe");
-    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
-    assert!(made.success());
-    // It compiles nothing before it is told to, and nothing then.
-    let arguments = ["-c", "read line < \"$0\"; exit 1", pipe.to_str().unwrap()];
-    let compiler = Compiler::Process {
-        program: "/bin/sh".into(),
-        arguments: arguments.map(str::to_owned).to_vec(),
-    };
-    // What serves was compiled before.
-    let served = Setup::default().compiled_by(compiler).serve(LISTEN).await;
-    let operator = Operator::new(&served);
-    let (plugin, kind) = ("name = \"finder\"", "kind = \"detector\"");
-    let settings = "[plugin.settings]\nkinds = [\"date\"]\n";
-    let was = format!("{plugin}\n{kind}\ncomponent = \"safe-harbor\"\n[plugin.settings]\n");
-    let is = was.replace("[plugin.settings]\n", settings);
-    operator.write(&[(&was, &is)]);
-    let message = json!({ "role": "user", "content": "Chest pain." });
-    let body = json!({ "model": "clinical", "messages": [message] });
-    let answered = async {
-        // Opened for writing once the compiler reads.
-        let opened = tokio::task::spawn_blocking(move || {
-            let pipe = std::fs::OpenOptions::new().write(true).open(pipe);
-            pipe.unwrap()
-        });
-        let mut pipe = opened.await.unwrap();
-        for _ in 0..8 {
-            assert_eq!(served.chat(&body).await.status, 200);
-            operator.ask(json!({ "plugins": "look" })).await.unwrap();
-        }
-        std::io::Write::write_all(&mut pipe, b"go\n").unwrap();
-    };
-    let (staged, ()) = tokio::join!(operator.stage("dana"), answered);
-    let refused = staged.unwrap_err();
-    assert!(refused.contains("the candidate is refused"), "{refused}");
-    // Nothing of it is kept that no entry names.
-    let kept = served.data().join("host/kept");
-    let narrowed = Digest::of(b"{\"kinds\":[\"date\"]}");
-    assert!(!kept.join(format!("{}.json", narrowed.hex())).exists());
-    assert!(kept.is_dir());
 }
 
 /// The command line beside a gateway that serves.

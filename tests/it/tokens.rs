@@ -162,6 +162,7 @@ async fn a_token_is_restored_in_whatever_form_a_model_gives_it() {
     let shout = format!("answer = '''{said} or [MRN {code}]'''\ndelta = 3");
     let rig = Setup::default()
         .connector("shouts-tokens", &shout)
+        .as_configured()
         .open_in(folder)
         .await
         .unwrap();

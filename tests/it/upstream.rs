@@ -153,7 +153,7 @@ fn played(what: &str, times: usize) -> Response<Vec<u8>> {
         "please be busy always" => 429,
         "please be busy once" if times == 1 => 429,
         "please be overloaded" => 503,
-        "please be too long" => 400,
+        "please be too much" => 400,
         _ => 200,
     };
     let response = Response::builder().status(status);
@@ -223,7 +223,7 @@ async fn official_clients_raise_what_their_apis_have_and_ask_again_as_often() {
             ("please be busy always", 3),
             ("please be busy once", 2),
             ("please be overloaded", 1),
-            ("please be too long", 1),
+            ("please be too much", 1),
             ("please break off", streams),
         ] {
             assert_eq!(times(what), expected, "{script}: {what}");

@@ -44,7 +44,7 @@ error = raised(anthropic.OverloadedError, lambda: ask(client(retries=0), "be ove
 assert (error.status_code, error.type) == (529, "overloaded_error"), error.body
 held("an overload")
 
-error = raised(anthropic.BadRequestError, lambda: ask(client(), "be too long"))
+error = raised(anthropic.BadRequestError, lambda: ask(client(), "be too much"))
 assert (error.status_code, error.type) == (400, "invalid_request_error"), error.body
 assert error.body["error"]["code"] == "upstream-refused", error.body
 assert "of the endpoint's own" not in str(error)

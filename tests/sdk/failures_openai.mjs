@@ -34,7 +34,7 @@ error = await thrown(OpenAI.InternalServerError, () => ask(client(0), "be overlo
 assert.deepEqual([error.status, error.code], [503, "upstream-busy"]);
 console.log("held: an overload");
 
-error = await thrown(OpenAI.BadRequestError, () => ask(client(), "be too long"));
+error = await thrown(OpenAI.BadRequestError, () => ask(client(), "be too much"));
 assert.deepEqual([error.status, error.code], [400, "upstream-refused"]);
 assert.ok(!String(error).includes("of the endpoint's own"));
 console.log("held: a request that the endpoint refuses");

@@ -45,7 +45,7 @@ error = raised(openai.InternalServerError, lambda: ask(client(retries=0), "be ov
 assert (error.status_code, error.code) == (503, "upstream-busy"), error.body
 held("an overload")
 
-error = raised(openai.BadRequestError, lambda: ask(client(), "be too long"))
+error = raised(openai.BadRequestError, lambda: ask(client(), "be too much"))
 assert (error.status_code, error.code) == (400, "upstream-refused"), error.body
 assert "of the endpoint's own" not in str(error)
 held("a request that the endpoint refuses")

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{read, sources};
 
 /// What the first text behind is a code, or an outcome.
-const GIVES: [&str; 28] = [
+const GIVES: [&str; 27] = [
     "Trapped(",
     "BadAnswer(",
     "NotRun(",
@@ -21,7 +21,6 @@ const GIVES: [&str; 28] = [
     "about(",
     "about_kek(",
     " draft(",
-    "record(draft(",
     "without_reply(status, Class::NotFound, ",
     "keeping(",
     "parcel.record(",
