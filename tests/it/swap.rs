@@ -27,7 +27,7 @@ const CHANGES: usize = 50;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What a gateway under load allows.
-const LISTEN: &str = "requests-per-tenant = 1024\nrequests-per-caller = 1024\nrequests-per-second-per-caller = 100000";
+const LISTEN: &str = "requests-per-tenant = 1024\nrequests-per-caller = 1024\nrequests-per-second-per-caller = 100000\nconnections-per-source = 1024";
 
 /// A gateway whose model says which configuration it serves from.
 pub(crate) fn setup(answer: &str) -> Setup {
@@ -166,13 +166,7 @@ fn refuses(data: &Path, generation: Digest) -> Option<&'static str> {
     let manifest = kept(data, generation);
     let decider = manifest.deciders.first().unwrap().plugin.digest;
     let permitting = std::fs::read(component("does-nothing")).unwrap();
-    if decider != Digest::of(&permitting) {
-        return Some("unknown-obligation");
-    }
-    let settings = manifest.detectors.first().unwrap().plugin.settings;
-    let settings = std::fs::read(data.join(format!("host/kept/{}.json", settings.hex()))).unwrap();
-    let settings: Value = serde_json::from_slice(&settings).unwrap();
-    settings.get("kinds").map(|_| "no-agreement")
+    (decider != Digest::of(&permitting)).then_some("unknown-obligation")
 }
 
 fn numbers() -> impl Iterator<Item = usize> {
@@ -415,7 +409,9 @@ async fn i7_requests_in_flight_have_one_generation_each_while_the_roster_is_exch
     let (mut generations, mut refused) = (BTreeMap::new(), BTreeMap::new());
     for one in &received {
         let event = one.header("x-request-id").unwrap();
-        let of_it = &of_request[event];
+        let of_it = of_request
+            .get(event)
+            .unwrap_or_else(|| panic!("{event}: {} {}", one.status, one.text));
         assert_eq!(of_it.len(), 1, "{event}: one request, one generation");
         let generation = *of_it.first().unwrap();
         let refuses = *generations
@@ -448,10 +444,7 @@ async fn i7_requests_in_flight_have_one_generation_each_while_the_roster_is_exch
         }
     }
     assert!(received.len() > WAVES * IN_FLIGHT, "{}", received.len());
-    assert!(
-        refused["unknown-obligation"] > 10 && refused["no-agreement"] > 0,
-        "{refused:?}"
-    );
+    assert!(refused["unknown-obligation"] > 10, "{refused:?}");
     assert!(generations.len() > 10, "{}", generations.len());
     let count = |kind| {
         let of_kind = entries.iter().filter(|entry| entry.header.kind == kind);

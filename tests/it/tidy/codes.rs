@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{read, sources};
 
 /// What the first text behind is a code, or an outcome.
-const GIVES: [&str; 27] = [
+const GIVES: [&str; 31] = [
     "Trapped(",
     "BadAnswer(",
     "NotRun(",
@@ -29,7 +29,11 @@ const GIVES: [&str; 27] = [
     ".received(",
     "host().count(",
     "host.count(",
-    "refuse_connection(from, ",
+    "refuse_connection(from, None, ",
+    "refuse_connection(from, event, ",
+    "Self::Failures => ",
+    "Self::Time => ",
+    "self.diverges(now) => ",
     "end_canary(&canary, ",
     "tell(tenant, ",
     "change_hold(",
